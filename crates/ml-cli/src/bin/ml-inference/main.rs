@@ -1,0 +1,3 @@
+//! ml-inference
+
+fn main() {}

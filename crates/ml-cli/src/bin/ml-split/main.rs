@@ -1,0 +1,3 @@
+//! ml-split
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! ml-train
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! ml-visualise
+
+fn main() {}

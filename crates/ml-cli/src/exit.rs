@@ -1,0 +1,39 @@
+//! Exit codes, the same for every program: 0 done · 1 the run failed · 2 usage or configuration ·
+//! 130 / 143 interrupted by SIGINT / SIGTERM.
+
+use std::process::ExitCode;
+
+/// The usage or the configuration is wrong: exit code 2. Wrap the cause in it to say so.
+#[derive(Debug)]
+pub struct UsageError(pub anyhow::Error);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for UsageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Runs a program's body; an error is printed to stderr, once, and becomes the exit code.
+pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    match body() {
+        Ok(code) => code,
+        Err(error) => {
+            crate::console::print_error(&error);
+            ExitCode::from(if error.downcast_ref::<UsageError>().is_some() { 2 } else { 1 })
+        }
+    }
+}
+
+/// `Err(UsageError)` with a message: the caller's mistake, exit code 2.
+///
+/// # Errors
+/// Always.
+pub fn usage<T>(message: impl std::fmt::Display) -> anyhow::Result<T> {
+    Err(anyhow::Error::new(UsageError(anyhow::anyhow!("{message}"))))
+}

@@ -1,0 +1,63 @@
+//! Flags that every program has, and the spelling of long flags.
+
+use std::ffi::OsString;
+
+use clap::{Args, ValueEnum};
+
+/// How much to say, and in which colours.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ConsoleArgs {
+    /// Say more: -v debug, -vv everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say less: -q warnings and errors, -qq errors
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// When to colour the output
+    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN", global = true)]
+    pub color: ColorChoice,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The process's arguments with `--batch-size` and `--batch_size` made one spelling, the one with underscores.
+/// What stands after `--`, and values, are left alone.
+pub fn normalized_args() -> Vec<OsString> {
+    normalize(std::env::args_os())
+}
+
+fn normalize(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut only_values = false;
+    args.map(|arg| {
+        only_values |= arg == "--";
+        match arg.to_str() {
+            Some(text) if !only_values && text.starts_with("--") => {
+                let (flag, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+                OsString::from(format!("--{}{value}", flag[2..].replace('-', "_")))
+            }
+            _ => arg,
+        }
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_flags_are_spelt_with_underscores_and_values_are_untouched() {
+        let given = ["ml-train", "--batch-size", "32", "--data_dir=a-b", "-v", "x-y", "--", "--a-b"];
+        let expected = ["ml-train", "--batch_size", "32", "--data_dir=a-b", "-v", "x-y", "--", "--a-b"];
+        assert_eq!(normalize(given.iter().map(OsString::from)), expected.map(OsString::from));
+    }
+}

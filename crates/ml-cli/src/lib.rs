@@ -1,0 +1,6 @@
+//! What the programs share: flags in either spelling, the console, exit codes. Knows no tensors, so that
+//! `ml-split` does not load libtorch.
+
+pub mod console;
+pub mod exit;
+pub mod flags;

@@ -1,0 +1,22 @@
+//! The library of the toolkit: everything between a folder of pictures and a trained classifier, usable
+//! from any Rust program. It parses no flags, never exits, and only [`report`] writes to the terminal.
+//!
+//! In import order, each module using only those above it:
+//! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] →
+//! [`checkpoint`] → [`config`] → [`run`] → [`trainer`] → [`report`] → [`inference`].
+
+pub use ml_data::{dataset, decode, rng, setting, transform};
+
+pub mod checkpoint;
+pub mod config;
+pub mod device;
+pub mod inference;
+pub mod loader;
+pub mod loss;
+pub mod metrics;
+pub mod network;
+pub mod optimizer;
+pub mod report;
+pub mod run;
+pub mod trainer;
+pub mod value;
