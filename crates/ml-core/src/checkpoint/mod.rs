@@ -14,6 +14,8 @@ mod files;
 mod pickle;
 mod snapshot;
 mod tensors;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -97,17 +99,17 @@ fn write_entries<W: Write>(
 fn read_from(source: impl Source) -> Result<Value, Problem> {
     recognise(&source)?;
     let archive = Archive::open(source)?;
-    if archive.size("data.pkl").is_none() {
+    if !archive.contains("data.pkl") {
         return Err(Problem::NotACheckpoint("it is a zip file without the `data.pkl` of torch.save".into()));
     }
-    if archive.size("constants.pkl").is_some() || archive.has_folder("code/") {
+    if archive.contains("constants.pkl") || archive.has_folder("code/") {
         return Err(Problem::NotACheckpoint(
             "it is a TorchScript program; in Python, save its weights alone: \
              torch.save(torch.jit.load(path).state_dict(), new_path)"
                 .into(),
         ));
     }
-    if archive.size("byteorder").is_some() && archive.read("byteorder", 16)? != b"little" {
+    if archive.contains("byteorder") && archive.read("byteorder", 16)? != b"little" {
         return Err(Problem::Unsupported("big-endian numbers".into()));
     }
     let parsed = pickle::machine::parse(&archive.read("data.pkl", MAX_PICKLE)?)?;

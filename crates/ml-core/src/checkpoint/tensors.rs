@@ -19,7 +19,7 @@ pub(super) fn write(tensor: &Tensor, out: &mut impl Write, buffer: &mut Vec<u8>)
     let flat =
         tensor.f_detach().and_then(|t| t.f_contiguous()).and_then(|t| t.f_view([-1])).map_err(other)?;
     let (len, step) = (tensor.numel(), CHUNK / width);
-    buffer.resize(CHUNK, 0);
+    buffer.resize(buffer.len().max((len * width).min(CHUNK)), 0);
     for start in (0..len).step_by(step) {
         let count = step.min(len - start);
         let part = flat.f_narrow(0, start as i64, count as i64).map_err(other)?;
@@ -39,7 +39,7 @@ pub(super) fn read<S: Source>(
     let refused = |error: TchError| Problem::damaged(first_line(&error));
     let path = format!("data/{}", storage.key);
     let width = storage.kind.elt_size_in_bytes();
-    let size = archive.size(&path).ok_or_else(|| Problem::damaged(format!("entry {path:?} is missing")))?;
+    let size = archive.size(&path)?;
     if storage.len.checked_mul(width as u64) != Some(size) {
         let key = &storage.key;
         return Err(Problem::damaged(format!(
@@ -50,7 +50,7 @@ pub(super) fn read<S: Source>(
 
     // A bool is one byte that must be 0 or 1; any other is undefined behaviour in C++.
     let kind = if storage.kind == Kind::Bool { Kind::Uint8 } else { storage.kind };
-    buffer.resize(CHUNK, 0);
+    buffer.resize(buffer.len().max((size as usize).clamp(1, CHUNK)), 0);
     let flat = Tensor::f_empty([storage.len as i64], (kind, Device::Cpu)).map_err(refused)?;
     let mut done = 0;
     archive.read_chunks(&path, buffer, |bytes| {

@@ -44,7 +44,7 @@ impl<'a> Field<'a> {
     /// Not a dict, or no such key.
     pub fn get(&self, key: impl Into<Key>) -> Result<Field<'a>, ValueError> {
         let key = key.into();
-        self.optional(key.clone())?.ok_or_else(|| ValueError {
+        self.find(&key)?.ok_or_else(|| ValueError {
             path: self.below(&key),
             expected: "there".into(),
             found: "nothing".into(),
@@ -56,13 +56,14 @@ impl<'a> Field<'a> {
     /// # Errors
     /// Not a dict.
     pub fn optional(&self, key: impl Into<Key>) -> Result<Option<Field<'a>>, ValueError> {
-        let key = key.into();
+        Ok(self.find(&key.into())?.filter(|field| !matches!(field.value, Value::None)))
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<Field<'a>>, ValueError> {
         let Value::Dict(entries) = self.value else { return Err(self.error("a dict")) };
         // Of equal keys the last counts, as in Python.
-        let found = entries.iter().rev().find(|(k, _)| *k == key).map(|(_, value)| value);
-        Ok(found
-            .filter(|value| !matches!(value, Value::None))
-            .map(|value| Field { value, path: self.below(&key) }))
+        let found = entries.iter().rev().find(|(k, _)| k == key);
+        Ok(found.map(|(_, value)| Field { value, path: self.below(key) }))
     }
 
     /// The entries of a dict, in order.

@@ -48,8 +48,11 @@ pub(in crate::checkpoint) struct Archive<S> {
 #[derive(Clone, Copy)]
 struct Entry {
     start: u64,
+    /// In the file.
     size: u64,
     crc: u32,
+    /// Neither compressed nor encrypted.
+    plain: bool,
 }
 
 impl<S: Source> Archive<S> {
@@ -68,16 +71,15 @@ impl<S: Source> Archive<S> {
         let mut bytes = Bytes(&directory);
         let mut total = 0_u64;
         for _ in 0..count {
-            let (path, offset, entry_size, crc) = central_entry(&mut bytes)?;
+            let (path, offset, mut entry) = central_entry(&mut bytes)?;
             name.get_or_insert_with(|| path.split('/').next().unwrap_or_default().to_owned());
-            let data = local_entry(&source, offset, &path, start)?;
-            let inside = data.checked_add(entry_size).is_some_and(|stop| stop <= start);
-            total = total.saturating_add(entry_size);
+            entry.start = local_entry(&source, offset, &path, start)?;
+            let inside = entry.start.checked_add(entry.size).is_some_and(|stop| stop <= start);
+            total = total.saturating_add(entry.size);
             // Stored entries that do not overlap cannot add up to more than the file.
             if !inside || total > length {
                 return Err(Problem::damaged(format!("entry {path:?} lies outside of it")));
             }
-            let entry = Entry { start: data, size: entry_size, crc };
             if let Some(_twin) = entries.insert(path.clone(), entry) {
                 return Err(Problem::damaged(format!("two entries are called {path:?}")));
             }
@@ -85,8 +87,13 @@ impl<S: Source> Archive<S> {
         Ok(Self { source, name: name.unwrap_or_default(), entries })
     }
 
-    /// The size in bytes of the entry `path` (without the archive's name), where there is one.
-    pub(in crate::checkpoint) fn size(&self, path: &str) -> Option<u64> {
+    /// Whether there is an entry `path` (without the archive's name).
+    pub(in crate::checkpoint) fn contains(&self, path: &str) -> bool {
+        self.entries.contains_key(&format!("{}/{path}", self.name))
+    }
+
+    /// The size of an entry in bytes.
+    pub(in crate::checkpoint) fn size(&self, path: &str) -> Result<u64, Problem> {
         self.entry(path).map(|entry| entry.size)
     }
 
@@ -98,7 +105,7 @@ impl<S: Source> Archive<S> {
 
     /// The whole of a small entry, its checksum verified.
     pub(in crate::checkpoint) fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, Problem> {
-        let size = self.size(path).ok_or_else(|| Problem::damaged(format!("entry {path:?} is missing")))?;
+        let size = self.size(path)?;
         if size > limit {
             return Err(Problem::Unsupported(format!("an entry {path:?} of {size} bytes, above {limit}")));
         }
@@ -117,7 +124,7 @@ impl<S: Source> Archive<S> {
         buffer: &mut [u8],
         mut take: impl FnMut(&[u8]) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let entry = self.entry(path).ok_or_else(|| Problem::damaged(format!("entry {path:?} is missing")))?;
+        let entry = self.entry(path)?;
         let mut crc = crc32fast::Hasher::new();
         let mut done = 0;
         while done < entry.size {
@@ -134,8 +141,15 @@ impl<S: Source> Archive<S> {
         Ok(())
     }
 
-    fn entry(&self, path: &str) -> Option<Entry> {
-        self.entries.get(&format!("{}/{path}", self.name)).copied()
+    fn entry(&self, path: &str) -> Result<Entry, Problem> {
+        let entry = self.entries.get(&format!("{}/{path}", self.name));
+        let entry = entry.ok_or_else(|| Problem::damaged(format!("entry {path:?} is missing")))?;
+        if !entry.plain {
+            return Err(Problem::Unsupported(format!(
+                "the entry {path:?}, which is compressed or encrypted"
+            )));
+        }
+        Ok(*entry)
     }
 }
 
@@ -182,8 +196,8 @@ fn find_directory64(source: &impl Source, locator_at: u64) -> Result<(u64, u64, 
     Ok((start, size, count, end64))
 }
 
-/// Path, offset of the local header, size, checksum.
-fn central_entry(bytes: &mut Bytes<'_>) -> Result<(String, u64, u64, u32), Problem> {
+/// Path, offset of the local header, and the entry without its start.
+fn central_entry(bytes: &mut Bytes<'_>) -> Result<(String, u64, Entry), Problem> {
     if bytes.u32()? != CENTRAL {
         return Err(Problem::damaged("its directory is not in order"));
     }
@@ -202,10 +216,8 @@ fn central_entry(bytes: &mut Bytes<'_>) -> Result<(String, u64, u64, u32), Probl
     let path =
         std::str::from_utf8(name).map_err(|_| Problem::damaged("an entry's name is not UTF-8"))?.to_owned();
     let [size, packed, offset] = widen(extra, [size, packed, offset])?;
-    if flags & 1 != 0 || method != 0 || packed != size {
-        return Err(Problem::Unsupported(format!("the entry {path:?}, which is compressed or encrypted")));
-    }
-    Ok((path, offset, size, crc))
+    let plain = flags & 1 == 0 && method == 0 && packed == size;
+    Ok((path, offset, Entry { start: 0, size: packed, crc, plain }))
 }
 
 /// Numbers that do not fit 32 bits stand in the extra field 1, in this order.

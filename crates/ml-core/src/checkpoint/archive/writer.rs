@@ -15,7 +15,7 @@ pub(in crate::checkpoint) struct ArchiveWriter<W: Write> {
     position: u64,
     entries: Vec<Entry>,
     /// Numbers from here on are written in the 64-bit form; lower in tests only.
-    pub(super) large: u64,
+    pub(in crate::checkpoint) large: u64,
 }
 
 struct Entry {
@@ -92,6 +92,12 @@ impl<W: Write> ArchiveWriter<W> {
     /// Adds a small entry.
     pub(in crate::checkpoint) fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.entry(name, bytes.len() as u64, |out| out.write_all(bytes))
+    }
+
+    /// Lists an entry that was not written, as a hostile file may.
+    #[cfg(test)]
+    pub(in crate::checkpoint) fn list(&mut self, name: &str, offset: u64, size: u64, crc: u32) {
+        self.entries.push(Entry { name: name.into(), offset, size, crc });
     }
 
     /// A CRC-32 over those of the entries so far, which tells one content from another.

@@ -54,7 +54,7 @@ pub(super) fn find(module: &str, name: &str) -> Option<Global> {
         ("__builtin__" | "builtins", "bytearray") => Global::Bytearray,
         ("torch", "Size") => Global::Size,
         ("torch", "device") => Global::Device,
-        ("torch.storage", "UntypedStorage") | ("torch", "UntypedStorage") => Global::Storage(None),
+        ("torch.storage" | "torch", "UntypedStorage") => Global::Storage(None),
         ("torch._utils", "_rebuild_tensor") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensorV2,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,

@@ -162,9 +162,10 @@ impl Machine<'_> {
         let Node::Global(function) = *self.node(function) else { return Err(disorder()) };
         let arguments = self.sequence(arguments)?;
         match (function, arguments.as_slice()) {
-            (Global::OrderedDict | Global::Counter, []) => self.push(Node::Dict(Vec::new())),
             (Global::Namespace, []) => self.push(Node::Namespace(Vec::new())),
-            (Global::DefaultDict, [] | [_]) => self.push(Node::Dict(Vec::new())),
+            (Global::OrderedDict | Global::Counter, []) | (Global::DefaultDict, [] | [_]) => {
+                self.push(Node::Dict(Vec::new()))
+            }
             (Global::Set, []) => self.push(Node::List(Vec::new())),
             (Global::Bytearray, []) => self.push(Node::Bytes(Vec::new())),
             (Global::Counter, [dict]) if matches!(self.node(*dict), Node::Dict(_)) => self.push_id(*dict),

@@ -2,7 +2,7 @@
 //!
 //! Writing emits protocol 2, as `torch.save` does. Reading is a stack machine that knows data only:
 //! [`machine`] runs the opcodes into a flat table of [`Node`]s, [`build`] turns the table into a [`Value`].
-//! Neither can call anything. Opcodes: CPython's `Lib/pickletools.py`.
+//! Neither can call anything. Opcodes: `Lib/pickletools.py` of Python's library.
 //!
 //! [`Value`]: crate::value::Value
 
@@ -13,6 +13,12 @@ mod opcode;
 pub(super) mod write;
 
 use tch::Kind;
+
+/// The name of a dtype that is read and written, as Python prints it.
+#[cfg(test)]
+pub(super) fn kind_name(kind: Kind) -> Option<&'static str> {
+    global::KINDS.iter().find(|(k, _, _)| *k == kind).map(|(_, _, dtype)| *dtype)
+}
 
 /// How deep a tree may be nested; bounds recursion. PyTorch's own state is below ten.
 const MAX_DEPTH: usize = 128;
