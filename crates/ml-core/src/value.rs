@@ -55,6 +55,11 @@ impl Value {
         Value::List(items.into_iter().map(Into::into).collect())
     }
 
+    /// An `int`, or nothing where `number` is above `i64::MAX` (a seed may be; a count never is).
+    pub fn from_u64(number: u64) -> Option<Value> {
+        i64::try_from(number).ok().map(Value::Int)
+    }
+
     /// Where typed reading starts: a [`Field`] remembers how it was reached, so that its errors name the key.
     pub fn field(&self) -> Field<'_> {
         Field::root(self)
@@ -158,13 +163,5 @@ impl From<&Key> for Key {
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Value::None, Into::into)
-    }
-}
-
-/// Unsigned counts fit: nothing counts beyond 2⁶³ − 1. A seed may not: see [`Value::from_u64`].
-impl Value {
-    /// `value` as an `int`, or nothing where it is above `i64::MAX`.
-    pub fn from_u64(value: u64) -> Option<Value> {
-        i64::try_from(value).ok().map(Value::Int)
     }
 }

@@ -38,7 +38,15 @@ impl FileOps for System {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
+        match File::open(folder)?.sync_all() {
+            // Some network file systems do not sync folders; their renames are as durable as they get.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

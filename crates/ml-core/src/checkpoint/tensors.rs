@@ -9,7 +9,7 @@ use super::error::{Problem, first_line};
 use super::pickle::Storage;
 
 /// Small enough for a processor's second cache: copy, checksum and transfer then share one trip to memory.
-pub(super) const CHUNK: usize = 512 << 10;
+pub(super) const CHUNK: usize = 1 << 20;
 
 /// Writes the elements in row-major order, from any device and layout. Holds one chunk, and for a tensor
 /// that is not contiguous a copy of it.

@@ -99,18 +99,24 @@ impl<'a> Field<'a> {
         Ok(items.iter().enumerate().map(at).collect())
     }
 
+    /// The `bool` here.
+    ///
     /// # Errors
     /// Not a `bool`.
     pub fn as_bool(&self) -> Result<bool, ValueError> {
         if let Value::Bool(value) = self.value { Ok(*value) } else { Err(self.error("a bool")) }
     }
 
+    /// The `int` here.
+    ///
     /// # Errors
     /// Not an `int`.
     pub fn as_i64(&self) -> Result<i64, ValueError> {
         if let Value::Int(value) = self.value { Ok(*value) } else { Err(self.error("an int")) }
     }
 
+    /// The count here.
+    ///
     /// # Errors
     /// Not an `int` of at least 0.
     pub fn as_u64(&self) -> Result<u64, ValueError> {
@@ -130,18 +136,24 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The `str` here.
+    ///
     /// # Errors
     /// Not a `str`.
     pub fn as_str(&self) -> Result<&'a str, ValueError> {
         if let Value::Str(text) = self.value { Ok(text) } else { Err(self.error("a str")) }
     }
 
+    /// The `bytes` here.
+    ///
     /// # Errors
     /// Not `bytes`.
     pub fn as_bytes(&self) -> Result<&'a [u8], ValueError> {
         if let Value::Bytes(bytes) = self.value { Ok(bytes) } else { Err(self.error("bytes")) }
     }
 
+    /// The tensor here.
+    ///
     /// # Errors
     /// Not a tensor.
     pub fn as_tensor(&self) -> Result<&'a Tensor, ValueError> {
