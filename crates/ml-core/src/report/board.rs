@@ -6,7 +6,7 @@ use super::tensorboard::{EventError, EventWriter};
 use crate::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`.
-#[derive(Debug)]
+#[allow(missing_debug_implementations)]
 pub struct BoardReporter {
     writer: EventWriter,
     written: usize,
@@ -18,9 +18,8 @@ impl BoardReporter {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn start(folder: &Path, history: &[EpochMetrics]) -> Result<BoardReporter, EventError> {
-        remove_events(folder)?;
-        let mut reporter = BoardReporter { writer: EventWriter::create(folder)?, written: 0 };
+    pub fn start(folder: &Path, history: &[EpochMetrics], wall_time: f64) -> Result<BoardReporter, EventError> {
+        let mut reporter = BoardReporter { writer: EventWriter::replace(folder, wall_time)?, written: 0 };
         reporter.catch_up(history)?;
         Ok(reporter)
     }
@@ -39,7 +38,7 @@ impl BoardReporter {
                 ("Accuracy/val", m.val_accuracy),
                 ("Learning_Rate", m.lr),
             ] {
-                self.writer.add_scalar(tag, value as f32, m.epoch as i64, m.wall_time)?;
+                self.writer.add_scalar(tag, value, m.epoch, m.wall_time)?;
             }
         }
         self.written = history.len();
@@ -50,21 +49,5 @@ impl BoardReporter {
 impl Reporter for BoardReporter {
     fn epoch_finished(&mut self, history: &[EpochMetrics], _: &EpochReport) -> Result<(), ReportError> {
         self.catch_up(history).map_err(|error| ReportError(Box::new(error)))
-    }
-}
-
-/// Removes event files, and nothing else.
-fn remove_events(folder: &Path) -> Result<(), EventError> {
-    let failed = |source| EventError::io(folder, source);
-    match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(error)),
-        Ok(entries) => entries.into_iter().try_for_each(|entry| {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().to_string_lossy().starts_with("events.out.tfevents") {
-                std::fs::remove_file(entry.path()).map_err(failed)?;
-            }
-            Ok(())
-        }),
     }
 }

@@ -154,7 +154,7 @@ impl Trainer {
         let logits = self.network.forward_t(&images, true); // [N, K]
         let loss = self.loss.forward(&logits, &targets); // scalar, mean over N
         self.check_finite(&loss, batch)?;
-        self.optimizer.zero_grad();
+        self.optimizer.zero_grad()?;
         loss.backward();
         self.optimizer.step(self.schedule.lr(step))?;
         running.add(&loss.detach(), &logits.detach(), &targets);
