@@ -21,7 +21,12 @@ impl SchedulerConfig {
 pub struct Schedule {}
 
 impl Schedule {
-    pub fn new(config: &SchedulerConfig, base_lr: f64, steps_per_epoch: usize, num_epochs: usize) -> Schedule {
+    pub fn new(
+        config: &SchedulerConfig,
+        base_lr: f64,
+        steps_per_epoch: usize,
+        num_epochs: usize,
+    ) -> Schedule {
         let _ = (config, base_lr, steps_per_epoch, num_epochs);
         todo!()
     }
