@@ -23,6 +23,12 @@ impl ConfusionMatrix {
         self.counts[truth * self.num_classes + prediction] += 1;
     }
 
+    /// Sets a count that would take long to add up.
+    #[cfg(test)]
+    pub(crate) fn counts_for_test(&mut self, truth: usize, prediction: usize, count: u64) {
+        self.counts[truth * self.num_classes + prediction] = count;
+    }
+
     /// Number of classes.
     pub fn num_classes(&self) -> usize {
         self.num_classes
