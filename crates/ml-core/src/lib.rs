@@ -21,3 +21,6 @@ pub mod report;
 pub mod run;
 pub mod trainer;
 pub mod value;
+
+#[cfg(test)]
+mod testing;

@@ -192,7 +192,7 @@ impl Layout {
                 if matrix.num_classes() <= NUMBERS_UP_TO && count > 0 {
                     let ink = if share > 0.5 { WHITE } else { INK };
                     let text = count.to_string();
-                    let size = (self.cell * 3 / 10).clamp(11, 16);
+                    let size = (self.cell * 2 / 5).clamp(11, 16);
                     let size = if width_of(&text, size) + 4 > self.cell { 11 } else { size };
                     let centre = (corner.0 + self.cell / 2, corner.1 + self.cell / 2);
                     canvas.text(&text, centre, size, ink, (HPos::Center, VPos::Center), false);
@@ -216,8 +216,8 @@ impl Layout {
             }
             if self.label_step > 1 {
                 // Says which line the label belongs to.
-                canvas.rectangle((x0 - 5, y0 + along), (x0 - 2, y0 + along), INK, true);
-                canvas.rectangle((x0 + along, y0 + side + 1), (x0 + along, y0 + side + 4), INK, true);
+                canvas.rectangle((x0 - 5, y0 + along), (x0 - 2, y0 + along), INK, false);
+                canvas.rectangle((x0 + along, y0 + side + 1), (x0 + along, y0 + side + 4), INK, false);
             }
         }
     }
@@ -228,7 +228,7 @@ impl Layout {
         let top = self.origin.1;
         for y in 0..height {
             let share = 1.0 - f64::from(y) / f64::from(height - 1).max(1.0);
-            canvas.rectangle((left, top + y), (left + BAR_WIDTH, top + y), shade(share), true);
+            canvas.rectangle((left, top + y), (left + BAR_WIDTH, top + y), shade(share), false);
         }
         canvas.rectangle((left, top), (left + BAR_WIDTH, top + height - 1), INK, false);
         for (share, text) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {
@@ -279,6 +279,7 @@ struct Canvas<'a> {
 }
 
 impl Canvas<'_> {
+    /// One pixel wide or high it has to be drawn unfilled: the library fills nothing then.
     fn rectangle(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, filled: bool) {
         let style = if filled { color.filled() } else { color.stroke_width(1) };
         let drawn = self.area.draw(&Rectangle::new([from, to], style));
@@ -361,6 +362,14 @@ mod tests {
                 );
                 assert_eq!(found, [r, g, b], "{classes} classes, cell {row} {column}");
             }
+            let bar = layout.origin.0 + classes as i32 * layout.cell + GAP * 2 + BAR_WIDTH / 2;
+            let RGBColor(r, g, b) = shade(1.0);
+            assert!(
+                pixel(&figure, bar, layout.origin.1 + 2)
+                    .iter()
+                    .zip([r, g, b])
+                    .all(|(a, b)| a.abs_diff(b) < 16)
+            );
         }
     }
 
