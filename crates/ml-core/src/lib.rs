@@ -2,7 +2,7 @@
 //! from any Rust program. It parses no flags, never exits, and only [`report`] writes to the terminal.
 //!
 //! In import order, each module using only those above it:
-//! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] →
+//! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
 //! [`checkpoint`] → [`config`] → [`run`] → [`trainer`] → [`report`] → [`inference`].
 
 pub use ml_data::{dataset, decode, rng, setting, transform};
@@ -10,6 +10,7 @@ pub use ml_data::{dataset, decode, rng, setting, transform};
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod evaluation;
 pub mod inference;
 pub mod loader;
 pub mod loss;

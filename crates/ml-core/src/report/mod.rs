@@ -3,4 +3,9 @@
 
 pub mod board;
 pub mod progress;
+pub mod classification;
+pub mod figures;
+pub mod predictions;
 pub mod tensorboard;
+pub mod text;
+pub mod write;
