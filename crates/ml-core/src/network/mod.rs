@@ -17,18 +17,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-<<<<<<< HEAD
 use layers::Layer;
 use state::{Entry, Role};
 
 /// Every network, by its torchvision name where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-=======
-/// Every network by its torchvision name (or ours).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
->>>>>>> infer
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
     /// torchvision's `resnet18`.
