@@ -14,6 +14,8 @@ use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::NetworkError;
 
+pub use tch::Device;
+
 pub use model::{LoadedModel, checkpoint_file};
 pub use predict::{Outcome, PredictOptions};
 
