@@ -24,3 +24,14 @@ pub mod value;
 
 #[cfg(test)]
 mod testing;
+
+/// The version of libtorch that this was built against.
+pub static LIBTORCH_VERSION: std::sync::LazyLock<&str> = std::sync::LazyLock::new(torch_ext::version);
+
+/// Uses only deterministic algorithms from here on, if asked.
+///
+/// # Errors
+/// libtorch refuses.
+pub fn set_deterministic(on: bool) -> Result<(), torch_ext::Error> {
+    torch_ext::set_deterministic(on)
+}
