@@ -59,6 +59,7 @@ const BAR_WIDTH: i32 = 16;
 
 const FONT: &str = "DejaVu Sans";
 static FONT_FILE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/DejaVuSans.ttf"));
+static REGISTERED: OnceLock<bool> = OnceLock::new();
 
 const WHITE: RGBColor = RGBColor(255, 255, 255);
 const INK: RGBColor = RGBColor(38, 38, 38);
@@ -85,7 +86,6 @@ pub fn confusion_matrix(
     title: &str,
 ) -> Result<Figure, FigureError> {
     assert_eq!(matrix.num_classes(), names.len(), "each class has a name");
-    static REGISTERED: OnceLock<bool> = OnceLock::new();
     if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_FILE).is_ok()) {
         return Err(FigureError("the built-in font is damaged".into()));
     }
