@@ -121,7 +121,10 @@ impl Session<'_> {
         drop(reporters);
         if outcome == Outcome::Interrupted {
             book.write(Status::Interrupted, trainer)?;
-            tracing::warn!("interrupted; the state is saved. Go on with: ml-train --resume {}", run.folder().display());
+            tracing::warn!(
+                "interrupted; the state is saved. Go on with: ml-train --resume {}",
+                run.folder().display()
+            );
             return Ok(ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8));
         }
         self.evaluate_best(run, book, trainer, dataset, device)?;
@@ -171,7 +174,11 @@ fn say_start_weights(trainer: &Trainer, path: &Path) -> anyhow::Result<()> {
     if left.is_empty() {
         tracing::info!("weights: {}", path.display());
     } else {
-        tracing::info!("weights: {}; newly initialised for these classes: {}", path.display(), left.join(", "));
+        tracing::info!(
+            "weights: {}; newly initialised for these classes: {}",
+            path.display(),
+            left.join(", ")
+        );
     }
     Ok(())
 }
