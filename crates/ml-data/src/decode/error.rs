@@ -1,0 +1,184 @@
+//! What can be wrong with a picture file.
+
+use std::any::Any;
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use image::{ImageError, ImageFormat};
+
+use super::{MAX_FILE_BYTES, MAX_PIXELS};
+
+/// A picture that cannot be decoded: the path and what is wrong with it, in one line.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use picture {}: {problem}", path.display())]
+pub struct DecodeError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: DecodeProblem,
+}
+
+impl DecodeError {
+    /// The file that cannot be decoded.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Why a picture cannot be decoded, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeProblem {
+    /// The file is missing or may not be read.
+    #[error("{}", read_failure(.0))]
+    Read(io::Error),
+    /// The path leads to a directory, a pipe or a device.
+    #[error("{} stands where a picture file should", if *.directory { "a directory" } else { "a pipe or device" })]
+    NotAFile {
+        /// Whether it is a directory.
+        directory: bool,
+    },
+    /// The file has no content.
+    #[error("the file is empty (0 bytes); remove it or copy it again")]
+    Empty,
+    /// The content is of no known picture format.
+    #[error("not a picture, whatever its name says: it starts with {start}")]
+    NotAPicture {
+        /// The first bytes, printable.
+        start: String,
+    },
+    /// The file ends before the picture does.
+    #[error("the {format} file is cut short; copy or download it again")]
+    CutShort {
+        /// Name of the format.
+        format: &'static str,
+    },
+    /// The content breaks the rules of its format.
+    #[error("the {format} file is damaged: {reason}")]
+    Damaged {
+        /// Name of the format.
+        format: &'static str,
+        /// The decoder's own words.
+        reason: String,
+    },
+    /// The content is a picture of a kind that is not read.
+    #[error("unsupported {format} file: {reason}; convert it to PNG or JPEG")]
+    Unsupported {
+        /// Name of the format.
+        format: &'static str,
+        /// What is not supported.
+        reason: String,
+    },
+    /// The header announces more pixels than [`MAX_PIXELS`], or more memory than is allowed.
+    #[error("its header announces {width} x {height} pixels; at most {MAX_PIXELS} pixels are decoded")]
+    TooLarge {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+    },
+    /// Decoding would need more memory than is allowed.
+    #[error("decoding this {format} file needs more memory than the 2 GiB allowed for a picture")]
+    TooMuchMemory {
+        /// Name of the format.
+        format: &'static str,
+    },
+    /// The file is larger than [`MAX_FILE_BYTES`].
+    #[error("the file has {bytes} bytes; at most {MAX_FILE_BYTES} are read")]
+    FileTooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// The decoder itself failed.
+    #[error("the {format} decoder failed on it: {reason}")]
+    Crashed {
+        /// Name of the format.
+        format: &'static str,
+        /// The decoder's own words.
+        reason: String,
+    },
+}
+
+impl DecodeProblem {
+    pub(super) fn not_a_picture(bytes: &[u8]) -> DecodeProblem {
+        let start = &bytes[..bytes.len().min(16)];
+        DecodeProblem::NotAPicture { start: format!("\"{}\"", start.escape_ascii()) }
+    }
+
+    pub(super) fn crashed(format: ImageFormat, panic: &(dyn Any + Send)) -> DecodeProblem {
+        let reason = panic
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no reason given".to_owned());
+        DecodeProblem::Crashed { format: name(format), reason: first_line(&reason) }
+    }
+
+    pub(super) fn from_image(format: ImageFormat, error: ImageError) -> DecodeProblem {
+        let format = name(format);
+        let reason = first_line(&error);
+        match error {
+            ImageError::Limits(_) => DecodeProblem::TooMuchMemory { format },
+            ImageError::Unsupported(_) => DecodeProblem::Unsupported { format, reason },
+            error if is_cut_short(&error) => DecodeProblem::CutShort { format },
+            _ => DecodeProblem::Damaged { format, reason },
+        }
+    }
+}
+
+/// Whether the decoder ran out of bytes. Decoders say so in their own ways: mostly by `UnexpectedEof`
+/// somewhere down the chain of causes, some in words only.
+fn is_cut_short(error: &ImageError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    if let ImageError::IoError(error) = error
+        && error.kind() == io::ErrorKind::UnexpectedEof
+    {
+        return true;
+    }
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
+            return true;
+        }
+        cause = error.source();
+    }
+    let words = error.to_string().to_lowercase();
+    ["unexpected end", "unexpected eof", "end of file", "exhausted data", "not enough data", "failed to fill"]
+        .iter()
+        .any(|sign| words.contains(sign))
+        || error.source().is_some_and(|e| e.to_string().to_lowercase().contains("unexpected end"))
+}
+
+fn read_failure(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied; make it readable".to_owned(),
+        _ => format!("it cannot be read: {}", first_line(error)),
+    }
+}
+
+fn first_line(text: &impl fmt::Display) -> String {
+    text.to_string().lines().next().unwrap_or_default().trim_end().to_owned()
+}
+
+/// A format's usual name.
+pub(super) fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Pnm => "PNM",
+        ImageFormat::Qoi => "QOI",
+        ImageFormat::Avif => "AVIF",
+        ImageFormat::Ico => "ICO",
+        ImageFormat::Hdr => "Radiance HDR",
+        ImageFormat::OpenExr => "OpenEXR",
+        ImageFormat::Dds => "DDS",
+        ImageFormat::Farbfeld => "farbfeld",
+        ImageFormat::Tga => "TGA",
+        _ => "picture",
+    }
+}

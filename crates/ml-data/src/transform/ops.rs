@@ -1,0 +1,124 @@
+//! Geometry without randomness: pixels and parameters → pixels, as torchvision does it to a PIL image.
+
+use fast_image_resize as fir;
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use super::config::{Interpolation, Size};
+use crate::decode::Pixels;
+
+/// A part of a picture, in pixels from its upper left corner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// First row.
+    pub top: u32,
+    /// First column.
+    pub left: u32,
+    /// Rows and columns, at least 1 each.
+    pub size: Size,
+}
+
+/// Resizes to `size`, with antialiasing (except nearest): Pillow's `Image.resize` to within rounding.
+pub fn resize(pixels: Pixels, size: Size, interpolation: Interpolation) -> Pixels {
+    let whole = Area { top: 0, left: 0, size: Size::of(&pixels) };
+    resized_crop(pixels, whole, size, interpolation)
+}
+
+/// Cuts `area` out (it must lie within the picture) and resizes it to `size`. Pixels outside `area` have no
+/// influence, as after a crop.
+pub fn resized_crop(pixels: Pixels, area: Area, size: Size, interpolation: Interpolation) -> Pixels {
+    if area.size == size {
+        return if size == Size::of(&pixels) {
+            pixels
+        } else {
+            crop(pixels, i64::from(area.top), i64::from(area.left), size, 0)
+        };
+    }
+    let mut out = Image::new(size.width, size.height, PixelType::U8x3);
+    // Fails only for buffers of a wrong length or an area outside the picture; black is then the result.
+    let resized = resize_into(&pixels, area, interpolation, &mut out);
+    debug_assert!(resized.is_ok(), "{resized:?}");
+    Pixels { width: size.width, height: size.height, data: out.into_vec() }
+}
+
+fn resize_into(
+    pixels: &Pixels,
+    area: Area,
+    interpolation: Interpolation,
+    out: &mut Image,
+) -> Result<(), String> {
+    let source = ImageRef::new(pixels.width, pixels.height, &pixels.data, PixelType::U8x3)
+        .map_err(|error| error.to_string())?;
+    let part = CroppedImage::new(&source, area.left, area.top, area.size.width, area.size.height)
+        .map_err(|error| error.to_string())?;
+    let options = ResizeOptions::new().resize_alg(algorithm(interpolation)).use_alpha(false);
+    Resizer::new().resize(&part, out, &options).map_err(|error: fir::ResizeError| error.to_string())
+}
+
+fn algorithm(interpolation: Interpolation) -> ResizeAlg {
+    match interpolation {
+        Interpolation::Nearest => ResizeAlg::Nearest,
+        Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+        // Catmull-Rom is the cubic with a = -0.5, which Pillow calls bicubic.
+        Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+        Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+    }
+}
+
+/// Cuts `size` out at (`top`, `left`), which may lie outside the picture: what is not there gets the value
+/// `fill`.
+pub fn crop(pixels: Pixels, top: i64, left: i64, size: Size, fill: u8) -> Pixels {
+    if (top, left) == (0, 0) && size == Size::of(&pixels) {
+        return pixels;
+    }
+    let row_bytes = size.width as usize * 3;
+    let mut data = vec![fill; row_bytes * size.height as usize];
+    // Columns of the result that the picture covers.
+    let first = (-left).clamp(0, i64::from(size.width)) as usize;
+    let last = (i64::from(pixels.width) - left).clamp(first as i64, i64::from(size.width)) as usize;
+    if last > first {
+        let source_column = (left + first as i64) as usize;
+        let length = (last - first) * 3;
+        for (row, out) in data.chunks_exact_mut(row_bytes).enumerate() {
+            let source_row = top + row as i64;
+            if (0..i64::from(pixels.height)).contains(&source_row) {
+                let from = (source_row as usize * pixels.width as usize + source_column) * 3;
+                out[first * 3..last * 3].copy_from_slice(&pixels.data[from..from + length]);
+            }
+        }
+    }
+    Pixels { width: size.width, height: size.height, data }
+}
+
+/// Cuts the middle out; a picture smaller than `size` is padded with black on both sides.
+pub fn center_crop(pixels: Pixels, size: Size) -> Pixels {
+    let top = center(pixels.height, size.height);
+    let left = center(pixels.width, size.width);
+    crop(pixels, top, left, size, 0)
+}
+
+/// Where a centred crop of `crop` pixels starts on a side of `side`: rounded half to even if inside,
+/// padding rounded down if outside, as torchvision does.
+fn center(side: u32, crop: u32) -> i64 {
+    let (side, crop) = (i64::from(side), i64::from(crop));
+    if crop > side { -((crop - side) / 2) } else { ((side - crop) as f64 / 2.0).round_ties_even() as i64 }
+}
+
+/// Mirrors left and right.
+pub fn flip_horizontal(pixels: &mut Pixels) {
+    let width = pixels.width as usize;
+    for row in pixels.data.chunks_exact_mut(width * 3) {
+        let (row, _) = row.as_chunks_mut::<3>();
+        row.reverse();
+    }
+}
+
+/// Mirrors top and bottom.
+pub fn flip_vertical(pixels: &mut Pixels) {
+    let row_bytes = pixels.width as usize * 3;
+    let half = pixels.height as usize / 2 * row_bytes;
+    let (upper, lower) = pixels.data.split_at_mut(half);
+    for (a, b) in upper.chunks_exact_mut(row_bytes).zip(lower.rchunks_exact_mut(row_bytes)) {
+        a.swap_with_slice(b);
+    }
+}
