@@ -30,7 +30,7 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let options = |order| LoaderOptions {
         batch_size: config.training.batch_size,
-        num_workers: num_workers(config),
+        num_workers: config.num_workers(),
         order,
         seed: config.seed,
         drop_last: false,
@@ -70,11 +70,6 @@ fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> 
         }
         _ => Ok(found),
     }
-}
-
-/// `data.num_workers`; `auto` is one thread a core.
-fn num_workers(config: &Config) -> usize {
-    config.data.num_workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Copies the weights of a `.pt` file into `network`. A classifier head of another class count is left as it
