@@ -1,7 +1,6 @@
 //! What can be wrong with a picture file.
 
 use std::any::Any;
-use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

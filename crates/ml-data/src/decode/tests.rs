@@ -40,7 +40,7 @@ fn every_kind_of_picture_comes_out_as_pillow_has_it() {
         let (most, mean) = match name.as_str() {
             "png_inside.jpg" => (0, 0.0),
             "rgb.jpg" | "grey.jpg" | "cmyk.jpg" => (4, 0.5),
-            name if name.ends_with(".jpg") => (12, 0.5),
+            name if name.split('.').next_back() == Some("jpg") => (12, 0.5),
             _ => (0, 0.0),
         };
         let reference = decode(&tests_folder().join(format!("reference/decode/{name}.png"))).unwrap();
