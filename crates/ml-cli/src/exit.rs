@@ -37,3 +37,17 @@ pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
 pub fn usage<T>(message: impl std::fmt::Display) -> anyhow::Result<T> {
     Err(anyhow::Error::new(UsageError(anyhow::anyhow!("{message}"))))
 }
+
+/// A result on stdout. A reader that has gone away (`| head`) is no failure.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn print(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::Write;
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to stdout"))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

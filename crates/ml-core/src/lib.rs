@@ -2,7 +2,7 @@
 //! from any Rust program. It parses no flags, never exits, and only [`report`] writes to the terminal.
 //!
 //! In import order, each module using only those above it:
-//! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] →
+//! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
 //! [`checkpoint`] → [`config`] → [`run`] → [`trainer`] → [`report`] → [`inference`].
 
 pub use ml_data::{dataset, decode, rng, setting, transform};
@@ -10,6 +10,7 @@ pub use ml_data::{dataset, decode, rng, setting, transform};
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod evaluation;
 pub mod inference;
 pub mod loader;
 pub mod loss;
@@ -20,3 +21,17 @@ pub mod report;
 pub mod run;
 pub mod trainer;
 pub mod value;
+
+#[cfg(test)]
+mod testing;
+
+/// The version of libtorch that this was built against.
+pub static LIBTORCH_VERSION: std::sync::LazyLock<&str> = std::sync::LazyLock::new(torch_ext::version);
+
+/// Uses only deterministic algorithms from here on, if asked.
+///
+/// # Errors
+/// libtorch refuses.
+pub fn set_deterministic(on: bool) -> Result<(), torch_ext::Error> {
+    torch_ext::set_deterministic(on)
+}

@@ -1,32 +1,209 @@
 //! Logits `[N, K]` + targets `[N]` → a scalar.
-#![allow(missing_docs, clippy::todo)] // interface draft: remove
 
-use tch::{Device, Tensor};
+use std::borrow::Cow;
+use std::fmt;
 
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tch::{Device, Kind, Reduction, Tensor};
+
+/// What is minimised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "snake_case")]
 pub enum LossConfig {
-    CrossEntropy {},
+    /// Cross entropy of the softmax of the logits, PyTorch's `CrossEntropyLoss`, mean over the batch.
+    CrossEntropy(CrossEntropyConfig),
 }
 
-#[derive(Debug)]
-pub struct Loss {}
+/// Cross entropy's settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrossEntropyConfig {
+    /// In 0 to 1: this share of the target is spread evenly over all classes (Szegedy et al. 2016).
+    pub label_smoothing: f64,
+    /// `none`, `balanced` (total / (classes × pictures of the class), as in scikit-learn), or one number a
+    /// class, in the order of the classes.
+    pub class_weights: ClassWeights,
+}
+
+/// How much each class counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    None,
+    /// Inverse to its share of the training split.
+    Balanced,
+    /// As given.
+    Given(Vec<f64>),
+}
+
+impl Serialize for ClassWeights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            ClassWeights::None => serializer.serialize_str("none"),
+            ClassWeights::Balanced => serializer.serialize_str("balanced"),
+            ClassWeights::Given(weights) => weights.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassWeights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WeightsVisitor;
+        impl<'de> Visitor<'de> for WeightsVisitor {
+            type Value = ClassWeights;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("`none`, `balanced`, or a list of one number a class")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ClassWeights, E> {
+                match text {
+                    "none" => Ok(ClassWeights::None),
+                    "balanced" => Ok(ClassWeights::Balanced),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ClassWeights, A::Error> {
+                let mut weights = Vec::new();
+                while let Some(weight) = items.next_element()? {
+                    weights.push(weight);
+                }
+                Ok(ClassWeights::Given(weights))
+            }
+        }
+        deserializer.deserialize_any(WeightsVisitor)
+    }
+}
+
+impl JsonSchema for ClassWeights {
+    fn schema_name() -> Cow<'static, str> {
+        "ClassWeights".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string", "enum": ["none", "balanced"] },
+            { "type": "array", "items": { "type": "number" } },
+        ] })
+    }
+}
+
+impl Default for LossConfig {
+    fn default() -> LossConfig {
+        LossConfig::CrossEntropy(CrossEntropyConfig::default())
+    }
+}
 
 impl LossConfig {
     /// (key relative to this struct, message) of everything out of range.
     pub fn problems(&self) -> Vec<(String, String)> {
-        todo!()
+        let LossConfig::CrossEntropy(CrossEntropyConfig { label_smoothing, class_weights }) = self;
+        let mut found = Vec::new();
+        if !(0.0..=1.0).contains(label_smoothing) {
+            found.push(("label_smoothing".to_owned(), format!("must be in 0 to 1, got {label_smoothing}")));
+        }
+        if let ClassWeights::Given(weights) = class_weights {
+            let bad = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0);
+            if let Some(bad) = bad {
+                found.push(("class_weights".to_owned(), format!("must be finite and not negative, got {bad}")));
+            } else if !weights.iter().any(|weight| *weight > 0.0) {
+                found.push(("class_weights".to_owned(), "at least one must be positive".to_owned()));
+            }
+        }
+        found
     }
+
+    /// How many class weights are given, if they are.
+    pub fn num_class_weights(&self) -> Option<usize> {
+        let LossConfig::CrossEntropy(config) = self;
+        match &config.class_weights {
+            ClassWeights::Given(weights) => Some(weights.len()),
+            _ => None,
+        }
+    }
+}
+
+/// Total / (K × count) for each class; 0 for a class without pictures, which no target names.
+fn balanced(class_counts: &[usize]) -> Vec<f64> {
+    let total: usize = class_counts.iter().sum();
+    let share = total as f64 / class_counts.len() as f64;
+    class_counts.iter().map(|&count| if count == 0 { 0.0 } else { share / count as f64 }).collect()
+}
+
+/// A loss made ready.
+#[derive(Debug)]
+pub struct Loss {
+    label_smoothing: f64,
+    /// `[K]`, f32.
+    class_weights: Option<Tensor>,
 }
 
 impl Loss {
     /// `class_counts`: training samples of each class, for `class_weights: balanced`.
     pub fn new(config: &LossConfig, class_counts: &[usize], device: Device) -> Loss {
-        let _ = (config, class_counts, device);
-        todo!()
+        let LossConfig::CrossEntropy(config) = config;
+        let weights = match &config.class_weights {
+            ClassWeights::None => None,
+            ClassWeights::Balanced => Some(balanced(class_counts)),
+            ClassWeights::Given(weights) => Some(weights.clone()),
+        };
+        let class_weights =
+            weights.map(|weights| Tensor::from_slice(&weights).to_kind(Kind::Float).to_device(device));
+        Loss { label_smoothing: config.label_smoothing, class_weights }
     }
+
+    /// `logits` `[N, K]` f32 and `targets` `[N]` i64 in `0..K` → a scalar, the (weighted) mean over the batch.
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
-        let _ = (logits, targets);
-        todo!()
+        logits.cross_entropy_loss(targets, self.class_weights.as_ref(), Reduction::Mean, -100, self.label_smoothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The program: tests/reference/loss.py.
+    fn loss(config: CrossEntropyConfig) -> f64 {
+        let logits = Tensor::from_slice(&[2.0f32, -1.0, 0.5, 0.0, 3.0, -2.0]).view([2, 3]);
+        let targets = Tensor::from_slice(&[0i64, 2]);
+        let loss = Loss::new(&LossConfig::CrossEntropy(config), &[6, 3, 1], Device::Cpu);
+        loss.forward(&logits, &targets).double_value(&[])
+    }
+
+    #[test]
+    fn cross_entropy_equals_pytorchs() {
+        let reference: serde_json::Value = serde_json::from_str(include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/reference/loss.json"
+        )))
+        .unwrap();
+        let plain = CrossEntropyConfig::default();
+        let smooth = CrossEntropyConfig { label_smoothing: 0.1, ..plain.clone() };
+        let balanced = CrossEntropyConfig { class_weights: ClassWeights::Balanced, ..smooth.clone() };
+        let given = CrossEntropyConfig { class_weights: ClassWeights::Given(vec![0.5, 1.0, 2.0]), ..plain.clone() };
+        for (name, config) in [("plain", plain), ("smooth", smooth), ("balanced", balanced), ("given", given)] {
+            let expected = reference[name].as_f64().unwrap();
+            let got = loss(config);
+            // The same kernel in the same library: float32's last bit.
+            assert!((got - expected).abs() < 1e-6, "{name}: {got} and {expected}");
+        }
+    }
+
+    #[test]
+    fn weights_and_smoothing_out_of_range_are_named() {
+        let bad = LossConfig::CrossEntropy(CrossEntropyConfig {
+            label_smoothing: f64::NAN,
+            class_weights: ClassWeights::Given(vec![1.0, -1.0]),
+        });
+        let keys: Vec<String> = bad.problems().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["label_smoothing", "class_weights"]);
     }
 }

@@ -1,1 +1,21 @@
-//! torch-ext
+//! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused optimizer
+//! steps, gradients set to none, determinism. The only unsafe code of the project.
+
+mod cuda;
+mod shim;
+
+pub use cuda::{CudaError, load_cuda};
+pub use shim::{
+    AdamSettings, AdamState, SgdSettings, clear_grads, fused_adam, fused_sgd, set_deterministic, version,
+};
+
+/// libtorch refused; its own message without the C++ stack.
+#[derive(Debug, thiserror::Error)]
+#[error("libtorch: {0}")]
+pub struct Error(pub(crate) String);
+
+/// The first line of one of tch's errors: what happened, without the C++ stack that follows it.
+pub fn first_line(error: &tch::TchError) -> String {
+    let text = error.to_string();
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}

@@ -1,30 +1,141 @@
-//! A training state ↔ a `.pt` file that Python's `torch.load(weights_only=True)` opens. The only code that knows the format.
-#![allow(missing_docs, clippy::todo)] // interface draft: remove
+//! A training state ↔ a `.pt` file that Python's `torch.load(weights_only=True)` opens.
+//!
+//! In: a [`Value`], or the typed [`Checkpoint`]. Out: a zip of stored entries, as torch 2.11 writes it:
+//! `data.pkl` (the tree), `data/<k>` (each tensor's elements, at multiples of 64 bytes, so that Python can
+//! also map the file with `mmap=True`) and a few small entries that name the format. The same state gives the
+//! same bytes. This is the only code that knows the format.
+//!
+//! Files are replaced as a whole: at any instant the old or the new one is there. What is read is treated as
+//! hostile: nothing in it is executed, checksums are verified, and memory is bounded by the file's size.
 
+mod archive;
+mod error;
+mod files;
+mod pickle;
+mod snapshot;
+mod tensors;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 
+use self::archive::{Archive, ArchiveWriter, Source};
+use self::error::Problem;
+use self::files::{FileOps, System};
+use self::pickle::write::Unwritable;
 use crate::value::Value;
 
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    #[error("{0}")]
-    Draft(String),
-}
+pub use error::CheckpointError;
+pub use snapshot::{Checkpoint, FORMAT_VERSION, model_state_from};
+
+/// The largest `data.pkl` that is read; torch's own are some hundred bytes a tensor.
+const MAX_PICKLE: u64 = 32 << 20;
+
+/// What a legacy file of `torch.save` begins with: a pickle of its magic number, 0x1950a86a20f9469cfc6c.
+const LEGACY: [u8; 14] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
 /// Writes `value` (usually a dict) as PyTorch would: beside, synced, renamed.
+///
+/// Tensors may be on any device and of any layout; they are written contiguous, for the CPU. Those that are
+/// contiguous and occupy the same memory share a storage in the file too. Dtypes: f32, f64, f16, bf16, i64,
+/// i32, i16, i8, u8, bool. Beyond the tensors themselves, about a megabyte of memory is used.
 ///
 /// # Errors
 /// Anything that keeps the file from being complete; the file that was there before is untouched then.
 pub fn write(path: &Path, value: &Value) -> Result<(), CheckpointError> {
-    let _ = (path, value);
-    todo!()
+    write_through(&System, path, value)
 }
 
-/// Reads what [`write`] or Python's `torch.save` wrote. Executes nothing; memory is bounded by the file's size.
+/// Reads what [`write()`] or Python's `torch.save` wrote. Executes nothing; memory is bounded by the file's size.
+///
+/// Tensors come on the CPU, without gradients, with the strides they were saved with; those that shared a
+/// storage share it again. A `set` comes as a list, `torch.Size` as a tuple, a dtype or device as a `str`
+/// (`torch.float32`, `cuda:0`), an `OrderedDict`, `Counter` or `argparse.Namespace` as a dict.
 ///
 /// # Errors
 /// Not a checkpoint, cut short, damaged, or with anything but tensors and plain values in it.
 pub fn read(path: &Path) -> Result<Value, CheckpointError> {
-    let _ = path;
-    todo!()
+    let file = File::open(path).map_err(|error| Problem::Io(error).at(path))?;
+    read_from(file).map_err(|problem| problem.at(path))
+}
+
+/// [`write()`] over any file operations, so that tests can make them fail.
+fn write_through(ops: &impl FileOps, path: &Path, value: &Value) -> Result<(), CheckpointError> {
+    let unwritable = |Unwritable(what)| CheckpointError::Unwritable { path: path.to_owned(), what };
+    let pickled = pickle::write::pickle(value).map_err(unwritable)?;
+    files::replace(ops, path, |file| write_archive(file, &pickled))
+        .map_err(|error| CheckpointError::write(path, error))
+}
+
+fn write_archive(file: &mut impl Write, pickled: &pickle::write::Pickled) -> io::Result<()> {
+    let mut archive = ArchiveWriter::new(io::BufWriter::new(file));
+    write_entries(&mut archive, pickled)?;
+    archive.finish()
+}
+
+/// The entries in torch's order; the folder's name is the one that torch uses where it knows no file name.
+fn write_entries<W: Write>(
+    archive: &mut ArchiveWriter<W>,
+    pickled: &pickle::write::Pickled,
+) -> io::Result<()> {
+    archive.bytes("archive/data.pkl", &pickled.bytes)?;
+    archive.bytes("archive/.format_version", b"1")?;
+    archive.bytes("archive/.storage_alignment", b"64")?;
+    archive.bytes("archive/byteorder", b"little")?;
+    let mut buffer = Vec::new();
+    for (key, tensor) in pickled.storages.iter().enumerate() {
+        let size = (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
+        let name = format!("archive/data/{key}");
+        archive.entry(&name, size, |out| tensors::write(tensor, out, &mut buffer))?;
+    }
+    archive.bytes("archive/version", b"3\n")?;
+    // torch's is 40 digits: a hash of the names, then one of the checksums.
+    let id = format!("{:020}{:020}", 0, archive.fingerprint());
+    archive.bytes("archive/.data/serialization_id", id.as_bytes())
+}
+
+fn read_from(source: impl Source) -> Result<Value, Problem> {
+    recognise(&source)?;
+    let archive = Archive::open(source)?;
+    if !archive.contains("data.pkl") {
+        return Err(Problem::NotACheckpoint("it is a zip file without the `data.pkl` of torch.save".into()));
+    }
+    if archive.contains("constants.pkl") || archive.has_folder("code/") {
+        return Err(Problem::NotACheckpoint(
+            "it is a TorchScript program; in Python, save its weights alone: \
+             torch.save(torch.jit.load(path).state_dict(), new_path)"
+                .into(),
+        ));
+    }
+    if archive.contains("byteorder") && archive.read("byteorder", 16)? != b"little" {
+        return Err(Problem::Unsupported("big-endian numbers".into()));
+    }
+    let parsed = pickle::machine::parse(&archive.read("data.pkl", MAX_PICKLE)?)?;
+    let mut buffer = Vec::new();
+    pickle::build::build(parsed, |storage| tensors::read(&archive, storage, &mut buffer))
+}
+
+/// Files of other kinds get an answer of their own.
+fn recognise(source: &impl Source) -> Result<(), Problem> {
+    let length = source.length().map_err(Problem::Io)?;
+    let mut head = [0; 14];
+    let known = length.min(head.len() as u64) as usize;
+    source.read_at(&mut head[..known], 0).map_err(Problem::Io)?;
+    let head = &head[..known];
+    let reason = if head.is_empty() {
+        return Err(Problem::CutShort("it is empty".into()));
+    } else if head.starts_with(b"PK\x03\x04") || b"PK\x03\x04".starts_with(head) {
+        return Ok(());
+    } else if head == LEGACY {
+        "it is in PyTorch's format from before 1.6; in Python, save it anew: \
+         torch.save(torch.load(path, weights_only=True), new_path)"
+    } else if known > 8 && head[8] == b'{' && head[4..8] == [0; 4] {
+        "it looks like a safetensors file; in Python, save it anew: \
+         torch.save(safetensors.torch.load_file(path), new_path)"
+    } else {
+        "it does not begin as a file of torch.save does"
+    };
+    Err(Problem::NotACheckpoint(reason.into()))
 }

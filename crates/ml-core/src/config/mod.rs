@@ -1,1 +1,172 @@
-//! config
+//! YAML + sparse overrides → one validated [`Config`].
+//!
+//! Three layers are merged, later ones winning: the defaults, a YAML file, the overrides (`--set`, flags).
+//! Each value remembers where it came from ([`Resolved::sources`]); everything that is wrong is reported at
+//! once, by YAML path ([`ConfigError`]). The composed structs live beside the code that uses them.
+
+mod layers;
+mod print;
+mod schema;
+mod sections;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use layers::{ConfigError, Override, Problem, Resolved, Source, parse_set, resolve};
+pub use print::annotated;
+pub use schema::schema;
+pub use sections::{
+    BaseModel, Cache, DataConfig, ModelConfig, OnError, Precision, TrainingConfig, TransformsConfig,
+};
+
+use crate::loss::LossConfig;
+use crate::optimizer::OptimizerConfig;
+use crate::optimizer::schedule::SchedulerConfig;
+use ml_data::transform::{Pipeline, TransformConfig};
+
+/// Everything that determines a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where all randomness comes from: the same seed gives the same run.
+    pub seed: u64,
+    /// Use only deterministic algorithms (on CUDA this costs speed; the CPU is deterministic anyway).
+    pub deterministic: bool,
+    /// Where the pictures are and how they are read.
+    pub data: DataConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// What is minimised.
+    pub loss: LossConfig,
+    /// How the weights are updated.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate changes.
+    pub scheduler: SchedulerConfig,
+    /// How long, how much at once, and on what.
+    pub training: TrainingConfig,
+    /// What is done to the pictures.
+    pub transforms: TransformsConfig,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            seed: 42,
+            deterministic: false,
+            data: DataConfig::default(),
+            model: ModelConfig::default(),
+            loss: LossConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            scheduler: SchedulerConfig::default(),
+            training: TrainingConfig::default(),
+            transforms: TransformsConfig::default(),
+        }
+    }
+}
+
+/// The defaults as a commented file, `configs/default.yaml`.
+pub const DEFAULT_YAML: &str = include_str!("../../../../configs/default.yaml");
+
+impl Config {
+    /// Threads that decode pictures; `auto` is one a core.
+    pub fn num_workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.data.num_workers.unwrap_or_else(cores)
+    }
+
+    /// What is out of range or contradictory, as (YAML path, message).
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut section = |name: &str, problems: Vec<(String, String)>| {
+            found.extend(problems.into_iter().map(|(key, message)| (format!("{name}.{key}"), message)));
+        };
+        section("loss", self.loss.problems());
+        section("optimizer", self.optimizer.problems());
+        section("scheduler", self.scheduler.problems());
+        section("transforms.train", self.transforms.train.problems());
+        section("transforms.val", self.transforms.val.problems());
+        section("transforms.test", self.transforms.test.problems());
+        section("training", self.training.problems());
+        section("model", self.model.problems());
+        if found.is_empty() {
+            found.extend(self.size_problems());
+        }
+        found
+    }
+
+    /// Pictures too small for the network.
+    fn size_problems(&self) -> Vec<(String, String)> {
+        let architecture = self.model.base().architecture;
+        let needed = architecture.min_input();
+        let splits =
+            [("train", &self.transforms.train), ("val", &self.transforms.val), ("test", &self.transforms.test)];
+        splits
+            .into_iter()
+            .filter_map(|(split, transform)| {
+                let (height, width) = Pipeline::new(transform).output_size()?;
+                (height.min(width) < needed).then(|| {
+                    (
+                        format!("transforms.{split}"),
+                        format!(
+                            "gives pictures of {height}x{width} (height x width); {} needs at least {needed}x{needed}",
+                            architecture.name()
+                        ),
+                    )
+                })
+            })
+            .collect()
+    }
+
+    /// What looks like an oversight but may be meant; one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let size = |transform: &TransformConfig| Pipeline::new(transform).output_size();
+        let (train, val, test) =
+            (size(&self.transforms.train), size(&self.transforms.val), size(&self.transforms.test));
+        let mut warnings = Vec::new();
+        if train != val {
+            warnings.push(format!(
+                "transforms: training pictures are {}, validation pictures {}; give transforms.val if this is not meant",
+                size_text(train),
+                size_text(val)
+            ));
+        }
+        if val != test {
+            warnings.push(format!(
+                "transforms: validation pictures are {}, test pictures {}; give transforms.test if this is not meant",
+                size_text(val),
+                size_text(test)
+            ));
+        }
+        warnings
+    }
+}
+
+fn size_text(size: Option<(u32, u32)>) -> String {
+    size.map_or_else(|| "of varying size".to_owned(), |(height, width)| format!("{height}x{width}"))
+}
+
+impl TrainingConfig {
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (key, value) in [("batch_size", self.batch_size), ("num_epochs", self.num_epochs)] {
+            if value == 0 {
+                found.push((key.to_owned(), "must be at least 1, got 0".to_owned()));
+            }
+        }
+        found
+    }
+}
+
+impl ModelConfig {
+    fn problems(&self) -> Vec<(String, String)> {
+        match self.base().num_classes {
+            ml_data::setting::Auto::Value(0) => {
+                vec![("num_classes".to_owned(), "must be `auto` or at least 1, got 0".to_owned())]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,55 @@
-//! A data folder → [`Dataset`]: ordered classes and one [`Index`] a split.
-#![allow(missing_docs, clippy::todo)] // interface draft: remove
+//! A data folder → [`Dataset`]: ordered classes and one [`Index`] a split; and a folder of class folders →
+//! its division into splits ([`Source`], [`Plan`]).
+//!
+//! A data folder is an ImageFolder tree (`train/`, `val/`, perhaps `test/`, each with one folder a class),
+//! or pictures beside a `splits/` folder of index files that [`Plan::write_index`] made. Files are known by
+//! their names: opening a data folder reads no picture and asks for no file's status, so a missing or
+//! damaged picture is reported by whoever reads it.
+//!
+//! Everything is sorted bytewise by name, so nothing depends on the order in which a file system lists.
+
+mod divide;
+mod error;
+mod manifest;
+mod open;
+mod scan;
+mod source;
+mod write;
 
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+pub use divide::{Division, Ratio};
+pub use error::{DatasetError, SplitError};
+pub use manifest::{Layout, Manifest, Method, SplitEntry};
+pub use scan::SUFFIXES;
+pub use source::{Plan, Source};
+pub use write::{Link, Written};
+
+/// The folder of index files beside the pictures; reserved, never a class.
+pub const SPLITS_FOLDER: &str = "splits";
+/// What describes a division, in [`SPLITS_FOLDER`] or in the tree of [`Plan::write_folders`].
+pub const MANIFEST_FILE: &str = "manifest.yaml";
+/// The name that a folder of class folders has when the index files lie beside it.
+pub const RAW_FOLDER: &str = "raw";
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
+    /// What the network learns from.
     Train,
+    /// What chooses the best epoch.
     Val,
+    /// What the final figures are measured on.
     Test,
 }
 
 impl Split {
+    /// All, in the order in which they are reported.
+    pub const ALL: [Split; 3] = [Split::Train, Split::Val, Split::Test];
+
     /// `train`, `val`, `test`: also the name of the split's folder or index file.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,60 +63,99 @@ impl Split {
 /// One picture and its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Relative to [`Index::root`].
+    /// Relative to [`Index::root`]; valid UTF-8, never leaves the root by `..`.
     pub path: Box<Path>,
     /// In `0..classes.len()`.
     pub class: u32,
 }
 
-/// The samples of one split, in a fixed order (by path).
+/// The samples of one split, in a fixed order: bytewise by path.
 #[derive(Clone, Debug)]
 pub struct Index {
+    /// What the samples' paths are relative to.
     pub root: PathBuf,
+    /// Which split this is.
     pub split: Split,
+    /// Never empty, no path twice.
     pub samples: Vec<Sample>,
 }
 
-/// A data folder as CONTRACT describes it.
+/// An opened data folder.
 #[derive(Clone, Debug)]
 pub struct Dataset {
+    /// The folder that was opened.
     pub root: PathBuf,
-    /// Class names in order: a class's number is its place. The same for every split.
+    /// Class names in order: a class's number is its place. The same for every split. Each has at least one
+    /// training picture.
     pub classes: Vec<String>,
+    /// The training split.
     pub train: Index,
+    /// The validation split; it may lack classes.
     pub val: Index,
-    /// Absent if the folder has no test split.
+    /// Absent if the folder has no test split; it may lack classes.
     pub test: Option<Index>,
 }
 
-/// One message that names the path and what to do; see the variants.
-#[derive(Debug, thiserror::Error)]
-pub enum DatasetError {
-    #[error("{0}")]
-    Draft(String),
-}
-
 impl Dataset {
-    /// Opens `data_dir`; `fold` chooses `fold_<k>_{train,val}.txt` of a data folder split with `--folds`.
+    /// Opens `data_dir`; `fold` (from 0) chooses `fold_<k>_{train,val}.txt` of a folder divided into folds.
     ///
     /// # Errors
-    /// See [`DatasetError`].
+    /// The folder is missing, not divided, or damaged, or `fold` does not suit it; see [`DatasetError`].
     pub fn open(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetError> {
-        let _ = (data_dir, fold);
-        todo!()
+        open::open(data_dir, fold)
     }
-    /// Number of samples of each class in a split, `classes.len()` long.
+
+    /// Number of samples of each class in a split, `classes.len()` long; zeros if there is no such split.
     pub fn class_counts(&self, split: Split) -> Vec<usize> {
-        let _ = split;
-        todo!()
+        let mut counts = vec![0; self.classes.len()];
+        for sample in self.index(split).iter().flat_map(|index| &index.samples) {
+            counts[sample.class as usize] += 1;
+        }
+        counts
     }
+
     /// Samples of `split`, if the data set has it.
     pub fn index(&self, split: Split) -> Option<&Index> {
-        let _ = split;
-        todo!()
+        match split {
+            Split::Train => Some(&self.train),
+            Split::Val => Some(&self.val),
+            Split::Test => self.test.as_ref(),
+        }
     }
-    /// Hex SHA-256 over classes and samples (names, not contents): equal for equal indices.
+
+    /// Hex SHA-256 over classes and samples of all splits (names, not contents; the root does not count):
+    /// equal for equal indices.
     pub fn fingerprint(&self) -> String {
-        todo!()
+        let mut hash = Sha256::new();
+        let mut text = |text: &str| {
+            // The length keeps `ab`, `c` apart from `a`, `bc`.
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        text("classes");
+        for class in &self.classes {
+            text(class);
+        }
+        for index in Split::ALL.iter().filter_map(|split| self.index(*split)) {
+            text(index.split.name());
+            text(&index.samples.len().to_string());
+            for sample in &index.samples {
+                text(&sample.path.to_string_lossy());
+                text(&sample.class.to_string());
+            }
+        }
+        hex(&hash.finalize())
     }
 }
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

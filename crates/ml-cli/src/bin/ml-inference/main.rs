@@ -1,3 +1,62 @@
-//! ml-inference
+//! ml-inference: a checkpoint → the figures of its test split, or the classes of pictures.
+//!
+//! Stdout is the result (tables, CSV, JSON), stderr the conversation.
 
-fn main() {}
+mod args;
+mod device;
+mod evaluate;
+mod inputs;
+mod interrupt;
+mod output;
+mod predict;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+use ml_cli::exit::{UsageError, finish, usage};
+use ml_cli::flags::normalized_args;
+use ml_core::inference::{InferenceError, LoadedModel};
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse_from(normalized_args());
+    finish(|| run(&args))
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Completions { shell }) = args.command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "ml-inference", &mut script);
+        return output::quietly(
+            std::io::Write::write_all(&mut std::io::stdout(), &script).map_err(Into::into),
+        );
+    }
+    args.check()?;
+    let Some(checkpoint) = &args.checkpoint else { return usage("--checkpoint is missing") };
+    // What was typed is checked before anything slow begins.
+    let pictures = inputs::expand(&args.inputs)?;
+    let interrupt = interrupt::Interrupt::catch().context("cannot catch signals")?;
+    let device = device::resolve(&args.device)?;
+    let model = LoadedModel::open(checkpoint, device).map_err(classified)?;
+    if args.console.quiet == 0 {
+        eprintln!(
+            "{} after {} epochs, {} classes, from {}",
+            model.architecture(),
+            model.epoch(),
+            model.classes().len(),
+            model.path().display()
+        );
+    }
+    if pictures.is_empty() {
+        evaluate::run(args, &model, &interrupt)
+    } else {
+        predict::run(args, &model, &pictures, &interrupt)
+    }
+}
+
+/// Errors in what was asked for get exit code 2.
+fn classified(error: InferenceError) -> anyhow::Error {
+    if error.is_usage() { UsageError(error.into()).into() } else { error.into() }
+}

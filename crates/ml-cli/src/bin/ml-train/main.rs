@@ -1,3 +1,99 @@
-//! ml-train
+//! `ml-train`: parse, resolve the configuration, claim or reopen a run folder, train, report.
 
-fn main() {}
+mod args;
+mod evaluate;
+mod resume;
+mod session;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+use ml_cli::console::start_log;
+use ml_cli::exit::{UsageError, finish};
+use ml_cli::flags::normalized_args;
+use ml_core::config::{self, Config, Resolved, Source};
+use ml_core::report::progress::Console;
+
+use args::{Args, Command};
+use session::Session;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let args = Args::parse_from(normalized_args());
+    finish(|| run(&args, started))
+}
+
+fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Completions { shell }) = &args.command {
+        clap_complete::generate(*shell, &mut Args::command(), "ml-train", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.print_schema {
+        return ml_cli::exit::print(&serde_json::to_string_pretty(config::schema())?);
+    }
+    let console = Console::new(args.console.quiet == 0);
+    let writer = console.clone();
+    let log = start_log(&args.console, move || writer.writer());
+    let overrides = args.overrides().map_err(usage)?;
+    let resumption = resume::find(args, &overrides)?;
+    let resolved = match &resumption {
+        Some(resumption) => resumption.resolved.clone(),
+        None => resolve(args, &overrides)?,
+    };
+    if args.print_config {
+        return ml_cli::exit::print(config::annotated(&resolved).trim_end());
+    }
+    for warning in resolved.config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let stop = stop_on_signals()?;
+    let session = Session { args, console, log, overrides: &overrides, config: resolved.config, stop, started };
+    session.run(resumption)
+}
+
+/// The configuration of a new run.
+fn resolve(args: &Args, overrides: &[config::Override]) -> anyhow::Result<Resolved> {
+    let text = args.config.as_ref().map(std::fs::read_to_string).transpose();
+    let text = text.map_err(|source| {
+        usage(config::ConfigError::Read { path: args.config.clone().unwrap_or_default(), source })
+    })?;
+    let base = text.as_deref().zip(args.config.clone().map(Source::File));
+    config::resolve(base, overrides).map_err(usage)
+}
+
+/// A configuration that is wrong is the caller's mistake: exit code 2.
+fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::Error::new(UsageError(error.into()))
+}
+
+/// The first SIGINT or SIGTERM asks training to stop after its step; a second SIGINT ends the process at once.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicUsize>> {
+    let stop = Arc::new(AtomicUsize::new(0));
+    let asked_before = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let install = || -> std::io::Result<()> {
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // Handlers run in this order: the exit is armed only by an earlier signal.
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked_before.clone())?;
+            signal_hook::flag::register(signal, asked_before.clone())?;
+            signal_hook::flag::register_usize(signal, stop.clone(), signal as usize)?;
+        }
+        Ok(())
+    };
+    install().context("cannot install signal handlers")?;
+    Ok(stop)
+}
+
+/// Whether `config` and `other` give the same results: all but workers, device and paths are equal.
+fn same_results(config: &Config, other: &Config) -> bool {
+    let unified = |config: &Config| {
+        let mut config = config.clone();
+        config.data.num_workers = ml_core::setting::Auto::Auto;
+        config.training.device = ml_core::device::DeviceChoice::Auto;
+        config
+    };
+    unified(config) == unified(other)
+}

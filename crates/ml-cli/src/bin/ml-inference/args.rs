@@ -1,0 +1,185 @@
+//! Flags.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use ml_cli::exit::usage;
+use ml_cli::flags::ConsoleArgs;
+use ml_core::dataset::Split;
+
+const EXAMPLES: &str = "\
+Examples:
+  ml-inference --checkpoint runs/base                        evaluate the best model on the run's test split
+  ml-inference --checkpoint runs/base/best.pt --split val --json
+  ml-inference --checkpoint runs/base rose.jpg tulip.png     predict files
+  ml-inference --checkpoint runs/base photos/ 'more/*.jpg'   predict a folder (with all below it) and a pattern
+  ml-inference --checkpoint runs/base photos/ --format csv --output predictions.csv
+
+Labels and transforms come from the checkpoint. Flags take - or _ alike.
+Exit codes: 0 done, 1 failed or a picture could not be read, 2 usage, 130/143 interrupted.
+`ml-inference completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
+
+/// Evaluate a trained model, or predict the classes of pictures
+#[derive(Parser, Debug)]
+#[command(name = "ml-inference", version, after_help = EXAMPLES, rename_all = "snake_case")]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Checkpoint file, or run folder (its best.pt)
+    #[arg(short, long, value_name = "PATH", required = true)]
+    pub checkpoint: Option<PathBuf>,
+    /// Pictures to predict: files, folders, patterns; without any, a split is evaluated
+    #[arg(value_name = "PICTURE")]
+    pub inputs: Vec<PathBuf>,
+
+    /// Split to evaluate [default: test]
+    #[arg(long, value_enum, value_name = "SPLIT", help_heading = "Evaluation")]
+    pub split: Option<SplitName>,
+    /// Data folder, instead of the run's
+    #[arg(long, value_name = "DIR", help_heading = "Evaluation")]
+    pub data_dir: Option<PathBuf>,
+    /// Fold, instead of the run's
+    #[arg(long, value_name = "K", help_heading = "Evaluation")]
+    pub fold: Option<u32>,
+
+    /// How predictions are printed [default: table]
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Prediction")]
+    pub format: Option<Format>,
+    /// What to do about a picture that cannot be read: tell and go on, or stop
+    #[arg(long, value_enum, default_value_t = OnError::Skip, value_name = "WHAT", help_heading = "Prediction")]
+    pub on_error: OnError,
+
+    /// File for predictions (else stdout); folder for the reports of an evaluation (else the run's report/)
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Print JSON: the report as one object, or predictions as --format jsonl does
+    #[arg(long)]
+    pub json: bool,
+    /// How many of the most probable classes to give
+    #[arg(long, default_value = "5", value_name = "K")]
+    pub top_k: NonZeroUsize,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Pictures that go through the network together
+    #[arg(long, default_value = "32", value_name = "N")]
+    pub batch_size: NonZeroUsize,
+    /// Threads that decode [default: one a core, at most 8]
+    #[arg(long, value_name = "N", value_parser = parse_workers)]
+    pub num_workers: Option<usize>,
+
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions { shell: Shell },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    Train,
+    Val,
+    Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns
+    Table,
+    /// With a header
+    Csv,
+    /// A JSON object a line
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    Skip,
+    Fail,
+}
+
+/// More threads than that are a slip of the fingers.
+const MAX_WORKERS: usize = 1024;
+
+fn parse_workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count <= MAX_WORKERS => Ok(count),
+        _ => Err(format!("a whole number from 0 to {MAX_WORKERS}")),
+    }
+}
+
+impl Args {
+    /// Flags that do not go together.
+    ///
+    /// # Errors
+    /// Names the flag.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.inputs.is_empty() {
+            if self.format.is_some() {
+                return usage("--format is for predictions; name pictures, or use --json for the evaluation");
+            }
+            return Ok(());
+        }
+        for (given, flag) in [
+            (self.split.is_some(), "--split"),
+            (self.data_dir.is_some(), "--data_dir"),
+            (self.fold.is_some(), "--fold"),
+        ] {
+            if given {
+                return usage(format!("{flag} is for evaluations; leave it out, or the pictures"));
+            }
+        }
+        if self.json && self.format.is_some_and(|format| format != Format::Jsonl) {
+            return usage("--json and --format contradict each other; leave one out");
+        }
+        Ok(())
+    }
+
+    pub fn split(&self) -> Split {
+        match self.split {
+            Some(SplitName::Train) => Split::Train,
+            Some(SplitName::Val) => Split::Val,
+            Some(SplitName::Test) | None => Split::Test,
+        }
+    }
+
+    pub fn format(&self) -> Format {
+        self.format.unwrap_or(if self.json { Format::Jsonl } else { Format::Table })
+    }
+
+    pub fn num_workers(&self) -> usize {
+        self.num_workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(8))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_the_other_kind_are_refused() {
+        let check = |rest: &[&str]| {
+            let all = ["ml-inference", "--checkpoint", "x"].iter().chain(rest);
+            Args::try_parse_from(all).unwrap().check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&["--split", "val", "--json"]), Ok(()));
+        assert!(check(&["--format", "csv"]).unwrap_err().contains("--format"));
+        assert!(check(&["a.png", "--split", "val"]).unwrap_err().contains("--split"));
+        assert!(check(&["a.png", "--json", "--format", "csv"]).unwrap_err().contains("--json"));
+        assert_eq!(check(&["a.png", "--json"]), Ok(()));
+    }
+}

@@ -1,0 +1,130 @@
+//! A split of the run's data → figures on stdout and the reports in the run folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use ml_cli::exit::{UsageError, usage};
+use ml_core::dataset::Dataset;
+use ml_core::evaluation::EvaluationError;
+use ml_core::inference::{InferenceError, LoadedModel, run_folder};
+use ml_core::report::classification::EvaluationReport;
+
+use crate::args::Args;
+use crate::classified;
+use crate::interrupt::Interrupt;
+use crate::output::{Output, quietly};
+
+/// With more classes than that, the table on stdout shows the worst of them only.
+const ALL_CLASSES_UP_TO: usize = 40;
+const WORST: usize = 20;
+
+/// Evaluates the model on a split.
+pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
+    let dataset = open_data(args, model)?;
+    model.check_classes(&dataset).map_err(classified)?;
+    let split = args.split();
+    let Some(index) = dataset.index(split) else {
+        return usage(format!(
+            "{}: there is no {} split; choose another with --split, or make one with ml-split",
+            dataset.root.display(),
+            split.name()
+        ));
+    };
+    let reports = report_folder(args, model)?;
+    let index = Arc::new(index.clone());
+    let evaluated = model.evaluate(
+        Arc::clone(&index),
+        args.batch_size.get(),
+        args.num_workers(),
+        args.top_k.get(),
+        |_| interrupt.flow(),
+    );
+    let evaluation = match (evaluated, interrupt.exit_code()) {
+        (Err(InferenceError::Evaluation(EvaluationError::Interrupted)), Some(code)) => {
+            eprintln!("interrupted");
+            return Ok(code);
+        }
+        (evaluated, _) => evaluated?,
+    };
+    let report = EvaluationReport {
+        split: split.name(),
+        classes: model.classes(),
+        index: &index,
+        evaluation: &evaluation,
+    };
+    let text = if args.json {
+        report.json().to_string()
+    } else {
+        let worst = (model.classes().len() > ALL_CLASSES_UP_TO).then_some(WORST);
+        report.text(worst).trim_end().to_owned()
+    };
+    // The reports first: stdout may be closed early.
+    if let Some(folder) = &reports {
+        let files = report.write(folder)?;
+        if args.console.quiet == 0 {
+            for path in [&files.text, &files.json, &files.confusion_matrix, &files.predictions] {
+                eprintln!("wrote {}", path.display());
+            }
+        }
+    }
+    let mut out = Output::open(None)?;
+    quietly(out.line(&text).and_then(|()| out.finish()))
+}
+
+fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Dataset> {
+    let data_dir = match (&args.data_dir, model.data_dir()) {
+        (Some(given), _) => given.clone(),
+        (None, Some(of_run)) if of_run.is_dir() => of_run,
+        (None, Some(of_run)) => {
+            return usage(format!(
+                "the run's data folder {} is not here; say where it is with --data_dir, or name pictures to predict",
+                of_run.display()
+            ));
+        }
+        (None, None) => {
+            return usage(
+                "the checkpoint does not say where its data lies; use --data_dir, or name pictures to predict",
+            );
+        }
+    };
+    let fold = args.fold.or_else(|| model.fold());
+    Dataset::open(&data_dir, fold).map_err(|error| UsageError(error.into()).into())
+}
+
+/// Where the reports go, made and found writable; nowhere if they would not be those of the run.
+fn report_folder(args: &Args, model: &LoadedModel) -> anyhow::Result<Option<PathBuf>> {
+    let of_run = run_folder(model.path()).map(|folder| folder.join("report"));
+    let is_best = model.path().file_name().is_some_and(|name| name == "best.pt");
+    let folder = match (&args.output, of_run) {
+        (Some(given), _) => given.clone(),
+        (None, Some(folder)) if is_best && args.data_dir.is_none() && args.fold.is_none() => folder,
+        (None, _) => {
+            if args.console.quiet == 0 {
+                eprintln!(
+                    "no reports are written: they would not be those of a run's best.pt on its own data; \
+                     --output DIR writes them there"
+                );
+            }
+            return Ok(None);
+        }
+    };
+    probe(&folder).with_context(|| {
+        format!("cannot write reports into {}; choose another folder with --output", folder.display())
+    })?;
+    Ok(Some(folder))
+}
+
+/// Fails now rather than after the evaluation.
+fn probe(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        bail!("it is not a folder");
+    }
+    fs::create_dir_all(folder)?;
+    let file = folder.join(format!(".{}.tmp", std::process::id()));
+    fs::File::create(&file).map_err(|error| anyhow!(error))?;
+    fs::remove_file(&file)?;
+    Ok(())
+}

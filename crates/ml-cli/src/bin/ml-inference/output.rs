@@ -1,0 +1,84 @@
+//! Where results go: stdout, or a file that is complete or not there.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+/// Takes results line by line.
+pub enum Output {
+    Stdout(BufWriter<io::Stdout>),
+    File { file: BufWriter<File>, beside: PathBuf, path: PathBuf, finished: bool },
+}
+
+impl Output {
+    /// Opens what `--output` names, so that it fails before the work if it has to.
+    pub fn open(path: Option<&Path>) -> anyhow::Result<Output> {
+        let Some(path) = path else { return Ok(Output::Stdout(BufWriter::new(io::stdout()))) };
+        let cannot = || format!("cannot write {}", path.display());
+        if path.is_dir() {
+            return Err(anyhow::anyhow!("it is a folder; name a file")).with_context(cannot);
+        }
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}.tmp", std::process::id()));
+        let beside = path.with_file_name(name);
+        let file = BufWriter::new(File::create(&beside).with_context(cannot)?);
+        Ok(Output::File { file, beside, path: path.to_owned(), finished: false })
+    }
+
+    /// Writes a line.
+    pub fn line(&mut self, line: &str) -> anyhow::Result<()> {
+        match self {
+            Output::Stdout(out) => writeln!(out, "{line}").context("cannot write to stdout"),
+            Output::File { file, path, .. } => {
+                writeln!(file, "{line}").with_context(|| format!("cannot write {}", path.display()))
+            }
+        }
+    }
+
+    /// Makes what was written so far visible, if it goes to stdout.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        match self {
+            Output::Stdout(out) => out.flush().context("cannot write to stdout"),
+            Output::File { .. } => Ok(()),
+        }
+    }
+
+    /// Ends the file, under its own name from now on.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        self.flush()?;
+        let Output::File { file, beside, path, finished } = &mut self else { return Ok(()) };
+        file.flush()
+            .and_then(|()| file.get_ref().sync_all())
+            .and_then(|()| fs::rename(&*beside, &*path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        *finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Output::File { beside, finished: false, .. } = self {
+            // The reason why it was not finished has been told.
+            let _ = fs::remove_file(beside);
+        }
+    }
+}
+
+/// A reader that has gone (`| head`) is no failure.
+pub fn quietly(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    match result {
+        Err(error) if !is_broken_pipe(&error) => Err(error),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

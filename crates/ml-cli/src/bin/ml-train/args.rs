@@ -1,0 +1,205 @@
+//! Flags → overrides.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap_complete::Shell;
+use ml_cli::flags::ConsoleArgs;
+use ml_core::config::{ConfigError, Override, Source, parse_set};
+use serde_yaml::Value;
+
+const EXAMPLES: &str = "\
+Examples:
+  ml-train --data_dir data/flowers                     the defaults of configs/default.yaml
+  ml-train --config configs/digits.yaml --lr 0.01      a file, with a flag that wins over it
+  ml-train --set optimizer.name=adamw --set scheduler.name=cosine
+  ml-train --config my.yaml --print_config             what would run, and where each value comes from
+  ml-train --resume runs/base                          go on after an interruption
+  ml-train --resume runs/base --num_epochs 50          train a finished run for longer
+  ml-train --config my.yaml --resume auto              for job schedulers: go on, or start anew
+
+Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage or configuration, 130/143 interrupted (state saved).
+`ml-train completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
+
+/// Train an image classifier into runs/<name>/: best.pt, last.pt, metrics, logs, reports
+#[derive(Parser, Debug)]
+#[command(name = "ml-train", version, after_help = EXAMPLES, rename_all = "snake_case", rename_all_env = "snake_case")]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// YAML file; only the keys it changes
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any key of the configuration: key.path=value (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    #[command(flatten)]
+    pub shortcuts: Shortcuts,
+
+    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this configuration)
+    #[arg(long, value_name = "PATH|auto", help_heading = "Runs")]
+    pub resume: Option<PathBuf>,
+    /// Where run folders are made
+    #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Runs")]
+    pub runs_dir: PathBuf,
+    /// Name of the run folder, instead of one made of the overrides; must be free
+    #[arg(long, value_name = "NAME", help_heading = "Runs")]
+    pub run_name: Option<String>,
+
+    /// Show the configuration and where each value comes from, then stop
+    #[arg(long, help_heading = "Look first")]
+    pub print_config: bool,
+    /// Print a JSON Schema of the configuration for editors, then stop
+    #[arg(long, help_heading = "Look first")]
+    pub print_schema: bool,
+    /// Check configuration, data, device and network, then stop before training
+    #[arg(long, help_heading = "Look first")]
+    pub dry_run: bool,
+
+    /// Print the run's summary as JSON on stdout at the end
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+}
+
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions { shell: Shell },
+}
+
+/// Flags for the keys that people change most; the rest go through `--set`.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Configuration", rename_all = "snake_case")]
+pub struct Shortcuts {
+    /// Data folder (data.data_dir)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Fold of a folder split with ml-split --folds (data.fold)
+    #[arg(long, value_name = "K")]
+    pub fold: Option<String>,
+    /// Threads that decode pictures (data.num_workers)
+    #[arg(long, value_name = "N|auto")]
+    pub num_workers: Option<String>,
+    /// Network (model.architecture)
+    #[arg(long, value_name = "NAME")]
+    pub architecture: Option<String>,
+    /// .pt file to start from (model.weights)
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<String>,
+    /// Pictures a step (training.batch_size)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub batch_size: Option<String>,
+    /// Times through the training split (training.num_epochs)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub num_epochs: Option<String>,
+    /// Learning rate (optimizer.lr)
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub lr: Option<String>,
+    /// Momentum of SGD (optimizer.momentum)
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub momentum: Option<String>,
+    /// Weight decay (optimizer.weight_decay)
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub weight_decay: Option<String>,
+    /// Epochs between drops of the learning rate (scheduler.step_size)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub step_size: Option<String>,
+    /// Factor of each drop (scheduler.gamma)
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub gamma: Option<String>,
+    /// auto, cpu, cuda or cuda:N (training.device)
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// auto or fp32 (training.precision)
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<String>,
+    /// Where all randomness comes from (seed)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub seed: Option<String>,
+}
+
+impl Args {
+    /// What the command line overrides: `--set` first, flags after, so that flags win.
+    ///
+    /// # Errors
+    /// A `--set` that is no `key.path=value`.
+    pub fn overrides(&self) -> Result<Vec<Override>, ConfigError> {
+        let mut overrides = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
+        overrides.extend(self.shortcuts.overrides());
+        Ok(overrides)
+    }
+}
+
+impl Shortcuts {
+    fn overrides(&self) -> Vec<Override> {
+        let Shortcuts {
+            data_dir,
+            fold,
+            num_workers,
+            architecture,
+            weights,
+            batch_size,
+            num_epochs,
+            lr,
+            momentum,
+            weight_decay,
+            step_size,
+            gamma,
+            device,
+            precision,
+            seed,
+        } = self;
+        [
+            ("--data_dir", "data.data_dir", data_dir, Kind::Text),
+            ("--fold", "data.fold", fold, Kind::Yaml),
+            ("--num_workers", "data.num_workers", num_workers, Kind::Yaml),
+            ("--architecture", "model.architecture", architecture, Kind::Text),
+            ("--weights", "model.weights", weights, Kind::Text),
+            ("--batch_size", "training.batch_size", batch_size, Kind::Yaml),
+            ("--num_epochs", "training.num_epochs", num_epochs, Kind::Yaml),
+            ("--lr", "optimizer.lr", lr, Kind::Yaml),
+            ("--momentum", "optimizer.momentum", momentum, Kind::Yaml),
+            ("--weight_decay", "optimizer.weight_decay", weight_decay, Kind::Yaml),
+            ("--step_size", "scheduler.step_size", step_size, Kind::Yaml),
+            ("--gamma", "scheduler.gamma", gamma, Kind::Yaml),
+            ("--device", "training.device", device, Kind::Text),
+            ("--precision", "training.precision", precision, Kind::Text),
+            ("--seed", "seed", seed, Kind::Yaml),
+        ]
+        .into_iter()
+        .filter_map(|(flag, path, text, kind)| {
+            let text = text.as_deref()?;
+            Some(Override { path: path.to_owned(), value: kind.value(text), source: Source::Flag(flag) })
+        })
+        .collect()
+    }
+}
+
+/// How a flag's text becomes a value. Numbers go the way of YAML, so that one check serves files and flags.
+enum Kind {
+    Text,
+    Yaml,
+}
+
+impl Kind {
+    fn value(&self, text: &str) -> Value {
+        let plain = || Value::String(text.to_owned());
+        match self {
+            Kind::Text => plain(),
+            // YAML spells these `.nan` and `.inf`; people don't.
+            Kind::Yaml => match text.to_ascii_lowercase().as_str() {
+                "nan" => Value::from(f64::NAN),
+                "inf" | "+inf" => Value::from(f64::INFINITY),
+                "-inf" => Value::from(f64::NEG_INFINITY),
+                _ => serde_yaml::from_str(text).unwrap_or_else(|_| plain()),
+            },
+        }
+    }
+}

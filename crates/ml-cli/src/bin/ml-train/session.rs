@@ -1,0 +1,241 @@
+//! One run, from an accepted configuration to its summary.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use ml_cli::console::Log;
+use ml_cli::exit;
+use ml_core::config::{Config, Override};
+use ml_core::dataset::Dataset;
+use ml_core::device::{self, ResolvedDevice};
+use ml_core::report::board::BoardReporter;
+use ml_core::report::progress::{Console, Progress};
+use ml_core::run::{DatasetSizes, Run, Status, Summary, run_name};
+use ml_core::trainer::{Outcome, Reporter, Trainer, start_weights};
+use ml_core::transform::Pipeline;
+
+use crate::args::Args;
+use crate::evaluate::{Tested, best_on_test};
+use crate::resume::Resumption;
+
+/// What a run is made of.
+pub struct Session<'a> {
+    pub args: &'a Args,
+    pub console: Console,
+    pub log: Log,
+    pub overrides: &'a [Override],
+    pub config: Config,
+    /// The number of the signal that asked to stop; 0 goes on.
+    pub stop: Arc<AtomicUsize>,
+    /// When the process started.
+    pub started: Instant,
+}
+
+impl Session<'_> {
+    /// Trains, or goes on training.
+    ///
+    /// # Errors
+    /// Anything that keeps the run from completing; its summary says `failed` then.
+    pub fn run(self, resumption: Option<Resumption>) -> anyhow::Result<ExitCode> {
+        let config = &self.config;
+        let dataset = Dataset::open(&config.data.data_dir, config.data.fold)?;
+        let device = device::resolve(config.training.device).map_err(crate::usage)?;
+        ml_core::set_deterministic(config.deterministic)?;
+        let mut trainer = Trainer::new(config, &dataset, device.device)?;
+        if let (None, Some(path)) = (&resumption, &config.model.base().weights) {
+            say_start_weights(&trainer, path)?;
+        }
+        let mut earlier = None;
+        if let Some(resumption) = &resumption {
+            trainer.restore(&resumption.checkpoint)?;
+            earlier = resumption.run.read_summary().ok();
+        }
+        self.describe(&dataset, &device, &trainer);
+        if self.args.dry_run {
+            tracing::info!("--dry_run: everything is in order; nothing was written");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let run = match resumption {
+            Some(resumption) => resumption.run,
+            None => self.claim()?,
+        };
+        let mut book = Book::open(&run, earlier, &self, &dataset, &device, &trainer);
+        let ended = self.train(&run, &mut book, &mut trainer, &dataset, &device);
+        match ended {
+            Ok(code) => Ok(code),
+            Err(error) => {
+                book.summary.error = Some(format!("{error:#}"));
+                // The error that ended the run is the one to show, also where the summary cannot be written.
+                let _ = book.write(Status::Failed, &trainer);
+                Err(error)
+            }
+        }
+    }
+
+    fn claim(&self) -> anyhow::Result<Run> {
+        let Args { runs_dir, run_name: name, .. } = self.args;
+        Ok(match name {
+            Some(name) => Run::claim_exactly(runs_dir, name)?,
+            None => Run::claim(runs_dir, &run_name(self.overrides))?,
+        })
+    }
+
+    fn describe(&self, dataset: &Dataset, device: &ResolvedDevice, trainer: &Trainer) {
+        let sizes = sizes(dataset);
+        tracing::info!(
+            "data: {} ({} classes; train {}, val {}, test {})",
+            dataset.root.display(),
+            dataset.classes.len(),
+            sizes.train,
+            sizes.val,
+            sizes.test
+        );
+        let architecture = self.config.model.base().architecture.name();
+        tracing::info!("network: {architecture}, {} parameters", trainer.network().num_parameters());
+        tracing::info!("device: {}", device.description);
+    }
+
+    fn train(
+        &self,
+        run: &Run,
+        book: &mut Book<'_>,
+        trainer: &mut Trainer,
+        dataset: &Dataset,
+        device: &ResolvedDevice,
+    ) -> anyhow::Result<ExitCode> {
+        self.log.also_to_file(&run.logs_dir())?;
+        run.write_config(&self.config)?;
+        book.write(Status::Running, trainer)?;
+        tracing::info!("run: {}", run.folder().display());
+        if trainer.state().step > 0 {
+            tracing::info!("going on after epoch {}, step {}", trainer.state().epoch, trainer.state().step);
+        }
+        let training = &self.config.training;
+        let mut progress = Progress::new(self.console.clone(), training.batch_size, training.num_epochs);
+        let mut board = BoardReporter::start(&run.tensorboard_dir(), &trainer.state().history, wall_time())?;
+        let pipeline = Pipeline::new(&self.config.transforms.train);
+        board.samples(&dataset.train, &pipeline, self.config.seed, wall_time())?;
+        let mut reporters: Vec<&mut dyn Reporter> = vec![&mut progress, &mut board];
+        let outcome = trainer.fit(run, &mut reporters, &self.stop)?;
+        if outcome == Outcome::Interrupted {
+            return self.interrupted(run, book, trainer);
+        }
+        match best_on_test(self, run, trainer, dataset, device.device, &mut board)? {
+            Tested::NoTestSplit => tracing::info!("there is no test split to evaluate"),
+            Tested::Interrupted => return self.interrupted(run, book, trainer),
+            Tested::Accuracy(accuracy) => book.summary.test_accuracy = Some(accuracy),
+        }
+        book.write(Status::Completed, trainer)?;
+        self.conclude(run, book)
+    }
+
+    fn interrupted(&self, run: &Run, book: &mut Book<'_>, trainer: &Trainer) -> anyhow::Result<ExitCode> {
+        book.write(Status::Interrupted, trainer)?;
+        tracing::warn!("interrupted; the state is saved. Go on with: ml-train --resume {}", run.folder().display());
+        Ok(ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8))
+    }
+
+    fn conclude(&self, run: &Run, book: &Book<'_>) -> anyhow::Result<ExitCode> {
+        let Summary { best_epoch, best_val_accuracy, test_accuracy, .. } = &book.summary;
+        if let (Some(epoch), Some(accuracy)) = (best_epoch, best_val_accuracy) {
+            tracing::info!("best validation accuracy {accuracy:.4} at epoch {epoch}");
+        }
+        if let Some(accuracy) = test_accuracy {
+            tracing::info!("test accuracy {accuracy:.4}");
+        }
+        tracing::info!("results: {}", run.folder().display());
+        if self.args.json {
+            let mut json = serde_json::to_value(&book.summary)?;
+            json["run"] = serde_json::Value::String(run.folder().display().to_string());
+            return exit::print(&json.to_string());
+        }
+        exit::print(&run.folder().display().to_string())
+    }
+}
+
+fn say_start_weights(trainer: &Trainer, path: &Path) -> anyhow::Result<()> {
+    let left = start_weights(trainer.network(), path)?;
+    if left.is_empty() {
+        tracing::info!("weights: {}", path.display());
+    } else {
+        tracing::info!("weights: {}; newly initialised for these classes: {}", path.display(), left.join(", "));
+    }
+    Ok(())
+}
+
+fn sizes(dataset: &Dataset) -> DatasetSizes {
+    DatasetSizes {
+        train: dataset.train.samples.len(),
+        val: dataset.val.samples.len(),
+        test: dataset.test.as_ref().map_or(0, |test| test.samples.len()),
+    }
+}
+
+/// Keeps `summary.yaml`.
+struct Book<'a> {
+    run: &'a Run,
+    summary: Summary,
+    seconds_before: f64,
+    started: Instant,
+}
+
+impl<'a> Book<'a> {
+    fn open(
+        run: &'a Run,
+        earlier: Option<Summary>,
+        session: &Session<'_>,
+        dataset: &Dataset,
+        device: &ResolvedDevice,
+        trainer: &Trainer,
+    ) -> Book<'a> {
+        let summary = Summary {
+            status: Status::Running,
+            error: None,
+            epochs: 0,
+            steps: 0,
+            best_epoch: None,
+            best_val_accuracy: None,
+            test_accuracy: None,
+            started: earlier.as_ref().map_or_else(now, |earlier| earlier.started.clone()),
+            updated: now(),
+            seconds: 0.0,
+            seconds_to_first_step: None,
+            device: device.description.clone(),
+            parameters: trainer.network().num_parameters() as u64,
+            architecture: session.config.model.base().architecture.name().to_owned(),
+            data_dir: session.config.data.data_dir.display().to_string(),
+            dataset_fingerprint: dataset.fingerprint(),
+            dataset: sizes(dataset),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: ml_core::LIBTORCH_VERSION.to_owned(),
+        };
+        let seconds_before = earlier.map_or(0.0, |earlier| earlier.seconds);
+        Book { run, summary, seconds_before, started: session.started }
+    }
+
+    fn write(&mut self, status: Status, trainer: &Trainer) -> anyhow::Result<()> {
+        let state = trainer.state();
+        self.summary.status = status;
+        self.summary.epochs = state.epoch;
+        self.summary.steps = state.step;
+        self.summary.best_epoch = state.best.map(|best| best.epoch);
+        self.summary.best_val_accuracy = state.best.map(|best| best.val_accuracy);
+        self.summary.updated = now();
+        self.summary.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        self.summary.seconds_to_first_step =
+            trainer.first_step().map(|first| (first - self.started).as_secs_f64());
+        Ok(self.run.write_summary(&self.summary)?)
+    }
+}
+
+fn now() -> String {
+    jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+/// Seconds since 1970.
+pub fn wall_time() -> f64 {
+    jiff::Timestamp::now().as_microsecond() as f64 / 1e6
+}

@@ -1,0 +1,93 @@
+//! A file is replaced as a whole or not at all: written beside, synced, renamed.
+//!
+//! The operations stand behind [`FileOps`] so that tests can make any one of them fail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What replacing a file asks of the system.
+pub(super) trait FileOps {
+    type File: Write;
+    /// A new file; one that a killed process of the same id left there is emptied.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+    /// The file's bytes are on the disk when this returns.
+    fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// The folder's entries are on the disk when this returns.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The operating system's files.
+pub(super) struct System;
+
+impl FileOps for System {
+    type File = File;
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+    }
+
+    fn sync(&self, file: &mut File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        match File::open(folder)?.sync_all() {
+            // Some network file systems do not sync folders; their renames are as durable as they get.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}
+
+/// Writes `path` anew through `fill`. Until the rename the old file is there, whole; after it the new one.
+///
+/// # Errors
+/// Whatever fails first; the file beside is removed then.
+pub(super) fn replace<O: FileOps, E: From<io::Error>>(
+    ops: &O,
+    path: &Path,
+    fill: impl FnOnce(&mut O::File) -> Result<(), E>,
+) -> Result<(), E> {
+    let beside = beside(path)?;
+    // A bare file name has an empty parent.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = (|| {
+        let mut file = ops.create(&beside)?;
+        fill(&mut file)?;
+        ops.sync(&mut file)?;
+        drop(file);
+        ops.rename(&beside, path)?;
+        Ok(())
+    })();
+    if written.is_err() {
+        // The first error is the one to tell; a file that was never created cannot be removed either.
+        let _ = ops.remove(&beside);
+        return written;
+    }
+    Ok(ops.sync_folder(folder)?)
+}
+
+/// `.<name>.tmp-<pid>` in the same folder, since a rename does not cross file systems.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".tmp-{}", std::process::id()));
+    Ok(path.with_file_name(beside))
+}

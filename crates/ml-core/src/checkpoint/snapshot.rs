@@ -1,0 +1,210 @@
+//! The state of a training run as typed fields ↔ the dict that stands in the file.
+
+use std::path::Path;
+
+use tch::Tensor;
+
+use super::{CheckpointError, read, write};
+use crate::value::{Field, Key, Value, ValueError};
+
+/// The version of the dict's layout that is written, and the newest that is understood.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// Everything that a run needs to go on, and that its model needs to be used.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Completed epochs.
+    pub epoch: u64,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Batches of the current epoch that are done; 0 between epochs.
+    pub batch_in_epoch: u64,
+    /// Sums over the current epoch so far, from which its metrics are made.
+    pub running: Value,
+    /// Parameters and buffers by PyTorch's names, in order.
+    pub model_state_dict: Vec<(String, Tensor)>,
+    /// As `torch.optim.Optimizer.state_dict()`.
+    pub optimizer_state_dict: Value,
+    /// The schedule's state.
+    pub scheduler_state_dict: Value,
+    /// The averaged weights, where they are kept.
+    pub ema_state_dict: Option<Vec<(String, Tensor)>>,
+    /// The loss scaler's state, where there is one.
+    pub scaler_state_dict: Option<Value>,
+    /// A dict: `seed`, and the states of libtorch's generators as u8 tensors.
+    pub rng_state: Value,
+    /// A list: a dict of figures for each completed epoch.
+    pub metrics: Value,
+    /// The best figures so far and their epoch.
+    pub best: Value,
+    /// The state of early stopping.
+    pub early_stopping: Value,
+    /// The resolved configuration.
+    pub config: serde_json::Value,
+    /// Class names; a class's place is its number.
+    pub classes: Vec<String>,
+    /// The transform of validation, which inference applies too.
+    pub eval_transform: serde_json::Value,
+    /// When it was written, RFC 3339.
+    pub timestamp: String,
+    /// Versions of the program and its libraries.
+    pub versions: serde_json::Value,
+    /// Keys that this version does not know, kept as they are.
+    pub extra: Vec<(Key, Value)>,
+}
+
+const KEYS: [&str; 19] = [
+    "format_version",
+    "epoch",
+    "step",
+    "batch_in_epoch",
+    "running",
+    "model_state_dict",
+    "optimizer_state_dict",
+    "scheduler_state_dict",
+    "ema_state_dict",
+    "scaler_state_dict",
+    "rng_state",
+    "metrics",
+    "best",
+    "early_stopping",
+    "config",
+    "classes",
+    "eval_transform",
+    "timestamp",
+    "versions",
+];
+
+impl Checkpoint {
+    /// The dict that is written; `ema_state_dict` and `scaler_state_dict` are left out where there are none.
+    ///
+    /// # Errors
+    /// A number in `config`, `eval_transform` or `versions` above `i64::MAX`.
+    pub fn into_value(self) -> Result<Value, CheckpointError> {
+        let mut entries: Vec<(Key, Value)> = Vec::new();
+        let mut put = |key: &str, value: Value| entries.push((key.into(), value));
+        put("format_version", Value::Int(FORMAT_VERSION as i64));
+        put("epoch", Value::Int(self.epoch as i64));
+        put("step", Value::Int(self.step as i64));
+        put("batch_in_epoch", Value::Int(self.batch_in_epoch as i64));
+        put("running", self.running);
+        put("model_state_dict", Value::dict(self.model_state_dict));
+        put("optimizer_state_dict", self.optimizer_state_dict);
+        put("scheduler_state_dict", self.scheduler_state_dict);
+        if let Some(ema) = self.ema_state_dict {
+            put("ema_state_dict", Value::dict(ema));
+        }
+        if let Some(scaler) = self.scaler_state_dict {
+            put("scaler_state_dict", scaler);
+        }
+        put("rng_state", self.rng_state);
+        put("metrics", self.metrics);
+        put("best", self.best);
+        put("early_stopping", self.early_stopping);
+        put("config", json("config", &self.config)?);
+        put("classes", Value::list(self.classes));
+        put("eval_transform", json("eval_transform", &self.eval_transform)?);
+        put("timestamp", Value::Str(self.timestamp));
+        put("versions", json("versions", &self.versions)?);
+        entries.extend(self.extra);
+        Ok(Value::Dict(entries))
+    }
+
+    /// Reads the dict; its tensors are shared, not copied.
+    ///
+    /// # Errors
+    /// A missing key, a value of another type, or a newer `format_version`; the error names the key.
+    pub fn from_value(value: &Value) -> Result<Self, CheckpointError> {
+        let root = value.field();
+        let found = root.get("format_version")?.as_u64()?;
+        if found > FORMAT_VERSION {
+            return Err(CheckpointError::Version { path: None, found, newest: FORMAT_VERSION });
+        }
+        let get = |key: &str| root.get(key);
+        let keep = |key: &str| Ok::<_, ValueError>(get(key)?.value().shallow_clone());
+        let json = |key: &str| plain(&get(key)?);
+        Ok(Checkpoint {
+            epoch: get("epoch")?.as_u64()?,
+            step: get("step")?.as_u64()?,
+            batch_in_epoch: get("batch_in_epoch")?.as_u64()?,
+            running: keep("running")?,
+            model_state_dict: get("model_state_dict")?.as_tensors()?,
+            optimizer_state_dict: keep("optimizer_state_dict")?,
+            scheduler_state_dict: keep("scheduler_state_dict")?,
+            ema_state_dict: root.optional("ema_state_dict")?.map(|ema| ema.as_tensors()).transpose()?,
+            scaler_state_dict: root.optional("scaler_state_dict")?.map(|s| s.value().shallow_clone()),
+            rng_state: keep("rng_state")?,
+            metrics: keep("metrics")?,
+            best: keep("best")?,
+            early_stopping: keep("early_stopping")?,
+            config: json("config")?,
+            classes: get("classes")?.as_strings()?,
+            eval_transform: json("eval_transform")?,
+            timestamp: get("timestamp")?.as_str()?.to_owned(),
+            versions: json("versions")?,
+            extra: extra(&root)?,
+        })
+    }
+
+    /// Writes the file as [`write()`] does.
+    ///
+    /// # Errors
+    /// As [`write()`] and [`Checkpoint::into_value`].
+    pub fn save(self, path: &Path) -> Result<(), CheckpointError> {
+        let value = self.into_value().map_err(|error| error.in_file(path))?;
+        write(path, &value)
+    }
+
+    /// Reads the file as [`read`] does.
+    ///
+    /// # Errors
+    /// As [`read`] and [`Checkpoint::from_value`].
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        Self::from_value(&read(path)?).map_err(|error| error.in_file(path))
+    }
+}
+
+/// The weights in a dict of any common form: `model_state_dict` (ours), `state_dict`, `model`, or the dict
+/// itself. The `module.` that `DataParallel` puts before each name is taken off.
+///
+/// # Errors
+/// There are no weights in it, or something among them is not a tensor; the error names the key.
+pub fn model_state_from(value: &Value) -> Result<Vec<(String, Tensor)>, CheckpointError> {
+    let root = value.field();
+    let mut weights = root.clone();
+    for key in ["model_state_dict", "state_dict", "model"] {
+        // A layer may be called `model`; but then the names have a dot and more after it.
+        if let Some(inner) = root.optional(key)? {
+            weights = inner;
+            break;
+        }
+    }
+    let mut state = weights.as_tensors()?;
+    if state.is_empty() {
+        return Err(weights.error("a state dict with weights in it").into());
+    }
+    if state.iter().all(|(name, _)| name.starts_with("module.")) {
+        for (name, _) in &mut state {
+            name.drain(.."module.".len());
+        }
+    }
+    Ok(state)
+}
+
+fn json(key: &str, tree: &serde_json::Value) -> Result<Value, ValueError> {
+    Value::from_json(tree).map_err(|error| ValueError { path: format!("{key}.{}", error.path), ..error })
+}
+
+fn plain(field: &Field<'_>) -> Result<serde_json::Value, ValueError> {
+    let below = |error: ValueError| match error.path.as_str() {
+        "(the whole)" => ValueError { path: field.path().into(), ..error },
+        path => ValueError { path: format!("{}.{path}", field.path()), ..error },
+    };
+    field.value().to_plain_json().map_err(below)
+}
+
+fn extra(root: &Field<'_>) -> Result<Vec<(Key, Value)>, ValueError> {
+    let unknown = |key: &Key| !matches!(key, Key::Str(name) if KEYS.contains(&name.as_str()));
+    let entries = root.entries()?.into_iter().filter(|(key, _)| unknown(key));
+    Ok(entries.map(|(key, field)| (key.clone(), field.value().shallow_clone())).collect())
+}

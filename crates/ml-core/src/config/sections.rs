@@ -1,0 +1,160 @@
+//! The sections of the configuration that belong to no single module.
+
+use std::path::PathBuf;
+
+use ml_data::setting::Auto;
+use ml_data::transform::TransformConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::device::DeviceChoice;
+use crate::network::Architecture;
+
+/// Where the pictures are and how they are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// The data folder: `train/<class>/…` and `val/<class>/…`, or `raw/<class>/…` beside `splits/` made by
+    /// `ml-split`.
+    pub data_dir: PathBuf,
+    /// Which fold of a data folder split with `ml-split --folds K`: 0 to K−1; null without folds.
+    pub fold: Option<u32>,
+    /// Threads that decode pictures; `auto` takes one a core, 0 decodes in the training thread. Never changes
+    /// results.
+    pub num_workers: Auto<usize>,
+    /// What is kept in memory between epochs: `none`.
+    pub cache: Cache,
+    /// What happens when a picture cannot be read: `fail` ends the run and names the picture.
+    pub on_error: OnError,
+}
+
+/// What is kept between epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// Every epoch reads the files.
+    #[default]
+    None,
+}
+
+/// What happens when a picture cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The run ends with an error that names the picture.
+    #[default]
+    Fail,
+}
+
+impl Default for DataConfig {
+    fn default() -> DataConfig {
+        DataConfig {
+            data_dir: PathBuf::from("data/flowers"),
+            fold: None,
+            num_workers: Auto::Auto,
+            cache: Cache::None,
+            on_error: OnError::Fail,
+        }
+    }
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ModelConfig {
+    /// A network of this library, by name.
+    Base(BaseModel),
+}
+
+/// A network of this library.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BaseModel {
+    /// The network's name, as torchvision has it.
+    pub architecture: Architecture,
+    /// Weights to start from: a `.pt` file, ours or Python's (a state dict); null starts from random weights.
+    pub weights: Option<PathBuf>,
+    /// Number of classes; `auto` takes the data set's.
+    pub num_classes: Auto<usize>,
+}
+
+impl Default for BaseModel {
+    fn default() -> BaseModel {
+        BaseModel { architecture: Architecture::Resnet18, weights: None, num_classes: Auto::Auto }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> ModelConfig {
+        ModelConfig::Base(BaseModel::default())
+    }
+}
+
+impl ModelConfig {
+    /// The network's description.
+    pub fn base(&self) -> &BaseModel {
+        let ModelConfig::Base(base) = self;
+        base
+    }
+}
+
+/// How long, how much at once, and on what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Pictures a step, at least 1.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// Times the training split is gone through, at least 1.
+    #[schemars(range(min = 1))]
+    pub num_epochs: usize,
+    /// `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, or `cuda:N`.
+    pub device: DeviceChoice,
+    /// Number format of the arithmetic: `auto` and `fp32` are 32-bit floats.
+    pub precision: Precision,
+}
+
+/// Number format of the arithmetic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    Fp32,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> TrainingConfig {
+        TrainingConfig {
+            batch_size: 32,
+            num_epochs: 25,
+            device: DeviceChoice::Auto,
+            precision: Precision::Auto,
+        }
+    }
+}
+
+/// The transforms of each split. One given in a file replaces the default as a whole; a `test` that is not
+/// given follows `val`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransformsConfig {
+    /// Training pictures.
+    pub train: TransformConfig,
+    /// Validation pictures; also what `ml-inference` does to new pictures.
+    pub val: TransformConfig,
+    /// Test pictures.
+    pub test: TransformConfig,
+}
+
+impl Default for TransformsConfig {
+    fn default() -> TransformsConfig {
+        TransformsConfig {
+            train: TransformConfig::default_train(),
+            val: TransformConfig::default_eval(),
+            test: TransformConfig::default_eval(),
+        }
+    }
+}

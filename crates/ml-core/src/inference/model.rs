@@ -1,0 +1,159 @@
+//! A checkpoint → a network with its labels and its evaluation transform.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tch::{Device, Tensor};
+
+use super::{InferenceError, class_difference};
+use crate::checkpoint::Checkpoint;
+use crate::dataset::{Dataset, Index};
+use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
+use crate::loader::{Loader, LoaderOptions, Order};
+use crate::network::{Architecture, Network};
+use crate::transform::{Pipeline, TransformConfig};
+
+/// A trained network, ready to predict.
+pub struct LoadedModel {
+    path: PathBuf,
+    network: Network,
+    classes: Vec<String>,
+    pipeline: Arc<Pipeline>,
+    config: serde_json::Value,
+    epoch: u64,
+    device: Device,
+}
+
+impl std::fmt::Debug for LoadedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedModel")
+            .field("path", &self.path)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The checkpoint file that `path` means: itself, or a run folder's `best.pt`.
+///
+/// # Errors
+/// A folder without one.
+pub fn checkpoint_file(path: &Path) -> Result<PathBuf, InferenceError> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let best = path.join("best.pt");
+    if best.is_file() { Ok(best) } else { Err(InferenceError::NoCheckpoint { path: path.to_owned() }) }
+}
+
+impl LoadedModel {
+    /// Opens a checkpoint file, or the `best.pt` of a run folder.
+    ///
+    /// # Errors
+    /// It is missing, cannot be read, or its parts do not suit each other.
+    pub fn open(path: &Path, device: Device) -> Result<LoadedModel, InferenceError> {
+        let path = checkpoint_file(path)?;
+        let checkpoint = Checkpoint::load(&path)?;
+        let content =
+            |key: &'static str, problem: String| InferenceError::Content { path: path.clone(), key, problem };
+        let architecture = checkpoint.config.pointer("/model/architecture").cloned().unwrap_or_default();
+        let architecture: Architecture = serde_json::from_value(architecture)
+            .map_err(|error| content("config.model.architecture", format!("cannot be used: {error}")))?;
+        if checkpoint.classes.is_empty() {
+            return Err(content("classes", "is empty".into()));
+        }
+        let transform: TransformConfig = serde_json::from_value(checkpoint.eval_transform)
+            .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
+        if let Some((key, problem)) = transform.problems().into_iter().next() {
+            return Err(content("eval_transform", format!("cannot be used: {key} {problem}")));
+        }
+        let network = Network::new(architecture, checkpoint.classes.len() as i64, 0, device);
+        network
+            .load_state_dict(&checkpoint.model_state_dict)
+            .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
+        Ok(LoadedModel {
+            network,
+            classes: checkpoint.classes,
+            pipeline: Arc::new(Pipeline::new(&transform)),
+            config: checkpoint.config,
+            epoch: checkpoint.epoch,
+            device,
+            path,
+        })
+    }
+
+    /// The checkpoint file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of the classes, in order.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The evaluation transform.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// Completed epochs of the training.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The architecture's name.
+    pub fn architecture(&self) -> &str {
+        self.config.pointer("/model/architecture").and_then(|name| name.as_str()).unwrap_or_default()
+    }
+
+    /// The data folder of the training, as its configuration has it.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        Some(self.config.pointer("/data/data_dir")?.as_str()?.into())
+    }
+
+    /// The fold of the training, if it had one.
+    pub fn fold(&self) -> Option<u32> {
+        self.config.pointer("/data/fold")?.as_u64()?.try_into().ok()
+    }
+
+    /// Images `[N, 3, H, W]` f32 on the model's device → logits `[N, K]`, in evaluation mode.
+    pub fn forward(&self, images: &Tensor) -> Tensor {
+        tch::no_grad(|| self.network.forward_t(images, false))
+    }
+
+    /// Where the network lives.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// # Errors
+    /// `dataset` has other classes, or the same in another order.
+    pub fn check_classes(&self, dataset: &Dataset) -> Result<(), InferenceError> {
+        match class_difference(&self.classes, &dataset.classes) {
+            None => Ok(()),
+            Some(difference) => Err(InferenceError::Classes { path: dataset.root.clone(), difference }),
+        }
+    }
+
+    /// Evaluates a split, whose classes must be the model's (see [`Self::check_classes`]). The loss is the
+    /// plain cross entropy. `on_batch` is told how many samples are done and may stop it.
+    ///
+    /// # Errors
+    /// A picture cannot be read, or `on_batch` stopped it.
+    pub fn evaluate(
+        &self,
+        index: Arc<Index>,
+        batch_size: usize,
+        num_workers: usize,
+        top_k: usize,
+        on_batch: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Evaluation, InferenceError> {
+        let options =
+            LoaderOptions { batch_size, num_workers, order: Order::Sequential, seed: 0, drop_last: false };
+        let loader = Loader::new(index, Arc::clone(&self.pipeline), options);
+        let options = EvaluateOptions { device: self.device, num_classes: self.classes.len(), top_k };
+        let loss = |logits: &Tensor, targets: &Tensor| logits.cross_entropy_for_logits(targets);
+        Ok(evaluate(|images| self.forward(images), loss, &loader, options, on_batch)?)
+    }
+}

@@ -1,0 +1,130 @@
+use super::*;
+use tch::{Device, Kind};
+
+/// The program: tests/reference/optimizers.py, which makes the same gradients from the same formula.
+const REFERENCE: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/optimizers.json"));
+
+fn parameters() -> Vec<(String, Tensor)> {
+    let count = |n: i64| Tensor::arange(n, (Kind::Float, Device::Cpu));
+    let w = (count(12).view([4, 3]) * 0.25 - 1.0).set_requires_grad(true);
+    let b = (count(3) * 0.5).set_requires_grad(true);
+    vec![("w".to_owned(), w), ("b".to_owned(), b)]
+}
+
+/// Gradient of Σ (p² · (i + 1) / 10) · (1 + (step mod 3)) with i the place of p in its tensor.
+fn backward(parameters: &[(String, Tensor)], step: i64) {
+    let terms: Vec<Tensor> = parameters
+        .iter()
+        .map(|(_, p)| {
+            let weight = (Tensor::arange(p.numel() as i64, (Kind::Float, Device::Cpu)).view_as(p) + 1.0) / 10.0;
+            (p.square() * weight).sum(Kind::Float) * (1 + step % 3) as f64
+        })
+        .collect();
+    Tensor::stack(&terms, 0).sum(Kind::Float).backward();
+}
+
+fn train(optimizer: &mut Optimizer, parameters: &[(String, Tensor)], lr: f64, steps: std::ops::Range<i64>) {
+    for step in steps {
+        optimizer.zero_grad().unwrap();
+        backward(parameters, step);
+        optimizer.step(lr).unwrap();
+    }
+}
+
+fn flat(parameters: &[(String, Tensor)]) -> Vec<f32> {
+    parameters.iter().flat_map(|(_, p)| Vec::<f32>::try_from(p.detach().flatten(0, -1)).unwrap()).collect()
+}
+
+#[test]
+fn twenty_steps_of_each_optimizer_follow_pytorchs() {
+    let cases: Vec<serde_json::Value> = serde_json::from_str(REFERENCE).unwrap();
+    assert!(cases.len() >= 8);
+    for case in cases {
+        let config: OptimizerConfig = serde_json::from_value(case["config"].clone()).unwrap();
+        let parameters = parameters();
+        let mut optimizer = Optimizer::new(&config, parameters.clone_shallow());
+        for (step, expected) in (0..).zip(case["trajectory"].as_array().unwrap()) {
+            train(&mut optimizer, &parameters, config.lr(), step..step + 1);
+            let expected: Vec<f32> = serde_json::from_value(expected.clone()).unwrap();
+            for (got, expected) in flat(&parameters).into_iter().zip(expected) {
+                // The fused kernels round in another order than PyTorch's default: a few float32 ulps a step.
+                assert!((got - expected).abs() <= 2e-6 * (1.0 + expected.abs()), "{}, step {step}: {got}, {expected}", case["config"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn training_that_goes_on_from_a_saved_state_is_bit_identical() {
+    for yaml in ["{name: sgd, lr: 0.1}", "{name: adam, lr: 0.1, amsgrad: true}", "{name: adamw, lr: 0.1}"] {
+        let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
+        let whole = parameters();
+        train(&mut Optimizer::new(&config, whole.clone_shallow()), &whole, 0.1, 0..10);
+
+        let halves = parameters();
+        let mut first = Optimizer::new(&config, halves.clone_shallow());
+        train(&mut first, &halves, 0.1, 0..5);
+        let mut second = Optimizer::new(&config, halves.clone_shallow());
+        second.load_state_dict(&first.state_dict()).unwrap();
+        train(&mut second, &halves, 0.1, 5..10);
+        assert_eq!(flat(&whole), flat(&halves), "{yaml}");
+    }
+}
+
+#[test]
+fn a_state_of_other_parameters_is_refused_by_name() {
+    let config: OptimizerConfig = serde_yaml::from_str("{name: adam}").unwrap();
+    let ours = parameters();
+    let mut optimizer = Optimizer::new(&config, ours.clone_shallow());
+    train(&mut optimizer, &ours, 0.1, 0..1);
+    let state = optimizer.state_dict();
+
+    let mut renamed = parameters();
+    renamed[1].0 = "bias".to_owned();
+    let error = Optimizer::new(&config, renamed).load_state_dict(&state).unwrap_err().to_string();
+    assert!(error.contains("`b`") && error.contains("`bias`"), "{error}");
+
+    let fewer = vec![parameters().remove(0)];
+    let error = Optimizer::new(&config, fewer).load_state_dict(&state).unwrap_err().to_string();
+    assert!(error.contains("2 parameters"), "{error}");
+
+    let sgd = OptimizerConfig::default();
+    let ours = parameters();
+    let mut optimizer = Optimizer::new(&sgd, ours.clone_shallow());
+    train(&mut optimizer, &ours, 0.1, 0..1);
+    let error = Optimizer::new(&config, parameters()).load_state_dict(&optimizer.state_dict()).unwrap_err().to_string();
+    assert!(error.contains("step"), "{error}");
+}
+
+#[test]
+fn parameters_without_a_gradient_stay_as_they_are() {
+    let parameters = parameters();
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow());
+    let before = flat(&parameters);
+    optimizer.zero_grad().unwrap();
+    optimizer.step(0.1).unwrap();
+    assert_eq!(flat(&parameters), before);
+}
+
+#[test]
+fn unknown_keys_and_values_out_of_range_are_refused() {
+    assert!(serde_yaml::from_str::<OptimizerConfig>("{name: adam, momentum: 0.9}").is_err());
+    let keys = |yaml: &str| -> Vec<String> {
+        let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
+        config.problems().into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(keys("{name: sgd, lr: -1, momentum: 1, weight_decay: .nan, dampening: 2}"), ["lr", "momentum", "weight_decay", "dampening"]);
+    assert_eq!(keys("{name: sgd, nesterov: true, momentum: 0}"), ["nesterov"]);
+    assert_eq!(keys("{name: adamw, lr: .inf, betas: [0.9, 1.0], eps: 0}"), ["lr", "betas[1]", "eps"]);
+}
+
+trait CloneShallow {
+    fn clone_shallow(&self) -> Vec<(String, Tensor)>;
+}
+
+impl CloneShallow for Vec<(String, Tensor)> {
+    fn clone_shallow(&self) -> Vec<(String, Tensor)> {
+        self.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+    }
+}

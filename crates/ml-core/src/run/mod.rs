@@ -1,0 +1,279 @@
+//! Configuration + overrides → a claimed run folder and its files.
+//!
+//! A folder is claimed by creating it, which only one process can do; nothing in an existing one is ever
+//! written by a new run. Every file is written beside and renamed, so a reader sees all of it or none.
+
+mod name;
+mod summary;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use name::run_name;
+pub use summary::{DatasetSizes, Status, Summary};
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    folder: PathBuf,
+}
+
+/// A run folder could not be made, written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The folder cannot be made.
+    #[error("{}: cannot make the run folder: {source}; choose another place with --runs_dir", path.display())]
+    Claim {
+        /// The folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// `--run_name` names a folder that is there.
+    #[error("{}: this run exists and is never written into; choose another --run_name, or go on with --resume", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A name that would leave the runs folder.
+    #[error("--run_name {name}: must be one folder name without `/`, not empty and not starting with a dot")]
+    BadName {
+        /// What was given.
+        name: String,
+    },
+    /// A file cannot be written.
+    #[error("{}: cannot write: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file cannot be read.
+    #[error("{}: cannot read: {message}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        message: String,
+    },
+    /// What should be resumed is not a run.
+    #[error("{}: not a run folder (it has no config.yaml); give the folder that ml-train made, or a .pt file in it", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Run {
+    /// Claims `runs_dir/name`, or the first free of `name_2`, `name_3`, … if it is taken.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn claim(runs_dir: &Path, name: &str) -> Result<Run, RunError> {
+        make_parents(runs_dir)?;
+        let mut number = 1u32;
+        loop {
+            let folder = runs_dir.join(if number == 1 { name.to_owned() } else { format!("{name}_{number}") });
+            match fs::create_dir(&folder) {
+                Ok(()) => return Ok(Run { folder }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(source) => return Err(RunError::Claim { path: folder, source }),
+            }
+        }
+    }
+
+    /// Claims exactly `runs_dir/name`.
+    ///
+    /// # Errors
+    /// The name is no folder name, the folder exists, or it cannot be made.
+    pub fn claim_exactly(runs_dir: &Path, name: &str) -> Result<Run, RunError> {
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+            return Err(RunError::BadName { name: name.to_owned() });
+        }
+        make_parents(runs_dir)?;
+        let folder = runs_dir.join(name);
+        match fs::create_dir(&folder) {
+            Ok(()) => Ok(Run { folder }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(RunError::Exists { path: folder }),
+            Err(source) => Err(RunError::Claim { path: folder, source }),
+        }
+    }
+
+    /// An existing run: its folder, or a file in it.
+    ///
+    /// # Errors
+    /// There is no run there.
+    pub fn open(path: &Path) -> Result<Run, RunError> {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let run = Run { folder: folder.to_path_buf() };
+        if run.config_path().is_file() { Ok(run) } else { Err(RunError::NotARun { path: path.to_path_buf() }) }
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `config.yaml`: the resolved configuration.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.join("config.yaml")
+    }
+
+    /// `summary.yaml`.
+    pub fn summary_path(&self) -> PathBuf {
+        self.folder.join("summary.yaml")
+    }
+
+    /// `metrics.csv`: a row an epoch.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.folder.join("metrics.csv")
+    }
+
+    /// `best.pt`: the highest validation accuracy.
+    pub fn best_path(&self) -> PathBuf {
+        self.folder.join("best.pt")
+    }
+
+    /// `last.pt`: the newest state.
+    pub fn last_path(&self) -> PathBuf {
+        self.folder.join("last.pt")
+    }
+
+    /// `logs/`.
+    pub fn logs_dir(&self) -> PathBuf {
+        self.folder.join("logs")
+    }
+
+    /// `tensorboard/`.
+    pub fn tensorboard_dir(&self) -> PathBuf {
+        self.folder.join("tensorboard")
+    }
+
+    /// `report/`.
+    pub fn report_dir(&self) -> PathBuf {
+        self.folder.join("report")
+    }
+
+    /// Writes `config.yaml`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_config(&self, config: &crate::config::Config) -> Result<(), RunError> {
+        write_yaml(&self.config_path(), config)
+    }
+
+    /// Reads `config.yaml` as text.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_config(&self) -> Result<String, RunError> {
+        let path = self.config_path();
+        fs::read_to_string(&path).map_err(|error| RunError::Read { path, message: error.to_string() })
+    }
+
+    /// Writes `summary.yaml`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_summary(&self, summary: &Summary) -> Result<(), RunError> {
+        write_yaml(&self.summary_path(), summary)
+    }
+
+    /// Reads `summary.yaml`.
+    ///
+    /// # Errors
+    /// It cannot be read or is no summary.
+    pub fn read_summary(&self) -> Result<Summary, RunError> {
+        read_yaml(&self.summary_path())
+    }
+}
+
+fn make_parents(runs_dir: &Path) -> Result<(), RunError> {
+    fs::create_dir_all(runs_dir).map_err(|source| RunError::Claim { path: runs_dir.to_path_buf(), source })
+}
+
+fn write_yaml(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
+    let text = serde_yaml::to_string(value)
+        .map_err(|error| RunError::Write { path: path.to_path_buf(), source: io::Error::other(error) })?;
+    write_atomically(path, text.as_bytes())
+}
+
+fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+    let read = |message: String| RunError::Read { path: path.to_path_buf(), message };
+    let text = fs::read_to_string(path).map_err(|error| read(error.to_string()))?;
+    serde_yaml::from_str(&text).map_err(|error| read(error.to_string()))
+}
+
+/// Writes a small file beside and renames it into place.
+///
+/// # Errors
+/// It cannot be written; what was there before is untouched then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let beside = path.with_file_name(format!(
+        ".{}.tmp-{}",
+        path.file_name().unwrap_or_default().to_string_lossy(),
+        std::process::id()
+    ));
+    let write = || {
+        let mut file = fs::File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().map_err(|source| {
+        // The error that matters is the first one; a leftover is a small hidden file.
+        let _ = fs::remove_file(&beside);
+        RunError::Write { path: path.to_path_buf(), source }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_name_is_never_written_into_and_the_next_free_one_is_claimed() {
+        let runs = tempfile::tempdir().unwrap();
+        let names: Vec<PathBuf> = (0..3)
+            .map(|_| Run::claim(runs.path(), "base").unwrap().folder().strip_prefix(runs.path()).unwrap().into())
+            .collect();
+        assert_eq!(names, [PathBuf::from("base"), "base_2".into(), "base_3".into()]);
+        let error = Run::claim_exactly(runs.path(), "base").unwrap_err().to_string();
+        assert!(error.contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn many_processes_claiming_at_once_get_different_folders() {
+        let runs = tempfile::tempdir().unwrap();
+        let folders: std::collections::HashSet<PathBuf> = std::thread::scope(|scope| {
+            let claims: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| Run::claim(runs.path(), "x").unwrap().folder().to_path_buf()))
+                .collect();
+            claims.into_iter().map(|claim| claim.join().unwrap()).collect()
+        });
+        assert_eq!(folders.len(), 16);
+    }
+
+    #[test]
+    fn a_run_name_cannot_leave_the_runs_folder() {
+        let runs = tempfile::tempdir().unwrap();
+        for name in ["", "..", "../x", "a/b", ".hidden"] {
+            assert!(matches!(Run::claim_exactly(runs.path(), name), Err(RunError::BadName { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = Run::claim(&file, "base").unwrap_err().to_string();
+        assert!(error.contains("file") && error.contains("--runs_dir"), "{error}");
+    }
+}

@@ -1,0 +1,72 @@
+//! `summary.yaml`: what became of a run.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Training, or killed without a chance to say otherwise.
+    Running,
+    /// All epochs done, the test split evaluated if there is one.
+    Completed,
+    /// Stopped by a signal; resumable.
+    Interrupted,
+    /// Ended by an error.
+    Failed,
+}
+
+/// Pictures in each split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetSizes {
+    /// Training pictures.
+    pub train: usize,
+    /// Validation pictures.
+    pub val: usize,
+    /// Test pictures; 0 without a test split.
+    pub test: usize,
+}
+
+/// The content of `summary.yaml`. Accuracies are fractions, times local with offset, durations seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Where the run stands.
+    pub status: Status,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Epochs completed.
+    pub epochs: u64,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Epoch of `best.pt`, counted from 1.
+    pub best_epoch: Option<u64>,
+    /// Validation accuracy of `best.pt`.
+    pub best_val_accuracy: Option<f64>,
+    /// Accuracy of `best.pt` on the test split.
+    pub test_accuracy: Option<f64>,
+    /// When the run began.
+    pub started: String,
+    /// When this file was written.
+    pub updated: String,
+    /// Seconds of training, summed over resumptions.
+    pub seconds: f64,
+    /// Seconds from the start of the process to the end of its first optimizer step.
+    pub seconds_to_first_step: Option<f64>,
+    /// What it ran on and why.
+    pub device: String,
+    /// Elements of all parameters.
+    pub parameters: u64,
+    /// The network's name.
+    pub architecture: String,
+    /// The data folder.
+    pub data_dir: String,
+    /// SHA-256 over classes and samples.
+    pub dataset_fingerprint: String,
+    /// Pictures in each split.
+    pub dataset: DatasetSizes,
+    /// Version of this program.
+    pub version: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+}

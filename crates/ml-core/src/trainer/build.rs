@@ -1,0 +1,159 @@
+//! From a configuration to a trainer, and between a trainer and a checkpoint.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ml_data::dataset::{Dataset, Split};
+use ml_data::setting::Auto;
+use ml_data::transform::Pipeline;
+use tch::{Device, Tensor};
+
+use super::state::{best_from, best_to_value, history_from, history_to_value, totals_from, totals_to_value};
+use super::{TrainError, TrainState, Trainer};
+use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, read};
+use crate::config::Config;
+use crate::loader::{Loader, LoaderOptions, Order};
+use crate::loss::Loss;
+use crate::network::Network;
+use crate::optimizer::Optimizer;
+use crate::optimizer::schedule::Schedule;
+use crate::value::Value;
+
+pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
+    let num_classes = class_count(config, dataset)?;
+    if let Some(given) = config.loss.num_class_weights().filter(|&given| given != num_classes) {
+        return Err(TrainError::ClassWeights { given, found: num_classes });
+    }
+    let architecture = config.model.base().architecture;
+    let network = Network::new(architecture, num_classes as i64, config.seed as i64, device);
+    let optimizer = Optimizer::new(&config.optimizer, network.parameters());
+    let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
+    let options = |order| LoaderOptions {
+        batch_size: config.training.batch_size,
+        num_workers: config.num_workers(),
+        order,
+        seed: config.seed,
+        drop_last: false,
+    };
+    let loader = |index, transform, order| Loader::new(index, Arc::new(Pipeline::new(transform)), options(order));
+    let train_index = Arc::new(dataset.train.clone());
+    let train_loader =
+        loader(train_index.clone(), &config.transforms.train, Order::Shuffled { seed: config.seed });
+    let val_loader = loader(Arc::new(dataset.val.clone()), &config.transforms.val, Order::Sequential);
+    let schedule = Schedule::new(
+        &config.scheduler,
+        config.optimizer.lr(),
+        train_loader.num_batches(),
+        config.training.num_epochs,
+    );
+    Ok(Trainer {
+        config: config.clone(),
+        classes: dataset.classes.clone(),
+        network,
+        loss,
+        optimizer,
+        schedule,
+        train_loader,
+        val_loader,
+        train_index,
+        device,
+        state: TrainState::default(),
+        first_step: None,
+    })
+}
+
+fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> {
+    let found = dataset.classes.len();
+    match config.model.base().num_classes {
+        Auto::Value(given) if given != found => {
+            Err(TrainError::ClassCount { given, found, classes: dataset.classes.clone() })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Copies the weights of a `.pt` file into `network`. A classifier head of another class count is left as it
+/// was initialised; the names left are returned.
+///
+/// # Errors
+/// The file cannot be read, or its weights are of another network.
+pub fn start_weights(network: &Network, path: &Path) -> Result<Vec<String>, TrainError> {
+    let mut weights = model_state_from(&read(path)?)?;
+    let own = network.state_dict();
+    let head = own.last().and_then(|(name, _)| name.rsplit_once('.')).map_or("", |(module, _)| module).to_owned();
+    let mut left = Vec::new();
+    for (name, tensor) in &mut weights {
+        let Some((_, mine)) = own.iter().find(|(known, _)| known == name) else { continue };
+        let in_head = name.rsplit_once('.').is_some_and(|(module, _)| module == head);
+        let same_but_classes = tensor.dim() == mine.dim() && tensor.size().get(1..) == mine.size().get(1..);
+        if in_head && same_but_classes && tensor.size() != mine.size() {
+            *tensor = mine.shallow_clone();
+            left.push(name.clone());
+        }
+    }
+    network.load_state_dict(&weights)?;
+    Ok(left)
+}
+
+pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
+    let json = |value: serde_json::Result<serde_json::Value>| {
+        value.map_err(|error| TrainError::Report(super::ReportError(error.into())))
+    };
+    let detached = |state: Vec<(String, Tensor)>| state.into_iter().map(|(name, t)| (name, t.detach())).collect();
+    Ok(Checkpoint {
+        epoch: trainer.state.epoch,
+        step: trainer.state.step,
+        batch_in_epoch: trainer.state.batch_in_epoch,
+        running: totals_to_value(trainer.state.running),
+        model_state_dict: detached(trainer.network.state_dict()),
+        optimizer_state_dict: trainer.optimizer.state_dict(),
+        scheduler_state_dict: trainer.schedule.state(trainer.state.step),
+        ema_state_dict: None,
+        scaler_state_dict: None,
+        // Streams are derived from the seed; there is no other state.
+        rng_state: Value::dict([("seed", Value::Int(trainer.config.seed as i64))]),
+        metrics: history_to_value(&trainer.state.history),
+        best: best_to_value(trainer.state.best),
+        early_stopping: Value::None,
+        config: json(serde_json::to_value(&trainer.config))?,
+        classes: trainer.classes.clone(),
+        eval_transform: json(serde_json::to_value(&trainer.config.transforms.val))?,
+        timestamp: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        versions: serde_json::json!({ "ml": env!("CARGO_PKG_VERSION"), "libtorch": *crate::LIBTORCH_VERSION }),
+        extra: Vec::new(),
+    })
+}
+
+pub(super) fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    let same = |what, found: String, expected: String| {
+        if found == expected { Ok(()) } else { Err(TrainError::Mismatch { what, found, expected }) }
+    };
+    same("the class list", checkpoint.classes.join(", "), trainer.classes.join(", "))?;
+    let seed = checkpoint.rng_state.get("seed")?.as_i64()?;
+    same("the seed", seed.to_string(), (trainer.config.seed as i64).to_string())?;
+    let state = TrainState {
+        epoch: checkpoint.epoch,
+        step: checkpoint.step,
+        batch_in_epoch: checkpoint.batch_in_epoch,
+        running: totals_from(&checkpoint.running.field())?,
+        history: history_from(&checkpoint.metrics.field())?,
+        best: best_from(&checkpoint.best.field())?,
+    };
+    let steps = state.epoch.checked_mul(trainer.train_loader.num_batches() as u64);
+    let expected = steps.and_then(|steps| steps.checked_add(state.batch_in_epoch));
+    same(
+        "the number of steps (the training split or the batch size has changed)",
+        state.step.to_string(),
+        expected.map_or_else(|| "none".to_owned(), |steps| steps.to_string()),
+    )?;
+    trainer.network.load_state_dict(&checkpoint.model_state_dict)?;
+    trainer.optimizer.load_state_dict(&checkpoint.optimizer_state_dict)?;
+    trainer.state = state;
+    Ok(())
+}
+
+impl From<CheckpointError> for super::ReportError {
+    fn from(error: CheckpointError) -> Self {
+        super::ReportError(Box::new(error))
+    }
+}

@@ -1,0 +1,165 @@
+//! `manifest.yaml`: what a division was made of and how, strict both ways.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::DatasetError;
+
+/// The version of the format that is written, and the newest that is read.
+pub(super) const FORMAT_VERSION: u32 = 1;
+
+/// The contents of `manifest.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format.
+    pub format_version: u32,
+    /// The program and its version.
+    pub created_by: String,
+    /// Index files or a tree of folders.
+    pub layout: Layout,
+    /// The division is a function of this and of the sorted names.
+    pub seed: u64,
+    /// How the pictures were divided.
+    pub method: Method,
+    /// What index lines are relative to, as an absolute path; absent if that is the folder that holds
+    /// `splits/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// The folder of class folders, relative to the root: `raw`, or `.` for the root itself.
+    pub images: String,
+    /// In order: a class's number is its place.
+    pub classes: Vec<String>,
+    /// All pictures; with folds, each is counted once.
+    pub total: usize,
+    /// What was written: `train`, `val`, `test`, or `test`, `fold_0_train`, `fold_0_val`, …
+    pub splits: Vec<SplitEntry>,
+}
+
+/// In which form a division lies on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Text files with one path a line, in `splits/`.
+    Index,
+    /// A folder a split, with one folder a class.
+    Folders,
+}
+
+/// How pictures were divided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Method {
+    /// Into training, validation and test pictures by these shares of 1.
+    Ratio {
+        /// Share of the training split.
+        train: f64,
+        /// Share of the validation split.
+        val: f64,
+        /// Share of the test split; 0 if there is none.
+        test: f64,
+    },
+    /// Into folds, each the validation split of one training, after setting a common test split aside.
+    Folds {
+        /// How many.
+        folds: u32,
+        /// Share of 1 of the test split; 0 if there is none.
+        test: f64,
+    },
+}
+
+/// One split, or one side of a fold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitEntry {
+    /// The index file without `.txt`, or the folder.
+    pub name: String,
+    /// Pictures in it.
+    pub total: usize,
+    /// Hex SHA-256 of the index file. Without it, the file may be edited within its counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_sha256: Option<String>,
+    /// Hex SHA-256 of the lines `<bytes> <path>` of its pictures in order: tells whether the pictures are
+    /// still those that were divided, without reading them. For information; not checked on opening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures_sha256: Option<String>,
+    /// Pictures of each class.
+    pub counts: BTreeMap<String, usize>,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest by itself; `path` is for messages.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Manifest, DatasetError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let bad = |problem: String| DatasetError::Manifest { path: path.to_owned(), problem };
+        let unreadable = |error: serde_yaml::Error| bad(format!("is damaged: {error}"));
+        // First, so that a newer format is called that, and not a list of unknown keys.
+        let Version { format_version } = serde_yaml::from_str(text).map_err(unreadable)?;
+        if format_version != FORMAT_VERSION {
+            return Err(bad(format!(
+                "has format_version {format_version}, and this program knows {FORMAT_VERSION}"
+            )));
+        }
+        let manifest: Manifest = serde_yaml::from_str(text).map_err(unreadable)?;
+        manifest.check().map_err(bad)?;
+        Ok(manifest)
+    }
+
+    /// Contradictions within the manifest.
+    fn check(&self) -> Result<(), String> {
+        if self.classes.is_empty() {
+            return Err("classes: is empty".to_owned());
+        }
+        let mut sorted: Vec<_> = self.classes.iter().collect();
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find_map(|pair| (pair[0] == pair[1]).then_some(pair[0])) {
+            return Err(format!("classes: `{twice}` is listed twice"));
+        }
+        if let Some(class) = self.classes.iter().find(|class| class.is_empty() || class.contains('/')) {
+            return Err(format!("classes: `{class}` is no folder's name"));
+        }
+        if self.images != "." && !inside(&self.images) {
+            return Err(format!("images: `{}` leads out of the root", self.images));
+        }
+        if let Method::Folds { folds, .. } = self.method
+            && folds < 2
+        {
+            return Err(format!("method.folds: must be at least 2, is {folds}"));
+        }
+        for (i, split) in self.splits.iter().enumerate() {
+            let SplitEntry { name, total, counts, .. } = split;
+            if self.splits[..i].iter().any(|earlier| earlier.name == *name) {
+                return Err(format!("splits: `{name}` is listed twice"));
+            }
+            let unknown = counts.keys().find(|class| sorted.binary_search(class).is_err());
+            if let Some(class) = unknown {
+                return Err(format!(
+                    "splits: the counts of `{name}` name `{class}`, which is not in classes"
+                ));
+            }
+            let sum = counts.values().fold(0usize, |sum, count| sum.saturating_add(*count));
+            if sum != *total {
+                return Err(format!(
+                    "splits: the counts of `{name}` add up to {sum}, but its total is {total}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry called `name`.
+    pub(super) fn split(&self, name: &str) -> Option<&SplitEntry> {
+        self.splits.iter().find(|split| split.name == name)
+    }
+}
+
+/// Whether a path with `/` between its parts stays below what it is relative to. Links are followed later, on
+/// purpose: pictures may lie on another disk.
+pub(super) fn inside(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
+}

@@ -1,0 +1,211 @@
+//! A folder of class folders → its classes and their pictures' names, sorted bytewise. Folders below a class
+//! folder count to the class; links to folders are followed; hidden names are ignored.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::error::DatasetError;
+
+/// Endings (after the dot, in any case) of the files that count as pictures; `pbm`, `pgm`, `ppm` are PNM's
+/// three kinds.
+pub const SUFFIXES: [&str; 13] =
+    ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "pnm", "pbm", "pgm", "ppm", "qoi"];
+
+/// For messages.
+pub(super) fn suffix_list() -> String {
+    SUFFIXES.join(" ")
+}
+
+/// One class.
+#[derive(Clone, Debug)]
+pub(super) struct ClassFolder {
+    /// The folder's name.
+    pub name: String,
+    /// Relative to the class folder's parent (`<class>/…`, `/` between folders), sorted bytewise.
+    pub pictures: Vec<String>,
+}
+
+/// What a folder of class folders holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scan {
+    /// Sorted bytewise by name.
+    pub classes: Vec<ClassFolder>,
+    /// Files that are no pictures, by their ending.
+    pub ignored: BTreeMap<String, usize>,
+    /// Pictures right in the folder, which have no class.
+    pub loose: usize,
+}
+
+/// Lists `images`; folders named in `skip` are left out.
+pub(super) fn scan(images: &Path, skip: &[&str]) -> Result<Scan, DatasetError> {
+    let mut scan = Scan::default();
+    let mut names = Vec::new();
+    for (name, kind) in entries(images)? {
+        match kind {
+            Kind::Folder { .. } if !skip.iter().any(|skipped| name == *skipped) => {
+                names.push(utf8(images, &name)?);
+            }
+            Kind::Folder { .. } => {}
+            Kind::Picture => scan.loose += 1,
+            Kind::Other => *scan.ignored.entry(suffix_of(&name)).or_default() += 1,
+        }
+    }
+    names.sort_unstable();
+    let found = in_parallel(names.len(), |i| {
+        let mut walk = Walk { pictures: Vec::new(), ignored: BTreeMap::new(), jumps: Vec::new() };
+        walk.folder(&images.join(&names[i]), &names[i])?;
+        walk.pictures.sort_unstable();
+        Ok(walk)
+    })?;
+    for (name, walk) in names.into_iter().zip(found) {
+        for (suffix, count) in walk.ignored {
+            *scan.ignored.entry(suffix).or_default() += count;
+        }
+        scan.classes.push(ClassFolder { name, pictures: walk.pictures });
+    }
+    Ok(scan)
+}
+
+/// `work` for each number below `count`, in threads; the first error by number, if any.
+pub(super) fn in_parallel<T: Send, E: Send>(
+    count: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16).min(count.max(1));
+    if threads == 1 {
+        return (0..count).map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let mut results: Vec<(usize, Result<T, E>)> = std::thread::scope(|scope| {
+        let run = || {
+            let mut mine = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count {
+                    return mine;
+                }
+                mine.push((i, work(i)));
+            }
+        };
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    results.sort_unstable_by_key(|(i, _)| *i);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+enum Kind {
+    Folder { linked: bool },
+    Picture,
+    Other,
+}
+
+/// Names in a folder that are not hidden, unsorted.
+fn entries(folder: &Path) -> Result<Vec<(OsString, Kind)>, DatasetError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(DatasetError::io(folder))? {
+        let entry = entry.map_err(DatasetError::io(folder))?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        // Known from the directory itself on Linux: no call for each file.
+        let kind = entry.file_type().map_err(DatasetError::io(entry.path()))?;
+        let picture = is_picture(&name);
+        found.push((
+            name,
+            if kind.is_dir() {
+                Kind::Folder { linked: false }
+            } else if picture && (kind.is_file() || kind.is_symlink()) {
+                // A link called a picture is taken for one: trees of a million links are listed at once.
+                Kind::Picture
+            } else if kind.is_symlink() && entry.path().is_dir() {
+                Kind::Folder { linked: true }
+            } else {
+                Kind::Other
+            },
+        ));
+    }
+    Ok(found)
+}
+
+struct Walk {
+    pictures: Vec<String>,
+    ignored: BTreeMap<String, usize>,
+    /// Real paths of the folders from which links were followed on the way here.
+    jumps: Vec<PathBuf>,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path, relative: &str) -> Result<(), DatasetError> {
+        for (name, kind) in entries(folder)? {
+            match kind {
+                Kind::Picture => {
+                    let name = utf8(folder, &name)?;
+                    self.pictures.push(format!("{relative}/{name}"));
+                }
+                Kind::Folder { linked } => {
+                    let name = utf8(folder, &name)?;
+                    let (path, relative) = (folder.join(&name), format!("{relative}/{name}"));
+                    if !linked {
+                        self.folder(&path, &relative)?;
+                        continue;
+                    }
+                    let here = folder.canonicalize().map_err(DatasetError::io(folder))?;
+                    let target = path.canonicalize().map_err(DatasetError::io(&path))?;
+                    self.jumps.push(here);
+                    if self.jumps.iter().any(|passed| passed.starts_with(&target)) {
+                        return Err(DatasetError::LinkLoop { path });
+                    }
+                    self.folder(&path, &relative)?;
+                    self.jumps.pop();
+                }
+                Kind::Other => *self.ignored.entry(suffix_of(&name)).or_default() += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_picture(name: &OsString) -> bool {
+    Path::new(name)
+        .extension()
+        .and_then(|suffix| suffix.to_str())
+        .is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+}
+
+/// With its dot and in lower case, or `no suffix`.
+fn suffix_of(name: &OsString) -> String {
+    match Path::new(name).extension() {
+        Some(suffix) => format!(".{}", suffix.to_string_lossy().to_lowercase()),
+        None => "no suffix".to_owned(),
+    }
+}
+
+/// A name that can stand on a line of a text file.
+fn utf8(folder: &Path, name: &OsString) -> Result<String, DatasetError> {
+    let problem = match name.to_str() {
+        None => "is not valid UTF-8",
+        Some(text) if text.contains(['\n', '\r']) => "contains a line break",
+        Some(text) => return Ok(text.to_owned()),
+    };
+    Err(DatasetError::Name { path: folder.join(name), problem })
+}
+
+/// Fails unless `path` is a folder that can be looked at.
+pub(super) fn require_folder(path: &Path) -> Result<(), DatasetError> {
+    match fs::metadata(path) {
+        Ok(status) if status.is_dir() => Ok(()),
+        Ok(_) => Err(DatasetError::NotAFolder { path: path.to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(DatasetError::Missing { path: path.to_owned() })
+        }
+        Err(source) => Err(DatasetError::Io { path: path.to_owned(), source }),
+    }
+}

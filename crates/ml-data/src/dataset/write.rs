@@ -1,0 +1,354 @@
+//! A [`Plan`] → files. Everything is written beside its place and then renamed, so that a division is there
+//! as a whole or not at all; what another program made is never replaced.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::{DatasetError, SplitError};
+use super::manifest::{Layout, Manifest};
+use super::scan::in_parallel;
+use super::source::Plan;
+use super::{MANIFEST_FILE, SPLITS_FOLDER, SplitEntry};
+
+/// What stands in a tree of folders for a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A second name of the same file: no space, survives moving either, same file system only.
+    Hard,
+    /// A pointer to the picture's absolute path: no space, breaks if the picture moves.
+    Symbolic,
+    /// A file of its own.
+    Copy,
+}
+
+/// Where a division lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The folder of index files, or the tree.
+    pub path: PathBuf,
+    /// What [`Dataset::open`](super::Dataset::open) takes.
+    pub data_dir: PathBuf,
+    /// The same division was there already and was left alone.
+    pub unchanged: bool,
+}
+
+impl Plan {
+    /// Where [`Plan::write_index`] would write.
+    pub fn index_place(&self, output: Option<&Path>) -> Written {
+        let data_dir = output.unwrap_or(self.source.root()).to_owned();
+        Written { path: data_dir.join(SPLITS_FOLDER), data_dir, unchanged: false }
+    }
+
+    /// Writes index files and manifest into `splits/` beside the pictures, or in `output`, a folder that
+    /// becomes a data folder of its own: its manifest says where the pictures are.
+    ///
+    /// A `splits/` with the same contents is left alone; a different one is replaced only with `force`.
+    ///
+    /// # Errors
+    /// Something else is there, `output` lies among the pictures, or the file system refuses.
+    pub fn write_index(&self, output: Option<&Path>, force: bool) -> Result<Written, SplitError> {
+        let mut place = self.index_place(output);
+        let mut manifest = self.manifest.clone();
+        if let Some(output) = output {
+            let root = canonical(self.source.root())?;
+            self.refuse_inside(output)?;
+            fs::create_dir_all(output).map_err(SplitError::io(output))?;
+            if canonical(output)? != root {
+                manifest.root = Some(root.to_str().map(str::to_owned).ok_or_else(|| DatasetError::Name {
+                    path: root.clone(),
+                    problem: "is not valid UTF-8, so the manifest cannot hold it",
+                })?);
+            }
+        }
+        let mut files: Vec<(String, &str)> =
+            self.files.iter().map(|(name, text)| (format!("{name}.txt"), text.as_str())).collect();
+        let text = yaml(&manifest)?;
+        files.push((MANIFEST_FILE.to_owned(), &text));
+        let exists = place.path.symlink_metadata().is_ok();
+        if exists {
+            if same_files(&place.path, &manifest, &files)? {
+                place.unchanged = true;
+                return Ok(place);
+            }
+            check_ours(&place.path)?;
+            if !force {
+                return Err(SplitError::Exists { path: place.path });
+            }
+        }
+        let folder = Unfinished::beside(&place.path)?;
+        for (name, text) in files {
+            write_file(&folder.path.join(name), text)?;
+        }
+        folder.finish(&place.path)?;
+        Ok(place)
+    }
+
+    /// Where [`Plan::write_folders`] would write: `output`, or the data folder's name with `_split` beside it.
+    ///
+    /// # Errors
+    /// The data folder cannot be found any more.
+    pub fn folders_place(&self, output: Option<&Path>) -> Result<Written, SplitError> {
+        let path = if let Some(output) = output {
+            output.to_owned()
+        } else {
+            // `.` and `..` have no name to add to.
+            let real = canonical(self.source.root())?;
+            let root = if self.source.root().file_name().is_some() { self.source.root() } else { &real };
+            let mut name = real.file_name().unwrap_or_default().to_owned();
+            name.push("_split");
+            root.with_file_name(name)
+        };
+        Ok(Written { data_dir: path.clone(), path, unchanged: false })
+    }
+
+    /// Makes an ImageFolder tree, `<split>/<class>/…`, with the pictures' names as they are, and the manifest.
+    ///
+    /// # Errors
+    /// The plan has folds, the place is taken (`force` replaces a tree that this function made), lies among
+    /// the pictures, or the file system refuses.
+    pub fn write_folders(
+        &self,
+        output: Option<&Path>,
+        link: Link,
+        force: bool,
+    ) -> Result<Written, SplitError> {
+        if self.files.iter().any(|(name, _)| name.starts_with("fold_")) {
+            return Err(SplitError::FoldsAsFolders);
+        }
+        let place = self.folders_place(output)?;
+        self.refuse_inside(&place.path)?;
+        if fs::read_dir(&place.path).is_ok_and(|mut entries| entries.next().is_none()) {
+            // Taken by nothing: renaming puts the tree in its place.
+        } else if place.path.symlink_metadata().is_ok() {
+            check_our_tree(&place.path)?;
+            if !force {
+                return Err(SplitError::Exists { path: place.path });
+            }
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.layout = Layout::Folders;
+        manifest.root = Some(canonical(self.source.root())?.display().to_string());
+        for split in &mut manifest.splits {
+            split.index_sha256 = None;
+        }
+        let tree = Unfinished::beside(&place.path)?;
+        for ((name, text), SplitEntry { counts, .. }) in self.files.iter().zip(&manifest.splits) {
+            let folder = tree.path.join(name);
+            for (class, _) in counts.iter().filter(|(_, count)| **count > 0) {
+                let folder = folder.join(class);
+                fs::create_dir_all(&folder).map_err(SplitError::io(folder))?;
+            }
+            let lines: Vec<&str> = text.lines().collect();
+            let prefix = if self.source_is_raw() { "raw/" } else { "" };
+            let root = canonical(self.source.root())?;
+            in_parallel(lines.len(), |i| {
+                let relative = lines[i].strip_prefix(prefix).unwrap_or(lines[i]);
+                place_picture(&root.join(lines[i]), &folder.join(relative), link)
+            })?;
+        }
+        write_file(&tree.path.join(MANIFEST_FILE), &yaml(&manifest)?)?;
+        tree.finish(&place.path)?;
+        Ok(place)
+    }
+
+    fn source_is_raw(&self) -> bool {
+        self.manifest.images != "."
+    }
+
+    /// The output must not become a class.
+    fn refuse_inside(&self, output: &Path) -> Result<(), SplitError> {
+        let images = canonical(&self.source.image_dir())?;
+        let output_path = canonical_if_there(output)?;
+        // Beside class folders, the output may be the folder itself: `splits` is reserved there.
+        let allowed = output_path == images && !self.source_is_raw();
+        if output_path.starts_with(&images) && !allowed {
+            return Err(SplitError::OutputInside {
+                path: output.to_owned(),
+                images: self.source.image_dir(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn place_picture(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
+    let attempt = || match link {
+        // The link's own target, should the picture be a link: a hard link to a relative one would break.
+        Link::Hard => fs::hard_link(fs::canonicalize(from)?, to),
+        Link::Symbolic => std::os::unix::fs::symlink(from, to),
+        Link::Copy => fs::copy(from, to).map(|_| ()),
+    };
+    let result = match attempt() {
+        // Folders below the class folder are made when they are met.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = to.parent().unwrap_or(to);
+            fs::create_dir_all(folder).and_then(|()| attempt())
+        }
+        result => result,
+    };
+    result.map_err(|error| match error.kind() {
+        ErrorKind::CrossesDevices => SplitError::OtherDevice { from: from.to_owned(), to: to.to_owned() },
+        _ => SplitError::io(from)(error),
+    })
+}
+
+/// A folder under a hidden name, removed unless it is finished.
+struct Unfinished {
+    path: PathBuf,
+    done: bool,
+}
+
+impl Unfinished {
+    fn beside(place: &Path) -> Result<Unfinished, SplitError> {
+        let parent = parent(place);
+        fs::create_dir_all(parent).map_err(SplitError::io(parent))?;
+        let path = hidden_beside(place, "tmp");
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(SplitError::io(path)(error)),
+            _ => {}
+        }
+        fs::create_dir(&path).map_err(SplitError::io(&path))?;
+        Ok(Unfinished { path, done: false })
+    }
+
+    /// Renames it to `place`; what is there is replaced, and put back should that fail.
+    fn finish(mut self, place: &Path) -> Result<(), SplitError> {
+        let old = hidden_beside(place, "old");
+        let replaced = match fs::rename(place, &old) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(SplitError::io(place)(error)),
+        };
+        if let Err(error) = fs::rename(&self.path, place) {
+            if replaced {
+                fs::rename(&old, place).map_err(SplitError::io(old))?;
+            }
+            return Err(SplitError::io(place)(error));
+        }
+        self.done = true;
+        if replaced {
+            fs::remove_dir_all(&old).map_err(SplitError::io(&old))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.done {
+            // The error that led here is the one to report.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// `.<name>.<what>-<process>`: hidden, so that no scan takes a left-over for a class.
+fn hidden_beside(place: &Path, what: &str) -> PathBuf {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    parent(place).join(format!(".{name}.{what}-{}", std::process::id()))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), SplitError> {
+    let write = || {
+        let mut file = fs::File::create_new(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(SplitError::io(path))
+}
+
+fn yaml(manifest: &Manifest) -> Result<String, SplitError> {
+    serde_yaml::to_string(manifest).map_err(|error| SplitError::io(MANIFEST_FILE)(io::Error::other(error)))
+}
+
+/// Whether `folder` holds just these files with these contents, whichever version of the program wrote them.
+fn same_files(folder: &Path, manifest: &Manifest, files: &[(String, &str)]) -> Result<bool, SplitError> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(false) };
+    if entries.count() != files.len() {
+        return Ok(false);
+    }
+    for (name, text) in files {
+        let path = folder.join(name);
+        let there = match fs::read_to_string(&path) {
+            Ok(there) => there,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(SplitError::io(path)(error)),
+        };
+        let same = if name == MANIFEST_FILE {
+            Manifest::parse(&there, &path).is_ok_and(|mut there| {
+                there.created_by.clone_from(&manifest.created_by);
+                there == *manifest
+            })
+        } else {
+            there == *text
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A folder of index files holds nothing else.
+fn check_ours(folder: &Path) -> Result<(), SplitError> {
+    let stranger = |stranger: String| Err(SplitError::NotOurs { path: folder.to_owned(), stranger });
+    if !folder.is_dir() {
+        return stranger("no folder, but a file".to_owned());
+    }
+    for entry in fs::read_dir(folder).map_err(SplitError::io(folder))? {
+        let entry = entry.map_err(SplitError::io(folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let known = match name.strip_suffix(".txt") {
+            None => name == MANIFEST_FILE,
+            Some(stem) => matches!(stem, "train" | "val" | "test") || stem.starts_with("fold_"),
+        };
+        if !known || entry.path().is_dir() {
+            return stranger(name);
+        }
+    }
+    Ok(())
+}
+
+/// A tree that this module made has its manifest, and nothing beside its splits.
+fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
+    let stranger =
+        |stranger: &str| Err(SplitError::NotOurs { path: folder.to_owned(), stranger: stranger.to_owned() });
+    let path = folder.join(MANIFEST_FILE);
+    let made = fs::read_to_string(&path).is_ok_and(|text| {
+        Manifest::parse(&text, &path).is_ok_and(|manifest| manifest.layout == Layout::Folders)
+    });
+    for entry in fs::read_dir(folder).map_err(SplitError::io(folder))? {
+        let entry = entry.map_err(SplitError::io(folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !made || !matches!(name.as_str(), "train" | "val" | "test" | MANIFEST_FILE) {
+            return stranger(&name);
+        }
+    }
+    Ok(())
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, SplitError> {
+    path.canonicalize().map_err(SplitError::io(path))
+}
+
+/// With links resolved as far as the path exists.
+fn canonical_if_there(path: &Path) -> Result<PathBuf, SplitError> {
+    let path = std::path::absolute(path).map_err(SplitError::io(path))?;
+    for there in path.ancestors() {
+        if let Ok(real) = there.canonicalize() {
+            let rest = path.strip_prefix(there).unwrap_or(Path::new(""));
+            return Ok(if rest == Path::new("") { real } else { real.join(rest) });
+        }
+    }
+    Ok(path)
+}

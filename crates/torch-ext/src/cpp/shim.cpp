@@ -1,0 +1,134 @@
+// What tch does not expose of libtorch 2.11, as plain C functions. Each returns null, or a message that the
+// caller frees with te_free; no exception leaves this file.
+
+#include <ATen/Context.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
+#include <c10/util/Exception.h>
+
+#include <cstring>
+#include <exception>
+#include <string>
+#include <vector>
+
+namespace {
+
+template <typename Body>
+char *guarded(Body body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error &error) {
+    return strdup(error.what_without_backtrace());
+  } catch (const std::exception &error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("an unknown C++ exception");
+  }
+}
+
+using Pointers = const void *const *;
+
+std::vector<at::Tensor> list(Pointers pointers, size_t count) {
+  std::vector<at::Tensor> tensors;
+  tensors.reserve(count);
+  for (size_t i = 0; i < count; i++) {
+    tensors.push_back(*static_cast<const at::Tensor *>(pointers[i]));
+  }
+  return tensors;
+}
+
+// On the CPU the fused kernels walk memory in order and ignore strides: other strides would silently mix
+// elements up.
+void check_like(const std::vector<at::Tensor> &parameters, const std::vector<at::Tensor> &others, const char *what) {
+  TORCH_CHECK(parameters.size() == others.size(), what, ": ", others.size(), " tensors for ", parameters.size(), " parameters");
+  for (size_t i = 0; i < parameters.size(); i++) {
+    const auto &p = parameters[i], &o = others[i];
+    TORCH_CHECK(o.defined(), what, " ", i, " is undefined");
+    TORCH_CHECK(p.sizes() == o.sizes() && p.strides() == o.strides(), what, " ", i, " has sizes ", o.sizes(), " and strides ",
+                o.strides(), ", its parameter ", p.sizes(), " and ", p.strides());
+    TORCH_CHECK(p.scalar_type() == o.scalar_type() && p.device() == o.device(), what, " ", i, " has another dtype or device than its parameter");
+  }
+}
+
+} // namespace
+
+extern "C" {
+
+void te_free(char *message) { free(message); }
+
+const char *te_version() { return TORCH_EXT_LIBTORCH_VERSION; }
+
+char *te_set_deterministic(bool on) {
+  return guarded([&] {
+    auto &context = at::globalContext();
+    context.setDeterministicAlgorithms(on, /*warn_only=*/false);
+    context.setDeterministicCuDNN(on);
+    if (on) context.setBenchmarkCuDNN(false);
+  });
+}
+
+char *te_clear_grads(Pointers parameters, size_t count) {
+  return guarded([&] {
+    for (size_t i = 0; i < count; i++) {
+      static_cast<const at::Tensor *>(parameters[i])->mutable_grad().reset();
+    }
+  });
+}
+
+struct SgdSettings {
+  double lr, momentum, weight_decay, dampening;
+  bool nesterov, first_step;
+};
+
+char *te_fused_sgd(Pointers parameters, Pointers grads, Pointers momenta, size_t count, const SgdSettings *s) {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    auto p = list(parameters, count), g = list(grads, count);
+    std::vector<at::Tensor> m;
+    check_like(p, g, "gradient");
+    if (s->momentum != 0) {
+      m = list(momenta, count);
+      check_like(p, m, "momentum buffer");
+    }
+    at::_fused_sgd_(p, g, m, s->weight_decay, s->momentum, s->lr, s->dampening, s->nesterov, /*maximize=*/false,
+                    s->first_step, std::nullopt, std::nullopt);
+  });
+}
+
+struct AdamSettings {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool amsgrad, decoupled;
+};
+
+// `steps` are f32 scalars, counted up here.
+char *te_fused_adam(Pointers parameters, Pointers grads, Pointers means, Pointers squares, Pointers maxima, Pointers steps,
+                    size_t count, const AdamSettings *s) {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    auto p = list(parameters, count), g = list(grads, count), m = list(means, count), v = list(squares, count);
+    auto t = list(steps, count);
+    std::vector<at::Tensor> x;
+    check_like(p, g, "gradient");
+    check_like(p, m, "exp_avg");
+    check_like(p, v, "exp_avg_sq");
+    if (s->amsgrad) {
+      x = list(maxima, count);
+      check_like(p, x, "max_exp_avg_sq");
+    }
+    at::_foreach_add_(t, 1);
+    auto fused = [&](auto op) {
+      op(p, g, m, v, x, t, s->lr, s->beta1, s->beta2, s->weight_decay, s->eps, s->amsgrad, /*maximize=*/false);
+    };
+    if (s->decoupled) {
+      fused([](auto &&...a) { at::_fused_adamw_(a..., std::nullopt, std::nullopt); });
+    } else {
+      fused([](auto &&...a) { at::_fused_adam_(a..., std::nullopt, std::nullopt); });
+    }
+  });
+}
+}

@@ -1,0 +1,221 @@
+//! The C functions of `cpp/shim.cpp`, made safe.
+
+use std::ffi::{CStr, c_char, c_void};
+
+use tch::Tensor;
+
+use crate::Error;
+
+/// One SGD step's settings, PyTorch's names.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SgdSettings {
+    /// Learning rate.
+    pub lr: f64,
+    /// Momentum; 0 needs no buffers.
+    pub momentum: f64,
+    /// L2 penalty.
+    pub weight_decay: f64,
+    /// Dampening of the momentum.
+    pub dampening: f64,
+    /// Nesterov momentum.
+    pub nesterov: bool,
+    /// The momentum buffers are empty and begin as the gradients.
+    pub first_step: bool,
+}
+
+/// One Adam or AdamW step's settings, PyTorch's names.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct AdamSettings {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the mean.
+    pub beta1: f64,
+    /// Decay of the mean square.
+    pub beta2: f64,
+    /// Added to the denominator.
+    pub eps: f64,
+    /// L2 penalty, or decoupled decay.
+    pub weight_decay: f64,
+    /// Keep the largest mean square.
+    pub amsgrad: bool,
+    /// AdamW: the decay does not pass through the gradient.
+    pub decoupled: bool,
+}
+
+/// Adam's state, one tensor a parameter in each.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamState<'a> {
+    /// Running means of the gradient.
+    pub exp_avg: &'a [Tensor],
+    /// Running means of its square.
+    pub exp_avg_sq: &'a [Tensor],
+    /// Their maxima; empty without amsgrad.
+    pub max_exp_avg_sq: &'a [Tensor],
+    /// Steps done, f32 scalars; counted up by the call.
+    pub step: &'a [Tensor],
+}
+
+type Pointers = *const *const c_void;
+
+unsafe extern "C" {
+    fn te_free(message: *mut c_char);
+    fn te_version() -> *const c_char;
+    fn te_set_deterministic(on: bool) -> *mut c_char;
+    fn te_clear_grads(parameters: Pointers, count: usize) -> *mut c_char;
+    fn te_fused_sgd(
+        parameters: Pointers,
+        grads: Pointers,
+        momenta: Pointers,
+        count: usize,
+        settings: *const SgdSettings,
+    ) -> *mut c_char;
+    fn te_fused_adam(
+        parameters: Pointers,
+        grads: Pointers,
+        means: Pointers,
+        squares: Pointers,
+        maxima: Pointers,
+        steps: Pointers,
+        count: usize,
+        settings: *const AdamSettings,
+    ) -> *mut c_char;
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
+    tensors.iter().map(|tensor| tensor.as_ptr().cast()).collect()
+}
+
+/// Takes over a message of the shim.
+fn result(message: *mut c_char) -> Result<(), Error> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a message that is not null is a C string that the shim allocated for us to free, once.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        te_free(message);
+        text
+    };
+    Err(Error(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
+    if wanted == given { Ok(()) } else { Err(Error(format!("{name}: {given} tensors for {wanted} parameters"))) }
+}
+
+/// The version of libtorch that this was compiled against: `2.11.0`.
+pub fn version() -> &'static str {
+    // SAFETY: a string literal of the shim.
+    unsafe { CStr::from_ptr(te_version()) }.to_str().unwrap_or("?")
+}
+
+/// Only deterministic algorithms (an operation without one is an error then), cuDNN included.
+///
+/// # Errors
+/// libtorch's.
+pub fn set_deterministic(on: bool) -> Result<(), Error> {
+    // SAFETY: sets flags of libtorch's global context.
+    result(unsafe { te_set_deterministic(on) })
+}
+
+/// Lets go of the gradients, as PyTorch's `zero_grad(set_to_none=True)`.
+///
+/// # Errors
+/// libtorch's.
+pub fn clear_grads(parameters: &[Tensor]) -> Result<(), Error> {
+    let pointers = pointers(parameters);
+    // SAFETY: the pointers are of live tensors, as many as said.
+    result(unsafe { te_clear_grads(pointers.as_ptr(), pointers.len()) })
+}
+
+/// One SGD step in place, `torch.optim.SGD(fused=True)`. `momenta` is not read if the momentum is 0.
+///
+/// # Errors
+/// A gradient or buffer of another size, stride, dtype or device than its parameter.
+pub fn fused_sgd(
+    parameters: &[Tensor],
+    grads: &[Tensor],
+    momenta: &[Tensor],
+    settings: &SgdSettings,
+) -> Result<(), Error> {
+    let count = parameters.len();
+    same_length("gradients", count, grads.len())?;
+    if settings.momentum != 0.0 {
+        same_length("momentum buffers", count, momenta.len())?;
+    }
+    let (p, g, m) = (pointers(parameters), pointers(grads), pointers(momenta));
+    // SAFETY: the lists hold `count` pointers of live tensors each (`m` is not read without momentum), and
+    // SgdSettings has the layout of its C twin.
+    result(unsafe { te_fused_sgd(p.as_ptr(), g.as_ptr(), m.as_ptr(), count, settings) })
+}
+
+/// One Adam or AdamW step in place, `torch.optim.Adam(fused=True)`.
+///
+/// # Errors
+/// A gradient or state of another size, stride, dtype or device than its parameter.
+pub fn fused_adam(
+    parameters: &[Tensor],
+    grads: &[Tensor],
+    state: AdamState<'_>,
+    settings: &AdamSettings,
+) -> Result<(), Error> {
+    let count = parameters.len();
+    same_length("gradients", count, grads.len())?;
+    same_length("exp_avg", count, state.exp_avg.len())?;
+    same_length("exp_avg_sq", count, state.exp_avg_sq.len())?;
+    same_length("step", count, state.step.len())?;
+    if settings.amsgrad {
+        same_length("max_exp_avg_sq", count, state.max_exp_avg_sq.len())?;
+    }
+    let (p, g) = (pointers(parameters), pointers(grads));
+    let (m, v) = (pointers(state.exp_avg), pointers(state.exp_avg_sq));
+    let (x, t) = (pointers(state.max_exp_avg_sq), pointers(state.step));
+    // SAFETY: the lists hold `count` pointers of live tensors each (`x` is not read without amsgrad), and
+    // AdamSettings has the layout of its C twin.
+    result(unsafe {
+        te_fused_adam(p.as_ptr(), g.as_ptr(), m.as_ptr(), v.as_ptr(), x.as_ptr(), t.as_ptr(), count, settings)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    const SGD: SgdSettings =
+        SgdSettings { lr: 0.5, momentum: 0.0, weight_decay: 0.0, dampening: 0.0, nesterov: false, first_step: true };
+
+    fn ones(size: &[i64]) -> Tensor {
+        Tensor::ones(size, (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn a_step_is_taken_in_place() {
+        let parameter = [ones(&[2, 3])];
+        fused_sgd(&parameter, &[ones(&[2, 3])], &[], &SGD).unwrap();
+        assert_eq!(parameter[0].sum(Kind::Float).double_value(&[]), 3.0);
+    }
+
+    #[test]
+    fn other_strides_are_refused_instead_of_mixing_elements_up() {
+        let error = fused_sgd(&[ones(&[2, 3])], &[ones(&[3, 2]).tr()], &[], &SGD).unwrap_err().to_string();
+        assert!(error.contains("strides"), "{error}");
+        assert!(!error.contains("0x"), "no C++ stack: {error}");
+    }
+
+    #[test]
+    fn gradients_are_let_go_of() {
+        let parameter = ones(&[2]).set_requires_grad(true);
+        parameter.sum(Kind::Float).backward();
+        assert!(parameter.grad().defined());
+        clear_grads(std::slice::from_ref(&parameter)).unwrap();
+        assert!(!parameter.grad().defined());
+    }
+
+    #[test]
+    fn the_version_is_the_one_that_the_bindings_want() {
+        assert_eq!(version(), "2.11.0");
+    }
+}

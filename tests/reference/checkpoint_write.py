@@ -1,0 +1,100 @@
+"""Writes files of many kinds with PyTorch, and prints as JSON what those that can be read hold.
+
+Usage: checkpoint_write.py FOLDER
+"""
+
+import argparse
+import collections
+import json
+import os
+import sys
+import warnings
+import zipfile
+
+import torch
+
+warnings.simplefilter("ignore")
+folder = sys.argv[1]
+torch.manual_seed(0)
+expected = {}
+
+
+def save(name, value, tensors, **options):
+    torch.save(value, os.path.join(folder, name), **options)
+    expected[name] = {
+        key: {
+            "stride": list(tensor.stride()),
+            "shape": list(tensor.shape),
+            "bytes": tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes().hex(),
+        }
+        for key, tensor in tensors.items()
+    }
+
+
+model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 2))
+save("state_dict.pt", model.state_dict(), model.state_dict())
+save("protocol_4.pt", model.state_dict(), model.state_dict(), pickle_protocol=4)
+save("protocol_5.pt", model.state_dict(), model.state_dict(), pickle_protocol=5)
+save("wrapped.pt", {"state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}, "epoch": 3}, model.state_dict())
+save("parameters.pt", dict(model.named_parameters()), dict(model.named_parameters()))
+
+base = torch.randn(4, 6)
+views = {
+    "transposed": base.t(),
+    "column": base[:, 2],
+    "whole": base,
+    "expanded": torch.randn(1, 3).expand(5, 3),
+    "channels_last": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
+    "scalar": torch.tensor(2.5),
+    "empty": torch.empty(0, 7),
+    "name with Ünïcode 写": torch.ones(1),
+}
+save("views.pt", views, views)
+
+kinds = {
+    str(dtype): torch.tensor([1, 0, 3, -1 if dtype.is_signed else 1]).to(dtype)
+    for dtype in (
+        torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16,
+        torch.int8, torch.uint8, torch.bool,
+    )
+}  # fmt: skip
+save("kinds.pt", kinds, kinds)
+
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+model(torch.randn(2, 3, 3, 3)).sum().backward()
+optimizer.step()
+schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [30, 60])
+plain = {
+    "none": None, "yes": True, "int": -5, "large": 2**40, "float": 0.1, "str": "Grün", "bytes": b"\x00\xff",
+    "list": [1, [2]], "tuple": (1, 2, 3, 4), "size": torch.Size([2, 3]), "set": {7}, "dtype": torch.float16,
+    "device": torch.device("cuda", 1), "int keys": {0: "a", -1: "b"}, "shared": [[9]] * 2,
+    "negative": [-1, -(2**31) - 1, 255, 65535, 65536],
+}  # fmt: skip
+# As torchvision's reference training saves: an object of options beside the states.
+save(
+    "training.pt",
+    {"optimizer": optimizer.state_dict(), "lr_scheduler": schedule.state_dict(), "plain": plain,
+     "args": argparse.Namespace(lr=0.1, epochs=[1, 2]), "ordered": collections.OrderedDict(b=1, a=2)},
+    {},
+)  # fmt: skip
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+path = lambda name: os.path.join(folder, name)
+torch.save({"weight": torch.ones(2), "evil": Evil()}, path("evil.pt"))
+torch.save(model, path("pickled_module.pt"))
+torch.save({"int": 2**70}, path("huge_int.pt"))
+torch.save({"c": torch.zeros(2, dtype=torch.complex64)}, path("complex.pt"))
+torch.save({"u": torch.zeros(2, dtype=torch.uint16)}, path("uint16.pt"))
+torch.save(model.state_dict(), path("legacy.pt"), _use_new_zipfile_serialization=False)
+torch.jit.script(torch.nn.Linear(2, 2)).save(path("script.pt"))
+with zipfile.ZipFile(path("state_dict.pt")) as source, zipfile.ZipFile(path("compressed.pt"), "w", zipfile.ZIP_DEFLATED) as target:
+    for name in source.namelist():
+        target.writestr(name, source.read(name))
+with zipfile.ZipFile(path("other.zip"), "w") as target:
+    target.writestr("hello.txt", "hello")
+print(json.dumps(expected))
