@@ -35,7 +35,9 @@ pub const MANIFEST_FILE: &str = "manifest.yaml";
 pub const RAW_FOLDER: &str = "raw";
 
 /// Which part of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// What the network learns from.
