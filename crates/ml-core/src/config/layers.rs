@@ -197,9 +197,8 @@ struct Merger {
 
 impl Merger {
     fn new() -> Merger {
-        let tree = match serde_yaml::to_value(Config::default()) {
-            Ok(Value::Mapping(tree)) => tree,
-            _ => unreachable!("the default configuration is a mapping"),
+        let Ok(Value::Mapping(tree)) = serde_yaml::to_value(Config::default()) else {
+            unreachable!("the default configuration is a mapping")
         };
         Merger { tree, sources: BTreeMap::new() }
     }
@@ -229,11 +228,11 @@ impl Merger {
         if !given("val") || given("test") {
             return;
         }
-        if let Some(Value::Mapping(transforms)) = self.tree.get_mut("transforms") {
-            if let Some(val) = transforms.get("val").cloned() {
-                transforms.insert("test".into(), val);
-                self.sources.insert("transforms.test".to_owned(), Source::FollowsVal);
-            }
+        if let Some(Value::Mapping(transforms)) = self.tree.get_mut("transforms")
+            && let Some(val) = transforms.get("val").cloned()
+        {
+            transforms.insert("test".into(), val);
+            self.sources.insert("transforms.test".to_owned(), Source::FollowsVal);
         }
     }
 
@@ -307,7 +306,7 @@ fn merge(
         let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
         match (base.get_mut(&key), value) {
             (Some(Value::Mapping(inner)), Value::Mapping(layer)) => {
-                merge(inner, layer, &path, source, sources)
+                merge(inner, layer, &path, source, sources);
             }
             (_, value) => {
                 sources.retain(|known, _| !is_under(known, &path));

@@ -139,7 +139,7 @@ impl Checker<'_> {
                 }
             }
             Some(other) => {
-                self.report(&tag_path, format!("must be one of {}, got {}", names.join(", "), shown(other)))
+                self.report(&tag_path, format!("must be one of {}, got {}", names.join(", "), shown(other)));
             }
         }
     }

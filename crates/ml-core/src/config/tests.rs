@@ -1,1 +1,146 @@
+use serde_yaml::Value;
 
+use super::*;
+
+fn flag(path: &str, yaml: &str) -> Override {
+    Override {
+        path: path.to_owned(),
+        value: serde_yaml::from_str(yaml).unwrap(),
+        source: Source::Flag("--flag"),
+    }
+}
+
+fn from_yaml(yaml: &str) -> Result<Resolved, ConfigError> {
+    resolve(Some((yaml, Source::File("my.yaml".into()))), &[])
+}
+
+fn problems(result: Result<Resolved, ConfigError>) -> String {
+    result.map(|resolved| resolved.config).unwrap_err().to_string()
+}
+
+#[test]
+fn default_yaml_names_every_key_with_its_default() {
+    let written: Value = serde_yaml::from_str(DEFAULT_YAML).unwrap();
+    assert_eq!(written, serde_yaml::to_value(Config::default()).unwrap());
+    assert_eq!(from_yaml(DEFAULT_YAML).unwrap().config, Config::default());
+}
+
+#[test]
+fn every_preset_is_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        resolve(Some((&text, Source::File(path.clone()))), &[])
+            .unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        found += 1;
+    }
+    assert!(found >= 2);
+}
+
+#[test]
+fn a_flag_wins_over_set_over_file_over_default_and_the_source_is_known() {
+    let overrides = [parse_set("training.batch_size=8").unwrap(), flag("optimizer.lr", "0.3")];
+    let file = "{optimizer: {lr: 0.1, momentum: 0.5}, training: {batch_size: 4, num_epochs: 2}}";
+    let resolved = resolve(Some((file, Source::File("my.yaml".into()))), &overrides).unwrap();
+    assert_eq!(resolved.config.optimizer.lr(), 0.3);
+    assert_eq!((resolved.config.training.batch_size, resolved.config.training.num_epochs), (8, 2));
+    let shown = annotated(&resolved);
+    for (key, source) in [
+        ("lr:", "--flag"),
+        ("momentum:", "my.yaml"),
+        ("batch_size:", "--set"),
+        ("num_epochs:", "my.yaml"),
+        ("seed:", "default"),
+    ] {
+        let line = shown.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+        assert!(line.ends_with(&format!("# {source}")), "{line}");
+    }
+    assert_eq!(from_yaml(&shown).unwrap().config, resolved.config);
+}
+
+#[test]
+fn all_problems_are_listed_at_once_by_path_with_suggestions() {
+    let text = problems(from_yaml(
+        "{optimizer: {learning_rate: 0.1}, trainig: {}, model: {architecture: resnet81}, \
+         training: {batch_size: 0, num_epochs: many}, loss: {name: crossentropy}}",
+    ));
+    for part in [
+        "optimizer.learning_rate: unknown key `learning_rate`; did you mean `lr`?",
+        "trainig: unknown key `trainig`; did you mean `training`?",
+        "model.architecture: unknown name `resnet81`; did you mean `resnet18`?",
+        "training.batch_size: must be at least 1, got 0",
+        "training.num_epochs: must be a whole number, got `many`",
+        "loss.name: unknown name `crossentropy`; did you mean `cross_entropy`?",
+        "(from my.yaml)",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+#[test]
+fn values_out_of_range_are_named_by_path() {
+    for (yaml, part) in [
+        ("optimizer: {lr: -1}", "optimizer.lr: must be positive, got -1"),
+        ("optimizer: {lr: .nan}", "optimizer.lr: must be positive, got NaN"),
+        ("optimizer: {lr: fast}", "optimizer.lr: must be a number, got `fast`"),
+        ("optimizer: [1]", "optimizer: must be keys and values"),
+        ("loss: {label_smoothing: 2}", "loss.label_smoothing"),
+        ("loss: {class_weights: some}", "loss.class_weights"),
+        ("scheduler: {name: cosine, step_size: 3}", "scheduler.step_size: unknown key"),
+        ("training: {device: gpu}", "training.device"),
+        ("model: {num_classes: 0}", "model.num_classes"),
+        ("transforms: {train: {resize: 0}}", "transforms.train.resize"),
+        ("transforms: {val: {resize: [32, 32, 3]}}", "transforms.val.resize"),
+        ("model: {architecture: simple_cnn}\ntransforms: {train: {resize: [4, 4]}}", "needs at least 8x8"),
+        ("seed: -1", "seed: must be at least 0"),
+        ("seed: 1.5", "seed: must be a whole number"),
+        ("[1, 2]", "must hold keys and values"),
+        ("a: [", "not valid YAML"),
+    ] {
+        let text = problems(from_yaml(yaml));
+        assert!(text.contains(part), "{yaml}: `{part}` is not in:\n{text}");
+    }
+}
+
+#[test]
+fn another_choice_drops_the_keys_it_does_not_have_and_keeps_those_given() {
+    let file = "optimizer: {name: sgd, lr: 0.2, momentum: 0.5, weight_decay: 0.3}";
+    let overrides = [parse_set("optimizer.name=adamw").unwrap()];
+    let resolved = resolve(Some((file, Source::File("my.yaml".into()))), &overrides).unwrap();
+    let expected: crate::optimizer::OptimizerConfig =
+        serde_yaml::from_str("{name: adamw, lr: 0.2, weight_decay: 0.3}").unwrap();
+    assert_eq!(resolved.config.optimizer, expected);
+    let by_default = resolve(None, &overrides).unwrap().config.optimizer;
+    assert_eq!(by_default, serde_yaml::from_str("{name: adamw}").unwrap(), "SGD's defaults are not AdamW's");
+}
+
+#[test]
+fn a_pipeline_in_a_file_replaces_the_default_and_test_follows_val() {
+    let config =
+        from_yaml("transforms: {train: {resize: [32, 32]}, val: {resize: [40, 40]}}").unwrap().config;
+    assert_eq!(config.transforms.train, serde_yaml::from_str("{resize: [32, 32]}").unwrap());
+    assert_eq!(config.transforms.test, config.transforms.val);
+    assert!(config.warnings().iter().any(|warning| warning.contains("32x32")), "{:?}", config.warnings());
+    let one_key =
+        resolve(None, &[parse_set("transforms.train.random_horizontal_flip=false").unwrap()]).unwrap();
+    assert!(one_key.config.transforms.train.resize.is_some(), "--set changes one key of the default");
+}
+
+#[test]
+fn a_set_without_a_value_says_how_to_write_it() {
+    for bad in ["optimizer.lr", "=3", "a..b=1", "x=[1"] {
+        assert!(parse_set(bad).unwrap_err().to_string().contains("--set"), "{bad}");
+    }
+}
+
+#[test]
+fn the_schema_lets_an_editor_check_a_file() {
+    let schema = schema();
+    assert_eq!(schema["properties"]["seed"]["type"], "integer");
+    let optimizers = schema["properties"]["optimizer"]["oneOf"].as_array().unwrap();
+    assert_eq!(optimizers.len(), 3);
+    assert!(optimizers.iter().all(|choice| choice["properties"]["lr"].is_object()), "{optimizers:?}");
+    assert!(!schema.to_string().contains("$ref"));
+}

@@ -47,7 +47,7 @@ impl Layer for Conv2d {
     }
 }
 
-/// PyTorch's own way to this number (gain of a leaky ReLU of slope √5, times √3), so that the last bit agrees.
+/// PyTorch's own way to this number (gain of a leaky `ReLU` of slope √5, times √3), so that the last bit agrees.
 fn kaiming_uniform_bound(fan_in: i64) -> f64 {
     let gain = (2.0 / (1.0 + 5f64.sqrt().powi(2))).sqrt();
     let std = gain / (fan_in as f64).sqrt();

@@ -12,6 +12,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -134,8 +135,13 @@ impl Network {
     /// Initial weights are a function of `seed`: those of torchvision's network after
     /// `torch.manual_seed(seed)`, to the bit. They are drawn on the CPU and moved to `device`.
     pub fn new(architecture: Architecture, num_classes: i64, seed: i64, device: Device) -> Network {
-        tch::manual_seed(seed);
-        let (layers, mut entries) = architecture.build(num_classes);
+        let (layers, mut entries) = {
+            // libtorch's generator belongs to the whole process: between the seed and the last draw it is ours.
+            static DRAWING: Mutex<()> = Mutex::new(());
+            let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+            tch::manual_seed(seed);
+            architecture.build(num_classes)
+        };
         if device != Device::Cpu {
             for entry in &mut entries {
                 let moved = tch::no_grad(|| entry.tensor.to_device(device));

@@ -1,4 +1,4 @@
-//! ResNets (He et al. 2016, arXiv:1512.03385) as torchvision builds them: "v1.5", the stride of a bottleneck
+//! `ResNets` (He et al. 2016, arXiv:1512.03385) as torchvision builds them: "v1.5", the stride of a bottleneck
 //! on its 3×3 convolution.
 
 use tch::Tensor;

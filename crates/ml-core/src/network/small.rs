@@ -6,13 +6,13 @@ use super::layers::{
 use super::state::{Entry, Scope, kaiming_normal_fan_out};
 
 /// The smallest useful: three 3×3 convolutions (16, 32, 64 channels; the first two halve the picture), each
-/// with batch norm and ReLU, global average pooling, a linear classifier. About 24 thousand parameters.
+/// with batch norm and `ReLU`, global average pooling, a linear classifier. About 24 thousand parameters.
 pub fn tiny_net(num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>) {
     stack(&[(16, true), (32, true), (64, false)], 0.0, num_classes)
 }
 
 /// A plain stack of six 3×3 convolutions (32, 32, 64, 64, 128, 128 channels; the picture is halved after
-/// every second), each with batch norm and ReLU, global average pooling, dropout 0.2, a linear classifier.
+/// every second), each with batch norm and `ReLU`, global average pooling, dropout 0.2, a linear classifier.
 /// About 290 thousand parameters.
 pub fn simple_cnn(num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>) {
     let stages = [(32, false), (32, true), (64, false), (64, true), (128, false), (128, true)];

@@ -48,7 +48,7 @@ pub fn run_name(overrides: &[Override]) -> String {
 }
 
 fn text(path: &str, value: &Value) -> String {
-    let plain = match value {
+    match value {
         Value::String(text) if path == "model.weights" => {
             std::path::Path::new(text).file_stem().unwrap_or_default().to_string_lossy().into_owned()
         }
@@ -62,8 +62,7 @@ fn text(path: &str, value: &Value) -> String {
             all.trim_start_matches('-').to_owned()
         }
         other => serde_yaml::to_string(other).unwrap_or_default().trim().to_owned(),
-    };
-    plain
+    }
 }
 
 /// What every file system and shell takes as it is; one byte a character, so that a name can be cut anywhere.

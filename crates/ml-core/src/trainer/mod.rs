@@ -112,9 +112,8 @@ impl Trainer {
         let num_epochs = self.config.training.num_epochs as u64;
         while self.state.epoch < num_epochs {
             let started = Instant::now();
-            let waited = match self.train_epoch(reporter, stop)? {
-                Some(waited) => waited,
-                None => return self.interrupted(run),
+            let Some(waited) = self.train_epoch(reporter, stop)? else {
+                return self.interrupted(run);
             };
             let Some(val) = self.validate(reporter, stop)? else {
                 return self.interrupted(run);
@@ -139,7 +138,7 @@ impl Trainer {
         let mut batches = self.train_loader.epoch(self.state.epoch, first);
         let mut shown = Instant::now();
         reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
-        while let Some(batch) = batches.next() {
+        for batch in batches.by_ref() {
             if stop.load(Ordering::Relaxed) != 0 {
                 self.state.running = running.totals();
                 return Ok(None);

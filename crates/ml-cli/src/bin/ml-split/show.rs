@@ -89,7 +89,7 @@ impl Outcome<'_> {
         match self.status() {
             "dry_run" => lines.push(format!("dry run: nothing was written; this would be {path}")),
             "unchanged" => {
-                lines.extend([format!("{path}: unchanged, the same splits were there already"), next])
+                lines.extend([format!("{path}: unchanged, the same splits were there already"), next]);
             }
             _ => lines.extend([format!("written: {path}"), next]),
         }

@@ -78,13 +78,13 @@ pub enum Command {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Configuration", rename_all = "snake_case")]
 pub struct Shortcuts {
-    /// Data folder (data.data_dir)
+    /// Data folder (`data.data_dir`)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
     /// Fold of a folder split with ml-split --folds (data.fold)
     #[arg(long, value_name = "K")]
     pub fold: Option<String>,
-    /// Threads that decode pictures (data.num_workers)
+    /// Threads that decode pictures (`data.num_workers`)
     #[arg(long, value_name = "N|auto")]
     pub num_workers: Option<String>,
     /// Network (model.architecture)
@@ -93,10 +93,10 @@ pub struct Shortcuts {
     /// .pt file to start from (model.weights)
     #[arg(long, value_name = "FILE")]
     pub weights: Option<String>,
-    /// Pictures a step (training.batch_size)
+    /// Pictures a step (`training.batch_size`)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub batch_size: Option<String>,
-    /// Times through the training split (training.num_epochs)
+    /// Times through the training split (`training.num_epochs`)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub num_epochs: Option<String>,
     /// Learning rate (optimizer.lr)
@@ -105,10 +105,10 @@ pub struct Shortcuts {
     /// Momentum of SGD (optimizer.momentum)
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub momentum: Option<String>,
-    /// Weight decay (optimizer.weight_decay)
+    /// Weight decay (`optimizer.weight_decay`)
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub weight_decay: Option<String>,
-    /// Epochs between drops of the learning rate (scheduler.step_size)
+    /// Epochs between drops of the learning rate (`scheduler.step_size`)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub step_size: Option<String>,
     /// Factor of each drop (scheduler.gamma)
