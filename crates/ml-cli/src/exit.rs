@@ -23,7 +23,9 @@ impl std::error::Error for UsageError {
 /// it says where, without a stack, and the exit code is 1.
 pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        let place = info
+            .location()
+            .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
         let message = info.payload_as_str().unwrap_or("unknown");
         let first = message.lines().next().unwrap_or_default();
         eprintln!("error: a defect in this program{place}: {first}; please report it");
