@@ -1,6 +1,6 @@
 """Splits FOLDER of class folders into OUTPUT/{train,val,test}.txt, 70 : 15 : 15, as scikit-learn does it.
 
-Less work than ml-split's: it writes no manifest and reads no file.
+Less work than ml-split's: it writes no manifest and warns of nothing.
 """
 
 import argparse

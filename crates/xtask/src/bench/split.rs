@@ -15,9 +15,10 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let raw = bench.scratch.join("raw");
     write_pictures(&raw)?;
     let ours = || {
-        let out = fresh(&bench.scratch, "ours")?;
+        // Where ml-split writes if it is not told otherwise.
+        fresh(&bench.scratch, "splits")?;
         let mut command = bench.shell.command(bench.programs.join("ml-split"));
-        command.arg(&raw).args(["--ratio", "0.7", "0.15", "0.15", "--seed", "42", "--output"]).arg(out);
+        command.arg(&raw).args(["--ratio", "0.7", "0.15", "0.15", "--seed", "42"]);
         Ok(measure::timed(&mut command)?.seconds)
     };
     let theirs = || {
