@@ -98,8 +98,11 @@ impl Config {
     fn size_problems(&self) -> Vec<(String, String)> {
         let architecture = self.model.base().architecture;
         let needed = architecture.min_input();
-        let splits =
-            [("train", &self.transforms.train), ("val", &self.transforms.val), ("test", &self.transforms.test)];
+        let splits = [
+            ("train", &self.transforms.train),
+            ("val", &self.transforms.val),
+            ("test", &self.transforms.test),
+        ];
         splits
             .into_iter()
             .filter_map(|(split, transform)| {

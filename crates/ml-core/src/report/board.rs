@@ -25,7 +25,11 @@ impl BoardReporter {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn start(folder: &Path, history: &[EpochMetrics], wall_time: f64) -> Result<BoardReporter, EventError> {
+    pub fn start(
+        folder: &Path,
+        history: &[EpochMetrics],
+        wall_time: f64,
+    ) -> Result<BoardReporter, EventError> {
         let mut reporter = BoardReporter { writer: EventWriter::replace(folder, wall_time)?, written: 0 };
         reporter.catch_up(history)?;
         Ok(reporter)
@@ -35,7 +39,13 @@ impl BoardReporter {
     ///
     /// # Errors
     /// A picture cannot be read, or the events cannot be written.
-    pub fn samples(&mut self, index: &Index, pipeline: &Pipeline, seed: u64, wall_time: f64) -> Result<(), BoardError> {
+    pub fn samples(
+        &mut self,
+        index: &Index,
+        pipeline: &Pipeline,
+        seed: u64,
+        wall_time: f64,
+    ) -> Result<(), BoardError> {
         let Some((height, width)) = pipeline.output_size() else { return Ok(()) };
         let step = (index.samples.len() / SAMPLES).max(1);
         let mut tiles = Vec::new();
@@ -52,8 +62,14 @@ impl BoardReporter {
     ///
     /// # Errors
     /// The events cannot be written.
-    pub fn evaluation(&mut self, report: &EvaluationReport<'_>, epoch: u64, wall_time: f64) -> Result<(), BoardError> {
-        let figure = figures::confusion_matrix(&report.evaluation.confusion, report.classes, &report.title())?;
+    pub fn evaluation(
+        &mut self,
+        report: &EvaluationReport<'_>,
+        epoch: u64,
+        wall_time: f64,
+    ) -> Result<(), BoardError> {
+        let figure =
+            figures::confusion_matrix(&report.evaluation.confusion, report.classes, &report.title())?;
         let tag = format!("Confusion_Matrix/{}", report.split);
         self.writer.add_rgb(&tag, &figure.rgb, [figure.width, figure.height], epoch, wall_time)?;
         if report.split == "test" {
@@ -107,8 +123,11 @@ const COLUMNS: u32 = 8;
 /// Pictures of one size side by side, row by row.
 fn tile(tiles: &[Pixels], width: u32, height: u32) -> Pixels {
     let rows = (tiles.len() as u32).div_ceil(COLUMNS).max(1);
-    let mut sheet =
-        Pixels { width: width * COLUMNS, height: height * rows, data: vec![0; (width * COLUMNS * height * rows * 3) as usize] };
+    let mut sheet = Pixels {
+        width: width * COLUMNS,
+        height: height * rows,
+        data: vec![0; (width * COLUMNS * height * rows * 3) as usize],
+    };
     for (place, tile) in (0u32..).zip(tiles) {
         let (left, top) = (place % COLUMNS * width, place / COLUMNS * height);
         for (row, line) in (0u32..).zip(tile.data.chunks_exact(width as usize * 3)) {

@@ -30,7 +30,7 @@ pub enum DatasetError {
         source: io::Error,
     },
     /// There are class folders, but nothing says which pictures are for training.
-    #[error("{}: is not divided into training and validation pictures; run `ml-split {}`", path.display(), quoted(images))]
+    #[error("{}: is not divided into training and validation pictures; run `ml-split {}`", path.display(), shell_quoted(images))]
     NotSplit {
         /// The data folder.
         path: PathBuf,
@@ -113,7 +113,7 @@ pub enum DatasetError {
         path: PathBuf,
     },
     /// A file of `splits/` is missing.
-    #[error("{}: is missing; run `ml-split --force {}` to write the splits again", path.display(), quoted(images))]
+    #[error("{}: is missing; run `ml-split --force {}` to write the splits again", path.display(), shell_quoted(images))]
     MissingIndex {
         /// The file.
         path: PathBuf,
@@ -304,8 +304,8 @@ impl SplitError {
     }
 }
 
-/// A path as a shell takes it.
-pub(super) fn quoted(path: &std::path::Path) -> String {
+/// A path as a shell takes it: in quotes where it needs them.
+pub fn shell_quoted(path: &std::path::Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

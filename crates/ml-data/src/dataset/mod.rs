@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use divide::{Division, Ratio};
-pub use error::{DatasetError, SplitError};
+pub use error::{DatasetError, SplitError, shell_quoted};
 pub use manifest::{Layout, Manifest, Method, SplitEntry};
 pub use scan::SUFFIXES;
 pub use source::{Plan, Source};

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::{DatasetError, SplitError};
-use super::manifest::{Layout, Manifest};
+use super::manifest::{Layout, Manifest, Method};
 use super::scan::in_parallel;
 use super::source::Plan;
 use super::{MANIFEST_FILE, SPLITS_FOLDER, SplitEntry};
@@ -34,10 +34,18 @@ pub struct Written {
 }
 
 impl Plan {
-    /// Where [`Plan::write_index`] would write.
+    /// Where [`Plan::write_index`] would write, without looking whether it may.
     pub fn index_place(&self, output: Option<&Path>) -> Written {
         let data_dir = output.unwrap_or(self.source.root()).to_owned();
         Written { path: data_dir.join(SPLITS_FOLDER), data_dir, unchanged: false }
+    }
+
+    /// What [`Plan::write_index`] would do; writes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_index(&self, output: Option<&Path>, force: bool) -> Result<Written, SplitError> {
+        Ok(self.prepare_index(output, force)?.0)
     }
 
     /// Writes index files and manifest into `splits/` beside the pictures, or in `output`, a folder that
@@ -48,40 +56,45 @@ impl Plan {
     /// # Errors
     /// Something else is there, `output` lies among the pictures, or the file system refuses.
     pub fn write_index(&self, output: Option<&Path>, force: bool) -> Result<Written, SplitError> {
-        let mut place = self.index_place(output);
-        let mut manifest = self.manifest.clone();
-        if let Some(output) = output {
-            let root = canonical(self.source.root())?;
-            self.refuse_inside(output)?;
-            fs::create_dir_all(output).map_err(SplitError::io(output))?;
-            if canonical(output)? != root {
-                manifest.root = Some(root.to_str().map(str::to_owned).ok_or_else(|| DatasetError::Name {
-                    path: root.clone(),
-                    problem: "is not valid UTF-8, so the manifest cannot hold it",
-                })?);
-            }
-        }
-        let mut files: Vec<(String, &str)> =
-            self.files.iter().map(|(name, text)| (format!("{name}.txt"), text.as_str())).collect();
-        let text = yaml(&manifest)?;
-        files.push((MANIFEST_FILE.to_owned(), &text));
-        let exists = place.path.symlink_metadata().is_ok();
-        if exists {
-            if same_files(&place.path, &manifest, &files)? {
-                place.unchanged = true;
-                return Ok(place);
-            }
-            check_ours(&place.path)?;
-            if !force {
-                return Err(SplitError::Exists { path: place.path });
-            }
+        let (place, manifest) = self.prepare_index(output, force)?;
+        if place.unchanged {
+            return Ok(place);
         }
         let folder = Unfinished::beside(&place.path)?;
-        for (name, text) in files {
+        for (name, text) in self.index_files(&yaml(&manifest)?) {
             write_file(&folder.path.join(name), text)?;
         }
         folder.finish(&place.path)?;
         Ok(place)
+    }
+
+    /// The place, which may be written to unless it is unchanged, and the manifest for it.
+    fn prepare_index(&self, output: Option<&Path>, force: bool) -> Result<(Written, Manifest), SplitError> {
+        let mut place = self.index_place(output);
+        let mut manifest = self.manifest.clone();
+        if let Some(output) = output {
+            self.refuse_inside(output)?;
+            let root = canonical(self.source.root())?;
+            if canonical_if_there(output)? != root {
+                manifest.root = Some(manifest_path(root)?);
+            }
+        }
+        if place.path.symlink_metadata().is_ok() {
+            place.unchanged = same_files(&place.path, &manifest, &self.index_files(&yaml(&manifest)?))?;
+            if !place.unchanged {
+                check_ours(&place.path)?;
+                if !force {
+                    return Err(SplitError::Exists { path: place.path });
+                }
+            }
+        }
+        Ok((place, manifest))
+    }
+
+    /// Names and contents.
+    fn index_files<'a>(&'a self, manifest: &'a str) -> Vec<(String, &'a str)> {
+        let texts = self.files.iter().map(|(name, text)| (format!("{name}.txt"), text.as_str()));
+        texts.chain([(MANIFEST_FILE.to_owned(), manifest)]).collect()
     }
 
     /// Where [`Plan::write_folders`] would write: `output`, or the data folder's name with `_split` beside it.
@@ -102,6 +115,27 @@ impl Plan {
         Ok(Written { data_dir: path.clone(), path, unchanged: false })
     }
 
+    /// What [`Plan::write_folders`] would do; writes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_folders(&self, output: Option<&Path>, force: bool) -> Result<Written, SplitError> {
+        if matches!(self.manifest.method, Method::Folds { .. }) {
+            return Err(SplitError::FoldsAsFolders);
+        }
+        let place = self.folders_place(output)?;
+        self.refuse_inside(&place.path)?;
+        // An empty folder is taken by nothing: the tree replaces it.
+        let empty = fs::read_dir(&place.path).is_ok_and(|mut entries| entries.next().is_none());
+        if !empty && place.path.symlink_metadata().is_ok() {
+            check_our_tree(&place.path)?;
+            if !force {
+                return Err(SplitError::Exists { path: place.path });
+            }
+        }
+        Ok(place)
+    }
+
     /// Makes an ImageFolder tree, `<split>/<class>/…`, with the pictures' names as they are, and the manifest.
     ///
     /// # Errors
@@ -113,22 +147,11 @@ impl Plan {
         link: Link,
         force: bool,
     ) -> Result<Written, SplitError> {
-        if self.files.iter().any(|(name, _)| name.starts_with("fold_")) {
-            return Err(SplitError::FoldsAsFolders);
-        }
-        let place = self.folders_place(output)?;
-        self.refuse_inside(&place.path)?;
-        if fs::read_dir(&place.path).is_ok_and(|mut entries| entries.next().is_none()) {
-            // Taken by nothing: renaming puts the tree in its place.
-        } else if place.path.symlink_metadata().is_ok() {
-            check_our_tree(&place.path)?;
-            if !force {
-                return Err(SplitError::Exists { path: place.path });
-            }
-        }
+        let place = self.check_folders(output, force)?;
+        let root = canonical(self.source.root())?;
         let mut manifest = self.manifest.clone();
         manifest.layout = Layout::Folders;
-        manifest.root = Some(canonical(self.source.root())?.display().to_string());
+        manifest.root = Some(manifest_path(root.clone())?);
         for split in &mut manifest.splits {
             split.index_sha256 = None;
         }
@@ -141,7 +164,6 @@ impl Plan {
             }
             let lines: Vec<&str> = text.lines().collect();
             let prefix = if self.source_is_raw() { "raw/" } else { "" };
-            let root = canonical(self.source.root())?;
             in_parallel(lines.len(), |i| {
                 let relative = lines[i].strip_prefix(prefix).unwrap_or(lines[i]);
                 place_picture(&root.join(lines[i]), &folder.join(relative), link)
@@ -335,6 +357,14 @@ fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
         }
     }
     Ok(())
+}
+
+/// A path that YAML can hold.
+fn manifest_path(path: PathBuf) -> Result<String, SplitError> {
+    let problem = "is not valid UTF-8, so the manifest cannot hold it";
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| DatasetError::Name { path: path.into(), problem }.into())
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, SplitError> {

@@ -51,7 +51,13 @@ pub fn best_on_test(
         |logits, targets| trainer.loss().forward(logits, targets),
         &loader(session, index),
         options,
-        |_| if session.stop.load(Ordering::Relaxed) == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) },
+        |_| {
+            if session.stop.load(Ordering::Relaxed) == 0 {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        },
     );
     if session.stop.load(Ordering::Relaxed) != 0 {
         return Ok(Tested::Interrupted);

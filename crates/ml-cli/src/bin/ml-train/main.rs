@@ -51,7 +51,8 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let stop = stop_on_signals()?;
-    let session = Session { args, console, log, overrides: &overrides, config: resolved.config, stop, started };
+    let session =
+        Session { args, console, log, overrides: &overrides, config: resolved.config, stop, started };
     session.run(resumption)
 }
 

@@ -92,7 +92,10 @@ fn newest(args: &Args, overrides: &[Override]) -> anyhow::Result<Option<Resumpti
         }
     }
     let Some((_, run)) = found else {
-        tracing::info!("--resume auto: no unfinished run of this configuration in {}; starting anew", args.runs_dir.display());
+        tracing::info!(
+            "--resume auto: no unfinished run of this configuration in {}; starting anew",
+            args.runs_dir.display()
+        );
         return Ok(None);
     };
     let checkpoint = Checkpoint::load(&run.last_path())?;

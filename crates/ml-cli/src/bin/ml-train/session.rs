@@ -134,7 +134,10 @@ impl Session<'_> {
 
     fn interrupted(&self, run: &Run, book: &mut Book<'_>, trainer: &Trainer) -> anyhow::Result<ExitCode> {
         book.write(Status::Interrupted, trainer)?;
-        tracing::warn!("interrupted; the state is saved. Go on with: ml-train --resume {}", run.folder().display());
+        tracing::warn!(
+            "interrupted; the state is saved. Go on with: ml-train --resume {}",
+            run.folder().display()
+        );
         Ok(ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8))
     }
 
@@ -161,7 +164,11 @@ fn say_start_weights(trainer: &Trainer, path: &Path) -> anyhow::Result<()> {
     if left.is_empty() {
         tracing::info!("weights: {}", path.display());
     } else {
-        tracing::info!("weights: {}; newly initialised for these classes: {}", path.display(), left.join(", "));
+        tracing::info!(
+            "weights: {}; newly initialised for these classes: {}",
+            path.display(),
+            left.join(", ")
+        );
     }
     Ok(())
 }

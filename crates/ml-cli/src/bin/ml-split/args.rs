@@ -1,0 +1,146 @@
+//! Flags → what to divide, how, and where to write it.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use ml_cli::exit::{UsageError, usage};
+use ml_cli::flags::ConsoleArgs;
+use ml_data::dataset::{Division, Link, Ratio};
+
+const DEFAULT_RATIO: [f64; 3] = [0.7, 0.15, 0.15];
+const DEFAULT_TEST_RATIO: f64 = 0.15;
+
+const EXAMPLES: &str = "\
+Examples:
+  ml-split data/flowers/raw                            70 % train, 15 % val, 15 % test; writes data/flowers/splits
+  ml-split data/flowers/raw --ratio 0.8 0.1 0.1        other shares (or 80 10 10)
+  ml-split data/flowers/raw --ratio 0.8 0.2            no test split
+  ml-split data/flowers/raw --folds 5                  5 folds of 85 %, and one test split of 15 % for all of them
+  ml-split data/flowers/raw --folds 5 --test_ratio 0   5 folds of everything, no test split
+  ml-split data/flowers/raw --dry_run                  show the numbers, write nothing
+  ml-split data/flowers/raw --layout folders --link symlink --output data/flowers_tree
+
+Then train with `ml-train --data_dir data/flowers`. Pictures are neither read nor moved. The same names, flags and
+seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage.
+`ml-split completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
+
+/// Divide a folder of class folders into training, validation and test pictures
+///
+/// Each class is divided in the same proportions, to exact counts.
+#[derive(Parser, Debug)]
+#[command(name = "ml-split", version, after_help = EXAMPLES, rename_all = "snake_case")]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Folder with one folder of pictures a class
+    #[arg(required = true, value_name = "IMAGE_DIR")]
+    pub image_dir: Option<PathBuf>,
+
+    /// Shares of train, val and test, or of train and val; they sum to 1 or to 100 [default: 0.7 0.15 0.15]
+    #[arg(long, num_args = 1..=3, value_delimiter = ',', allow_negative_numbers = true, value_name = "SHARE", value_parser = parse_share)]
+    pub ratio: Option<Vec<f64>>,
+    /// Divide into K folds, 0 to K-1: each is the validation split once, and the others are trained on
+    #[arg(long, value_name = "K")]
+    pub folds: Option<u32>,
+    /// With --folds: share of the test split, set aside first [default: 0.15]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
+    pub test_ratio: Option<f64>,
+    /// Seed of the shuffle within each class
+    #[arg(long, default_value_t = 42, value_name = "N")]
+    pub seed: u64,
+
+    /// index: text files that name the pictures; folders: a tree <split>/<class>/<picture>
+    #[arg(long, value_enum, default_value_t = LayoutName::Index, value_name = "LAYOUT", help_heading = "Output")]
+    pub layout: LayoutName,
+    /// What --layout folders puts in place of a picture [default: hardlink]
+    #[arg(long, value_enum, value_name = "KIND", help_heading = "Output")]
+    pub link: Option<LinkName>,
+    /// Data folder to make [index: the one that holds the pictures; folders: the same with _split added]
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// Replace splits that ml-split made before
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    /// Show what would be done, write nothing
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions { shell: Shell },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LayoutName {
+    Index,
+    Folders,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LinkName {
+    Hardlink,
+    Symlink,
+    Copy,
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "is not a number (IMAGE_DIR stands before --ratio)".to_owned())
+}
+
+impl Args {
+    /// # Errors
+    /// Flags that do not go together, or shares that make no sense.
+    pub fn division(&self) -> anyhow::Result<Division> {
+        match (&self.ratio, self.folds, self.test_ratio) {
+            (Some(_), Some(_), _) => usage(
+                "--ratio and --folds exclude each other: K folds say what is trained on and validated; give the \
+                 test split's share with --test_ratio",
+            ),
+            (_, None, Some(_)) => {
+                usage("--test_ratio goes with --folds; give three shares with --ratio instead")
+            }
+            (None, Some(folds), test) => {
+                Ok(Division::Folds { folds, test_ratio: test.unwrap_or(DEFAULT_TEST_RATIO) })
+            }
+            (shares, None, None) => {
+                let shares = shares.as_deref().unwrap_or(&DEFAULT_RATIO);
+                Ok(Division::Ratio(Ratio::new(shares).map_err(|error| UsageError(error.into()))?))
+            }
+        }
+    }
+
+    /// What to put into a tree of folders; none for index files.
+    ///
+    /// # Errors
+    /// `--link` without a tree.
+    pub fn tree(&self) -> anyhow::Result<Option<Link>> {
+        match (self.layout, self.link) {
+            (LayoutName::Index, Some(_)) => {
+                usage("--link goes with --layout folders; index files need no links")
+            }
+            (LayoutName::Index, None) => Ok(None),
+            (LayoutName::Folders, link) => Ok(Some(match link {
+                None | Some(LinkName::Hardlink) => Link::Hard,
+                Some(LinkName::Symlink) => Link::Symbolic,
+                Some(LinkName::Copy) => Link::Copy,
+            })),
+        }
+    }
+
+    /// Given, unless a subcommand was.
+    pub fn image_dir(&self) -> &Path {
+        self.image_dir.as_deref().unwrap_or(Path::new("."))
+    }
+}
