@@ -32,11 +32,14 @@ fn main() {
 fn version(root: &Path) -> String {
     let folders = ["include/torch/headeronly/version.h", "include/torch/csrc/api/include/torch/version.h"];
     let text = folders.iter().find_map(|header| {
-        std::fs::read_to_string(root.join(header)).ok().filter(|text| text.contains("#define TORCH_VERSION_MAJOR"))
+        std::fs::read_to_string(root.join(header))
+            .ok()
+            .filter(|text| text.contains("#define TORCH_VERSION_MAJOR"))
     });
     let number = |name: &str| {
         let text = text.as_deref().unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("#define TORCH_VERSION_")?.strip_prefix(name));
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("#define TORCH_VERSION_")?.strip_prefix(name));
         line.map_or("?", str::trim).to_owned()
     };
     format!("{}.{}.{}", number("MAJOR"), number("MINOR"), number("PATCH"))

@@ -1,19 +1,20 @@
 //! stderr is the conversation: log lines, warnings, errors.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::flags::{ColorChoice, ConsoleArgs};
 
@@ -43,16 +44,22 @@ pub fn print_error(error: &anyhow::Error) {
     eprintln!("error: {text}");
 }
 
-type FileLayer = Box<dyn Layer<Registry> + Send + Sync>;
-
 /// The running log, to which a run's file can be added once its folder is there.
+#[derive(Clone, Debug, Default)]
 pub struct Log {
-    file: reload::Handle<Option<FileLayer>, Registry>,
+    file: Arc<Mutex<Option<RollingFileAppender>>>,
 }
 
-impl fmt::Debug for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Log")
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(file) => file.write(bytes),
+            None => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map_or(Ok(()), Write::flush)
     }
 }
 
@@ -69,14 +76,20 @@ where
         (_, 1) => LevelFilter::WARN,
         (_, 2..) => LevelFilter::ERROR,
     };
-    let (file_layer, file) = reload::Layer::new(None::<FileLayer>);
+    let log = Log::default();
+    let file_writer = log.clone();
+    let file = tracing_subscriber::fmt::layer()
+        .event_format(Line { colored: false })
+        .with_ansi(false)
+        .with_writer(move || file_writer.clone())
+        .with_filter(LevelFilter::DEBUG);
     let console = tracing_subscriber::fmt::layer()
         .event_format(Line { colored: colored(args.color) })
         .with_writer(writer)
         .with_filter(level);
     // A second start (in tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(file_layer).with(console).try_init();
-    Log { file }
+    let _ = tracing_subscriber::registry().with(file).with(console).try_init();
+    log
 }
 
 impl Log {
@@ -95,12 +108,8 @@ impl Log {
             .max_log_files(LOG_FILES)
             .build(folder)
             .with_context(|| format!("{}: cannot make the log file", folder.display()))?;
-        let layer = tracing_subscriber::fmt::layer()
-            .event_format(Line { colored: false })
-            .with_ansi(false)
-            .with_writer(std::sync::Mutex::new(appender))
-            .with_filter(LevelFilter::DEBUG);
-        self.file.modify(|slot| *slot = Some(Box::new(layer))).context("cannot start the log file")
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(appender);
+        Ok(())
     }
 }
 

@@ -19,11 +19,21 @@ impl std::error::Error for UsageError {
     }
 }
 
-/// Runs a program's body; an error is printed to stderr, once, and becomes the exit code.
+/// Runs a program's body; an error is printed to stderr, once, and becomes the exit code. A panic is a defect:
+/// it says where, without a stack, and the exit code is 1.
 pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
-    match body() {
-        Ok(code) => code,
-        Err(error) => {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info
+            .location()
+            .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        let message = info.payload_as_str().unwrap_or("unknown");
+        let first = message.lines().next().unwrap_or_default();
+        eprintln!("error: a defect in this program{place}: {first}; please report it");
+    }));
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
+        Err(_) => ExitCode::from(1),
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
             crate::console::print_error(&error);
             ExitCode::from(if error.downcast_ref::<UsageError>().is_some() { 2 } else { 1 })
         }

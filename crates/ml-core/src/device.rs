@@ -88,7 +88,9 @@ pub struct ResolvedDevice {
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// CUDA was asked for by name.
-    #[error("training.device: {wanted} was asked for, but {reason}; use --device cpu, or --device auto to take what is there")]
+    #[error(
+        "training.device: {wanted} was asked for, but {reason}; use --device cpu, or --device auto to take what is there"
+    )]
     NoCuda {
         /// What was asked for.
         wanted: DeviceChoice,
@@ -110,9 +112,10 @@ pub fn resolve(choice: DeviceChoice) -> Result<ResolvedDevice, DeviceError> {
         return Ok(cpu("as asked"));
     }
     match (choice, cuda_devices()) {
-        (DeviceChoice::Cuda(number), Ok(count)) if (number as i64) < count => {
-            Ok(ResolvedDevice { device: Device::Cuda(number), description: format!("cuda:{number} (as asked)") })
-        }
+        (DeviceChoice::Cuda(number), Ok(count)) if (number as i64) < count => Ok(ResolvedDevice {
+            device: Device::Cuda(number),
+            description: format!("cuda:{number} (as asked)"),
+        }),
         (DeviceChoice::Cuda(_), Ok(count)) => Err(DeviceError::NoCuda {
             wanted: choice,
             reason: format!("this machine has only {count} CUDA device(s), numbered from 0"),

@@ -113,7 +113,10 @@ impl LossConfig {
         if let ClassWeights::Given(weights) = class_weights {
             let bad = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0);
             if let Some(bad) = bad {
-                found.push(("class_weights".to_owned(), format!("must be finite and not negative, got {bad}")));
+                found.push((
+                    "class_weights".to_owned(),
+                    format!("must be finite and not negative, got {bad}"),
+                ));
             } else if !weights.iter().any(|weight| *weight > 0.0) {
                 found.push(("class_weights".to_owned(), "at least one must be positive".to_owned()));
             }
@@ -162,7 +165,13 @@ impl Loss {
 
     /// `logits` `[N, K]` f32 and `targets` `[N]` i64 in `0..K` → a scalar, the (weighted) mean over the batch.
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
-        logits.cross_entropy_loss(targets, self.class_weights.as_ref(), Reduction::Mean, -100, self.label_smoothing)
+        logits.cross_entropy_loss(
+            targets,
+            self.class_weights.as_ref(),
+            Reduction::Mean,
+            -100,
+            self.label_smoothing,
+        )
     }
 }
 
@@ -188,8 +197,10 @@ mod tests {
         let plain = CrossEntropyConfig::default();
         let smooth = CrossEntropyConfig { label_smoothing: 0.1, ..plain.clone() };
         let balanced = CrossEntropyConfig { class_weights: ClassWeights::Balanced, ..smooth.clone() };
-        let given = CrossEntropyConfig { class_weights: ClassWeights::Given(vec![0.5, 1.0, 2.0]), ..plain.clone() };
-        for (name, config) in [("plain", plain), ("smooth", smooth), ("balanced", balanced), ("given", given)] {
+        let given =
+            CrossEntropyConfig { class_weights: ClassWeights::Given(vec![0.5, 1.0, 2.0]), ..plain.clone() };
+        for (name, config) in [("plain", plain), ("smooth", smooth), ("balanced", balanced), ("given", given)]
+        {
             let expected = reference[name].as_f64().unwrap();
             let got = loss(config);
             // The same kernel in the same library: float32's last bit.

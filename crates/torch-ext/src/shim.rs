@@ -102,7 +102,11 @@ fn result(message: *mut c_char) -> Result<(), Error> {
 }
 
 fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
-    if wanted == given { Ok(()) } else { Err(Error(format!("{name}: {given} tensors for {wanted} parameters"))) }
+    if wanted == given {
+        Ok(())
+    } else {
+        Err(Error(format!("{name}: {given} tensors for {wanted} parameters")))
+    }
 }
 
 /// The version of libtorch that this was compiled against: `2.11.0`.
@@ -184,8 +188,14 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    const SGD: SgdSettings =
-        SgdSettings { lr: 0.5, momentum: 0.0, weight_decay: 0.0, dampening: 0.0, nesterov: false, first_step: true };
+    const SGD: SgdSettings = SgdSettings {
+        lr: 0.5,
+        momentum: 0.0,
+        weight_decay: 0.0,
+        dampening: 0.0,
+        nesterov: false,
+        first_step: true,
+    };
 
     fn ones(size: &[i64]) -> Tensor {
         Tensor::ones(size, (Kind::Float, Device::Cpu))

@@ -115,9 +115,9 @@ fn counted(problems: usize) -> String {
 /// There is no `=`, the path is empty, or the value is not YAML.
 pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
     let syntax = |message: String| ConfigError::Syntax { origin: format!("--set {text}"), message };
-    let (path, value) = text
-        .split_once('=')
-        .ok_or_else(|| syntax("there is no `=`; write --set key.path=value, as in --set optimizer.lr=0.1".into()))?;
+    let (path, value) = text.split_once('=').ok_or_else(|| {
+        syntax("there is no `=`; write --set key.path=value, as in --set optimizer.lr=0.1".into())
+    })?;
     if path.is_empty() || path.split('.').any(str::is_empty) {
         return Err(syntax(format!("`{path}` is no key path; write it as in optimizer.lr")));
     }
@@ -306,7 +306,9 @@ fn merge(
         };
         let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
         match (base.get_mut(&key), value) {
-            (Some(Value::Mapping(inner)), Value::Mapping(layer)) => merge(inner, layer, &path, source, sources),
+            (Some(Value::Mapping(inner)), Value::Mapping(layer)) => {
+                merge(inner, layer, &path, source, sources)
+            }
             (_, value) => {
                 sources.retain(|known, _| !is_under(known, &path));
                 sources.insert(path, source.clone());

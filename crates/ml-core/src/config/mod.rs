@@ -68,6 +68,12 @@ impl Default for Config {
 pub const DEFAULT_YAML: &str = include_str!("../../../../configs/default.yaml");
 
 impl Config {
+    /// Threads that decode pictures; `auto` is one a core.
+    pub fn num_workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.data.num_workers.unwrap_or_else(cores)
+    }
+
     /// What is out of range or contradictory, as (YAML path, message).
     fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -92,8 +98,11 @@ impl Config {
     fn size_problems(&self) -> Vec<(String, String)> {
         let architecture = self.model.base().architecture;
         let needed = architecture.min_input();
-        let splits =
-            [("train", &self.transforms.train), ("val", &self.transforms.val), ("test", &self.transforms.test)];
+        let splits = [
+            ("train", &self.transforms.train),
+            ("val", &self.transforms.val),
+            ("test", &self.transforms.test),
+        ];
         splits
             .into_iter()
             .filter_map(|(split, transform)| {

@@ -37,7 +37,8 @@ fn collect(
                 lines.push((format!("{indent}{key}:"), None));
                 collect(value, depth + 1, &path, resolved, lines);
             }
-            _ => lines.push((format!("{indent}{key}: {}", flow(value)), Some(source_of(&resolved.sources, &path)))),
+            _ => lines
+                .push((format!("{indent}{key}: {}", flow(value)), Some(source_of(&resolved.sources, &path)))),
         }
     }
 }

@@ -67,9 +67,9 @@ pub(super) fn keys_of_choice(prefix: &str, tag: &str) -> Vec<String> {
     }
     let variants = node.map(variants).unwrap_or_default();
     let chosen = variants.iter().find(|variant| tag_of(variant).is_some_and(|(_, name)| name == tag));
-    chosen.and_then(|variant| variant["properties"].as_object()).map_or_else(Vec::new, |properties| {
-        properties.keys().cloned().collect()
-    })
+    chosen
+        .and_then(|variant| variant["properties"].as_object())
+        .map_or_else(Vec::new, |properties| properties.keys().cloned().collect())
 }
 
 fn variants(schema: &Json) -> Vec<&Json> {
@@ -115,7 +115,10 @@ impl Checker<'_> {
         let names: Vec<&str> = variants.iter().filter_map(|v| tag_of(v)).map(|(_, name)| name).collect();
         let Value::Mapping(mapping) = value else {
             let example = names.first().unwrap_or(&"…");
-            self.report(path, format!("must be keys and values, as in {{{key}: {example}}}, got {}", shown(value)));
+            self.report(
+                path,
+                format!("must be keys and values, as in {{{key}: {example}}}, got {}", shown(value)),
+            );
             return;
         };
         let tag_path = format!("{path}.{key}");
@@ -135,7 +138,9 @@ impl Checker<'_> {
                     None => self.report(&tag_path, unknown("unknown name", name, &names)),
                 }
             }
-            Some(other) => self.report(&tag_path, format!("must be one of {}, got {}", names.join(", "), shown(other))),
+            Some(other) => {
+                self.report(&tag_path, format!("must be one of {}, got {}", names.join(", "), shown(other)))
+            }
         }
     }
 
@@ -148,7 +153,9 @@ impl Checker<'_> {
                 return;
             }
             // The right kind of value with something wrong inside says more than "none of these".
-            if matches_type(value, variant) && (value.is_mapping() || value.is_sequence() || value.is_number()) {
+            if matches_type(value, variant)
+                && (value.is_mapping() || value.is_sequence() || value.is_number())
+            {
                 closest = Some(attempt.problems);
             }
         }
@@ -273,7 +280,8 @@ fn expected(schema: &Json) -> String {
         .collect();
     let mut text = words.join(" or ");
     if let (Some(least), Some(most)) = (schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {
-        text = if least == most { format!("{text} of {least}") } else { format!("{text} of {least} to {most}") };
+        text =
+            if least == most { format!("{text} of {least}") } else { format!("{text} of {least} to {most}") };
     }
     text
 }

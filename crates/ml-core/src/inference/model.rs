@@ -17,6 +17,7 @@ use crate::transform::{Pipeline, TransformConfig};
 /// A trained network, ready to predict.
 pub struct LoadedModel {
     path: PathBuf,
+    architecture: Architecture,
     network: Network,
     classes: Vec<String>,
     pipeline: Arc<Pipeline>,
@@ -67,14 +68,26 @@ impl LoadedModel {
         if let Some((key, problem)) = transform.problems().into_iter().next() {
             return Err(content("eval_transform", format!("cannot be used: {key} {problem}")));
         }
+        let pipeline = Pipeline::new(&transform);
+        let smallest = architecture.min_input();
+        match pipeline.output_size() {
+            None => return Err(content("eval_transform", "leaves pictures at different sizes".into())),
+            Some((height, width)) if height.min(width) < smallest => {
+                let problem =
+                    format!("gives {height} x {width} pixels; {} needs {smallest}", architecture.name());
+                return Err(content("eval_transform", problem));
+            }
+            Some(_) => {}
+        }
         let network = Network::new(architecture, checkpoint.classes.len() as i64, 0, device);
         network
             .load_state_dict(&checkpoint.model_state_dict)
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
         Ok(LoadedModel {
+            architecture,
             network,
             classes: checkpoint.classes,
-            pipeline: Arc::new(Pipeline::new(&transform)),
+            pipeline: Arc::new(pipeline),
             config: checkpoint.config,
             epoch: checkpoint.epoch,
             device,
@@ -103,8 +116,8 @@ impl LoadedModel {
     }
 
     /// The architecture's name.
-    pub fn architecture(&self) -> &str {
-        self.config.pointer("/model/architecture").and_then(|name| name.as_str()).unwrap_or_default()
+    pub fn architecture(&self) -> &'static str {
+        self.architecture.name()
     }
 
     /// The data folder of the training, as its configuration has it.

@@ -32,7 +32,7 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// Without bias, as before a batch norm. Weight `[out, in, kernel, kernel]`, initially uniform in
-    /// ±1/√fan_in (PyTorch's `kaiming_uniform_(a=√5)`).
+    /// ±1/√`fan_in` (PyTorch's `kaiming_uniform_(a=√5)`).
     pub fn new(scope: &Scope, (input, output): (i64, i64), kernel: i64, stride: i64, padding: i64) -> Conv2d {
         let bound = kaiming_uniform_bound(input * kernel * kernel);
         let weight = scope.parameter("weight", &[output, input, kernel, kernel], Init::Uniform(bound));

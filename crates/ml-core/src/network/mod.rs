@@ -110,9 +110,11 @@ pub struct NetworkError {
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the weights are of another network")?;
-        for (what, names) in
-            [("missing", &self.missing), ("unexpected", &self.unexpected), ("of another shape", &self.misshapen)]
-        {
+        for (what, names) in [
+            ("missing", &self.missing),
+            ("unexpected", &self.unexpected),
+            ("of another shape", &self.misshapen),
+        ] {
             if !names.is_empty() {
                 write!(f, "; {what}: {}", names.join(", "))?;
             }
@@ -177,7 +179,9 @@ impl Network {
         for entry in &self.entries {
             match given.get(entry.name.as_str()) {
                 None => error.missing.push(entry.name.clone()),
-                Some(tensor) if tensor.size() != entry.tensor.size() || tensor.kind() != entry.tensor.kind() => {
+                Some(tensor)
+                    if tensor.size() != entry.tensor.size() || tensor.kind() != entry.tensor.kind() =>
+                {
                     error.misshapen.push(format!(
                         "{}: {:?} {:?} expected, {:?} {:?} found",
                         entry.name,
@@ -190,8 +194,14 @@ impl Network {
                 Some(_) => {}
             }
         }
-        let known: std::collections::HashSet<&str> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
-        error.unexpected = state.iter().map(|(name, _)| name).filter(|name| !known.contains(name.as_str())).cloned().collect();
+        let known: std::collections::HashSet<&str> =
+            self.entries.iter().map(|entry| entry.name.as_str()).collect();
+        error.unexpected = state
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !known.contains(name.as_str()))
+            .cloned()
+            .collect();
         if error != NetworkError::default() {
             return Err(error);
         }

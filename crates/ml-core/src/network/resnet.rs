@@ -82,7 +82,8 @@ impl Residual {
         let last = convolutions.len();
         // torchvision's blocks name conv1, bn1, conv2, bn2, … in that order.
         for (number, (out, kernel, stride, padding)) in (1..).zip(convolutions) {
-            let conv = Conv2d::new(&scope.sub(format!("conv{number}")), (channels, out), kernel, stride, padding);
+            let conv =
+                Conv2d::new(&scope.sub(format!("conv{number}")), (channels, out), kernel, stride, padding);
             branch.push(Box::new(conv));
             branch.push(Box::new(BatchNorm2d::new(&scope.sub(format!("bn{number}")), out)));
             if number < last {

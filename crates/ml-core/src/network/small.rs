@@ -1,6 +1,8 @@
 //! Two small networks of our own, for small pictures, slow machines and tests.
 
-use super::layers::{BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, MaxPool2d, Relu, Sequential};
+use super::layers::{
+    BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, MaxPool2d, Relu, Sequential,
+};
 use super::state::{Entry, Scope, kaiming_normal_fan_out};
 
 /// The smallest useful: three 3×3 convolutions (16, 32, 64 channels; the first two halve the picture), each

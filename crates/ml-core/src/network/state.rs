@@ -102,7 +102,7 @@ impl Init {
 }
 
 /// Re-draws every convolution's weight, in order, as torchvision's networks do after construction: normal with
-/// std √(2 / fan_out) (He et al. 2015, `kaiming_normal_(mode="fan_out", nonlinearity="relu")`). Convolutions are
+/// std √(2 / `fan_out`) (He et al. 2015, `kaiming_normal_(mode="fan_out", nonlinearity="relu")`). Convolutions are
 /// the 4-D parameters.
 pub fn kaiming_normal_fan_out(entries: &mut [Entry]) {
     for entry in entries.iter_mut().filter(|entry| entry.tensor.dim() == 4) {

@@ -95,7 +95,12 @@ impl OptimizerConfig {
         match self {
             OptimizerConfig::Sgd(c) => {
                 found.positive("lr", c.lr);
-                found.within("momentum", c.momentum, (0.0..1.0).contains(&c.momentum), "at least 0 and below 1");
+                found.within(
+                    "momentum",
+                    c.momentum,
+                    (0.0..1.0).contains(&c.momentum),
+                    "at least 0 and below 1",
+                );
                 found.not_negative("weight_decay", c.weight_decay);
                 found.within("dampening", c.dampening, (0.0..=1.0).contains(&c.dampening), "in 0 to 1");
                 if c.nesterov && (c.momentum == 0.0 || c.dampening != 0.0) {
@@ -133,7 +138,12 @@ impl Problems {
     fn adam(&mut self, lr: f64, betas: [f64; 2], eps: f64, weight_decay: f64) {
         self.positive("lr", lr);
         for (index, beta) in betas.into_iter().enumerate() {
-            self.within(&format!("betas[{index}]"), beta, (0.0..1.0).contains(&beta), "at least 0 and below 1");
+            self.within(
+                &format!("betas[{index}]"),
+                beta,
+                (0.0..1.0).contains(&beta),
+                "at least 0 and below 1",
+            );
         }
         self.positive("eps", eps);
         self.not_negative("weight_decay", weight_decay);

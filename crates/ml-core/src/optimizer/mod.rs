@@ -56,7 +56,8 @@ pub struct Optimizer {
 impl Optimizer {
     /// For named parameters, in the order in which PyTorch would number them.
     pub fn new(config: &OptimizerConfig, parameters: Vec<(String, Tensor)>) -> Optimizer {
-        let slots = parameters.into_iter().map(|(name, parameter)| Slot { name, parameter, state: None }).collect();
+        let slots =
+            parameters.into_iter().map(|(name, parameter)| Slot { name, parameter, state: None }).collect();
         Optimizer { config: config.clone(), slots, lr: config.lr() }
     }
 
@@ -218,7 +219,9 @@ impl Optimizer {
         let mut order = Vec::new();
         let mut names = Vec::new();
         for group in &groups {
-            order.extend(group.get("params")?.items()?.iter().map(Field::as_i64).collect::<Result<Vec<_>, _>>()?);
+            order.extend(
+                group.get("params")?.items()?.iter().map(Field::as_i64).collect::<Result<Vec<_>, _>>()?,
+            );
             if let Some(given) = group.optional("param_names")? {
                 names.extend(given.as_strings()?);
             }
@@ -252,9 +255,10 @@ impl Optimizer {
         }
         let other = names.iter().zip(&self.slots).find(|(name, slot)| **name != slot.name);
         match other {
-            Some((name, slot)) => {
-                Err(OptimizerError::Mismatch(format!("it has `{name}` where this network has `{}`", slot.name)))
-            }
+            Some((name, slot)) => Err(OptimizerError::Mismatch(format!(
+                "it has `{name}` where this network has `{}`",
+                slot.name
+            ))),
             None => Ok(()),
         }
     }
@@ -279,7 +283,9 @@ impl Optimizer {
             OptimizerConfig::Sgd(config) => {
                 let given = entry.optional("momentum_buffer")?;
                 let wanted = config.momentum != 0.0 && given.is_some();
-                return wanted.then(|| Ok(State::Sgd { momentum_buffer: like("momentum_buffer")? })).transpose();
+                return wanted
+                    .then(|| Ok(State::Sgd { momentum_buffer: like("momentum_buffer")? }))
+                    .transpose();
             }
             OptimizerConfig::Adam(config) => config.amsgrad,
             OptimizerConfig::Adamw(config) => config.amsgrad,

@@ -140,7 +140,11 @@ impl SchedulerConfig {
             }
         };
         let factor = self.common().warmup_start_factor;
-        check("warmup_start_factor", factor > 0.0 && factor <= 1.0, format!("must be above 0 and at most 1, got {factor}"));
+        check(
+            "warmup_start_factor",
+            factor > 0.0 && factor <= 1.0,
+            format!("must be above 0 and at most 1, got {factor}"),
+        );
         let positive = |gamma: f64| gamma.is_finite() && gamma > 0.0;
         match self {
             SchedulerConfig::Constant(_) => {}
@@ -156,7 +160,11 @@ impl SchedulerConfig {
             SchedulerConfig::Cosine(config) => {
                 let right = config.min_lr.is_finite() && config.min_lr >= 0.0;
                 check("min_lr", right, format!("must not be negative, got {}", config.min_lr));
-                check("t_max", config.t_max != Auto::Value(0), "must be `auto` or at least 1, got 0".to_owned());
+                check(
+                    "t_max",
+                    config.t_max != Auto::Value(0),
+                    "must be `auto` or at least 1, got 0".to_owned(),
+                );
             }
         }
         found
@@ -174,8 +182,18 @@ pub struct Schedule {
 
 impl Schedule {
     /// `base_lr` is the optimizer's; `num_epochs` is what `t_max: auto` looks at.
-    pub fn new(config: &SchedulerConfig, base_lr: f64, steps_per_epoch: usize, num_epochs: usize) -> Schedule {
-        Schedule { config: config.clone(), base_lr, steps_per_epoch: steps_per_epoch.max(1) as u64, num_epochs }
+    pub fn new(
+        config: &SchedulerConfig,
+        base_lr: f64,
+        steps_per_epoch: usize,
+        num_epochs: usize,
+    ) -> Schedule {
+        Schedule {
+            config: config.clone(),
+            base_lr,
+            steps_per_epoch: steps_per_epoch.max(1) as u64,
+            num_epochs,
+        }
     }
 
     /// The learning rate of optimizer step `step` (0-based, over the whole run).
@@ -201,7 +219,8 @@ impl Schedule {
                 self.base_lr * config.gamma.powf((time / f64::from(config.step_size)).floor())
             }
             SchedulerConfig::Multistep(config) => {
-                let passed = config.milestones.iter().filter(|&&milestone| f64::from(milestone) <= time).count();
+                let passed =
+                    config.milestones.iter().filter(|&&milestone| f64::from(milestone) <= time).count();
                 self.base_lr * config.gamma.powi(passed as i32)
             }
             SchedulerConfig::Cosine(config) => {
@@ -244,7 +263,11 @@ mod tests {
             for (step, expected) in expected.into_iter().enumerate() {
                 let got = schedule.lr(step as u64);
                 // PyTorch multiplies its way from step to step; a hundred roundings of float64.
-                assert!((got - expected).abs() <= 1e-12 + 1e-9 * expected, "{} at {step}: {got}, {expected}", case["config"]);
+                assert!(
+                    (got - expected).abs() <= 1e-12 + 1e-9 * expected,
+                    "{} at {step}: {got}, {expected}",
+                    case["config"]
+                );
             }
         }
     }
@@ -265,7 +288,10 @@ mod tests {
             let config: SchedulerConfig = serde_yaml::from_str(yaml).unwrap();
             config.problems().into_iter().map(|(key, _)| key).collect()
         };
-        assert_eq!(keys("{name: step, step_size: 0, gamma: -1, warmup_start_factor: 0}"), ["warmup_start_factor", "step_size", "gamma"]);
+        assert_eq!(
+            keys("{name: step, step_size: 0, gamma: -1, warmup_start_factor: 0}"),
+            ["warmup_start_factor", "step_size", "gamma"]
+        );
         assert_eq!(keys("{name: multistep, milestones: [5, 5]}"), ["milestones"]);
         assert_eq!(keys("{name: cosine, t_max: 0, min_lr: .nan}"), ["min_lr", "t_max"]);
         assert!(serde_yaml::from_str::<SchedulerConfig>("{name: cosine, step_size: 3}").is_err());

@@ -17,7 +17,8 @@ fn backward(parameters: &[(String, Tensor)], step: i64) {
     let terms: Vec<Tensor> = parameters
         .iter()
         .map(|(_, p)| {
-            let weight = (Tensor::arange(p.numel() as i64, (Kind::Float, Device::Cpu)).view_as(p) + 1.0) / 10.0;
+            let weight =
+                (Tensor::arange(p.numel() as i64, (Kind::Float, Device::Cpu)).view_as(p) + 1.0) / 10.0;
             (p.square() * weight).sum(Kind::Float) * (1 + step % 3) as f64
         })
         .collect();
@@ -49,7 +50,11 @@ fn twenty_steps_of_each_optimizer_follow_pytorchs() {
             let expected: Vec<f32> = serde_json::from_value(expected.clone()).unwrap();
             for (got, expected) in flat(&parameters).into_iter().zip(expected) {
                 // The fused kernels round in another order than PyTorch's default: a few float32 ulps a step.
-                assert!((got - expected).abs() <= 2e-6 * (1.0 + expected.abs()), "{}, step {step}: {got}, {expected}", case["config"]);
+                assert!(
+                    (got - expected).abs() <= 2e-6 * (1.0 + expected.abs()),
+                    "{}, step {step}: {got}, {expected}",
+                    case["config"]
+                );
             }
         }
     }
@@ -93,7 +98,10 @@ fn a_state_of_other_parameters_is_refused_by_name() {
     let ours = parameters();
     let mut optimizer = Optimizer::new(&sgd, ours.clone_shallow());
     train(&mut optimizer, &ours, 0.1, 0..1);
-    let error = Optimizer::new(&config, parameters()).load_state_dict(&optimizer.state_dict()).unwrap_err().to_string();
+    let error = Optimizer::new(&config, parameters())
+        .load_state_dict(&optimizer.state_dict())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("step"), "{error}");
 }
 
@@ -114,7 +122,10 @@ fn unknown_keys_and_values_out_of_range_are_refused() {
         let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
         config.problems().into_iter().map(|(key, _)| key).collect()
     };
-    assert_eq!(keys("{name: sgd, lr: -1, momentum: 1, weight_decay: .nan, dampening: 2}"), ["lr", "momentum", "weight_decay", "dampening"]);
+    assert_eq!(
+        keys("{name: sgd, lr: -1, momentum: 1, weight_decay: .nan, dampening: 2}"),
+        ["lr", "momentum", "weight_decay", "dampening"]
+    );
     assert_eq!(keys("{name: sgd, nesterov: true, momentum: 0}"), ["nesterov"]);
     assert_eq!(keys("{name: adamw, lr: .inf, betas: [0.9, 1.0], eps: 0}"), ["lr", "betas[1]", "eps"]);
 }

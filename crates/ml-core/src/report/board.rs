@@ -2,6 +2,13 @@
 
 use std::path::Path;
 
+use ml_data::dataset::Index;
+use ml_data::decode::{DecodeError, Pixels, decode};
+use ml_data::rng::{Purpose, stream};
+use ml_data::transform::Pipeline;
+
+use super::classification::EvaluationReport;
+use super::figures;
 use super::tensorboard::{EventError, EventWriter};
 use crate::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
 
@@ -18,15 +25,57 @@ impl BoardReporter {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn start(folder: &Path, history: &[EpochMetrics], wall_time: f64) -> Result<BoardReporter, EventError> {
+    pub fn start(
+        folder: &Path,
+        history: &[EpochMetrics],
+        wall_time: f64,
+    ) -> Result<BoardReporter, EventError> {
         let mut reporter = BoardReporter { writer: EventWriter::replace(folder, wall_time)?, written: 0 };
         reporter.catch_up(history)?;
         Ok(reporter)
     }
 
-    /// The writer, for what else a run has to show.
-    pub fn writer(&mut self) -> &mut EventWriter {
-        &mut self.writer
+    /// Shows pictures of `index` as the network sees them in its first epoch, as `Samples/train`.
+    ///
+    /// # Errors
+    /// A picture cannot be read, or the events cannot be written.
+    pub fn samples(
+        &mut self,
+        index: &Index,
+        pipeline: &Pipeline,
+        seed: u64,
+        wall_time: f64,
+    ) -> Result<(), BoardError> {
+        let Some((height, width)) = pipeline.output_size() else { return Ok(()) };
+        let step = (index.samples.len() / SAMPLES).max(1);
+        let mut tiles = Vec::new();
+        for place in (0..index.samples.len()).step_by(step).take(SAMPLES) {
+            let pixels = decode(&index.root.join(&index.samples[place].path))?;
+            let mut rng = stream(seed, Purpose::Augmentation, 0, place as u64);
+            tiles.push(pipeline.apply(pixels, &mut rng));
+        }
+        let sheet = tile(&tiles, width, height);
+        Ok(self.writer.add_rgb("Samples/train", &sheet.data, [sheet.width, sheet.height], 0, wall_time)?)
+    }
+
+    /// Shows an evaluation: `Confusion_Matrix/<split>`, and `Test/Accuracy` if it is the test split.
+    ///
+    /// # Errors
+    /// The events cannot be written.
+    pub fn evaluation(
+        &mut self,
+        report: &EvaluationReport<'_>,
+        epoch: u64,
+        wall_time: f64,
+    ) -> Result<(), BoardError> {
+        let figure =
+            figures::confusion_matrix(&report.evaluation.confusion, report.classes, &report.title())?;
+        let tag = format!("Confusion_Matrix/{}", report.split);
+        self.writer.add_rgb(&tag, &figure.rgb, [figure.width, figure.height], epoch, wall_time)?;
+        if report.split == "test" {
+            self.writer.add_scalar("Test/Accuracy", report.evaluation.totals.accuracy(), epoch, wall_time)?;
+        }
+        Ok(self.writer.flush()?)
     }
 
     fn catch_up(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
@@ -50,4 +99,41 @@ impl Reporter for BoardReporter {
     fn epoch_finished(&mut self, history: &[EpochMetrics], _: &EpochReport) -> Result<(), ReportError> {
         self.catch_up(history).map_err(|error| ReportError(Box::new(error)))
     }
+}
+
+/// A run's events could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// The events.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The confusion matrix.
+    #[error("cannot draw the confusion matrix: {0}")]
+    Figure(#[from] figures::FigureError),
+    /// A sample picture.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// Pictures on the sheet of samples.
+const SAMPLES: usize = 32;
+/// Of them in a row.
+const COLUMNS: u32 = 8;
+
+/// Pictures of one size side by side, row by row.
+fn tile(tiles: &[Pixels], width: u32, height: u32) -> Pixels {
+    let rows = (tiles.len() as u32).div_ceil(COLUMNS).max(1);
+    let mut sheet = Pixels {
+        width: width * COLUMNS,
+        height: height * rows,
+        data: vec![0; (width * COLUMNS * height * rows * 3) as usize],
+    };
+    for (place, tile) in (0u32..).zip(tiles) {
+        let (left, top) = (place % COLUMNS * width, place / COLUMNS * height);
+        for (row, line) in (0u32..).zip(tile.data.chunks_exact(width as usize * 3)) {
+            let start = (((top + row) * sheet.width + left) * 3) as usize;
+            sheet.data[start..start + line.len()].copy_from_slice(line);
+        }
+    }
+    sheet
 }

@@ -2,10 +2,10 @@
 //! and the only user of indicatif, tensorboard-rs and a plotting library.
 
 pub mod board;
-pub mod progress;
 pub mod classification;
 pub mod figures;
 pub mod predictions;
+pub mod progress;
 pub mod tensorboard;
 pub mod text;
 pub mod write;

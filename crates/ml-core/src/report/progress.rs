@@ -136,8 +136,8 @@ impl Reporter for Progress {
             self.last_line = Instant::now();
             let rate = self.images_per_second();
             let left = (self.num_batches - self.done) as f64 * self.batch_size as f64 / rate.max(1e-9);
-            let figures =
-                totals.map_or_else(String::new, |t| format!("loss {:.4} accuracy {:.4}, ", t.loss(), t.accuracy()));
+            let figures = totals
+                .map_or_else(String::new, |t| format!("loss {:.4} accuracy {:.4}, ", t.loss(), t.accuracy()));
             tracing::info!(
                 "{}: {}/{} batches, {figures}{rate:.0} images/s, {left:.0} s left",
                 self.label(),

@@ -78,7 +78,8 @@ impl Run {
         make_parents(runs_dir)?;
         let mut number = 1u32;
         loop {
-            let folder = runs_dir.join(if number == 1 { name.to_owned() } else { format!("{name}_{number}") });
+            let folder =
+                runs_dir.join(if number == 1 { name.to_owned() } else { format!("{name}_{number}") });
             match fs::create_dir(&folder) {
                 Ok(()) => return Ok(Run { folder }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
@@ -99,7 +100,9 @@ impl Run {
         let folder = runs_dir.join(name);
         match fs::create_dir(&folder) {
             Ok(()) => Ok(Run { folder }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(RunError::Exists { path: folder }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(RunError::Exists { path: folder })
+            }
             Err(source) => Err(RunError::Claim { path: folder, source }),
         }
     }
@@ -112,7 +115,11 @@ impl Run {
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let run = Run { folder: folder.to_path_buf() };
-        if run.config_path().is_file() { Ok(run) } else { Err(RunError::NotARun { path: path.to_path_buf() }) }
+        if run.config_path().is_file() {
+            Ok(run)
+        } else {
+            Err(RunError::NotARun { path: path.to_path_buf() })
+        }
     }
 
     /// The run's folder.
@@ -241,7 +248,9 @@ mod tests {
     fn a_taken_name_is_never_written_into_and_the_next_free_one_is_claimed() {
         let runs = tempfile::tempdir().unwrap();
         let names: Vec<PathBuf> = (0..3)
-            .map(|_| Run::claim(runs.path(), "base").unwrap().folder().strip_prefix(runs.path()).unwrap().into())
+            .map(|_| {
+                Run::claim(runs.path(), "base").unwrap().folder().strip_prefix(runs.path()).unwrap().into()
+            })
             .collect();
         assert_eq!(names, [PathBuf::from("base"), "base_2".into(), "base_3".into()]);
         let error = Run::claim_exactly(runs.path(), "base").unwrap_err().to_string();

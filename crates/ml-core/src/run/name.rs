@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn what_cannot_change_the_result_is_not_in_the_name() {
-        let unnamed = [flag("data.data_dir", "x"), flag("data.num_workers", "3"), flag("training.device", "cpu")];
+        let unnamed =
+            [flag("data.data_dir", "x"), flag("data.num_workers", "3"), flag("training.device", "cpu")];
         assert_eq!(run_name(&unnamed), "base");
     }
 

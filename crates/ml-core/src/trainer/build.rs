@@ -30,12 +30,13 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let options = |order| LoaderOptions {
         batch_size: config.training.batch_size,
-        num_workers: num_workers(config),
+        num_workers: config.num_workers(),
         order,
         seed: config.seed,
         drop_last: false,
     };
-    let loader = |index, transform, order| Loader::new(index, Arc::new(Pipeline::new(transform)), options(order));
+    let loader =
+        |index, transform, order| Loader::new(index, Arc::new(Pipeline::new(transform)), options(order));
     let train_index = Arc::new(dataset.train.clone());
     let train_loader =
         loader(train_index.clone(), &config.transforms.train, Order::Shuffled { seed: config.seed });
@@ -72,11 +73,6 @@ fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> 
     }
 }
 
-/// `data.num_workers`; `auto` is one thread a core.
-fn num_workers(config: &Config) -> usize {
-    config.data.num_workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
 /// Copies the weights of a `.pt` file into `network`. A classifier head of another class count is left as it
 /// was initialised; the names left are returned.
 ///
@@ -85,7 +81,8 @@ fn num_workers(config: &Config) -> usize {
 pub fn start_weights(network: &Network, path: &Path) -> Result<Vec<String>, TrainError> {
     let mut weights = model_state_from(&read(path)?)?;
     let own = network.state_dict();
-    let head = own.last().and_then(|(name, _)| name.rsplit_once('.')).map_or("", |(module, _)| module).to_owned();
+    let head =
+        own.last().and_then(|(name, _)| name.rsplit_once('.')).map_or("", |(module, _)| module).to_owned();
     let mut left = Vec::new();
     for (name, tensor) in &mut weights {
         let Some((_, mine)) = own.iter().find(|(known, _)| known == name) else { continue };
@@ -104,7 +101,8 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
     let json = |value: serde_json::Result<serde_json::Value>| {
         value.map_err(|error| TrainError::Report(super::ReportError(error.into())))
     };
-    let detached = |state: Vec<(String, Tensor)>| state.into_iter().map(|(name, t)| (name, t.detach())).collect();
+    let detached =
+        |state: Vec<(String, Tensor)>| state.into_iter().map(|(name, t)| (name, t.detach())).collect();
     Ok(Checkpoint {
         epoch: trainer.state.epoch,
         step: trainer.state.step,

@@ -103,7 +103,12 @@ impl Trainer {
     ///
     /// # Errors
     /// A picture cannot be read, the loss is not finite, or a file of the run cannot be written.
-    pub fn fit(&mut self, run: &Run, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Outcome, TrainError> {
+    pub fn fit(
+        &mut self,
+        run: &Run,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Outcome, TrainError> {
         let num_epochs = self.config.training.num_epochs as u64;
         while self.state.epoch < num_epochs {
             let started = Instant::now();
@@ -124,7 +129,11 @@ impl Trainer {
     }
 
     /// How long the training thread waited for data, or `None` if it was told to stop.
-    fn train_epoch(&mut self, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Option<Duration>, TrainError> {
+    fn train_epoch(
+        &mut self,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Option<Duration>, TrainError> {
         let first = self.state.batch_in_epoch as usize;
         let mut running = Running::from_totals(self.state.running, self.device);
         let mut batches = self.train_loader.epoch(self.state.epoch, first);

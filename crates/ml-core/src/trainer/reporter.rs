@@ -66,7 +66,7 @@ pub struct NoReporter;
 impl Reporter for NoReporter {}
 
 /// Tells each of several.
-impl Reporter for Vec<Box<dyn Reporter>> {
+impl Reporter for Vec<&mut dyn Reporter> {
     fn phase_started(&mut self, phase: Phase, epoch: u64, num_batches: usize, first: usize) {
         self.iter_mut().for_each(|reporter| reporter.phase_started(phase, epoch, num_batches, first));
     }

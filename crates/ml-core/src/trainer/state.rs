@@ -85,8 +85,8 @@ pub(super) fn write_metrics(run: &Run, history: &[EpochMetrics]) -> Result<(), R
         "epoch,step,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy,val_top5_accuracy\n",
     );
     for m in history {
-        let figures =
-            [m.lr, m.train_loss, m.train_accuracy, m.val_loss, m.val_accuracy, m.val_top5_accuracy].map(|f| f.to_string());
+        let figures = [m.lr, m.train_loss, m.train_accuracy, m.val_loss, m.val_accuracy, m.val_top5_accuracy]
+            .map(|f| f.to_string());
         text.push_str(&format!("{},{},{}\n", m.epoch, m.step, figures.join(",")));
     }
     write_atomically(&run.metrics_path(), text.as_bytes())

@@ -1,7 +1,6 @@
 //! What can be wrong with a picture file.
 
 use std::any::Any;
-use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -115,13 +114,14 @@ impl DecodeProblem {
         DecodeProblem::Crashed { format: name(format), reason: first_line(&reason) }
     }
 
-    pub(super) fn from_image(format: ImageFormat, error: ImageError) -> DecodeProblem {
+    pub(super) fn from_image(format: ImageFormat, bytes: &[u8], error: ImageError) -> DecodeProblem {
+        let short_webp = format == ImageFormat::WebP && is_short_webp(bytes);
         let format = name(format);
         let reason = first_line(&error);
         match error {
             ImageError::Limits(_) => DecodeProblem::TooMuchMemory { format },
             ImageError::Unsupported(_) => DecodeProblem::Unsupported { format, reason },
-            error if is_cut_short(&error) => DecodeProblem::CutShort { format },
+            error if short_webp || is_cut_short(&error) => DecodeProblem::CutShort { format },
             _ => DecodeProblem::Damaged { format, reason },
         }
     }
@@ -130,23 +130,32 @@ impl DecodeProblem {
 /// Whether the decoder ran out of bytes. Decoders say so in their own ways: mostly by `UnexpectedEof`
 /// somewhere down the chain of causes, some in words only.
 fn is_cut_short(error: &ImageError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    if let ImageError::IoError(error) = error
-        && error.kind() == io::ErrorKind::UnexpectedEof
-    {
-        return true;
-    }
+    let is_eof = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
+        ImageError::IoError(error) if is_eof(error) => return true,
+        error => Some(error),
+    };
     while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
+        let words = error.to_string().to_lowercase();
+        if error.downcast_ref().is_some_and(is_eof) || SIGNS.iter().any(|sign| words.contains(sign)) {
             return true;
         }
         cause = error.source();
     }
-    let words = error.to_string().to_lowercase();
-    ["unexpected end", "unexpected eof", "end of file", "exhausted data", "not enough data", "failed to fill"]
-        .iter()
-        .any(|sign| words.contains(sign))
-        || error.source().is_some_and(|e| e.to_string().to_lowercase().contains("unexpected end"))
+    false
+}
+
+/// What decoders say when they run out of bytes.
+const SIGNS: [&str; 5] =
+    ["unexpected end", "unexpected eof", "end of file", "failed to fill", "not have enough data"];
+
+/// Whether a WebP file is shorter than its header says. Its decoder calls that corrupt.
+fn is_short_webp(bytes: &[u8]) -> bool {
+    // "RIFF", then the length of what follows, little-endian.
+    bytes
+        .get(4..8)
+        .and_then(|length| <[u8; 4]>::try_from(length).ok())
+        .is_none_or(|length| (bytes.len() as u64) < u64::from(u32::from_le_bytes(length)) + 8)
 }
 
 fn read_failure(error: &io::Error) -> String {

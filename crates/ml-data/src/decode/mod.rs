@@ -101,7 +101,7 @@ fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<Pixels, DecodeProblem>
     if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
         return Err(DecodeProblem::CutShort { format: error::name(format) });
     }
-    let broken = |error| DecodeProblem::from_image(format, error);
+    let broken = |error| DecodeProblem::from_image(format, bytes, error);
 
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();

@@ -62,12 +62,10 @@ fn blend_with(pixels: &mut Pixels, factor: f64, base: impl Fn([u8; 3]) -> u8) {
     }
 }
 
-/// Turns the hue in 8-bit HSV, where a full turn is 256 steps; the step count drops fractions.
+/// Turns the hue in 8-bit HSV, where a full turn is 256 steps; the step count drops fractions. Even a shift
+/// of 0 goes to HSV and back, which rounds.
 fn shift_hue(pixels: &mut Pixels, shift: f64) {
     let steps = (shift * 255.0) as i32 as u8;
-    if steps == 0 && shift == 0.0 {
-        return;
-    }
     for pixel in pixels.data.as_chunks_mut::<3>().0 {
         let [h, s, v] = to_hsv(*pixel);
         *pixel = from_hsv([h.wrapping_add(steps), s, v]);

@@ -1,6 +1,5 @@
 //! Geometry without randomness: pixels and parameters → pixels, as torchvision does it to a PIL image.
 
-use fast_image_resize as fir;
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
@@ -52,7 +51,17 @@ fn resize_into(
     let part = CroppedImage::new(&source, area.left, area.top, area.size.width, area.size.height)
         .map_err(|error| error.to_string())?;
     let options = ResizeOptions::new().resize_alg(algorithm(interpolation)).use_alpha(false);
-    Resizer::new().resize(&part, out, &options).map_err(|error: fir::ResizeError| error.to_string())
+    let mut resizer = Resizer::new();
+    // The library does columns first, which is faster; Pillow does rows first. Where a filter overshoots,
+    // the cut to 0..=255 between the two makes the order visible.
+    let overshoots = matches!(interpolation, Interpolation::Bicubic | Interpolation::Lanczos);
+    if overshoots {
+        let mut rows = Image::new(out.width(), area.size.height, PixelType::U8x3);
+        resizer.resize(&part, &mut rows, &options).map_err(|error| error.to_string())?;
+        resizer.resize(&rows, out, &options).map_err(|error| error.to_string())
+    } else {
+        resizer.resize(&part, out, &options).map_err(|error| error.to_string())
+    }
 }
 
 fn algorithm(interpolation: Interpolation) -> ResizeAlg {

@@ -76,3 +76,112 @@ pub fn color_jitter(rng: &mut ChaCha8Rng, jitter: &ColorJitter) -> impl Iterator
 fn uniform(rng: &mut ChaCha8Rng, [min, max]: [f64; 2]) -> f64 {
     min + (max - min) * rng.random::<f64>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::JitterAmount;
+    use super::*;
+    use crate::rng::{Purpose, stream};
+
+    fn streams(count: u64) -> impl Iterator<Item = ChaCha8Rng> {
+        (0..count).map(|sample| stream(0, Purpose::Augmentation, 0, sample))
+    }
+
+    const SQUARE: Size = Size { height: 10, width: 10 };
+
+    #[test]
+    fn resized_crops_have_the_documented_area_ratio_and_place() {
+        let of = Size { height: 1000, width: 1000 };
+        let crop = RandomResizedCrop { size: SQUARE, scale: [0.1, 0.5], ratio: [0.5, 2.0] };
+        let count = 4000;
+        let (mut scales, mut log_ratios, mut centers) = (0.0, 0.0, 0.0);
+        for mut rng in streams(count) {
+            let Area { top, left, size } = random_resized_crop(&mut rng, of, &crop);
+            assert!(top + size.height <= 1000 && left + size.width <= 1000);
+            let (height, width) = (f64::from(size.height), f64::from(size.width));
+            let (scale, ratio) = (height * width / 1e6, width / height);
+            assert!((0.099..0.501).contains(&scale) && (0.495..2.02).contains(&ratio), "{size:?}");
+            scales += scale;
+            log_ratios += ratio.ln();
+            centers += f64::from(top) + height / 2.0;
+        }
+        let mean = |sum: f64| sum / count as f64;
+        // Each within about five standard errors of a uniform variable's mean.
+        assert!((mean(scales) - 0.3).abs() < 0.01, "{}", mean(scales));
+        assert!(mean(log_ratios).abs() < 0.035, "{}", mean(log_ratios));
+        assert!((mean(centers) - 500.0).abs() < 12.0, "{}", mean(centers));
+    }
+
+    #[test]
+    fn a_picture_that_no_crop_fits_gives_the_largest_centred_one() {
+        let crop = RandomResizedCrop { size: SQUARE, scale: [0.9, 1.0], ratio: [0.75, 4.0 / 3.0] };
+        for (of, expected) in [
+            (
+                Size { height: 10, width: 1000 },
+                Area { top: 0, left: 493, size: Size { height: 10, width: 13 } },
+            ),
+            (
+                Size { height: 1000, width: 12 },
+                Area { top: 492, left: 0, size: Size { height: 16, width: 12 } },
+            ),
+        ] {
+            for mut rng in streams(20) {
+                assert_eq!(random_resized_crop(&mut rng, of, &crop), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn random_crops_reach_every_place_that_the_padding_allows_and_no_other() {
+        let crop = RandomCrop { size: SQUARE, padding: 2, fill: 0 };
+        let mut seen = std::collections::BTreeMap::new();
+        for mut rng in streams(4900) {
+            let (top, left) = random_crop(&mut rng, Size { height: 12, width: 10 }, &crop);
+            assert!((-2..=4).contains(&top) && (-2..=2).contains(&left));
+            *seen.entry((top, left)).or_insert(0) += 1;
+        }
+        // 35 places, 140 times each; five standard deviations are 59.
+        assert_eq!(seen.len(), 35);
+        assert!(seen.values().all(|count| (81..=199).contains(count)), "{seen:?}");
+        // Without padding and room there is one place; too small a picture lies anywhere within.
+        let bare = RandomCrop { padding: 0, ..crop };
+        for mut rng in streams(50) {
+            assert_eq!(random_crop(&mut rng, SQUARE, &bare), (0, 0));
+            let (top, _) = random_crop(&mut rng, Size { height: 7, width: 10 }, &bare);
+            assert!((-3..=0).contains(&top), "{top}");
+        }
+    }
+
+    #[test]
+    fn colour_changes_come_in_any_order_within_their_ranges_and_only_if_asked_for() {
+        let jitter = ColorJitter {
+            brightness: JitterAmount::Symmetric(0.4),
+            contrast: JitterAmount::Symmetric(2.0),
+            saturation: JitterAmount::Range([0.5, 0.6]),
+            hue: JitterAmount::Symmetric(0.1),
+        };
+        let mut orders = std::collections::BTreeSet::new();
+        for mut rng in streams(600) {
+            let changes: Vec<Change> = color_jitter(&mut rng, &jitter).collect();
+            let mut order = String::new();
+            for change in changes {
+                let (letter, value, [min, max]) = match change {
+                    Change::Brightness(value) => ('b', value, [0.6, 1.4]),
+                    Change::Contrast(value) => ('c', value, [0.0, 3.0]),
+                    Change::Saturation(value) => ('s', value, [0.5, 0.6]),
+                    Change::Hue(value) => ('h', value, [-0.1, 0.1]),
+                };
+                assert!((min..=max).contains(&value), "{change:?}");
+                order.push(letter);
+            }
+            assert_eq!(order.len(), 4);
+            orders.insert(order);
+        }
+        assert_eq!(orders.len(), 24, "{orders:?}");
+        let only_hue = ColorJitter { hue: JitterAmount::Symmetric(0.1), ..ColorJitter::default() };
+        for mut rng in streams(20) {
+            let changes: Vec<Change> = color_jitter(&mut rng, &only_hue).collect();
+            assert!(matches!(changes[..], [Change::Hue(_)]), "{changes:?}");
+        }
+    }
+}

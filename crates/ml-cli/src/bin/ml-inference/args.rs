@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use ml_cli::exit::usage;
 use ml_cli::flags::ConsoleArgs;
 use ml_core::dataset::Split;
+use ml_core::device::DeviceChoice;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,8 +64,8 @@ pub struct Args {
     #[arg(long, default_value = "5", value_name = "K")]
     pub top_k: NonZeroUsize,
     /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    pub device: String,
+    #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
+    pub device: DeviceChoice,
     /// Pictures that go through the network together
     #[arg(long, default_value = "32", value_name = "N")]
     pub batch_size: NonZeroUsize,
@@ -104,6 +105,10 @@ pub enum Format {
 pub enum OnError {
     Skip,
     Fail,
+}
+
+fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    text.parse()
 }
 
 /// More threads than that are a slip of the fingers.

@@ -3,7 +3,6 @@
 //! Stdout is the result (tables, CSV, JSON), stderr the conversation.
 
 mod args;
-mod device;
 mod evaluate;
 mod inputs;
 mod interrupt;
@@ -16,6 +15,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use ml_cli::exit::{UsageError, finish, usage};
 use ml_cli::flags::normalized_args;
+use ml_core::device;
 use ml_core::inference::{InferenceError, LoadedModel};
 
 use args::{Args, Command};
@@ -38,15 +38,16 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What was typed is checked before anything slow begins.
     let pictures = inputs::expand(&args.inputs)?;
     let interrupt = interrupt::Interrupt::catch().context("cannot catch signals")?;
-    let device = device::resolve(&args.device)?;
-    let model = LoadedModel::open(checkpoint, device).map_err(classified)?;
+    let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
+    let model = LoadedModel::open(checkpoint, device.device).map_err(classified)?;
     if args.console.quiet == 0 {
         eprintln!(
-            "{} after {} epochs, {} classes, from {}",
+            "{} after {} epochs, {} classes, from {}, on {}",
             model.architecture(),
             model.epoch(),
             model.classes().len(),
-            model.path().display()
+            model.path().display(),
+            device.description
         );
     }
     if pictures.is_empty() {

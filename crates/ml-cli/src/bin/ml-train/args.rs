@@ -76,7 +76,7 @@ pub enum Command {
 
 /// Flags for the keys that people change most; the rest go through `--set`.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Configuration")]
+#[command(next_help_heading = "Configuration", rename_all = "snake_case")]
 pub struct Shortcuts {
     /// Data folder (data.data_dir)
     #[arg(long, value_name = "DIR")]

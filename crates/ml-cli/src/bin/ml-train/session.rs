@@ -9,15 +9,16 @@ use std::time::Instant;
 use ml_cli::console::Log;
 use ml_cli::exit;
 use ml_core::config::{Config, Override};
-use ml_core::dataset::{Dataset, Split};
+use ml_core::dataset::Dataset;
 use ml_core::device::{self, ResolvedDevice};
-use ml_core::inference::LoadedModel;
 use ml_core::report::board::BoardReporter;
 use ml_core::report::progress::{Console, Progress};
 use ml_core::run::{DatasetSizes, Run, Status, Summary, run_name};
 use ml_core::trainer::{Outcome, Reporter, Trainer, start_weights};
+use ml_core::transform::Pipeline;
 
 use crate::args::Args;
+use crate::evaluate::{Tested, best_on_test};
 use crate::resume::Resumption;
 
 /// What a run is made of.
@@ -113,42 +114,31 @@ impl Session<'_> {
             tracing::info!("going on after epoch {}, step {}", trainer.state().epoch, trainer.state().step);
         }
         let training = &self.config.training;
-        let progress = Progress::new(self.console.clone(), training.batch_size, training.num_epochs);
-        let mut board = BoardReporter::start(&run.tensorboard_dir(), &trainer.state().history)?;
-        crate::samples::show(&mut board, &self.config, dataset)?;
-        let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(progress), Box::new(board)];
+        let mut progress = Progress::new(self.console.clone(), training.batch_size, training.num_epochs);
+        let mut board = BoardReporter::start(&run.tensorboard_dir(), &trainer.state().history, wall_time())?;
+        let pipeline = Pipeline::new(&self.config.transforms.train);
+        board.samples(&dataset.train, &pipeline, self.config.seed, wall_time())?;
+        let mut reporters: Vec<&mut dyn Reporter> = vec![&mut progress, &mut board];
         let outcome = trainer.fit(run, &mut reporters, &self.stop)?;
-        drop(reporters);
         if outcome == Outcome::Interrupted {
-            book.write(Status::Interrupted, trainer)?;
-            tracing::warn!(
-                "interrupted; the state is saved. Go on with: ml-train --resume {}",
-                run.folder().display()
-            );
-            return Ok(ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8));
+            return self.interrupted(run, book, trainer);
         }
-        self.evaluate_best(run, book, trainer, dataset, device)?;
+        match best_on_test(self, run, trainer, dataset, device.device, &mut board)? {
+            Tested::NoTestSplit => tracing::info!("there is no test split to evaluate"),
+            Tested::Interrupted => return self.interrupted(run, book, trainer),
+            Tested::Accuracy(accuracy) => book.summary.test_accuracy = Some(accuracy),
+        }
         book.write(Status::Completed, trainer)?;
         self.conclude(run, book)
     }
 
-    /// The best weights on the test split, if there is one.
-    fn evaluate_best(
-        &self,
-        run: &Run,
-        book: &mut Book<'_>,
-        trainer: &Trainer,
-        dataset: &Dataset,
-        device: &ResolvedDevice,
-    ) -> anyhow::Result<()> {
-        let Some(index) = dataset.index(Split::Test) else {
-            tracing::info!("there is no test split to evaluate");
-            return Ok(());
-        };
-        let model = LoadedModel::open(&run.best_path(), device.device)?;
-        book.summary.test_accuracy =
-            Some(crate::samples::evaluate(run, &model, &self.config, dataset, index, trainer)?);
-        Ok(())
+    fn interrupted(&self, run: &Run, book: &mut Book<'_>, trainer: &Trainer) -> anyhow::Result<ExitCode> {
+        book.write(Status::Interrupted, trainer)?;
+        tracing::warn!(
+            "interrupted; the state is saved. Go on with: ml-train --resume {}",
+            run.folder().display()
+        );
+        Ok(ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8))
     }
 
     fn conclude(&self, run: &Run, book: &Book<'_>) -> anyhow::Result<ExitCode> {
@@ -250,4 +240,9 @@ impl<'a> Book<'a> {
 
 fn now() -> String {
     jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+/// Seconds since 1970.
+pub fn wall_time() -> f64 {
+    jiff::Timestamp::now().as_microsecond() as f64 / 1e6
 }

@@ -1,3 +1,90 @@
-//! ml-visualise
+//! ml-visualise: a run folder, or all of them → TensorBoard, running until it is interrupted.
+//!
+//! Finds the events and a TensorBoard, checks the port, starts it, says when it answers, and passes signals on.
 
-fn main() {}
+mod address;
+mod args;
+mod child;
+mod events;
+mod locate;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use ml_cli::exit::{finish, usage};
+use ml_cli::flags::normalized_args;
+
+use address::Address;
+use args::{Args, Command};
+use child::Child;
+use locate::TensorBoard;
+
+fn main() -> ExitCode {
+    let args = Args::parse_from(normalized_args());
+    finish(|| run(&args))
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Completions { shell }) = args.command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "ml-visualise", &mut script);
+        // A reader that has gone is no failure.
+        let _ = std::io::stdout().write_all(&script);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(flag) = args.more.iter().find(|flag| is_ours(flag)) {
+        return usage(format!(
+            "{}: --port and --host stand before the `--`, and the folder is an argument without a flag",
+            flag.display()
+        ));
+    }
+    let folder = events::find(&args.folder)?;
+    let Some(tensorboard) = TensorBoard::find() else {
+        return Err(anyhow::anyhow!(locate::MISSING));
+    };
+    let address = Address::resolve(&args.host, args.port)?;
+    let mut command = tensorboard.command();
+    command.arg("--logdir").arg(&folder).args(["--host", &args.host, "--port", &address.port().to_string()]);
+    command.args(&args.more);
+    if args.print_command {
+        println!("{}", shown(&command));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut child = Child::start(command, &tensorboard)?;
+    let quiet = args.console.quiet > 0;
+    if !quiet {
+        eprintln!("starting {tensorboard} on {} …", folder.display());
+    }
+    if let Some(code) = child.wait_until_it_answers(&address)? {
+        return Ok(code);
+    }
+    // The one line that scripts may want.
+    println!("TensorBoard is ready at {}", address.url());
+    // Nobody may be listening; TensorBoard runs all the same.
+    let _ = std::io::stdout().flush();
+    if !quiet {
+        eprintln!("stop it with Ctrl-C");
+    }
+    child.wait()
+}
+
+/// A flag of TensorBoard that is set here.
+fn is_ours(flag: &std::ffi::OsStr) -> bool {
+    let flag = flag.to_string_lossy();
+    ["--port", "--host", "--logdir"].contains(&flag.split('=').next().unwrap_or_default())
+}
+
+/// As one would type it.
+fn shown(command: &std::process::Command) -> String {
+    let quoted = |word: &std::ffi::OsStr| {
+        let word = word.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.into_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
+}

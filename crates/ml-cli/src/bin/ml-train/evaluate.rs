@@ -1,0 +1,87 @@
+//! The best weights on the test split, after training.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ml_core::checkpoint::Checkpoint;
+use ml_core::dataset::{Dataset, Index, Split};
+use ml_core::evaluation::{EvaluateOptions, evaluate};
+use ml_core::loader::{Loader, LoaderOptions, Order};
+use ml_core::report::board::BoardReporter;
+use ml_core::report::classification::EvaluationReport;
+use ml_core::run::Run;
+use ml_core::trainer::Trainer;
+use ml_core::transform::Pipeline;
+use tch::Device;
+
+use crate::session::{Session, wall_time};
+
+/// Classes of each picture kept in the table of predictions.
+const TOP_K: usize = 5;
+
+/// What came of it.
+pub enum Tested {
+    /// There is no test split.
+    NoTestSplit,
+    /// A signal asked to stop.
+    Interrupted,
+    /// The accuracy, a fraction.
+    Accuracy(f64),
+}
+
+/// Evaluates `best.pt` and writes the report. The trainer's network holds the best weights afterwards.
+///
+/// # Errors
+/// The checkpoint or a picture cannot be read, or the report cannot be written.
+pub fn best_on_test(
+    session: &Session<'_>,
+    run: &Run,
+    trainer: &Trainer,
+    dataset: &Dataset,
+    device: Device,
+    board: &mut BoardReporter,
+) -> anyhow::Result<Tested> {
+    let Some(index) = dataset.index(Split::Test) else { return Ok(Tested::NoTestSplit) };
+    let best = Checkpoint::load(&run.best_path())?;
+    trainer.network().load_state_dict(&best.model_state_dict)?;
+    let options = EvaluateOptions { device, num_classes: dataset.classes.len(), top_k: TOP_K };
+    let evaluation = evaluate(
+        |images| trainer.network().forward_t(images, false),
+        |logits, targets| trainer.loss().forward(logits, targets),
+        &loader(session, index),
+        options,
+        |_| {
+            if session.stop.load(Ordering::Relaxed) == 0 {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        },
+    );
+    if session.stop.load(Ordering::Relaxed) != 0 {
+        return Ok(Tested::Interrupted);
+    }
+    let evaluation = evaluation?;
+    let report = EvaluationReport {
+        split: Split::Test.name(),
+        classes: &dataset.classes,
+        index,
+        evaluation: &evaluation,
+    };
+    report.write(&run.report_dir())?;
+    board.evaluation(&report, best.epoch, wall_time())?;
+    Ok(Tested::Accuracy(evaluation.totals.accuracy()))
+}
+
+fn loader(session: &Session<'_>, index: &Index) -> Loader {
+    let config = &session.config;
+    let options = LoaderOptions {
+        batch_size: config.training.batch_size,
+        num_workers: config.num_workers(),
+        order: Order::Sequential,
+        seed: config.seed,
+        drop_last: false,
+    };
+    Loader::new(Arc::new(index.clone()), Arc::new(Pipeline::new(&config.transforms.test)), options)
+}
