@@ -1,1 +1,4 @@
-fn main() {}
+//! The programs as their users see them: files in, exit codes and text out.
+
+mod inference;
+mod visualise;

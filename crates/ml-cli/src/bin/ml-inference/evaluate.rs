@@ -91,7 +91,8 @@ fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Dataset> {
         }
     };
     let fold = args.fold.or_else(|| model.fold());
-    Dataset::open(&data_dir, fold).map_err(|error| UsageError(error.into()).into())
+    Dataset::open(&data_dir, fold)
+        .map_err(|error| if error.is_usage() { UsageError(error.into()).into() } else { error.into() })
 }
 
 /// Where the reports go, made and found writable; nowhere if they would not be those of the run.

@@ -6,10 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ml_cli::exit::{UsageError, usage};
-
-/// Endings of files that count as pictures where a folder is given.
-const SUFFIXES: [&str; 13] =
-    ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "pnm", "pbm", "pgm", "ppm", "qoi"];
+use ml_core::dataset::SUFFIXES;
 
 /// # Errors
 /// Something that is not there, a pattern without a match, a folder without pictures.
