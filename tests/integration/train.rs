@@ -1,0 +1,272 @@
+//! `ml-train` on the digits: the main job, resuming, interruption, and everything that can be given wrongly.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A data folder with a few of the digits' classes and pictures, divided by `ml-split`.
+fn digits(place: &Path, classes: usize, pictures: usize) -> PathBuf {
+    let data = place.join("digits");
+    for class in 0..classes {
+        let from = workspace().join(format!("tests/data/digits/raw/{class}"));
+        let to = data.join(format!("raw/{class}"));
+        std::fs::create_dir_all(&to).unwrap();
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        for file in files.into_iter().take(pictures) {
+            std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let split = Command::new(env!("CARGO_BIN_EXE_ml-split")).arg(&data).output().unwrap();
+    assert!(split.status.success(), "{}", String::from_utf8_lossy(&split.stderr));
+    data
+}
+
+/// A quick run: tiny_net on 16 px pictures, unless `args` say otherwise.
+fn train(place: &Path, args: &[&str]) -> Command {
+    let config = place.join("quick.yaml");
+    std::fs::write(
+        &config,
+        "{model: {architecture: tiny_net}, optimizer: {name: adamw, lr: 0.01}, training: {num_epochs: 2}, \
+         transforms: {train: {resize: [18, 18], random_crop: 16}, val: {resize: [16, 16]}}}",
+    )
+    .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+    command.current_dir(place).args(["--device", "cpu"]);
+    if !args.contains(&"--resume") || args.contains(&"auto") {
+        command.args(["--config", "quick.yaml"]);
+    }
+    command.args(args);
+    command
+}
+
+fn ok(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The run fails with this exit code and says all of `parts`, in few lines and without a stack.
+fn fails(mut command: Command, code: i32, parts: &[&str]) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {text}");
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    assert!(!text.contains("stack backtrace") && !text.contains("panicked"), "{text}");
+    assert_eq!(text.matches("error:").count(), 1, "one error: {text}");
+}
+
+/// Weights and optimizer state of a checkpoint as Python reads them, as one hash.
+fn python(program: &str, args: &[&Path]) -> String {
+    let python = workspace().join(".venv/bin/python");
+    assert!(python.exists(), "there is no {}: run `cargo xtask setup`", python.display());
+    let output = Command::new(python)
+        .arg(workspace().join("tests/reference").join(program))
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path.as_ref()).unwrap_or_else(|error| panic!("{:?}: {error}", path.as_ref()))
+}
+
+#[test]
+fn a_run_leaves_everything_that_the_run_folder_promises() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 40);
+    let output =
+        ok(train(place.path(), &["--data_dir", data.to_str().unwrap(), "--batch-size", "16", "--seed=7"]));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "runs/batch_16_seed_7");
+    let run = place.path().join("runs/batch_16_seed_7");
+    for file in [
+        "config.yaml",
+        "metrics.csv",
+        "best.pt",
+        "last.pt",
+        "logs/train.log",
+        "report/classification_report_test.txt",
+        "report/classification_report_test.json",
+        "report/confusion_matrix_test.png",
+        "report/predictions_test.csv",
+    ] {
+        assert!(run.join(file).metadata().is_ok_and(|file| file.len() > 0), "{file}");
+    }
+    assert_eq!(read(run.join("metrics.csv")).lines().count(), 3);
+    let summary = read(run.join("summary.yaml"));
+    for part in ["status: completed", "epochs: 2", "best_val_accuracy: 0.", "test_accuracy: "] {
+        assert!(summary.contains(part), "{part} is not in {summary}");
+    }
+    assert_eq!(std::fs::read_dir(run.join("tensorboard")).unwrap().count(), 1);
+}
+
+#[test]
+fn three_epochs_and_three_more_give_the_bytes_of_six_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 30);
+    let data = data.to_str().unwrap();
+    let (once, twice) = (place.path().join("runs/once"), place.path().join("runs/twice"));
+    ok(train(
+        place.path(),
+        &["--data_dir", data, "--num_epochs", "6", "--run_name", "once", "--num_workers", "0"],
+    ));
+    ok(train(
+        place.path(),
+        &["--data_dir", data, "--num_epochs", "3", "--run_name", "twice", "--num_workers", "2"],
+    ));
+    ok(train(place.path(), &["--resume", twice.to_str().unwrap(), "--num_epochs", "6"]));
+    for file in ["best.pt", "last.pt"] {
+        let hash = |run: &Path| python("state_hash.py", &[&run.join(file)]);
+        assert_eq!(hash(&once), hash(&twice), "{file}");
+    }
+    assert_eq!(read(once.join("metrics.csv")), read(twice.join("metrics.csv")));
+    assert_eq!(std::fs::read_dir(twice.join("tensorboard")).unwrap().count(), 1, "no doubled events");
+}
+
+#[test]
+fn an_interrupted_run_saves_its_state_and_goes_on_to_the_same_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 60);
+    let data = data.to_str().unwrap();
+    let args = |name: &'static str| {
+        ["--data_dir", data, "--num_epochs", "12", "--batch_size", "4", "--run_name", name]
+    };
+    ok(train(place.path(), &args("whole")));
+    let mut child =
+        train(place.path(), &args("cut")).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let cut = place.path().join("runs/cut");
+    let waiting = Instant::now();
+    while !cut.join("last.pt").exists() && waiting.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    ok({
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &child.id().to_string()]);
+        kill
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(read(cut.join("summary.yaml")).contains("status: interrupted"));
+    ok(train(
+        place.path(),
+        &["--data_dir", data, "--num_epochs", "12", "--batch_size", "4", "--resume", "auto"],
+    ));
+    let hash = |run: &Path| python("state_hash.py", &[&run.join("last.pt")]);
+    assert_eq!(hash(&place.path().join("runs/whole")), hash(&cut));
+    assert_eq!(read(place.path().join("runs/whole/metrics.csv")), read(cut.join("metrics.csv")));
+}
+
+#[test]
+fn torchvision_takes_our_weights_strictly_and_gives_our_logits() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 10, 8);
+    let args = ["--data_dir", data.to_str().unwrap(), "--architecture", "resnet18", "--num_epochs", "1"];
+    ok(train(place.path(), &args));
+    let run = place.path().join("runs/arch_resnet18_epochs_1");
+    let picture = data.join("raw/7/0007.png");
+    let picture = if picture.exists() {
+        picture
+    } else {
+        std::fs::read_dir(data.join("raw/7")).unwrap().next().unwrap().unwrap().path()
+    };
+    let ours = ok({
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+        command
+            .args(["--device", "cpu", "--format", "jsonl", "--checkpoint"])
+            .arg(run.join("best.pt"))
+            .arg(&picture);
+        command
+    });
+    let ours: serde_json::Value = serde_json::from_slice(&ours.stdout).unwrap();
+    let theirs: serde_json::Value =
+        serde_json::from_str(&python("torchvision_predict.py", &[&run.join("best.pt"), &picture])).unwrap();
+    assert_eq!(ours["class"], theirs["class"]);
+    let difference = ours["probability"].as_f64().unwrap() - theirs["probability"].as_f64().unwrap();
+    // One picture at 16 px through 18 layers of float32.
+    assert!(difference.abs() < 1e-4, "{ours} and {theirs}");
+}
+
+#[test]
+fn wrong_settings_are_refused_with_exit_code_2_before_anything_is_written() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 10);
+    let data = data.to_str().unwrap();
+    for (args, parts) in [
+        (vec!["--lr", "-1"], vec!["optimizer.lr", "must be positive", "--lr"]),
+        (vec!["--lr", "nan"], vec!["optimizer.lr", "must be positive"]),
+        (vec!["--batch_size", "0"], vec!["training.batch_size", "at least 1"]),
+        (vec!["--architecture", "resnet81"], vec!["model.architecture", "did you mean `resnet18`"]),
+        (vec!["--set", "optimizer.learning_rate=1"], vec!["did you mean `lr`"]),
+        (vec!["--set", "optimizer.lr"], vec!["key.path=value"]),
+        (vec!["--device", "cuda"], vec!["training.device", "--device cpu"]),
+        (vec!["--config", "missing.yaml"], vec!["missing.yaml"]),
+        (vec!["--resume", "auto", "--run_name", "x"], vec!["--run_name"]),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+        command.current_dir(place.path()).args(["--data_dir", data]).args(&args);
+        fails(command, 2, &parts);
+    }
+    assert!(!place.path().join("runs").exists());
+}
+
+#[test]
+fn a_run_that_cannot_start_or_go_on_says_where_and_what_to_do() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 10);
+    let data_arg = data.to_str().unwrap().to_owned();
+    fails(train(place.path(), &["--data_dir", "nowhere"]), 1, &["nowhere"]);
+    fails(train(place.path(), &["--data_dir", data.join("raw").to_str().unwrap()]), 1, &["ml-split"]);
+    assert!(!place.path().join("runs").exists());
+
+    std::fs::write(place.path().join("file"), "").unwrap();
+    fails(
+        train(place.path(), &["--data_dir", &data_arg, "--runs_dir", "file/x"]),
+        1,
+        &["file", "--runs_dir"],
+    );
+
+    let victim = std::fs::read_dir(data.join("raw/1")).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&victim).unwrap();
+    for content in [&b""[..], &b"just text"[..], &whole[..whole.len() / 2]] {
+        std::fs::write(&victim, content).unwrap();
+        fails(
+            train(place.path(), &["--data_dir", &data_arg]),
+            1,
+            &[victim.file_name().unwrap().to_str().unwrap()],
+        );
+    }
+    std::fs::write(&victim, whole).unwrap();
+    for summary in std::fs::read_dir(place.path().join("runs")).unwrap() {
+        assert!(read(summary.unwrap().path().join("summary.yaml")).contains("status: failed"));
+    }
+
+    ok(train(place.path(), &["--data_dir", &data_arg, "--run_name", "done", "--num_epochs", "1"]));
+    let done = place.path().join("runs/done");
+    let run = done.to_str().unwrap();
+    fails(train(place.path(), &["--resume", run]), 2, &["--num_epochs"]);
+    fails(train(place.path(), &["--resume", run, "--num_epochs", "2", "--lr", "1"]), 2, &["optimizer.lr"]);
+    fails(train(place.path(), &["--resume", "nowhere"]), 1, &["nowhere"]);
+    let checkpoint = std::fs::read(done.join("last.pt")).unwrap();
+    std::fs::write(done.join("last.pt"), &checkpoint[..checkpoint.len() / 2]).unwrap();
+    fails(train(place.path(), &["--resume", run, "--num_epochs", "2"]), 1, &["last.pt"]);
+    fails(train(place.path(), &["--data_dir", &data_arg, "--run_name", "done"]), 1, &["--resume"]);
+}
+
+#[test]
+fn a_dry_run_checks_everything_and_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 10);
+    let output = ok(train(place.path(), &["--data_dir", data.to_str().unwrap(), "--dry_run"]));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was written"));
+    assert!(!place.path().join("runs").exists());
+    let shown = ok(train(place.path(), &["--print_config", "--lr", "0.5"]));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("# --lr"));
+}
