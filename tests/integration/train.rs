@@ -27,7 +27,7 @@ fn digits(place: &Path, classes: usize, pictures: usize) -> PathBuf {
     data
 }
 
-/// A quick run: tiny_net on 16 px pictures, unless `args` say otherwise.
+/// A quick run: `tiny_net` on 16 px pictures, unless `args` say otherwise.
 fn train(place: &Path, args: &[&str]) -> Command {
     let config = place.join("quick.yaml");
     std::fs::write(
@@ -145,7 +145,7 @@ fn an_interrupted_run_saves_its_state_and_goes_on_to_the_same_bytes() {
         train(place.path(), &args("cut")).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let cut = place.path().join("runs/cut");
     let waiting = Instant::now();
-    while !cut.join("last.pt").exists() && waiting.elapsed() < Duration::from_secs(60) {
+    while !cut.join("last.pt").exists() && waiting.elapsed() < Duration::from_mins(1) {
         std::thread::sleep(Duration::from_millis(5));
     }
     ok({

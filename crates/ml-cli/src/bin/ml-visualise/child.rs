@@ -18,7 +18,7 @@ use crate::locate::TensorBoard;
 
 const POLL: Duration = Duration::from_millis(50);
 /// It takes seconds to start; on a cold disk, many.
-const START_WITHIN: Duration = Duration::from_secs(120);
+const START_WITHIN: Duration = Duration::from_mins(2);
 /// What it gets to end after a signal.
 const END_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of its stderr to show if it fails.
