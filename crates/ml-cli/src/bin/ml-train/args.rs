@@ -21,7 +21,7 @@ Examples:
 Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage or configuration, 130/143 interrupted (state saved).
 `ml-train completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
-/// Train an image classifier into runs/<name>/: best.pt, last.pt, metrics, logs, reports
+/// Train an image classifier into `runs/NAME`: best.pt, last.pt, metrics, logs, reports
 #[derive(Parser, Debug)]
 #[command(name = "ml-train", version, after_help = EXAMPLES, rename_all = "snake_case", rename_all_env = "snake_case")]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
