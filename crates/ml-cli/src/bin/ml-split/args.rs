@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, default_value_t = 42, value_name = "N")]
     pub seed: u64,
 
-    /// index: text files that name the pictures; folders: a tree <split>/<class>/<picture>
+    /// index: text files that name the pictures; folders: a tree SPLIT/CLASS/PICTURE
     #[arg(long, value_enum, default_value_t = LayoutName::Index, value_name = "LAYOUT", help_heading = "Output")]
     pub layout: LayoutName,
     /// What --layout folders puts in place of a picture [default: hardlink]
