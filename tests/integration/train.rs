@@ -224,7 +224,7 @@ fn a_run_that_cannot_start_or_go_on_says_where_and_what_to_do() {
     let data = digits(place.path(), 2, 10);
     let data_arg = data.to_str().unwrap().to_owned();
     fails(train(place.path(), &["--data_dir", "nowhere"]), 1, &["nowhere"]);
-    fails(train(place.path(), &["--data_dir", data.join("raw").to_str().unwrap()]), 1, &["ml-split"]);
+    fails(train(place.path(), &["--data_dir", data.join("raw").to_str().unwrap()]), 1, &["instead"]);
     assert!(!place.path().join("runs").exists());
 
     std::fs::write(place.path().join("file"), "").unwrap();

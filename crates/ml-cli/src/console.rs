@@ -100,6 +100,9 @@ impl Log {
     pub fn also_to_file(&self, folder: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: cannot make the log folder", folder.display()))?;
+        // The link to the newest file holds the path as given: a relative one would lead nowhere.
+        let folder =
+            &folder.canonicalize().with_context(|| format!("{}: cannot find it again", folder.display()))?;
         let appender = RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
             .filename_prefix("train")
