@@ -100,6 +100,8 @@ fn checkpoint(data: &Path) -> Checkpoint {
         metrics: Value::None,
         best: Value::None,
         early_stopping: Value::None,
+        divergence: Value::None,
+        dataset: Value::None,
         config: json!({
             "data": {"data_dir": data.to_str().unwrap(), "fold": null},
             "model": {"architecture": "tiny_net"},

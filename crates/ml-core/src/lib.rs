@@ -3,7 +3,7 @@
 //!
 //! In import order, each module using only those above it:
 //! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
-//! [`checkpoint`] → [`config`] → [`run`] → [`trainer`] → [`report`] → [`inference`].
+//! [`checkpoint`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`report`] → [`inference`].
 
 pub use ml_data::{dataset, decode, rng, setting, transform};
 
@@ -17,6 +17,7 @@ pub mod loss;
 pub mod metrics;
 pub mod network;
 pub mod optimizer;
+pub mod policy;
 pub mod report;
 pub mod run;
 pub mod trainer;

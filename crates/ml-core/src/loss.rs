@@ -147,6 +147,8 @@ pub struct Loss {
     label_smoothing: f64,
     /// `[K]`, f32.
     class_weights: Option<Tensor>,
+    /// The same numbers, where they can be read without waiting for the device.
+    weights: Option<Vec<f64>>,
 }
 
 impl Loss {
@@ -159,8 +161,17 @@ impl Loss {
             ClassWeights::Given(weights) => Some(weights.clone()),
         };
         let class_weights =
-            weights.map(|weights| Tensor::from_slice(&weights).to_kind(Kind::Float).to_device(device));
-        Loss { label_smoothing: config.label_smoothing, class_weights }
+            weights.as_ref().map(|weights| Tensor::from_slice(weights).to_kind(Kind::Float).to_device(device));
+        Loss { label_smoothing: config.label_smoothing, class_weights, weights }
+    }
+
+    /// What the mean over a batch of these `targets` (in `0..K`) is divided by: their number, or the sum of their
+    /// classes' weights. The mean over several batches is the mean of their means with these as weights.
+    pub fn divisor(&self, targets: &[i64]) -> f64 {
+        match &self.weights {
+            None => targets.len() as f64,
+            Some(weights) => targets.iter().map(|&class| weights[class as usize]).sum(),
+        }
     }
 
     /// `logits` `[N, K]` f32 and `targets` `[N]` i64 in `0..K` → a scalar, the (weighted) mean over the batch.
@@ -206,6 +217,27 @@ mod tests {
             // The same kernel in the same library: float32's last bit.
             assert!((got - expected).abs() < 1e-6, "{name}: {got} and {expected}");
         }
+    }
+
+    #[test]
+    fn batch_means_weighted_by_their_divisors_make_the_mean_over_all() {
+        let config = LossConfig::CrossEntropy(CrossEntropyConfig {
+            label_smoothing: 0.1,
+            class_weights: ClassWeights::Given(vec![0.5, 1.0, 2.0]),
+        });
+        let loss = Loss::new(&config, &[6, 3, 1], Device::Cpu);
+        let logits = Tensor::from_slice(&[2.0f32, -1.0, 0.5, 0.0, 3.0, -2.0, 1.0, 0.2, 0.1]).view([3, 3]);
+        let classes = [0i64, 2, 1];
+        let targets = Tensor::from_slice(&classes);
+        let mean = |first: i64, count: i64| {
+            loss.forward(&logits.narrow(0, first, count), &targets.narrow(0, first, count)).double_value(&[])
+        };
+        let parts = [(0, 1), (1, 2)].map(|(first, count): (usize, usize)| {
+            (mean(first as i64, count as i64), loss.divisor(&classes[first..first + count]))
+        });
+        let total: f64 = parts.iter().map(|(_, divisor)| divisor).sum();
+        let together: f64 = parts.iter().map(|(mean, divisor)| mean * divisor / total).sum();
+        assert!((together - mean(0, 3)).abs() < 1e-6, "{together}");
     }
 
     #[test]

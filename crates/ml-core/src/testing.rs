@@ -3,6 +3,38 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tch::{Device, Kind, Tensor};
+
+use crate::checkpoint::Checkpoint;
+use crate::value::Value;
+
+/// A small training state after `step` steps, its only weight filled with `fill`.
+pub fn checkpoint(step: u64, fill: f64) -> Checkpoint {
+    Checkpoint {
+        epoch: 0,
+        step,
+        batch_in_epoch: step,
+        running: Value::None,
+        model_state_dict: vec![("w".into(), Tensor::full([300], fill, (Kind::Float, Device::Cpu)))],
+        optimizer_state_dict: Value::None,
+        scheduler_state_dict: Value::None,
+        ema_state_dict: None,
+        scaler_state_dict: None,
+        rng_state: Value::None,
+        metrics: Value::None,
+        best: Value::None,
+        early_stopping: Value::None,
+        divergence: Value::None,
+        dataset: Value::None,
+        config: serde_json::json!({}),
+        classes: vec!["a".into()],
+        eval_transform: serde_json::json!({}),
+        timestamp: String::new(),
+        versions: serde_json::json!({}),
+        extra: Vec::new(),
+    }
+}
+
 /// The workspace's folder.
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -76,6 +76,12 @@ impl Value {
     /// A copy whose tensors share their memory with this one's.
     #[must_use]
     pub fn shallow_clone(&self) -> Value {
+        self.map_tensors(&mut Tensor::shallow_clone)
+    }
+
+    /// A copy with each tensor replaced, in order.
+    #[must_use]
+    pub fn map_tensors(&self, replace: &mut impl FnMut(&Tensor) -> Tensor) -> Value {
         match self {
             Value::None => Value::None,
             Value::Bool(value) => Value::Bool(*value),
@@ -83,12 +89,31 @@ impl Value {
             Value::Float(value) => Value::Float(*value),
             Value::Str(value) => Value::Str(value.clone()),
             Value::Bytes(value) => Value::Bytes(value.clone()),
-            Value::List(items) => Value::List(items.iter().map(Value::shallow_clone).collect()),
-            Value::Tuple(items) => Value::Tuple(items.iter().map(Value::shallow_clone).collect()),
-            Value::Dict(entries) => {
-                Value::Dict(entries.iter().map(|(key, value)| (key.clone(), value.shallow_clone())).collect())
+            Value::List(items) => Value::List(items.iter().map(|item| item.map_tensors(replace)).collect()),
+            Value::Tuple(items) => Value::Tuple(items.iter().map(|item| item.map_tensors(replace)).collect()),
+            Value::Dict(entries) => Value::Dict(
+                entries.iter().map(|(key, value)| (key.clone(), value.map_tensors(replace))).collect(),
+            ),
+            Value::Tensor(tensor) => Value::Tensor(replace(tensor)),
+        }
+    }
+
+    /// Tells `see` the path of each tensor, in order.
+    pub fn for_each_tensor<'a>(&'a self, path: &str, see: &mut impl FnMut(&str, &'a Tensor)) {
+        let below = |key: &dyn std::fmt::Display| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+        match self {
+            Value::Tensor(tensor) => see(path, tensor),
+            Value::List(items) | Value::Tuple(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.for_each_tensor(&format!("{path}[{index}]"), see);
+                }
             }
-            Value::Tensor(tensor) => Value::Tensor(tensor.shallow_clone()),
+            Value::Dict(entries) => {
+                for (key, value) in entries {
+                    value.for_each_tensor(&below(key), see);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -1,12 +1,13 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused optimizer
-//! steps, gradients set to none, determinism. The only unsafe code of the project.
+//! steps, gradients set to none, norms and averages over many tensors, determinism. The only unsafe code of the project.
 
 mod cuda;
 mod shim;
 
 pub use cuda::{CudaError, load_cuda};
 pub use shim::{
-    AdamSettings, AdamState, SgdSettings, clear_grads, fused_adam, fused_sgd, set_deterministic, version,
+    AdamSettings, AdamState, SgdSettings, clear_grads, fused_adam, fused_sgd, lerp, scale, set_deterministic,
+    total_norm, version,
 };
 
 /// libtorch refused; its own message without the C++ stack.

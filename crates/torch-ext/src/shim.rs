@@ -63,6 +63,9 @@ unsafe extern "C" {
     fn te_free(message: *mut c_char);
     fn te_version() -> *const c_char;
     fn te_set_deterministic(on: bool) -> *mut c_char;
+    fn te_total_norm(tensors: Pointers, count: usize, out: *const c_void) -> *mut c_char;
+    fn te_scale(tensors: Pointers, count: usize, factor: f64) -> *mut c_char;
+    fn te_lerp(tensors: Pointers, ends: Pointers, count: usize, weight: f64) -> *mut c_char;
     fn te_clear_grads(parameters: Pointers, count: usize) -> *mut c_char;
     fn te_fused_sgd(
         parameters: Pointers,
@@ -115,13 +118,51 @@ pub fn version() -> &'static str {
     unsafe { CStr::from_ptr(te_version()) }.to_str().unwrap_or("?")
 }
 
-/// Only deterministic algorithms (an operation without one is an error then), cuDNN included.
+/// Only deterministic algorithms (an operation without one is an error then), those of cuDNN, cuBLAS and oneDNN
+/// included; memory that an operation leaves uninitialised is filled. Call it before CUDA is loaded: cuBLAS wants
+/// `CUBLAS_WORKSPACE_CONFIG`, which this sets unless it is set, before its start.
 ///
 /// # Errors
 /// libtorch's.
 pub fn set_deterministic(on: bool) -> Result<(), Error> {
-    // SAFETY: sets flags of libtorch's global context.
+    // SAFETY: sets flags of libtorch's global context, and a variable of the environment, which the programs do
+    // before they start threads.
     result(unsafe { te_set_deterministic(on) })
+}
+
+/// The 2-norm over all elements of all `tensors` (at least one; floating point), a scalar, as PyTorch's
+/// `torch.nn.utils.get_total_norm`. Nothing is read from the device.
+///
+/// # Errors
+/// libtorch's.
+pub fn total_norm(tensors: &[Tensor]) -> Result<Tensor, Error> {
+    let Some(first) = tensors.first() else { return Err(Error("the norm of no tensors".to_owned())) };
+    let out = Tensor::zeros([0i64; 0], (first.kind(), first.device()));
+    let pointers = pointers(tensors);
+    // SAFETY: the pointers are of live tensors, as many as said, and `out` lives through the call.
+    result(unsafe { te_total_norm(pointers.as_ptr(), pointers.len(), out.as_ptr().cast()) })?;
+    Ok(out)
+}
+
+/// Multiplies every element of all `tensors` by `factor`, in place.
+///
+/// # Errors
+/// libtorch's.
+pub fn scale(tensors: &[Tensor], factor: f64) -> Result<(), Error> {
+    let pointers = pointers(tensors);
+    // SAFETY: the pointers are of live tensors, as many as said.
+    result(unsafe { te_scale(pointers.as_ptr(), pointers.len(), factor) })
+}
+
+/// Moves each of `tensors` towards its twin among `ends`, in place: `tensor + weight · (end − tensor)`.
+///
+/// # Errors
+/// Tensors of different size, stride, dtype or device.
+pub fn lerp(tensors: &[Tensor], ends: &[Tensor], weight: f64) -> Result<(), Error> {
+    same_length("ends", tensors.len(), ends.len())?;
+    let (t, e) = (pointers(tensors), pointers(ends));
+    // SAFETY: both lists hold as many pointers of live tensors as said.
+    result(unsafe { te_lerp(t.as_ptr(), e.as_ptr(), t.len(), weight) })
 }
 
 /// Lets go of the gradients, as PyTorch's `zero_grad(set_to_none=True)`.
@@ -213,6 +254,23 @@ mod tests {
         let error = fused_sgd(&[ones(&[2, 3])], &[ones(&[3, 2]).tr()], &[], &SGD).unwrap_err().to_string();
         assert!(error.contains("strides"), "{error}");
         assert!(!error.contains("0x"), "no C++ stack: {error}");
+    }
+
+    #[test]
+    fn the_norm_is_over_all_tensors_and_scaling_changes_each() {
+        let tensors = [ones(&[3, 3]), ones(&[7])];
+        assert_eq!(total_norm(&tensors).unwrap().double_value(&[]), 4.0);
+        scale(&tensors, 0.5).unwrap();
+        assert_eq!(total_norm(&tensors).unwrap().double_value(&[]), 2.0);
+        assert!(total_norm(&[]).is_err());
+    }
+
+    #[test]
+    fn tensors_move_towards_their_ends() {
+        let tensor = [ones(&[2])];
+        lerp(&tensor, &[ones(&[2]) * 5.0], 0.25).unwrap();
+        assert_eq!(tensor[0].double_value(&[1]), 2.0);
+        assert!(lerp(&tensor, &[ones(&[3])], 0.25).is_err());
     }
 
     #[test]

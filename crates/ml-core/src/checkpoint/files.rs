@@ -14,6 +14,8 @@ pub(super) trait FileOps {
     /// The file's bytes are on the disk when this returns.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// A second name for a file, or a copy on file systems that have one name a file.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// The folder's entries are on the disk when this returns.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -35,6 +37,29 @@ impl FileOps for System {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(to)?;
+                fs::hard_link(from, to)
+            }
+            // What file systems without hard links answer, and those at their limit.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::Unsupported
+                        | io::ErrorKind::TooManyLinks
+                        | io::ErrorKind::CrossesDevices
+                ) =>
+            {
+                fs::copy(from, to)?;
+                File::open(to)?.sync_all()
+            }
+            result => result,
+        }
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
@@ -64,8 +89,6 @@ pub(super) fn replace<O: FileOps, E: From<io::Error>>(
     fill: impl FnOnce(&mut O::File) -> Result<(), E>,
 ) -> Result<(), E> {
     let beside = beside(path)?;
-    // A bare file name has an empty parent.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = (|| {
         let mut file = ops.create(&beside)?;
         fill(&mut file)?;
@@ -79,7 +102,46 @@ pub(super) fn replace<O: FileOps, E: From<io::Error>>(
         let _ = ops.remove(&beside);
         return written;
     }
-    Ok(ops.sync_folder(folder)?)
+    Ok(ops.sync_folder(folder_of(path))?)
+}
+
+/// Gives the file `from` the name `to` as well; what had that name loses it. At any instant one of the two has it.
+///
+/// # Errors
+/// Whatever fails first; `to` is what it was then.
+pub(super) fn also_name(ops: &impl FileOps, from: &Path, to: &Path) -> io::Result<()> {
+    let beside = beside(to)?;
+    let named = ops.link(from, &beside).and_then(|()| ops.rename(&beside, to));
+    // Also where it went well: if `to` was this very file already, the system leaves both names as they are.
+    let _ = ops.remove(&beside);
+    named?;
+    ops.sync_folder(folder_of(to))
+}
+
+/// The folder of a file; a bare file name has an empty parent.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Deletes what killed processes left beside files in `folder`: files that [`replace`] had not finished. Only for
+/// who knows that no other process writes there.
+///
+/// # Errors
+/// The folder cannot be read, or a file in it not be deleted.
+pub fn remove_leftovers(folder: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_leftover = name.starts_with('.')
+            && name.rsplit_once(".tmp-").is_some_and(|(_, pid)| pid.parse::<u32>().is_ok());
+        if is_leftover && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 /// `.<name>.tmp-<pid>` in the same folder, since a rename does not cross file systems.

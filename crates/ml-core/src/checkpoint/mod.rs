@@ -12,6 +12,7 @@ mod archive;
 mod error;
 mod files;
 mod pickle;
+mod saver;
 mod snapshot;
 mod tensors;
 #[cfg(test)]
@@ -28,6 +29,8 @@ use self::pickle::write::Unwritable;
 use crate::value::Value;
 
 pub use error::CheckpointError;
+pub use files::remove_leftovers;
+pub use saver::{SaveAs, SaveStats, Saver, not_finite};
 pub use snapshot::{Checkpoint, FORMAT_VERSION, model_state_from};
 
 /// The largest `data.pkl` that is read; torch's own are some hundred bytes a tensor.
@@ -59,6 +62,15 @@ pub fn write(path: &Path, value: &Value) -> Result<(), CheckpointError> {
 pub fn read(path: &Path) -> Result<Value, CheckpointError> {
     let file = File::open(path).map_err(|error| Problem::Io(error).at(path))?;
     read_from(file).map_err(|problem| problem.at(path))
+}
+
+/// Gives the file `from` the name `to` as well, in place of what has that name: without writing it again where the
+/// file system can. At any instant one of the two has the name.
+///
+/// # Errors
+/// The system's; `to` is what it was then.
+pub fn also_name(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    files::also_name(&System, from, to).map_err(|error| CheckpointError::write(to, error))
 }
 
 /// [`write()`] over any file operations, so that tests can make them fail.

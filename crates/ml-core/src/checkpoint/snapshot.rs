@@ -35,10 +35,14 @@ pub struct Checkpoint {
     pub rng_state: Value,
     /// A list: a dict of figures for each completed epoch.
     pub metrics: Value,
-    /// The best figures so far and their epoch.
+    /// The best epochs so far and their figures.
     pub best: Value,
     /// The state of early stopping.
     pub early_stopping: Value,
+    /// What losses and gradients that were not finite have led to.
+    pub divergence: Value,
+    /// A dict that tells the data set: `fingerprint`, `train`, `val`.
+    pub dataset: Value,
     /// The resolved configuration.
     pub config: serde_json::Value,
     /// Class names; a class's place is its number.
@@ -53,7 +57,7 @@ pub struct Checkpoint {
     pub extra: Vec<(Key, Value)>,
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "format_version",
     "epoch",
     "step",
@@ -68,6 +72,8 @@ const KEYS: [&str; 19] = [
     "metrics",
     "best",
     "early_stopping",
+    "divergence",
+    "dataset",
     "config",
     "classes",
     "eval_transform",
@@ -101,6 +107,8 @@ impl Checkpoint {
         put("metrics", self.metrics);
         put("best", self.best);
         put("early_stopping", self.early_stopping);
+        put("divergence", self.divergence);
+        put("dataset", self.dataset);
         put("config", json("config", &self.config)?);
         put("classes", Value::list(self.classes));
         put("eval_transform", json("eval_transform", &self.eval_transform)?);
@@ -137,6 +145,8 @@ impl Checkpoint {
             metrics: keep("metrics")?,
             best: keep("best")?,
             early_stopping: keep("early_stopping")?,
+            divergence: keep("divergence")?,
+            dataset: keep("dataset")?,
             config: json("config")?,
             classes: get("classes")?.as_strings()?,
             eval_transform: json("eval_transform")?,
@@ -144,6 +154,17 @@ impl Checkpoint {
             versions: json("versions")?,
             extra: extra(&root)?,
         })
+    }
+
+    /// Whether the run is judged by its averaged weights: `best.monitor` names a figure of theirs.
+    pub fn is_judged_by_ema(&self) -> bool {
+        let monitor = self.best.get("monitor").and_then(|monitor| monitor.as_str());
+        self.ema_state_dict.is_some() && monitor.is_ok_and(|monitor| monitor.starts_with("ema_"))
+    }
+
+    /// The averaged weights if `ema` asks for them, else the weights; of what the file has.
+    pub fn weights(&self, ema: bool) -> &[(String, Tensor)] {
+        self.ema_state_dict.as_deref().filter(|_| ema).unwrap_or(&self.model_state_dict)
     }
 
     /// Writes the file as [`write()`] does.

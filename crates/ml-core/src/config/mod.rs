@@ -12,7 +12,7 @@ mod sections;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use layers::{ConfigError, Override, Problem, Resolved, Source, parse_set, resolve};
+pub use layers::{ConfigError, Override, Problem, Resolved, Source, differences, parse_set, resolve};
 pub use print::annotated;
 pub use schema::schema;
 pub use sections::{
@@ -20,8 +20,9 @@ pub use sections::{
 };
 
 use crate::loss::LossConfig;
-use crate::optimizer::OptimizerConfig;
 use crate::optimizer::schedule::SchedulerConfig;
+use crate::optimizer::{EmaConfig, OptimizerConfig};
+use crate::policy::{EarlyStoppingConfig, Monitor};
 use ml_data::transform::{Pipeline, TransformConfig};
 
 /// Everything that determines a run.
@@ -149,13 +150,38 @@ fn size_text(size: Option<(u32, u32)>) -> String {
 }
 
 impl TrainingConfig {
+    /// The figure that tells which epoch is the best.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.checkpoint.monitor, self.checkpoint.mode, self.ema.is_some())
+    }
+
     fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        for (key, value) in [("batch_size", self.batch_size), ("num_epochs", self.num_epochs)] {
+        for (key, value) in [
+            ("batch_size", self.batch_size),
+            ("num_epochs", self.num_epochs),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+        ] {
             if value == 0 {
                 found.push((key.to_owned(), "must be at least 1, got 0".to_owned()));
             }
         }
+        if let Some(norm) = self.max_grad_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
+            found.push(("max_grad_norm".to_owned(), format!("must be null or positive, got {norm}")));
+        }
+        if self.checkpoint.monitor.is_of_ema() && self.ema.is_none() {
+            found.push((
+                "checkpoint.monitor".to_owned(),
+                format!("{} needs averaged weights; set training.ema", self.checkpoint.monitor.name()),
+            ));
+        }
+        let mut section = |name: &str, problems: Vec<(String, String)>| {
+            found.extend(problems.into_iter().map(|(key, message)| (format!("{name}.{key}"), message)));
+        };
+        section("checkpoint", self.checkpoint.problems());
+        section("divergence", self.divergence.problems());
+        section("ema", self.ema.as_ref().map_or_else(Vec::new, EmaConfig::problems));
+        section("early_stopping", self.early_stopping.as_ref().map_or_else(Vec::new, EarlyStoppingConfig::problems));
         found
     }
 }

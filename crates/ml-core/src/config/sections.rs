@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
 use crate::network::Architecture;
+use crate::optimizer::EmaConfig;
+use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
 
 /// Where the pictures are and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +114,20 @@ pub struct TrainingConfig {
     pub device: DeviceChoice,
     /// Number format of the arithmetic: `auto` and `fp32` are 32-bit floats.
     pub precision: Precision,
+    /// Batches whose gradients are added up for one optimizer step, at least 1. The step is that of one batch with
+    /// all their pictures; the last step of an epoch takes the batches that are left.
+    #[schemars(range(min = 1))]
+    pub gradient_accumulation_steps: usize,
+    /// Gradients are scaled so that their norm, taken over all parameters, is at most this; null leaves them.
+    pub max_grad_norm: Option<f64>,
+    /// Stops when the monitored figure no longer gets better; null trains all epochs.
+    pub early_stopping: Option<EarlyStoppingConfig>,
+    /// Keeps an average of the weights and validates it beside them; null keeps none.
+    pub ema: Option<EmaConfig>,
+    /// When checkpoints are written and which are kept.
+    pub checkpoint: CheckpointConfig,
+    /// What happens when a loss or a gradient is not finite.
+    pub divergence: DivergenceConfig,
 }
 
 /// Number format of the arithmetic.
@@ -132,6 +148,12 @@ impl Default for TrainingConfig {
             num_epochs: 25,
             device: DeviceChoice::Auto,
             precision: Precision::Auto,
+            gradient_accumulation_steps: 1,
+            max_grad_norm: None,
+            early_stopping: None,
+            ema: None,
+            checkpoint: CheckpointConfig::default(),
+            divergence: DivergenceConfig::default(),
         }
     }
 }

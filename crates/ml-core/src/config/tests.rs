@@ -144,3 +144,47 @@ fn the_schema_lets_an_editor_check_a_file() {
     assert!(optimizers.iter().all(|choice| choice["properties"]["lr"].is_object()), "{optimizers:?}");
     assert!(!schema.to_string().contains("$ref"));
 }
+
+#[test]
+fn two_configurations_differ_in_the_paths_that_were_changed() {
+    let base = from_yaml("{}").unwrap().config;
+    let changed = resolve(
+        None,
+        &[
+            flag("optimizer.lr", "0.5"),
+            flag("training.ema", "{decay: 0.9}"),
+            parse_set("scheduler.name=constant").unwrap(),
+        ],
+    )
+    .unwrap()
+    .config;
+    assert!(differences(&base, &base).is_empty());
+    assert_eq!(
+        differences(&base, &changed),
+        ["optimizer.lr", "scheduler.name", "scheduler.step_size", "scheduler.gamma", "training.ema"]
+    );
+    assert!(changed.training.ema.as_ref().is_some_and(|ema| ema.decay == 0.9 && ema.warmup_steps == 0));
+}
+
+#[test]
+fn training_policies_out_of_range_are_named() {
+    let text = problems(from_yaml(
+        "training: {gradient_accumulation_steps: 0, max_grad_norm: -1, ema: {decay: 1}, early_stopping: {patience: 0}, \
+         checkpoint: {every_steps: 0, monitor: ema_val_loss}, divergence: {action: rollback, lr_factor: 2}}",
+    ));
+    for part in [
+        "training.gradient_accumulation_steps: must be at least 1",
+        "training.early_stopping.patience: must be at least 1",
+        "training.checkpoint.every_steps: must be at least 1",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    let text = problems(from_yaml(
+        "training: {max_grad_norm: -1, ema: {decay: 1}, divergence: {action: rollback, lr_factor: 2}}",
+    ));
+    for part in ["training.max_grad_norm: must be null or positive", "training.ema.decay", "training.divergence.lr_factor"] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
+    assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs averaged weights"), "{text}");
+}

@@ -182,6 +182,14 @@ impl Batches {
     pub fn waited(&self) -> Duration {
         self.waited
     }
+
+    /// The classes of the samples in each of the next `count` batches, fewer at the end of the epoch. Waits for no
+    /// picture.
+    pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
+        let Some(Stream { plan, next, .. }) = &self.stream else { return Vec::new() };
+        let last = next.saturating_add(count).min(plan.num_batches());
+        (*next..last).map(|number| plan.classes_of(number)).collect()
+    }
 }
 
 impl Iterator for Batches {
@@ -246,7 +254,6 @@ impl Plan {
     /// Tensors of batch `number` from its samples' pixels.
     fn batch(&self, number: usize, bytes: &[u8]) -> Result<Batch, LoaderError> {
         let indices: Vec<usize> = self.samples_of(number).map(|position| self.place(position)).collect();
-        let classes: Vec<i64> = indices.iter().map(|&place| self.class(place)).collect();
         let (height, width) = self.size();
         let shape = [indices.len() as i64, 3, i64::from(height), i64::from(width)];
         let pixels = &bytes[..indices.len() * self.sample_bytes()];
@@ -255,7 +262,7 @@ impl Plan {
         };
         Ok(Batch {
             images: Tensor::f_from_data_size(pixels, &shape, Kind::Float).map_err(tensor_error)?,
-            targets: Tensor::f_from_slice(&classes).map_err(tensor_error)?,
+            targets: Tensor::f_from_slice(&self.classes_of(number)).map_err(tensor_error)?,
             indices,
         })
     }

@@ -78,8 +78,10 @@ impl Plan {
         self.order.as_ref().map_or(position, |order| order[position])
     }
 
-    pub(super) fn class(&self, place: usize) -> i64 {
-        i64::from(self.index.samples[place].class)
+    /// Classes of the samples of batch `number`.
+    pub(super) fn classes_of(&self, number: usize) -> Vec<i64> {
+        let places = self.samples_of(number).map(|position| self.place(position));
+        places.map(|place| i64::from(self.index.samples[place].class)).collect()
     }
 
     /// Room for one batch.

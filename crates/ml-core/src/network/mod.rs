@@ -166,6 +166,11 @@ impl Network {
         self.with_role(|_| true)
     }
 
+    /// What the forward pass updates (running statistics), PyTorch's names (shallow clones).
+    pub fn buffers(&self) -> Vec<(String, Tensor)> {
+        self.with_role(|role| role == Role::Buffer)
+    }
+
     fn with_role(&self, wanted: impl Fn(Role) -> bool) -> Vec<(String, Tensor)> {
         self.entries
             .iter()

@@ -1,9 +1,11 @@
 //! Parameters + gradients → updated parameters, with state that is named and saved as PyTorch does.
 //!
 //! The arithmetic is libtorch's own, in its fused kernels; the state is ours, because libtorch's C++ optimizers
-//! cannot give theirs up. [`schedule`] says which learning rate a step has.
+//! cannot give theirs up. [`schedule`] says which learning rate a step has; [`Ema`] keeps an average of the weights.
 
+mod clip;
 mod config;
+mod ema;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,7 @@ use tch::{Kind, Tensor};
 use torch_ext::{AdamSettings, AdamState, SgdSettings};
 
 pub use config::{AdamConfig, AdamwConfig, OptimizerConfig, SgdConfig};
+pub use ema::{Ema, EmaConfig};
 
 use crate::value::{Field, Key, Value, ValueError};
 

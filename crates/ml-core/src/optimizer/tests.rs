@@ -139,3 +139,25 @@ impl CloneShallow for Vec<(String, Tensor)> {
         self.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 }
+
+#[test]
+fn clipping_by_the_global_norm_equals_pytorchs_to_the_bit() {
+    // The program: tests/reference/clip.py.
+    let reference = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/clip.json"));
+    let cases: Vec<serde_json::Value> = serde_json::from_str(reference).unwrap();
+    for case in cases {
+        let parameters = parameters();
+        // The gradient of Σ p · c is c: the reference's gradients are the parameters' own first values.
+        let terms: Vec<Tensor> =
+            parameters.iter().map(|(_, p)| (p * p.detach()).sum(Kind::Float)).collect();
+        Tensor::stack(&terms, 0).sum(Kind::Float).backward();
+        let optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow());
+        let norm = optimizer.grad_norm().unwrap().double_value(&[]);
+        assert_eq!(norm, case["norm"].as_f64().unwrap());
+        optimizer.clip_grad_norm(norm, case["max_norm"].as_f64().unwrap()).unwrap();
+        let grads: Vec<(String, Tensor)> =
+            parameters.iter().map(|(name, p)| (name.clone(), p.grad())).collect();
+        let expected: Vec<f32> = serde_json::from_value(case["grads"].clone()).unwrap();
+        assert_eq!(flat(&grads), expected, "{}", case["max_norm"]);
+    }
+}

@@ -1,6 +1,6 @@
 //! A run's epochs as TensorBoard scalars.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ml_data::dataset::Index;
 use ml_data::decode::{DecodeError, Pixels, decode};
@@ -12,11 +12,15 @@ use super::figures;
 use super::tensorboard::{EventError, EventWriter};
 use crate::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
 
-/// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`.
+/// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`, and with averaged
+/// weights `Loss/val_ema`, `Accuracy/val_ema`.
 #[allow(missing_debug_implementations)]
 pub struct BoardReporter {
+    folder: PathBuf,
     writer: EventWriter,
     written: usize,
+    /// `Samples/train`, and when it was made.
+    samples: Option<(Pixels, f64)>,
 }
 
 impl BoardReporter {
@@ -30,7 +34,8 @@ impl BoardReporter {
         history: &[EpochMetrics],
         wall_time: f64,
     ) -> Result<BoardReporter, EventError> {
-        let mut reporter = BoardReporter { writer: EventWriter::replace(folder, wall_time)?, written: 0 };
+        let writer = EventWriter::replace(folder, wall_time)?;
+        let mut reporter = BoardReporter { folder: folder.to_owned(), writer, written: 0, samples: None };
         reporter.catch_up(history)?;
         Ok(reporter)
     }
@@ -54,8 +59,22 @@ impl BoardReporter {
             let mut rng = stream(seed, Purpose::Augmentation, 0, place as u64);
             tiles.push(pipeline.apply(pixels, &mut rng));
         }
-        let sheet = tile(&tiles, width, height);
-        Ok(self.writer.add_rgb("Samples/train", &sheet.data, [sheet.width, sheet.height], 0, wall_time)?)
+        self.samples = Some((tile(&tiles, width, height), wall_time));
+        Ok(self.write_samples()?)
+    }
+
+    fn write_samples(&mut self) -> Result<(), EventError> {
+        let Some((sheet, wall_time)) = &self.samples else { return Ok(()) };
+        self.writer.add_rgb("Samples/train", &sheet.data, [sheet.width, sheet.height], 0, *wall_time)
+    }
+
+    /// Begins a new file of events with what is left of the history.
+    fn restart(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
+        let now = jiff::Timestamp::now().as_microsecond() as f64 / 1e6;
+        self.writer = EventWriter::replace(&self.folder, now)?;
+        self.written = 0;
+        self.catch_up(history)?;
+        self.write_samples()
     }
 
     /// Shows an evaluation: `Confusion_Matrix/<split>`, and `Test/Accuracy` if it is the test split.
@@ -80,13 +99,17 @@ impl BoardReporter {
 
     fn catch_up(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
         for m in &history[self.written.min(history.len())..] {
-            for (tag, value) in [
+            let averaged = m.ema.into_iter().flat_map(|ema| {
+                [("Loss/val_ema", ema.val_loss), ("Accuracy/val_ema", ema.val_accuracy)]
+            });
+            let scalars = [
                 ("Loss/train", m.train_loss),
                 ("Loss/val", m.val_loss),
                 ("Accuracy/train", m.train_accuracy),
                 ("Accuracy/val", m.val_accuracy),
                 ("Learning_Rate", m.lr),
-            ] {
+            ];
+            for (tag, value) in scalars.into_iter().chain(averaged) {
                 self.writer.add_scalar(tag, value, m.epoch, m.wall_time)?;
             }
         }
@@ -98,6 +121,10 @@ impl BoardReporter {
 impl Reporter for BoardReporter {
     fn epoch_finished(&mut self, history: &[EpochMetrics], _: &EpochReport) -> Result<(), ReportError> {
         self.catch_up(history).map_err(|error| ReportError(Box::new(error)))
+    }
+
+    fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
+        self.restart(history).map_err(|error| ReportError(Box::new(error)))
     }
 }
 

@@ -91,6 +91,12 @@ impl Progress {
         images as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
+    fn remove_bar(&mut self) {
+        self.bar.finish_and_clear();
+        self.console.bars.remove(&self.bar);
+        self.bar = ProgressBar::hidden();
+    }
+
     fn label(&self) -> String {
         match self.phase {
             Phase::Train => format!("epoch {}/{}", self.epoch + 1, self.num_epochs),
@@ -120,10 +126,10 @@ impl Reporter for Progress {
         }
     }
 
-    fn batch_done(&mut self, totals: Option<&Totals>) {
-        self.done += 1;
+    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) {
+        self.done += count;
         if self.console.interactive {
-            self.bar.inc(1);
+            self.bar.inc(count as u64);
             if let Some(totals) = totals {
                 self.bar.set_message(format!(
                     "loss {:.4} accuracy {:.4} {:.0} images/s",
@@ -148,10 +154,13 @@ impl Reporter for Progress {
     }
 
     fn phase_finished(&mut self) {
-        self.bar.finish_and_clear();
-        self.console.bars.remove(&self.bar);
-        self.bar = ProgressBar::hidden();
+        self.remove_bar();
         tracing::debug!("{}: {:.0} images/s", self.label(), self.images_per_second());
+    }
+
+    fn rolled_back(&mut self, _: &[EpochMetrics]) -> Result<(), ReportError> {
+        self.remove_bar();
+        Ok(())
     }
 
     fn epoch_finished(&mut self, history: &[EpochMetrics], report: &EpochReport) -> Result<(), ReportError> {
@@ -159,13 +168,17 @@ impl Reporter for Progress {
         let seconds = report.elapsed.as_secs_f64();
         let waited = report.waited.as_secs_f64();
         tracing::info!(
-            "epoch {}/{}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data)",
+            "epoch {}/{}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data)",
             m.epoch,
             report.num_epochs,
             m.train_loss,
             m.train_accuracy,
             m.val_loss,
             m.val_accuracy,
+            m.ema.map_or_else(String::new, |ema| format!(
+                ", averaged weights loss {:.4} accuracy {:.4}",
+                ema.val_loss, ema.val_accuracy
+            )),
             if report.improved { " (best)" } else { "" },
             significant(m.lr),
             100.0 * waited / seconds.max(1e-9),

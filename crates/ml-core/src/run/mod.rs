@@ -3,6 +3,7 @@
 //! A folder is claimed by creating it, which only one process can do; nothing in an existing one is ever
 //! written by a new run. Every file is written beside and renamed, so a reader sees all of it or none.
 
+mod lock;
 mod name;
 mod summary;
 
@@ -13,8 +14,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use lock::RunLock;
 pub use name::run_name;
-pub use summary::{DatasetSizes, Status, Summary};
+pub use summary::{CheckpointSummary, DatasetSizes, Status, Summary};
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+
+/// The folder of the best epochs' checkpoints.
+const KEPT: &str = "checkpoints";
 
 /// The folder of one run.
 #[derive(Clone, Debug)]
@@ -60,6 +67,24 @@ pub enum RunError {
         path: PathBuf,
         /// The reason.
         message: String,
+    },
+    /// Another process trains in it.
+    #[error("{}: this run is being trained by another process ({holder}); wait for it, or stop it first", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// Who that is.
+        holder: String,
+    },
+    /// There is a newest state and one before it, and neither can be read.
+    #[error("{newest}; and the state before it: {before}; `--resume {}` goes on from the best epoch", best.display())]
+    NoState {
+        /// Why not the newest.
+        newest: Box<CheckpointError>,
+        /// Why not the one before.
+        before: Box<CheckpointError>,
+        /// What to try.
+        best: PathBuf,
     },
     /// What should be resumed is not a run.
     #[error("{}: not a run folder (it has no config.yaml); give the folder that ml-train made, or a .pt file in it", path.display())]
@@ -150,6 +175,105 @@ impl Run {
     /// `last.pt`: the newest state.
     pub fn last_path(&self) -> PathBuf {
         self.folder.join("last.pt")
+    }
+
+    /// `previous.pt`: the state before the newest, for the case that `last.pt` is damaged.
+    pub fn previous_path(&self) -> PathBuf {
+        self.folder.join("previous.pt")
+    }
+
+    /// `rollback.pt`: where a diverging run goes back to.
+    pub fn rollback_path(&self) -> PathBuf {
+        self.folder.join("rollback.pt")
+    }
+
+    /// `checkpoints/epoch_<n>.pt`, its folder made.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn make_kept_path(&self, epoch: u64) -> Result<PathBuf, RunError> {
+        let folder = self.folder.join(KEPT);
+        fs::create_dir_all(&folder).map_err(|source| RunError::Write { path: folder.clone(), source })?;
+        Ok(folder.join(format!("epoch_{epoch}.pt")))
+    }
+
+    /// The epochs kept in `checkpoints/`, and their files.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn kept_epochs(&self) -> Result<Vec<(u64, PathBuf)>, RunError> {
+        let folder = self.folder.join(KEPT);
+        let read = |error: io::Error| RunError::Read { path: folder.clone(), message: error.to_string() };
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(read)?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(read)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let number = name.strip_prefix("epoch_").and_then(|rest| rest.strip_suffix(".pt"));
+            if let Some(epoch) = number.and_then(|number| number.parse().ok()) {
+                found.push((epoch, path));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether anything has been saved.
+    pub fn has_state(&self) -> bool {
+        self.last_path().exists() || self.previous_path().exists()
+    }
+
+    /// The newest state that can be read: `last.pt`, or if that is damaged the one before, with a warning and
+    /// `last.pt` put aside as `damaged.pt`. Tidies up what killed processes left. Hold the [`RunLock`].
+    ///
+    /// # Errors
+    /// Neither can be read, or the folder cannot be written.
+    pub fn newest_state(&self) -> Result<Checkpoint, RunError> {
+        self.remove_leftovers()?;
+        let (last, previous) = (self.last_path(), self.previous_path());
+        let newest = match Checkpoint::load(&last) {
+            Ok(checkpoint) => return Ok(checkpoint),
+            Err(error) => error,
+        };
+        let checkpoint = match Checkpoint::load(&previous) {
+            Ok(checkpoint) => checkpoint,
+            Err(before) => {
+                let (newest, before) = (Box::new(newest), Box::new(before));
+                return Err(RunError::NoState { newest, before, best: self.best_path() });
+            }
+        };
+        tracing::warn!("{newest}");
+        let aside = self.folder.join("damaged.pt");
+        match fs::rename(&last, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(RunError::Write { path: aside, source: error });
+            }
+            _ => {}
+        }
+        checkpoint::also_name(&previous, &last)
+            .map_err(|error| RunError::Write { path: last.clone(), source: io::Error::other(error) })?;
+        tracing::warn!(
+            "going on from the state before it, {} (epoch {}, step {}); the damaged file is kept as {}",
+            previous.display(),
+            checkpoint.epoch + 1,
+            checkpoint.step,
+            aside.display()
+        );
+        Ok(checkpoint)
+    }
+
+    fn remove_leftovers(&self) -> Result<(), RunError> {
+        for folder in [self.folder.clone(), self.folder.join(KEPT)] {
+            match checkpoint::remove_leftovers(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(RunError::Write { path: folder, source: error });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// `logs/`.

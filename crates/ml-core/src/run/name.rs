@@ -29,7 +29,16 @@ const SHORT: [(&str, &str); 13] = [
 ];
 
 /// Keys that cannot change the result, or are paths of this machine.
-const UNNAMED: [&str; 4] = ["data.data_dir", "data.num_workers", "data.cache", "training.device"];
+const UNNAMED: [&str; 8] = [
+    "data.data_dir",
+    "data.num_workers",
+    "data.cache",
+    "training.device",
+    "training.checkpoint.every_epochs",
+    "training.checkpoint.every_steps",
+    "training.checkpoint.every_minutes",
+    "training.checkpoint.keep_top_k",
+];
 
 /// The run's name: `base` without overrides, else `batch_32_lr_0.01` and the like.
 pub fn run_name(overrides: &[Override]) -> String {

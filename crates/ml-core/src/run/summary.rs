@@ -10,10 +10,32 @@ pub enum Status {
     Running,
     /// All epochs done, the test split evaluated if there is one.
     Completed,
+    /// Early stopping has ended it, the test split evaluated if there is one.
+    EarlyStopped,
     /// Stopped by a signal; resumable.
     Interrupted,
     /// Ended by an error.
     Failed,
+}
+
+impl Status {
+    /// Whether there is nothing left to do.
+    pub fn is_final(self) -> bool {
+        matches!(self, Status::Completed | Status::EarlyStopped)
+    }
+}
+
+/// What writing checkpoints cost in the process that wrote last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointSummary {
+    /// How many.
+    pub count: u64,
+    /// Seconds that training stood still for them, in all.
+    pub paused_seconds: f64,
+    /// The longest of these pauses.
+    pub longest_pause_seconds: f64,
+    /// Seconds of writing beside the training.
+    pub writing_seconds: f64,
 }
 
 /// Pictures in each split.
@@ -41,6 +63,12 @@ pub struct Summary {
     pub steps: u64,
     /// Epoch of `best.pt`, counted from 1.
     pub best_epoch: Option<u64>,
+    /// The figure that told it (`training.checkpoint.monitor`).
+    #[serde(default)]
+    pub monitor: String,
+    /// Its value at that epoch.
+    #[serde(default)]
+    pub best_figure: Option<f64>,
     /// Validation accuracy of `best.pt`.
     pub best_val_accuracy: Option<f64>,
     /// Accuracy of `best.pt` on the test split.
@@ -53,6 +81,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Seconds from the start of the process to the end of its first optimizer step.
     pub seconds_to_first_step: Option<f64>,
+    /// What writing checkpoints cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<CheckpointSummary>,
     /// What it ran on and why.
     pub device: String,
     /// Elements of all parameters.

@@ -8,15 +8,17 @@ use ml_data::setting::Auto;
 use ml_data::transform::Pipeline;
 use tch::{Device, Tensor};
 
-use super::state::{best_from, best_to_value, history_from, history_to_value, totals_from, totals_to_value};
+use super::state::{
+    divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, totals_to_value,
+};
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, read};
 use crate::config::Config;
 use crate::loader::{Loader, LoaderOptions, Order};
 use crate::loss::Loss;
 use crate::network::Network;
-use crate::optimizer::Optimizer;
 use crate::optimizer::schedule::Schedule;
+use crate::optimizer::{Ema, Optimizer};
 use crate::value::Value;
 
 pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
@@ -44,13 +46,17 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
     let schedule = Schedule::new(
         &config.scheduler,
         config.optimizer.lr(),
-        train_loader.num_batches(),
+        train_loader.num_batches().div_ceil(config.training.gradient_accumulation_steps),
         config.training.num_epochs,
     );
+    let ema = config.training.ema.as_ref();
+    let ema = ema.map(|ema| Ema::new(ema, &network, architecture, num_classes as i64, device)).transpose()?;
     Ok(Trainer {
         config: config.clone(),
         classes: dataset.classes.clone(),
+        fingerprint: dataset.fingerprint(),
         network,
+        ema,
         loss,
         optimizer,
         schedule,
@@ -78,8 +84,8 @@ fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> 
 ///
 /// # Errors
 /// The file cannot be read, or its weights are of another network.
-pub fn start_weights(network: &Network, path: &Path) -> Result<Vec<String>, TrainError> {
-    let mut weights = model_state_from(&read(path)?)?;
+pub(super) fn start_weights(network: &Network, path: &Path) -> Result<Vec<String>, TrainError> {
+    let mut weights = model_state_from(&read(path)?).map_err(|error| error.in_file(path))?;
     let own = network.state_dict();
     let head =
         own.last().and_then(|(name, _)| name.rsplit_once('.')).map_or("", |(module, _)| module).to_owned();
@@ -111,48 +117,26 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         model_state_dict: detached(trainer.network.state_dict()),
         optimizer_state_dict: trainer.optimizer.state_dict(),
         scheduler_state_dict: trainer.schedule.state(trainer.state.step),
-        ema_state_dict: None,
+        ema_state_dict: trainer.ema.as_ref().map(|ema| detached(ema.state_dict())),
         scaler_state_dict: None,
         // Streams are derived from the seed; there is no other state.
         rng_state: Value::dict([("seed", Value::Int(trainer.config.seed as i64))]),
         metrics: history_to_value(&trainer.state.history),
-        best: best_to_value(trainer.state.best),
-        early_stopping: Value::None,
+        best: ranking_to_value(&trainer.state.ranking, trainer.config.training.monitor().metric),
+        early_stopping: early_stopping_to_value(trainer.state.early_stopping),
+        divergence: divergence_to_value(trainer.state.divergence),
+        dataset: Value::dict([("fingerprint", Value::from(trainer.fingerprint.clone()))]),
         config: json(serde_json::to_value(&trainer.config))?,
         classes: trainer.classes.clone(),
         eval_transform: json(serde_json::to_value(&trainer.config.transforms.val))?,
         timestamp: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-        versions: serde_json::json!({ "ml": env!("CARGO_PKG_VERSION"), "libtorch": *crate::LIBTORCH_VERSION }),
+        versions: serde_json::json!({
+            "ml": env!("CARGO_PKG_VERSION"),
+            "libtorch": *crate::LIBTORCH_VERSION,
+            "num_threads": tch::get_num_threads(),
+        }),
         extra: Vec::new(),
     })
-}
-
-pub(super) fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<(), TrainError> {
-    let same = |what, found: String, expected: String| {
-        if found == expected { Ok(()) } else { Err(TrainError::Mismatch { what, found, expected }) }
-    };
-    same("the class list", checkpoint.classes.join(", "), trainer.classes.join(", "))?;
-    let seed = checkpoint.rng_state.get("seed")?.as_i64()?;
-    same("the seed", seed.to_string(), (trainer.config.seed as i64).to_string())?;
-    let state = TrainState {
-        epoch: checkpoint.epoch,
-        step: checkpoint.step,
-        batch_in_epoch: checkpoint.batch_in_epoch,
-        running: totals_from(&checkpoint.running.field())?,
-        history: history_from(&checkpoint.metrics.field())?,
-        best: best_from(&checkpoint.best.field())?,
-    };
-    let steps = state.epoch.checked_mul(trainer.train_loader.num_batches() as u64);
-    let expected = steps.and_then(|steps| steps.checked_add(state.batch_in_epoch));
-    same(
-        "the number of steps (the training split or the batch size has changed)",
-        state.step.to_string(),
-        expected.map_or_else(|| "none".to_owned(), |steps| steps.to_string()),
-    )?;
-    trainer.network.load_state_dict(&checkpoint.model_state_dict)?;
-    trainer.optimizer.load_state_dict(&checkpoint.optimizer_state_dict)?;
-    trainer.state = state;
-    Ok(())
 }
 
 impl From<CheckpointError> for super::ReportError {

@@ -32,23 +32,50 @@ pub enum TrainError {
     /// Progress could not be recorded.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The loss is infinite or not a number.
+    /// The loss or the gradient is infinite or not a number; the weights were not updated.
     #[error(
-        "the loss is {loss} at epoch {epoch}, step {step}, before the update: nothing after it would mean anything. \
-         Try a lower learning rate (it is {lr}), or look at the pictures of this batch: {}", listed(.pictures)
+        "{} at epoch {epoch}, step {step}, before the update: nothing after it would mean anything{}. Try a lower \
+         learning rate (it is {lr}), or look at the pictures of this batch: {}",
+        not_finite(*.loss, *.grad_norm), already(*.times), listed(.pictures)
     )]
     NotFinite {
-        /// The value.
+        /// Mean over the batch.
         loss: f64,
+        /// Norm of the gradients over all parameters.
+        grad_norm: f64,
         /// Counted from 1.
         epoch: u64,
         /// Optimizer steps done before.
         step: u64,
         /// The learning rate of this step.
         lr: f64,
+        /// Skips or rollbacks before this one.
+        times: u64,
         /// Paths in the batch.
         pictures: Vec<String>,
     },
+    /// An update has made weights that are infinite or not a number; they were not saved.
+    #[error(
+        "`{name}` is no longer finite after the update at epoch {epoch}, step {step}; it was not saved. Try a lower \
+         learning rate, or training.divergence.action=rollback"
+    )]
+    Weights {
+        /// The first such tensor.
+        name: String,
+        /// Counted from 1.
+        epoch: u64,
+        /// Optimizer steps done.
+        step: u64,
+    },
+    /// A checkpoint with numbers in it that mean nothing.
+    #[error("the checkpoint holds infinite numbers or such that are none, in `{name}`: use an earlier checkpoint of the run")]
+    NotFiniteState {
+        /// The first such tensor.
+        name: String,
+    },
+    /// No thread can be had for writing checkpoints.
+    #[error("cannot start the thread that writes checkpoints: {0}")]
+    Thread(std::io::Error),
     /// `model.num_classes` and the data set disagree.
     #[error(
         "model.num_classes: is {given}, but the data set has {found} classes ({}); leave it at auto", listed(.classes)
@@ -79,6 +106,20 @@ pub enum TrainError {
         /// In this run.
         expected: String,
     },
+}
+
+fn not_finite(loss: f64, grad_norm: f64) -> String {
+    if !loss.is_finite() {
+        format!("the loss is {loss}")
+    } else if grad_norm.is_finite() {
+        format!("the gradient's norm is {grad_norm}, too large for an update")
+    } else {
+        format!("the gradient's norm is {grad_norm} (the loss is {loss})")
+    }
+}
+
+fn already(times: u64) -> String {
+    if times == 0 { String::new() } else { format!(" (skipped or rolled back {times} times before)") }
 }
 
 /// The first few, and how many more.

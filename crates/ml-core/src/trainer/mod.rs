@@ -7,7 +7,10 @@
 mod build;
 mod error;
 mod reporter;
+mod restore;
+mod saves;
 mod state;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -15,23 +18,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ml_data::dataset::{Dataset, Index};
-use ml_data::rng::{Purpose, derived_seed};
 use tch::{Device, Tensor};
 
-pub use build::start_weights;
 pub use error::TrainError;
 pub use reporter::{EpochReport, NoReporter, Phase, ReportError, Reporter};
-pub use state::{Best, EpochMetrics, TrainState};
+pub use restore::{Changes, Foreign};
+pub use state::{EmaMetrics, EpochMetrics, TrainState};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, SaveStats};
 use crate::config::Config;
 use crate::loader::{Batch, Loader};
 use crate::loss::Loss;
 use crate::metrics::{Running, Totals};
 use crate::network::Network;
-use crate::optimizer::Optimizer;
 use crate::optimizer::schedule::Schedule;
+use crate::optimizer::{Ema, Optimizer};
+use crate::policy::Ranked;
 use crate::run::Run;
+use saves::Saves;
+use step::Stepped;
 
 /// Between two readings of the running sums for display: a reading waits for the device.
 const DISPLAY_INTERVAL: Duration = Duration::from_millis(100);
@@ -44,6 +49,8 @@ pub type Stop = AtomicUsize;
 pub enum Outcome {
     /// All epochs are done.
     Completed,
+    /// The monitored figure has not improved for as long as early stopping allows.
+    EarlyStopped,
     /// Told to stop; the state is in `last.pt`.
     Interrupted,
 }
@@ -52,7 +59,10 @@ pub enum Outcome {
 pub struct Trainer {
     config: Config,
     classes: Vec<String>,
+    /// Tells this data set from others.
+    fingerprint: String,
     network: Network,
+    ema: Option<Ema>,
     loss: Loss,
     optimizer: Optimizer,
     schedule: Schedule,
@@ -63,6 +73,16 @@ pub struct Trainer {
     state: TrainState,
     /// When the first step of this process was done.
     first_step: Option<Instant>,
+}
+
+/// How the training part of an epoch ended.
+enum Trained {
+    /// All batches are done; how long the training thread waited for data.
+    Whole(Duration),
+    /// Told to stop.
+    Stopped,
+    /// A loss was not finite, and the state is that of an earlier checkpoint again.
+    RolledBack,
 }
 
 impl Trainer {
@@ -94,12 +114,21 @@ impl Trainer {
         self.first_step
     }
 
-    /// Optimizer steps an epoch.
+    /// Optimizer steps an epoch; the last may be of fewer batches than the others.
     pub fn steps_per_epoch(&self) -> usize {
-        self.train_loader.num_batches()
+        self.train_loader.num_batches().div_ceil(self.config.training.gradient_accumulation_steps)
     }
 
-    /// Trains from where the state stands to the configured number of epochs.
+    /// Whether there is nothing left to train, and why.
+    pub fn outcome(&self) -> Option<Outcome> {
+        if self.state.epoch >= self.config.training.num_epochs as u64 {
+            return Some(Outcome::Completed);
+        }
+        let early = self.config.training.early_stopping.as_ref();
+        early.is_some_and(|early| early.is_over(&self.state.early_stopping)).then_some(Outcome::EarlyStopped)
+    }
+
+    /// Trains from where the state stands to the configured number of epochs. Also tells what saving cost.
     ///
     /// # Errors
     /// A picture cannot be read, the loss is not finite, or a file of the run cannot be written.
@@ -108,124 +137,153 @@ impl Trainer {
         run: &Run,
         reporter: &mut dyn Reporter,
         stop: &Stop,
+    ) -> Result<(Outcome, SaveStats), TrainError> {
+        let mut saves = Saves::start(run, &self.config)?;
+        // Rows of a future that was lost go.
+        state::write_metrics(run, &self.state.history)?;
+        saves.begin(self)?;
+        let outcome = self.epochs(run, reporter, stop, &mut saves)?;
+        Ok((outcome, saves.finish()?))
+    }
+
+    fn epochs(
+        &mut self,
+        run: &Run,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+        saves: &mut Saves<'_>,
     ) -> Result<Outcome, TrainError> {
         let num_epochs = self.config.training.num_epochs as u64;
-        while self.state.epoch < num_epochs {
+        loop {
+            if let Some(outcome) = self.outcome() {
+                return Ok(outcome);
+            }
             let started = Instant::now();
-            let Some(waited) = self.train_epoch(reporter, stop)? else {
-                return self.interrupted(run);
+            let waited = match self.train_epoch(reporter, stop, saves)? {
+                Trained::Whole(waited) => waited,
+                Trained::Stopped => return self.interrupted(saves),
+                Trained::RolledBack => {
+                    state::write_metrics(run, &self.state.history)?;
+                    reporter.rolled_back(&self.state.history)?;
+                    continue;
+                }
             };
-            let Some(val) = self.validate(reporter, stop)? else {
-                return self.interrupted(run);
+            let Some((val, ema)) = self.validate(reporter, stop)? else {
+                return self.interrupted(saves);
             };
-            let improved = self.state.finish_epoch(val, self.schedule.lr(self.state.step.saturating_sub(1)));
-            self.save(run, improved)?;
+            let improved = self.finish_epoch(val, ema, saves)?;
             state::write_metrics(run, &self.state.history)?;
             let report = EpochReport { num_epochs, improved, elapsed: started.elapsed(), waited };
             reporter.epoch_finished(&self.state.history, &report)?;
         }
-        Ok(Outcome::Completed)
     }
 
-    /// How long the training thread waited for data, or `None` if it was told to stop.
     fn train_epoch(
         &mut self,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<Option<Duration>, TrainError> {
+        saves: &mut Saves<'_>,
+    ) -> Result<Trained, TrainError> {
         let first = self.state.batch_in_epoch as usize;
         let mut running = Running::from_totals(self.state.running, self.device);
         let mut batches = self.train_loader.epoch(self.state.epoch, first);
         let mut shown = Instant::now();
         reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
-        for batch in batches.by_ref() {
+        loop {
             if stop.load(Ordering::Relaxed) != 0 {
                 self.state.running = running.totals();
-                return Ok(None);
+                return Ok(Trained::Stopped);
             }
-            self.train_step(&batch?, &mut running)?;
+            let num_batches = match self.train_step(&mut batches, &mut running)? {
+                None => break,
+                Some(Stepped::Done(num_batches)) => num_batches,
+                Some(Stepped::Diverged) => return self.roll_back(saves),
+            };
+            saves.check()?;
+            if let Some(anchor) = saves.is_due(self.state.step) {
+                self.state.running = running.totals();
+                if !self.is_sound()? {
+                    return self.roll_back(saves);
+                }
+                saves.save(self, Vec::new(), anchor)?;
+            }
             let totals = (shown.elapsed() >= DISPLAY_INTERVAL).then(|| {
                 shown = Instant::now();
                 running.totals()
             });
-            reporter.batch_done(totals.as_ref());
+            reporter.batches_done(num_batches, totals.as_ref());
+        }
+        if !self.is_sound()? {
+            return self.roll_back(saves);
         }
         self.state.running = running.totals();
         reporter.phase_finished();
-        Ok(Some(batches.waited()))
+        Ok(Trained::Whole(batches.waited()))
     }
 
-    fn train_step(&mut self, batch: &Batch, running: &mut Running) -> Result<(), TrainError> {
-        let step = self.state.step;
-        tch::manual_seed(derived_seed(self.config.seed, Purpose::Step, step, 0) as i64);
-        let (images, targets) = self.to_device(batch);
-        let logits = self.network.forward_t(&images, true); // [N, K]
-        let loss = self.loss.forward(&logits, &targets); // scalar, mean over N
-        self.check_finite(&loss, batch)?;
-        self.optimizer.zero_grad()?;
-        loss.backward();
-        self.optimizer.step(self.schedule.lr(step))?;
-        running.add(&loss.detach(), &logits.detach(), &targets);
-        self.first_step.get_or_insert_with(Instant::now);
-        self.state.step += 1;
-        self.state.batch_in_epoch += 1;
-        Ok(())
-    }
-
-    /// Sums over the validation split, or `None` if told to stop.
-    fn validate(&self, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Option<Totals>, TrainError> {
+    /// Sums over the validation split, of the weights and of their average, or `None` if told to stop.
+    #[allow(clippy::type_complexity)]
+    fn validate(
+        &self,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Option<(Totals, Option<Totals>)>, TrainError> {
         reporter.phase_started(Phase::Validate, self.state.epoch, self.val_loader.num_batches(), 0);
         let mut running = Running::new(self.device);
+        let mut averaged = self.ema.as_ref().map(|ema| (ema, Running::new(self.device)));
         let _no_grad = tch::no_grad_guard();
         for batch in self.val_loader.epoch(0, 0) {
             if stop.load(Ordering::Relaxed) != 0 {
                 return Ok(None);
             }
-            let batch = batch?;
-            let (images, targets) = self.to_device(&batch);
-            let logits = self.network.forward_t(&images, false);
-            running.add(&self.loss.forward(&logits, &targets), &logits, &targets);
-            reporter.batch_done(None);
+            let (images, targets) = self.to_device(&batch?);
+            let add = |network: &Network, running: &mut Running| {
+                let logits = network.forward_t(&images, false);
+                running.add(&self.loss.forward(&logits, &targets), &logits, &targets);
+            };
+            add(&self.network, &mut running);
+            if let Some((ema, running)) = &mut averaged {
+                add(ema.network(), running);
+            }
+            reporter.batches_done(1, None);
         }
         reporter.phase_finished();
-        Ok(Some(running.totals()))
+        Ok(Some((running.totals(), averaged.map(|(_, running)| running.totals()))))
+    }
+
+    /// Records the epoch and saves what is to be saved; whether it is the best so far.
+    fn finish_epoch(
+        &mut self,
+        val: Totals,
+        ema: Option<Totals>,
+        saves: &mut Saves<'_>,
+    ) -> Result<bool, TrainError> {
+        let lr = self.lr(self.state.step.saturating_sub(1));
+        let metrics = self.state.finish_epoch(val, ema, lr);
+        let training = &self.config.training;
+        let monitor = training.monitor();
+        let figure = metrics.figure(monitor.metric).unwrap_or(f64::NAN);
+        let ranked = Ranked { epoch: metrics.epoch, figure };
+        let place = self.state.ranking.insert(ranked, monitor, training.checkpoint.keep_top_k);
+        if let Some(early) = &training.early_stopping {
+            early.observe(&mut self.state.early_stopping, monitor, figure);
+        }
+        saves.after_epoch(self, place)?;
+        Ok(place == Some(0))
+    }
+
+    fn interrupted(&mut self, saves: &mut Saves<'_>) -> Result<Outcome, TrainError> {
+        saves.save(self, Vec::new(), false)?;
+        Ok(Outcome::Interrupted)
+    }
+
+    /// The learning rate of step `step`.
+    fn lr(&self, step: u64) -> f64 {
+        self.schedule.lr(step) * self.state.divergence.lr_scale
     }
 
     fn to_device(&self, batch: &Batch) -> (Tensor, Tensor) {
         (batch.images.to_device(self.device), batch.targets.to_device(self.device))
-    }
-
-    fn check_finite(&self, loss: &Tensor, batch: &Batch) -> Result<(), TrainError> {
-        let value = loss.double_value(&[]);
-        if value.is_finite() {
-            return Ok(());
-        }
-        let pictures = batch
-            .indices
-            .iter()
-            .filter_map(|&index| self.train_index.samples.get(index))
-            .map(|sample| sample.path.display().to_string())
-            .collect();
-        Err(TrainError::NotFinite {
-            loss: value,
-            epoch: self.state.epoch + 1,
-            step: self.state.step,
-            lr: self.schedule.lr(self.state.step),
-            pictures,
-        })
-    }
-
-    fn interrupted(&mut self, run: &Run) -> Result<Outcome, TrainError> {
-        self.save(run, false)?;
-        Ok(Outcome::Interrupted)
-    }
-
-    /// Writes `best.pt` first: killed between the two, a resumed run repeats the epoch and writes the same.
-    fn save(&self, run: &Run, improved: bool) -> Result<(), TrainError> {
-        if improved {
-            self.snapshot()?.save(&run.best_path())?;
-        }
-        Ok(self.snapshot()?.save(&run.last_path())?)
     }
 }
 
@@ -241,8 +299,30 @@ impl Trainer {
     /// Goes on from `checkpoint`: weights, optimizer, and where the run stood.
     ///
     /// # Errors
-    /// The checkpoint is of another network, class list, optimizer, seed or data set size.
-    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
-        build::restore(self, checkpoint)
+    /// The checkpoint is of another network, class list, optimizer, or has numbers in it that are not finite;
+    /// unless `changes` are allowed also another seed, data set or batch size.
+    pub fn restore(&mut self, checkpoint: &Checkpoint, changes: Changes) -> Result<(), TrainError> {
+        restore::restore(self, checkpoint, changes)
+    }
+
+    /// Begins with the weights of a file: a checkpoint, or a state dict of PyTorch's, in `.pt` or `.safetensors`. A
+    /// classifier head of another class count is left as it was initialised; the names left are returned.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its weights are of another network.
+    pub fn start_from(&mut self, path: &std::path::Path) -> Result<Vec<String>, TrainError> {
+        let left = build::start_weights(&self.network, path)?;
+        if let Some(ema) = &mut self.ema {
+            ema.load_state_dict(&self.network.state_dict())?;
+        }
+        Ok(left)
+    }
+
+    /// Goes on from a training state of another program: weights, optimizer and the epochs it has done.
+    ///
+    /// # Errors
+    /// It is of another network or optimizer, or has numbers in it that are not finite.
+    pub fn adopt(&mut self, foreign: &Foreign) -> Result<(), TrainError> {
+        restore::adopt(self, foreign)
     }
 }

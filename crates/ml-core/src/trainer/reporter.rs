@@ -41,9 +41,9 @@ pub trait Reporter {
         let _ = (phase, epoch, num_batches, first);
     }
 
-    /// One batch more is done; `totals` comes now and then.
-    fn batch_done(&mut self, totals: Option<&Totals>) {
-        let _ = totals;
+    /// `count` batches more are done; `totals` comes now and then.
+    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) {
+        let _ = (count, totals);
     }
 
     /// All batches of the phase are done.
@@ -55,6 +55,15 @@ pub trait Reporter {
     /// What is kept on disk cannot be written: training ends.
     fn epoch_finished(&mut self, history: &[EpochMetrics], report: &EpochReport) -> Result<(), ReportError> {
         let _ = (history, report);
+        Ok(())
+    }
+
+    /// The run has gone back to an earlier checkpoint; `history` holds the epochs that are left.
+    ///
+    /// # Errors
+    /// What is kept on disk cannot be written: training ends.
+    fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
+        let _ = history;
         Ok(())
     }
 }
@@ -71,8 +80,8 @@ impl Reporter for Vec<&mut dyn Reporter> {
         self.iter_mut().for_each(|reporter| reporter.phase_started(phase, epoch, num_batches, first));
     }
 
-    fn batch_done(&mut self, totals: Option<&Totals>) {
-        self.iter_mut().for_each(|reporter| reporter.batch_done(totals));
+    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) {
+        self.iter_mut().for_each(|reporter| reporter.batches_done(count, totals));
     }
 
     fn phase_finished(&mut self) {
@@ -81,5 +90,9 @@ impl Reporter for Vec<&mut dyn Reporter> {
 
     fn epoch_finished(&mut self, history: &[EpochMetrics], report: &EpochReport) -> Result<(), ReportError> {
         self.iter_mut().try_for_each(|reporter| reporter.epoch_finished(history, report))
+    }
+
+    fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.rolled_back(history))
     }
 }

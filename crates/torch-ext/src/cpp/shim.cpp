@@ -5,11 +5,17 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_lerp.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 #include <c10/util/Exception.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -63,12 +69,43 @@ void te_free(char *message) { free(message); }
 
 const char *te_version() { return TORCH_EXT_LIBTORCH_VERSION; }
 
+// cuBLAS reads the variable when its first handle is made: call this before CUDA is loaded.
 char *te_set_deterministic(bool on) {
   return guarded([&] {
+    if (on) TORCH_CHECK(setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0) == 0, "cannot set CUBLAS_WORKSPACE_CONFIG");
     auto &context = at::globalContext();
     context.setDeterministicAlgorithms(on, /*warn_only=*/false);
+    context.setDeterministicFillUninitializedMemory(on);
     context.setDeterministicCuDNN(on);
+    context.setDeterministicMkldnn(on);
     if (on) context.setBenchmarkCuDNN(false);
+  });
+}
+
+// The 2-norm over the elements of all tensors, as torch.nn.utils.get_total_norm: in their dtype, on the device of
+// the first; `out` is a scalar tensor.
+char *te_total_norm(Pointers tensors, size_t count, const void *out) {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    auto norms = at::_foreach_norm(list(tensors, count), 2);
+    for (auto &norm : norms) norm = norm.to(norms[0].device());
+    static_cast<const at::Tensor *>(out)->copy_(at::linalg_vector_norm(at::stack(norms), 2));
+  });
+}
+
+char *te_scale(Pointers tensors, size_t count, double factor) {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    at::_foreach_mul_(list(tensors, count), factor);
+  });
+}
+
+char *te_lerp(Pointers tensors, Pointers ends, size_t count, double weight) {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    auto t = list(tensors, count), e = list(ends, count);
+    check_like(t, e, "end");
+    at::_foreach_lerp_(t, e, weight);
   });
 }
 

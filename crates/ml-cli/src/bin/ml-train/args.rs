@@ -39,9 +39,13 @@ pub struct Args {
     #[command(flatten)]
     pub shortcuts: Shortcuts,
 
-    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this configuration)
+    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this configuration);
+    /// or begin a new run from another program's training state
     #[arg(long, value_name = "PATH|auto", help_heading = "Runs")]
     pub resume: Option<PathBuf>,
+    /// Let --resume go on with a changed setting, though the result is then not exact
+    #[arg(long, requires = "resume", help_heading = "Runs")]
+    pub allow_changes: bool,
     /// Where run folders are made
     #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Runs")]
     pub runs_dir: PathBuf,

@@ -44,7 +44,7 @@ pub fn best_on_test(
 ) -> anyhow::Result<Tested> {
     let Some(index) = dataset.index(Split::Test) else { return Ok(Tested::NoTestSplit) };
     let best = Checkpoint::load(&run.best_path())?;
-    trainer.network().load_state_dict(&best.model_state_dict)?;
+    trainer.network().load_state_dict(best.weights(best.is_judged_by_ema()))?;
     let options = EvaluateOptions { device, num_classes: dataset.classes.len(), top_k: TOP_K };
     let evaluation = evaluate(
         |images| trainer.network().forward_t(images, false),

@@ -15,7 +15,7 @@ use clap::{CommandFactory, Parser};
 use ml_cli::console::start_log;
 use ml_cli::exit::{UsageError, finish};
 use ml_cli::flags::normalized_args;
-use ml_core::config::{self, Config, Resolved, Source};
+use ml_core::config::{self, Resolved, Source};
 use ml_core::report::progress::Console;
 
 use args::{Args, Command};
@@ -39,21 +39,18 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     let writer = console.clone();
     let log = start_log(&args.console, move || writer.writer());
     let overrides = args.overrides().map_err(usage)?;
-    let resumption = resume::find(args, &overrides)?;
-    let resolved = match &resumption {
-        Some(resumption) => resumption.resolved.clone(),
-        None => resolve(args, &overrides)?,
-    };
+    // Before a resumed run is touched, so that no signal leaves it half taken over.
+    let stop = stop_on_signals()?;
+    let beginning = resume::find(args, &overrides)?;
     if args.print_config {
-        return ml_cli::exit::print(config::annotated(&resolved).trim_end());
+        return ml_cli::exit::print(config::annotated(&beginning.resolved).trim_end());
     }
-    for warning in resolved.config.warnings() {
+    for warning in beginning.resolved.config.warnings() {
         tracing::warn!("{warning}");
     }
-    let stop = stop_on_signals()?;
-    let session =
-        Session { args, console, log, overrides: &overrides, config: resolved.config, stop, started };
-    session.run(resumption)
+    let config = beginning.resolved.config.clone();
+    let session = Session { args, console, log, overrides: &overrides, config, stop, started };
+    session.run(beginning)
 }
 
 /// The configuration of a new run.
@@ -86,15 +83,4 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicUsize>> {
     };
     install().context("cannot install signal handlers")?;
     Ok(stop)
-}
-
-/// Whether `config` and `other` give the same results: all but workers, device and paths are equal.
-fn same_results(config: &Config, other: &Config) -> bool {
-    let unified = |config: &Config| {
-        let mut config = config.clone();
-        config.data.num_workers = ml_core::setting::Auto::Auto;
-        config.training.device = ml_core::device::DeviceChoice::Auto;
-        config
-    };
-    unified(config) == unified(other)
 }

@@ -1,12 +1,15 @@
-//! `--resume`: which run to go on with, and whether what was changed lets it go on exactly.
+//! `--resume`: what to go on with, and whether what was changed lets it go on exactly.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Context;
 use ml_cli::exit;
-use ml_core::checkpoint::Checkpoint;
-use ml_core::config::{self, Override, Resolved, Source};
-use ml_core::run::{Run, Status};
+use ml_core::checkpoint::{self, Checkpoint};
+use ml_core::config::{self, Config, Override, Resolved, Source, differences};
+use ml_core::policy::Action;
+use ml_core::run::{Run, RunLock, Status};
+use ml_core::trainer::{Changes, Foreign};
 
 use crate::args::Args;
 
@@ -14,90 +17,180 @@ use crate::args::Args;
 const CHANGEABLE: [&str; 5] =
     ["data.data_dir", "data.num_workers", "data.cache", "training.device", "training.num_epochs"];
 
-/// A run to go on with.
+/// Likewise, unless a run rolls back when it diverges: then they say where to.
+const CADENCE: [&str; 4] = [
+    "training.checkpoint.every_epochs",
+    "training.checkpoint.every_steps",
+    "training.checkpoint.every_minutes",
+    "training.checkpoint.keep_top_k",
+];
+
+/// Keys in which a run that `--resume auto` takes may differ.
+const IRRELEVANT: [&str; 3] = ["data.num_workers", "data.cache", "training.device"];
+
+/// What a run begins with.
 #[derive(Debug)]
-pub struct Resumption {
-    pub run: Run,
-    pub checkpoint: Checkpoint,
+pub struct Beginning {
     pub resolved: Resolved,
+    /// The run to go on with; a new one is made otherwise.
+    pub run: Option<(Run, RunLock)>,
+    pub state: Option<State>,
+    pub changes: Changes,
 }
 
-/// The run that `--resume` names, or `None` to start anew.
+/// A training state to go on from.
+#[derive(Debug)]
+pub enum State {
+    Own(Box<Checkpoint>),
+    Foreign(Foreign, PathBuf),
+}
+
+/// What the command line asks for: a new run, or one to go on with.
 ///
 /// # Errors
-/// There is no such run, it has nothing left to do, or a changed key would break exactness.
-pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Option<Resumption>> {
-    let Some(target) = &args.resume else { return Ok(None) };
-    if args.run_name.is_some() {
+/// The configuration is wrong; or there is no such run, another process trains it, its state cannot be read, it has
+/// nothing left to do, or a changed key would break exactness.
+pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
+    let changes = if args.allow_changes { Changes::Allowed } else { Changes::Refused };
+    let new = |resolved, state| Beginning { resolved, run: None, state, changes };
+    let Some(target) = &args.resume else { return Ok(new(crate::resolve(args, overrides)?, None)) };
+    if target == Path::new("auto") {
+        let resolved = crate::resolve(args, overrides)?;
+        return match newest(args, &resolved.config)? {
+            Some(run) => go_on(run, resolved, None, changes),
+            None => Ok(new(resolved, None)),
+        };
+    }
+    if args.run_name.is_some() && Run::open(target).is_ok() {
         return exit::usage("--run_name: a resumed run keeps its folder; leave the flag out");
     }
-    if target == Path::new("auto") {
-        return newest(args, overrides);
+    match Run::open(target) {
+        Ok(run) => {
+            let resolved = match &args.config {
+                Some(_) => crate::resolve(args, overrides)?,
+                None => config::resolve(Some((&run.read_config()?, Source::Run)), overrides)
+                    .map_err(crate::usage)?,
+            };
+            let file = (target.is_file() && *target != run.last_path()).then_some(target.as_path());
+            go_on(run, resolved, file, changes)
+        }
+        Err(_) if target.is_file() => {
+            Ok(new(crate::resolve(args, overrides)?, Some(loose_state(target)?)))
+        }
+        Err(error) => Err(error.into()),
     }
-    if args.config.is_some() {
-        return exit::usage(
-            "--config: a resumed run goes on with its own configuration; change single keys with flags or --set",
-        );
-    }
-    refuse_changes(overrides)?;
-    let run = Run::open(target)?;
-    let text = run.read_config()?;
-    let resolved = config::resolve(Some((&text, Source::Run)), overrides).map_err(crate::usage)?;
-    let file = if target.is_file() { target.clone() } else { run.last_path() };
-    let checkpoint = Checkpoint::load(&file)?;
-    let (done, wanted) = (checkpoint.epoch, resolved.config.training.num_epochs as u64);
-    if done >= wanted {
-        return exit::usage(format!(
-            "{}: all {done} epochs of this run are done; to train longer give more, as in --num_epochs {}",
-            run.folder().display(),
-            done * 2
-        ));
-    }
-    Ok(Some(Resumption { run, checkpoint, resolved }))
 }
 
-fn refuse_changes(overrides: &[Override]) -> anyhow::Result<()> {
-    let refused: Vec<&str> =
-        overrides.iter().map(|o| o.path.as_str()).filter(|path| !CHANGEABLE.contains(path)).collect();
-    if refused.is_empty() {
+/// A file that lies in no run folder: of this program or another.
+fn loose_state(path: &Path) -> anyhow::Result<State> {
+    let value = checkpoint::read(path)?;
+    let in_file = |error: checkpoint::CheckpointError| error.in_file(path);
+    if value.field().optional("format_version").is_ok_and(|version| version.is_some()) {
+        return Ok(State::Own(Box::new(Checkpoint::from_value(&value).map_err(in_file)?)));
+    }
+    Ok(State::Foreign(Foreign::from_value(&value).map_err(in_file)?, path.to_owned()))
+}
+
+/// `run` in its own folder, from `file` or its newest state; from the start if it was killed before the first.
+fn go_on(
+    run: Run,
+    resolved: Resolved,
+    file: Option<&Path>,
+    changes: Changes,
+) -> anyhow::Result<Beginning> {
+    let lock = RunLock::take(run.folder())?;
+    let own = config::resolve(Some((&run.read_config()?, Source::Run)), &[]).map_err(crate::usage)?;
+    refuse_changes(&own.config, &resolved.config, changes)?;
+    let checkpoint = match file {
+        Some(file) => Some(Checkpoint::load(file)?),
+        None if run.has_state() => Some(run.newest_state()?),
+        None => None,
+    };
+    if file.is_none() {
+        refuse_finished(&run, &own.config, &resolved.config, checkpoint.as_ref())?;
+    }
+    let state = checkpoint.map(|checkpoint| State::Own(Box::new(checkpoint)));
+    Ok(Beginning { resolved, run: Some((run, lock)), state, changes })
+}
+
+fn refuse_changes(own: &Config, wanted: &Config, changes: Changes) -> anyhow::Result<()> {
+    let rolls_back = own.training.divergence.action == Action::Rollback;
+    let mut changed = differences(own, wanted);
+    changed.retain(|path| {
+        let cadence = CADENCE.contains(&path.as_str()) && !rolls_back;
+        !CHANGEABLE.contains(&path.as_str()) && !cadence && !path.starts_with("training.early_stopping")
+    });
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let changed = changed.join(", ");
+    if changes == Changes::Allowed {
+        tracing::warn!(
+            "--allow_changes: {changed} changed; the result is neither that of the old configuration nor of the new one"
+        );
         return Ok(());
     }
     exit::usage(format!(
-        "--resume: {} cannot change in a run that goes on exactly; start a new run instead (with --weights for its weights)",
-        refused.join(", ")
+        "--resume: {changed} cannot change in a run that goes on exactly; start a new run (with --weights for its \
+         weights), or accept an inexact one with --allow_changes"
     ))
 }
 
+fn refuse_finished(
+    run: &Run,
+    own: &Config,
+    wanted: &Config,
+    checkpoint: Option<&Checkpoint>,
+) -> anyhow::Result<()> {
+    let Some(status) = run.read_summary().ok().map(|summary| summary.status).filter(|status| status.is_final())
+    else {
+        return Ok(());
+    };
+    let folder = run.folder().display();
+    let done = checkpoint.map_or(0, |checkpoint| checkpoint.epoch);
+    if status == Status::EarlyStopped && own.training.early_stopping == wanted.training.early_stopping {
+        return exit::usage(format!(
+            "{folder}: this run has stopped early after epoch {done}; to go on give it more patience, as in \
+             --set training.early_stopping.patience={}",
+            own.training.early_stopping.as_ref().map_or(20, |early| 2 * early.patience)
+        ));
+    }
+    if status == Status::Completed && done >= wanted.training.num_epochs as u64 {
+        return exit::usage(format!(
+            "{folder}: all {done} epochs of this run are done; to train longer give more, as in --num_epochs {}",
+            done * 2
+        ));
+    }
+    Ok(())
+}
+
 /// `--resume auto`: the newest unfinished run of this very configuration.
-fn newest(args: &Args, overrides: &[Override]) -> anyhow::Result<Option<Resumption>> {
-    let resolved = crate::resolve(args, overrides)?;
-    let mut found: Option<(std::time::SystemTime, Run)> = None;
+fn newest(args: &Args, wanted: &Config) -> anyhow::Result<Option<Run>> {
+    let mut found: Option<(SystemTime, Run)> = None;
+    let cannot_read = || format!("{}: cannot read", args.runs_dir.display());
     let entries = match std::fs::read_dir(&args.runs_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("{}: cannot read", args.runs_dir.display())),
+        Err(error) => return Err(error).with_context(cannot_read),
     };
     for entry in entries {
-        let folder = entry.with_context(|| format!("{}: cannot read", args.runs_dir.display()))?.path();
-        let Ok(run) = Run::open(&folder) else { continue };
-        let Ok(saved) = std::fs::metadata(run.last_path()).and_then(|file| file.modified()) else { continue };
-        let unfinished = run.read_summary().is_ok_and(|summary| summary.status != Status::Completed);
-        let same = run
-            .read_config()
-            .ok()
-            .and_then(|text| config::resolve(Some((&text, Source::Run)), &[]).ok())
-            .is_some_and(|other| crate::same_results(&other.config, &resolved.config));
-        if unfinished && same && found.as_ref().is_none_or(|(newest, _)| saved > *newest) {
-            found = Some((saved, run));
+        let Ok(run) = Run::open(&entry.with_context(cannot_read)?.path()) else { continue };
+        let Ok(text) = run.read_config() else { continue };
+        let Ok(own) = config::resolve(Some((&text, Source::Run)), &[]) else { continue };
+        let same = differences(&own.config, wanted).iter().all(|path| IRRELEVANT.contains(&path.as_str()));
+        // Killed before its first summary, a run has none.
+        let finished = run.read_summary().is_ok_and(|summary| summary.status.is_final());
+        let time = [run.last_path(), run.config_path()].iter().find_map(|path| path.metadata().ok()?.modified().ok());
+        let newer = found.as_ref().is_none_or(|(newest, _)| time > Some(*newest));
+        if let (true, false, true, Some(time)) = (same, finished, newer, time) {
+            found = Some((time, run));
         }
     }
-    let Some((_, run)) = found else {
+    if found.is_none() {
         tracing::info!(
             "--resume auto: no unfinished run of this configuration in {}; starting anew",
             args.runs_dir.display()
         );
-        return Ok(None);
-    };
-    let checkpoint = Checkpoint::load(&run.last_path())?;
-    Ok(Some(Resumption { run, checkpoint, resolved }))
+    }
+    Ok(found.map(|(_, run)| run))
 }

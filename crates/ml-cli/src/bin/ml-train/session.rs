@@ -13,13 +13,14 @@ use ml_core::dataset::Dataset;
 use ml_core::device::{self, ResolvedDevice};
 use ml_core::report::board::BoardReporter;
 use ml_core::report::progress::{Console, Progress};
-use ml_core::run::{DatasetSizes, Run, Status, Summary, run_name};
-use ml_core::trainer::{Outcome, Reporter, Trainer, start_weights};
+use ml_core::checkpoint::Checkpoint;
+use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name};
+use ml_core::trainer::{Foreign, Outcome, Reporter, Trainer};
 use ml_core::transform::Pipeline;
 
 use crate::args::Args;
 use crate::evaluate::{Tested, best_on_test};
-use crate::resume::Resumption;
+use crate::resume::{Beginning, State};
 
 /// What a run is made of.
 pub struct Session<'a> {
@@ -39,27 +40,36 @@ impl Session<'_> {
     ///
     /// # Errors
     /// Anything that keeps the run from completing; its summary says `failed` then.
-    pub fn run(self, resumption: Option<Resumption>) -> anyhow::Result<ExitCode> {
+    pub fn run(self, beginning: Beginning) -> anyhow::Result<ExitCode> {
         let config = &self.config;
+        let Beginning { run, state, changes, .. } = beginning;
+        // Before CUDA is loaded: it looks at the settings once.
+        ml_core::set_deterministic(config.deterministic)?;
         let dataset = Dataset::open(&config.data.data_dir, config.data.fold)?;
         let device = device::resolve(config.training.device).map_err(crate::usage)?;
-        ml_core::set_deterministic(config.deterministic)?;
         let mut trainer = Trainer::new(config, &dataset, device.device)?;
-        if let (None, Some(path)) = (&resumption, &config.model.base().weights) {
-            say_start_weights(&trainer, path)?;
+        let earlier = run.as_ref().and_then(|(run, _)| run.read_summary().ok());
+        match &state {
+            Some(State::Own(checkpoint)) => {
+                trainer.restore(checkpoint, changes)?;
+                warn_if_inexact(checkpoint, earlier.as_ref(), &device);
+            }
+            Some(State::Foreign(foreign, path)) => adopt(&mut trainer, foreign, path)?,
+            None => {
+                if let Some(path) = &config.model.base().weights {
+                    trainer.start_from(path).map(|left| say_start_weights(path, &left))?;
+                }
+            }
         }
-        let mut earlier = None;
-        if let Some(resumption) = &resumption {
-            trainer.restore(&resumption.checkpoint)?;
-            earlier = resumption.run.read_summary().ok();
-        }
+        drop(state);
         self.describe(&dataset, &device, &trainer);
         if self.args.dry_run {
             tracing::info!("--dry_run: everything is in order; nothing was written");
             return Ok(ExitCode::SUCCESS);
         }
-        let run = match resumption {
-            Some(resumption) => resumption.run,
+        // The lock is held to the end.
+        let (run, _lock) = match run {
+            Some(run) => run,
             None => self.claim()?,
         };
         let mut book = Book::open(&run, earlier, &self, &dataset, &device, &trainer);
@@ -75,12 +85,14 @@ impl Session<'_> {
         }
     }
 
-    fn claim(&self) -> anyhow::Result<Run> {
+    fn claim(&self) -> anyhow::Result<(Run, RunLock)> {
         let Args { runs_dir, run_name: name, .. } = self.args;
-        Ok(match name {
+        let run = match name {
             Some(name) => Run::claim_exactly(runs_dir, name)?,
             None => Run::claim(runs_dir, &run_name(self.overrides))?,
-        })
+        };
+        let lock = RunLock::take(run.folder())?;
+        Ok((run, lock))
     }
 
     fn describe(&self, dataset: &Dataset, device: &ResolvedDevice, trainer: &Trainer) {
@@ -111,7 +123,13 @@ impl Session<'_> {
         book.write(Status::Running, trainer)?;
         tracing::info!("run: {}", run.folder().display());
         if trainer.state().step > 0 {
-            tracing::info!("going on after epoch {}, step {}", trainer.state().epoch, trainer.state().step);
+            let state = trainer.state();
+            tracing::info!(
+                "going on after epoch {}, step {} ({} steps into the next)",
+                state.epoch,
+                state.step,
+                state.step - state.epoch * trainer.steps_per_epoch() as u64
+            );
         }
         let training = &self.config.training;
         let mut progress = Progress::new(self.console.clone(), training.batch_size, training.num_epochs);
@@ -119,16 +137,27 @@ impl Session<'_> {
         let pipeline = Pipeline::new(&self.config.transforms.train);
         board.samples(&dataset.train, &pipeline, self.config.seed, wall_time())?;
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut progress, &mut board];
-        let outcome = trainer.fit(run, &mut reporters, &self.stop)?;
-        if outcome == Outcome::Interrupted {
-            return self.interrupted(run, book, trainer);
-        }
+        let (outcome, saving) = trainer.fit(run, &mut reporters, &self.stop)?;
+        book.summary.checkpoints = Some(CheckpointSummary {
+            count: saving.count,
+            paused_seconds: saving.paused.as_secs_f64(),
+            longest_pause_seconds: saving.longest_pause.as_secs_f64(),
+            writing_seconds: saving.writing.as_secs_f64(),
+        });
+        let status = match outcome {
+            Outcome::Interrupted => return self.interrupted(run, book, trainer),
+            Outcome::Completed => Status::Completed,
+            Outcome::EarlyStopped => {
+                tracing::info!("stopped early after epoch {}: no improvement", trainer.state().epoch);
+                Status::EarlyStopped
+            }
+        };
         match best_on_test(self, run, trainer, dataset, device.device, &mut board)? {
             Tested::NoTestSplit => tracing::info!("there is no test split to evaluate"),
             Tested::Interrupted => return self.interrupted(run, book, trainer),
             Tested::Accuracy(accuracy) => book.summary.test_accuracy = Some(accuracy),
         }
-        book.write(Status::Completed, trainer)?;
+        book.write(status, trainer)?;
         self.conclude(run, book)
     }
 
@@ -159,8 +188,7 @@ impl Session<'_> {
     }
 }
 
-fn say_start_weights(trainer: &Trainer, path: &Path) -> anyhow::Result<()> {
-    let left = start_weights(trainer.network(), path)?;
+fn say_start_weights(path: &Path, left: &[String]) {
     if left.is_empty() {
         tracing::info!("weights: {}", path.display());
     } else {
@@ -170,7 +198,46 @@ fn say_start_weights(trainer: &Trainer, path: &Path) -> anyhow::Result<()> {
             left.join(", ")
         );
     }
+}
+
+fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Result<()> {
+    trainer.adopt(foreign)?;
+    let optimizer = if foreign.optimizer_state_dict.is_some() { "and optimizer " } else { "" };
+    tracing::info!(
+        "{}: weights {optimizer}of another program, after {} epochs",
+        path.display(),
+        foreign.epochs_done
+    );
+    if trainer.outcome().is_some() {
+        return exit::usage(format!(
+            "{}: all {} epochs are done; to train longer give more, as in --num_epochs {}",
+            path.display(),
+            foreign.epochs_done,
+            foreign.epochs_done * 2
+        ));
+    }
     Ok(())
+}
+
+/// Says what keeps a resumed run from giving the bytes of an uninterrupted one.
+fn warn_if_inexact(checkpoint: &Checkpoint, earlier: Option<&Summary>, device: &ResolvedDevice) {
+    let is_cuda = |description: &str| description.starts_with("cuda");
+    let mut other = Vec::new();
+    if earlier.is_some_and(|earlier| is_cuda(&earlier.device) != is_cuda(&device.description)) {
+        other.push("another kind of device".to_owned());
+    }
+    let threads = checkpoint.versions["num_threads"].as_i64();
+    let here = i64::from(tch::get_num_threads());
+    if let Some(threads) = threads.filter(|threads| *threads != here && !is_cuda(&device.description)) {
+        other.push(format!("{here} threads instead of {threads}"));
+    }
+    let libtorch = checkpoint.versions["libtorch"].as_str();
+    if let Some(libtorch) = libtorch.filter(|version| *version != *ml_core::LIBTORCH_VERSION) {
+        other.push(format!("libtorch {} instead of {libtorch}", *ml_core::LIBTORCH_VERSION));
+    }
+    if !other.is_empty() {
+        tracing::warn!("going on with {}: the last bits of the result may differ", other.join(", "));
+    }
 }
 
 fn sizes(dataset: &Dataset) -> DatasetSizes {
@@ -204,12 +271,15 @@ impl<'a> Book<'a> {
             epochs: 0,
             steps: 0,
             best_epoch: None,
+            monitor: session.config.training.monitor().metric.name().to_owned(),
+            best_figure: None,
             best_val_accuracy: None,
             test_accuracy: None,
             started: earlier.as_ref().map_or_else(now, |earlier| earlier.started.clone()),
             updated: now(),
             seconds: 0.0,
             seconds_to_first_step: None,
+            checkpoints: None,
             device: device.description.clone(),
             parameters: trainer.network().num_parameters() as u64,
             architecture: session.config.model.base().architecture.name().to_owned(),
@@ -228,8 +298,11 @@ impl<'a> Book<'a> {
         self.summary.status = status;
         self.summary.epochs = state.epoch;
         self.summary.steps = state.step;
-        self.summary.best_epoch = state.best.map(|best| best.epoch);
-        self.summary.best_val_accuracy = state.best.map(|best| best.val_accuracy);
+        let best = state.best();
+        self.summary.best_epoch = best.map(|best| best.epoch);
+        self.summary.best_figure = best.map(|best| best.figure);
+        self.summary.best_val_accuracy =
+            best.and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch)).map(|m| m.val_accuracy);
         self.summary.updated = now();
         self.summary.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.summary.seconds_to_first_step =

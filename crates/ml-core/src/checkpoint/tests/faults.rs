@@ -8,13 +8,17 @@ use std::path::Path;
 use tch::Tensor;
 
 use super::super::files::{FileOps, System};
-use super::super::{CheckpointError, read, write, write_through};
+use super::super::saver::save;
+use super::super::{CheckpointError, SaveAs, read, remove_leftovers, write, write_through};
 use crate::value::Value;
 
 /// The system's files, but the `fail_at`-th operation fails, after a part of it was done.
 struct Failing<'a> {
     countdown: &'a Cell<usize>,
     error: i32,
+    /// Whether everything after the first failure fails too, as if the machine had gone.
+    dies: bool,
+    dead: &'a Cell<bool>,
 }
 
 const ENOSPC: i32 = 28;
@@ -24,7 +28,10 @@ impl Failing<'_> {
     fn tick(&self) -> io::Result<()> {
         let left = self.countdown.get();
         self.countdown.set(left.wrapping_sub(1));
-        if left == 0 { Err(io::Error::from_raw_os_error(self.error)) } else { Ok(()) }
+        if left == 0 && self.dies {
+            self.dead.set(true);
+        }
+        if left == 0 || self.dead.get() { Err(io::Error::from_raw_os_error(self.error)) } else { Ok(()) }
     }
 }
 
@@ -50,7 +57,8 @@ impl<'a> FileOps for Failing<'a> {
 
     fn create(&self, path: &Path) -> io::Result<Self::File> {
         self.tick()?;
-        let same = Failing { countdown: self.countdown, error: self.error };
+        let Failing { countdown, error, dies, dead } = *self;
+        let same = Failing { countdown, error, dies, dead };
         Ok(FailingFile(System.create(path)?, same))
     }
 
@@ -64,13 +72,19 @@ impl<'a> FileOps for Failing<'a> {
         System.rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.tick()?;
+        System.link(from, to)
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.tick()?;
         System.sync_folder(folder)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        System.remove(path)
+        // After a power loss nothing is tidied up.
+        if self.dead.get() { Err(io::Error::from_raw_os_error(self.error)) } else { System.remove(path) }
     }
 }
 
@@ -97,7 +111,8 @@ fn a_failure_at_any_operation_leaves_the_old_or_the_new_file_whole() {
         let mut failures = 0;
         for fail_at in 0.. {
             let countdown = Cell::new(fail_at);
-            let result = write_through(&Failing { countdown: &countdown, error }, &path, &state(2));
+            let failing = Failing { countdown: &countdown, error, dies: false, dead: &Cell::new(false) };
+            let result = write_through(&failing, &path, &state(2));
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
             let found = step(&path);
             let Err(failure) = result else {
@@ -113,6 +128,62 @@ fn a_failure_at_any_operation_leaves_the_old_or_the_new_file_whole() {
         }
         assert!(failures > 10, "only {failures} places to fail at");
     }
+}
+
+#[test]
+fn a_save_that_fails_or_dies_anywhere_leaves_a_state_to_go_on_from_and_never_a_third() {
+    for dies in [false, true] {
+        let mut places = 0;
+        for fail_at in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let name = |name: &str| folder.path().join(name);
+            let files = || SaveAs {
+                before: vec![name("best.pt"), name("epoch_2.pt")],
+                previous: name("previous.pt"),
+                last: name("last.pt"),
+                after: vec![name("rollback.pt")],
+                delete: vec![name("epoch_1.pt")],
+            };
+            write(&name("epoch_1.pt"), &state(1)).unwrap();
+            save(&System, &state(1), &SaveAs { before: vec![name("best.pt")], delete: vec![], ..files() }).unwrap();
+
+            let (countdown, dead) = (Cell::new(fail_at), Cell::new(false));
+            let failing = Failing { countdown: &countdown, error: EIO, dies, dead: &dead };
+            let result = save(&failing, &state(2), &files());
+            // Each name stands for the old or the new state; the newest is never behind what it was.
+            let steps = ["last.pt", "best.pt", "rollback.pt"].map(|file| step(&name(file)));
+            assert!(steps.iter().all(|step| [1, 2].contains(step)), "{fail_at}: {steps:?}");
+            assert!(steps[0] <= steps[1], "{fail_at}: best.pt is written first");
+            assert!(steps[2] <= steps[0], "{fail_at}: rollback.pt follows last.pt");
+            if name("previous.pt").exists() {
+                assert_eq!(step(&name("previous.pt")), 1);
+            }
+            // Nothing that the state in last.pt speaks of is gone.
+            assert!(steps[0] == 2 || name("epoch_1.pt").exists());
+
+            // The next save of a new process puts everything right.
+            remove_leftovers(folder.path()).unwrap();
+            save(&System, &state(2), &files()).unwrap();
+            let steps = ["last.pt", "best.pt", "rollback.pt", "epoch_2.pt"].map(|file| step(&name(file)));
+            assert_eq!(steps, [2; 4]);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5, "{fail_at}: nothing is left over");
+            if result.is_ok() {
+                break;
+            }
+            places += 1;
+        }
+        assert!(places > 20, "only {places} places to fail at");
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_beside_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [".last.pt.tmp-123", ".summary.yaml.tmp-9", ".hidden", "last.pt", "x.tmp-1", ".a.tmp-mine"] {
+        std::fs::write(folder.path().join(name), "x").unwrap();
+    }
+    assert_eq!(remove_leftovers(folder.path()).unwrap(), 2);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
 }
 
 #[test]

@@ -29,6 +29,8 @@ fn checkpoint() -> Checkpoint {
         metrics: Value::list([Value::dict([("val_accuracy", 0.5)])]),
         best: Value::dict([("epoch", 1_i64)]),
         early_stopping: Value::None,
+        divergence: Value::None,
+        dataset: Value::dict([("fingerprint", "abc")]),
         config: json!({"optimizer": {"lr": 0.1, "name": "sgd"}, "data": {"fold": null}, "sizes": [1, 2]}),
         classes: vec!["Löwe".into(), "cat".into()],
         eval_transform: json!({"resize": [224, 224]}),

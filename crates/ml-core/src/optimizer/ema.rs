@@ -1,0 +1,165 @@
+//! An exponential moving average of the weights, kept beside them.
+//!
+//! After step `s` (counted from 0): average ← d·average + (1 − d)·weights, with d = 0 at the first step, then
+//! `decay` · min(1, s / `warmup_steps`). Without warm-up steps this is PyTorch's
+//! `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)` and `use_buffers=True`, as
+//! torchvision's references use it, but that whole-number buffers are copied. Polyak and Juditsky (1992) average
+//! likewise.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use super::OptimizerError;
+use crate::network::{Architecture, Network, NetworkError};
+
+/// Averaged weights, validated beside the weights themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmaConfig {
+    /// Share of the average that each step keeps, at least 0 and below 1.
+    pub decay: f64,
+    /// Steps over which that share grows linearly from 0, so that the random beginning is soon forgotten.
+    pub warmup_steps: u64,
+}
+
+impl Default for EmaConfig {
+    fn default() -> EmaConfig {
+        EmaConfig { decay: 0.999, warmup_steps: 0 }
+    }
+}
+
+impl EmaConfig {
+    /// (key relative to this struct, message) of everything out of range.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        if (0.0..1.0).contains(&self.decay) {
+            return Vec::new();
+        }
+        vec![("decay".to_owned(), format!("must be at least 0 and below 1, got {}", self.decay))]
+    }
+
+    /// What the average keeps of itself after step `step` (counted from 0).
+    pub fn decay_after(&self, step: u64) -> f64 {
+        if step == 0 {
+            0.0
+        } else if step < self.warmup_steps {
+            self.decay * step as f64 / self.warmup_steps as f64
+        } else {
+            self.decay
+        }
+    }
+}
+
+/// The averaged weights, as a network of their own.
+#[derive(Debug)]
+pub struct Ema {
+    config: EmaConfig,
+    network: Network,
+}
+
+impl Ema {
+    /// Begins as a copy of `network`'s state.
+    ///
+    /// # Errors
+    /// `network` is of another architecture or class count.
+    pub fn new(
+        config: &EmaConfig,
+        network: &Network,
+        architecture: Architecture,
+        num_classes: i64,
+        device: Device,
+    ) -> Result<Ema, NetworkError> {
+        let average = Network::new(architecture, num_classes, 0, device);
+        average.load_state_dict(&network.state_dict())?;
+        Ok(Ema { config: config.clone(), network: average })
+    }
+
+    /// Takes in the weights after step `step` (counted from 0).
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn update(&mut self, network: &Network, step: u64) -> Result<(), OptimizerError> {
+        let decay = self.config.decay_after(step);
+        let (mut averages, mut weights) = (Vec::new(), Vec::new());
+        for ((_, mut average), (_, weight)) in self.network.state_dict().into_iter().zip(network.state_dict()) {
+            if weight.is_floating_point() && decay > 0.0 {
+                averages.push(average);
+                weights.push(weight);
+            } else {
+                tch::no_grad(|| average.copy_(&weight));
+            }
+        }
+        if averages.is_empty() { Ok(()) } else { Ok(torch_ext::lerp(&averages, &weights, 1.0 - decay)?) }
+    }
+
+    /// The network with the averaged weights.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Its parameters and buffers, PyTorch's names, in order (shallow clones).
+    pub fn state_dict(&self) -> Vec<(String, Tensor)> {
+        self.network.state_dict()
+    }
+
+    /// Takes over a state written by [`Ema::state_dict`].
+    ///
+    /// # Errors
+    /// The state is of another network.
+    pub fn load_state_dict(&mut self, state: &[(String, Tensor)]) -> Result<(), NetworkError> {
+        self.network.load_state_dict(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    /// The program: tests/reference/ema.py, which changes the weights by the same formula.
+    const REFERENCE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/ema.json"));
+
+    #[test]
+    fn the_average_follows_pytorchs() {
+        let reference: serde_json::Value = serde_json::from_str(REFERENCE).unwrap();
+        let config = EmaConfig { decay: reference["decay"].as_f64().unwrap(), warmup_steps: 0 };
+        let network = Network::new(Architecture::TinyNet, 3, 1, Device::Cpu);
+        let mut ema = Ema::new(&config, &network, Architecture::TinyNet, 3, Device::Cpu).unwrap();
+        let first = |state: Vec<(String, Tensor)>, name: &str| {
+            let (_, tensor) = state.into_iter().find(|(known, _)| known == name).unwrap();
+            tensor.flatten(0, -1).double_value(&[0])
+        };
+        for (step, expected) in reference["averages"].as_array().unwrap().iter().enumerate() {
+            let value = f64::sin(step as f64 * 1.7) * 3.0;
+            tch::no_grad(|| {
+                for (_, mut tensor) in network.state_dict() {
+                    let _ = if tensor.kind() == Kind::Int64 {
+                        tensor.fill_(step as i64)
+                    } else {
+                        tensor.fill_(value)
+                    };
+                }
+            });
+            ema.update(&network, step as u64).unwrap();
+            let expected = expected.as_f64().unwrap();
+            for name in ["features.0.conv.weight", "features.0.bn.running_mean"] {
+                let got = first(ema.state_dict(), name);
+                // The same kernel in the same library; a few ulps of float32 in case it is vectorised otherwise.
+                assert!((got - expected).abs() < 2e-6, "{name} at {step}: {got} and {expected}");
+            }
+            let counted = first(ema.state_dict(), "features.0.bn.num_batches_tracked");
+            assert_eq!(counted, step as f64, "whole numbers are copied");
+        }
+    }
+
+    #[test]
+    fn warm_up_lets_the_decay_grow_linearly() {
+        let config = EmaConfig { decay: 0.8, warmup_steps: 4 };
+        let decays = [0, 1, 2, 3, 4, 5].map(|step| config.decay_after(step));
+        for (decay, expected) in decays.into_iter().zip([0.0, 0.2, 0.4, 0.6, 0.8, 0.8]) {
+            assert!((decay - expected).abs() < 1e-12, "{decays:?}");
+        }
+        assert_eq!(EmaConfig { decay: 0.8, warmup_steps: 0 }.decay_after(1), 0.8);
+        assert_eq!(EmaConfig { decay: 1.0, warmup_steps: 0 }.problems()[0].0, "decay");
+    }
+}

@@ -1,0 +1,14 @@
+//! What to do when, decided from numbers alone: which epoch is the best, when to write a checkpoint and which ones
+//! to keep, when to stop early, what to do about a loss that is not finite.
+//!
+//! In: configuration, figures, the time. Out: data that the trainer acts on. No tensors, no files.
+
+mod checkpointing;
+mod divergence;
+mod early_stopping;
+mod monitor;
+
+pub use checkpointing::{Cadence, CheckpointConfig, Ranked, Ranking};
+pub use divergence::{Action, DivergenceConfig, DivergenceState};
+pub use early_stopping::{EarlyStoppingConfig, EarlyStoppingState};
+pub use monitor::{Metric, Mode, Monitor};

@@ -1,0 +1,153 @@
+//! A training state taken over: from a checkpoint of ours, or from another program's file.
+
+use tch::Tensor;
+
+use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, totals_from};
+use super::{TrainError, TrainState, Trainer};
+use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite};
+use crate::value::Value;
+
+/// Whether a run may go on with what is not as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Another seed, data set or batch size is an error: the run would be neither the old one nor a new one.
+    Refused,
+    /// The user has said that they know.
+    Allowed,
+}
+
+/// A training state of another program.
+#[derive(Debug)]
+pub struct Foreign {
+    /// Parameters and buffers by PyTorch's names.
+    pub model_state_dict: Vec<(String, Tensor)>,
+    /// As `torch.optim.Optimizer.state_dict()`, if it was saved.
+    pub optimizer_state_dict: Option<Value>,
+    /// Epochs that are done.
+    pub epochs_done: u64,
+}
+
+impl Foreign {
+    /// Reads the dict that such a file holds: the weights under `model`, `state_dict`, `model_state_dict` or bare,
+    /// the optimizer under `optimizer` or `optimizer_state_dict`, and `epoch`, the number of the last epoch that is
+    /// done, counted from 0, as torchvision's references save it.
+    ///
+    /// # Errors
+    /// There are no weights in it.
+    pub fn from_value(value: &Value) -> Result<Foreign, CheckpointError> {
+        let root = value.field();
+        let mut optimizer = None;
+        for key in ["optimizer_state_dict", "optimizer"] {
+            optimizer = optimizer.or(root.optional(key)?);
+        }
+        let epoch = root.optional("epoch")?.map(|epoch| epoch.as_u64()).transpose()?;
+        Ok(Foreign {
+            model_state_dict: model_state_from(value)?,
+            optimizer_state_dict: optimizer.map(|field| field.value().shallow_clone()),
+            epochs_done: epoch.map_or(0, |epoch| epoch.saturating_add(1)),
+        })
+    }
+}
+
+pub(super) fn adopt(trainer: &mut Trainer, foreign: &Foreign) -> Result<(), TrainError> {
+    check_finite("model_state_dict", &foreign.model_state_dict)?;
+    trainer.network.load_state_dict(&foreign.model_state_dict)?;
+    if let Some(ema) = &mut trainer.ema {
+        ema.load_state_dict(&foreign.model_state_dict)?;
+    }
+    if let Some(optimizer) = &foreign.optimizer_state_dict {
+        check_finite("optimizer_state_dict", &tensors_of(optimizer))?;
+        trainer.optimizer.load_state_dict(optimizer)?;
+    }
+    let step = foreign.epochs_done.saturating_mul(trainer.steps_per_epoch() as u64);
+    trainer.state = TrainState { epoch: foreign.epochs_done, step, ..TrainState::default() };
+    Ok(())
+}
+
+pub(super) fn restore(
+    trainer: &mut Trainer,
+    checkpoint: &Checkpoint,
+    changes: Changes,
+) -> Result<(), TrainError> {
+    check_identity(trainer, checkpoint, changes)?;
+    let mut state = TrainState {
+        epoch: checkpoint.epoch,
+        step: checkpoint.step,
+        batch_in_epoch: checkpoint.batch_in_epoch,
+        running: totals_from(&checkpoint.running.field())?,
+        history: history_from(&checkpoint.metrics.field())?,
+        ranking: ranking_from(&checkpoint.best.field())?,
+        early_stopping: early_stopping_from(&checkpoint.early_stopping.field())?,
+        divergence: divergence_from(&checkpoint.divergence.field())?,
+    };
+    state.step = right_step(trainer, &state, changes)?;
+    check_finite("model_state_dict", &checkpoint.model_state_dict)?;
+    check_finite("optimizer_state_dict", &tensors_of(&checkpoint.optimizer_state_dict))?;
+    check_finite("ema_state_dict", checkpoint.ema_state_dict.as_deref().unwrap_or_default())?;
+    match (&mut trainer.ema, &checkpoint.ema_state_dict) {
+        (None, _) => {}
+        (Some(ema), Some(averages)) => ema.load_state_dict(averages)?,
+        // Averaging begins here.
+        (Some(ema), None) if changes == Changes::Allowed => ema.load_state_dict(&checkpoint.model_state_dict)?,
+        (Some(_), None) => {
+            return Err(TrainError::Mismatch {
+                what: "training.ema",
+                found: "not kept".to_owned(),
+                expected: "kept".to_owned(),
+            });
+        }
+    }
+    trainer.network.load_state_dict(&checkpoint.model_state_dict)?;
+    trainer.optimizer.load_state_dict(&checkpoint.optimizer_state_dict)?;
+    trainer.state = state;
+    Ok(())
+}
+
+/// Whether the checkpoint is of this network, these classes, this seed and this data set.
+fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, changes: Changes) -> Result<(), TrainError> {
+    let same = |what, found: String, expected: String| {
+        if found == expected { Ok(()) } else { Err(TrainError::Mismatch { what, found, expected }) }
+    };
+    let architecture = checkpoint.config.pointer("/model/architecture").and_then(|name| name.as_str());
+    let own = trainer.config.model.base().architecture.name();
+    same("the network", architecture.unwrap_or(own).to_owned(), own.to_owned())?;
+    same("the class list", checkpoint.classes.join(", "), trainer.classes.join(", "))?;
+    if changes == Changes::Allowed {
+        return Ok(());
+    }
+    let seed = checkpoint.rng_state.get("seed")?.as_i64()?;
+    same("the seed", seed.to_string(), (trainer.config.seed as i64).to_string())?;
+    let fingerprint = checkpoint.dataset.get("fingerprint")?.as_str()?.to_owned();
+    same("the fingerprint of the data set", fingerprint, trainer.fingerprint.clone())
+}
+
+/// The step that epoch and batch amount to; another only if a changed batch size explains it.
+fn right_step(trainer: &Trainer, state: &TrainState, changes: Changes) -> Result<u64, TrainError> {
+    let accumulated = trainer.config.training.gradient_accumulation_steps as u64;
+    let in_epoch = state.batch_in_epoch.div_ceil(accumulated);
+    let steps = state.epoch.checked_mul(trainer.steps_per_epoch() as u64);
+    let expected = steps.and_then(|steps| steps.checked_add(in_epoch));
+    let fits = state.batch_in_epoch <= trainer.train_loader.num_batches() as u64;
+    match expected {
+        Some(expected) if expected == state.step && fits => Ok(expected),
+        Some(expected) if changes == Changes::Allowed && state.batch_in_epoch == 0 => Ok(expected),
+        _ => Err(TrainError::Mismatch {
+            what: "the number of steps (the batch size has changed, which can only be allowed between epochs)",
+            found: state.step.to_string(),
+            expected: expected.map_or_else(|| "none".to_owned(), |steps| steps.to_string()),
+        }),
+    }
+}
+
+fn check_finite(what: &str, state: &[(String, Tensor)]) -> Result<(), TrainError> {
+    match not_finite(state) {
+        None => Ok(()),
+        Some(name) => Err(TrainError::NotFiniteState { name: format!("{what}.{name}") }),
+    }
+}
+
+fn tensors_of(value: &Value) -> Vec<(String, Tensor)> {
+    let mut tensors = Vec::new();
+    value.for_each_tensor("", &mut |path, tensor| tensors.push((path.to_owned(), tensor.shallow_clone())));
+    tensors
+}
