@@ -6,7 +6,7 @@ mod shim;
 
 pub use cuda::{CudaError, load_cuda};
 pub use shim::{
-    AdamSettings, AdamState, SgdSettings, clear_grads, fused_adam, fused_sgd, lerp, scale, set_deterministic,
+    AdamSettings, AdamState, Generator, SgdSettings, clear_grads, fused_adam, fused_sgd, lerp, scale, set_deterministic,
     total_norm, version,
 };
 

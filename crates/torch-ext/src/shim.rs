@@ -64,6 +64,11 @@ unsafe extern "C" {
     fn te_version() -> *const c_char;
     fn te_set_deterministic(on: bool) -> *mut c_char;
     fn te_total_norm(tensors: Pointers, count: usize, out: *const c_void) -> *mut c_char;
+    fn te_generator(seed: u64) -> *mut c_void;
+    fn te_generator_free(generator: *mut c_void);
+    fn te_generator_skip(generator: *mut c_void, count: u64) -> *mut c_char;
+    fn te_uniform(tensor: *const c_void, from: f64, to: f64, generator: *mut c_void) -> *mut c_char;
+    fn te_normal(tensor: *const c_void, mean: f64, std: f64, generator: *mut c_void) -> *mut c_char;
     fn te_scale(tensors: Pointers, count: usize, factor: f64) -> *mut c_char;
     fn te_lerp(tensors: Pointers, ends: Pointers, count: usize, weight: f64) -> *mut c_char;
     fn te_clear_grads(parameters: Pointers, count: usize) -> *mut c_char;
@@ -142,6 +147,53 @@ pub fn total_norm(tensors: &[Tensor]) -> Result<Tensor, Error> {
     // SAFETY: the pointers are of live tensors, as many as said, and `out` lives through the call.
     result(unsafe { te_total_norm(pointers.as_ptr(), pointers.len(), out.as_ptr().cast()) })?;
     Ok(out)
+}
+
+/// A random generator of its own for tensors on the CPU, libtorch's Mersenne twister. It gives the numbers that
+/// libtorch's global one gives after the same seed, but nobody else draws from it.
+#[derive(Debug)]
+pub struct Generator(*mut c_void);
+
+impl Generator {
+    /// As `torch.Generator().manual_seed(seed)`.
+    pub fn new(seed: u64) -> Generator {
+        // SAFETY: the shim allocates it; `drop` frees it.
+        Generator(unsafe { te_generator(seed) })
+    }
+
+    /// Leaves out `count` numbers of 32 bits: what a [`Generator::uniform`] of so many f32 elements draws.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn skip(&mut self, count: u64) -> Result<(), Error> {
+        // SAFETY: the pointer is of a live generator that nobody else has.
+        result(unsafe { te_generator_skip(self.0, count) })
+    }
+
+    /// Overwrites `tensor` (on the CPU) with numbers uniform in `from` to `to`.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn uniform(&mut self, tensor: &Tensor, from: f64, to: f64) -> Result<(), Error> {
+        // SAFETY: both pointers are of live objects.
+        result(unsafe { te_uniform(tensor.as_ptr().cast(), from, to, self.0) })
+    }
+
+    /// Overwrites `tensor` (on the CPU) with normally distributed numbers.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn normal(&mut self, tensor: &Tensor, mean: f64, std: f64) -> Result<(), Error> {
+        // SAFETY: both pointers are of live objects.
+        result(unsafe { te_normal(tensor.as_ptr().cast(), mean, std, self.0) })
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new`, freed once.
+        unsafe { te_generator_free(self.0) }
+    }
 }
 
 /// Multiplies every element of all `tensors` by `factor`, in place.
@@ -263,6 +315,18 @@ mod tests {
         scale(&tensors, 0.5).unwrap();
         assert_eq!(total_norm(&tensors).unwrap().double_value(&[]), 2.0);
         assert!(total_norm(&[]).is_err());
+    }
+
+    #[test]
+    fn skipping_is_drawing_without_looking() {
+        let (drawn, skipped) = (ones(&[1000]), ones(&[1000]));
+        let mut generator = Generator::new(7);
+        generator.uniform(&ones(&[777]), 0.0, 1.0).unwrap();
+        generator.normal(&drawn, 0.0, 1.0).unwrap();
+        let mut generator = Generator::new(7);
+        generator.skip(777).unwrap();
+        generator.normal(&skipped, 0.0, 1.0).unwrap();
+        assert!(drawn.equal(&skipped) && drawn.std(true).double_value(&[]) > 0.9);
     }
 
     #[test]

@@ -31,11 +31,10 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Without bias, as before a batch norm. Weight `[out, in, kernel, kernel]`, initially uniform in
-    /// ±1/√`fan_in` (PyTorch's `kaiming_uniform_(a=√5)`).
+    /// Without bias, as before a batch norm. Weight `[out, in, kernel, kernel]`, to be drawn by
+    /// [`Scope::draw_convolutions`].
     pub fn new(scope: &Scope, (input, output): (i64, i64), kernel: i64, stride: i64, padding: i64) -> Conv2d {
-        let bound = kaiming_uniform_bound(input * kernel * kernel);
-        let weight = scope.parameter("weight", &[output, input, kernel, kernel], Init::Uniform(bound));
+        let weight = scope.parameter("weight", &[output, input, kernel, kernel], Init::Later);
         Conv2d { weight, stride, padding }
     }
 }
@@ -119,13 +118,14 @@ impl Layer for Linear {
     }
 }
 
-/// `torch.nn.ReLU`.
+/// `torch.nn.ReLU(inplace=True)`: overwrites its input, which therefore must not be needed otherwise. It saves an
+/// activation's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Relu;
 
 impl Layer for Relu {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
-        input.relu()
+        input.shallow_clone().relu_()
     }
 }
 

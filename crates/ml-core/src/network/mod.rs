@@ -12,7 +12,6 @@ mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -72,13 +71,13 @@ impl Architecture {
         }
     }
 
-    fn build(self, num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>) {
+    fn build(self, num_classes: i64, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
         match self {
-            Architecture::Resnet18 => resnet::build(resnet::RESNET18, num_classes),
-            Architecture::Resnet34 => resnet::build(resnet::RESNET34, num_classes),
-            Architecture::Resnet50 => resnet::build(resnet::RESNET50, num_classes),
-            Architecture::SimpleCnn => small::simple_cnn(num_classes),
-            Architecture::TinyNet => small::tiny_net(num_classes),
+            Architecture::Resnet18 => resnet::build(resnet::RESNET18, num_classes, seed),
+            Architecture::Resnet34 => resnet::build(resnet::RESNET34, num_classes, seed),
+            Architecture::Resnet50 => resnet::build(resnet::RESNET50, num_classes, seed),
+            Architecture::SimpleCnn => small::simple_cnn(num_classes, seed),
+            Architecture::TinyNet => small::tiny_net(num_classes, seed),
         }
     }
 }
@@ -135,13 +134,7 @@ impl Network {
     /// Initial weights are a function of `seed`: those of torchvision's network after
     /// `torch.manual_seed(seed)`, to the bit. They are drawn on the CPU and moved to `device`.
     pub fn new(architecture: Architecture, num_classes: i64, seed: i64, device: Device) -> Network {
-        let (layers, mut entries) = {
-            // libtorch's generator belongs to the whole process: between the seed and the last draw it is ours.
-            static DRAWING: Mutex<()> = Mutex::new(());
-            let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
-            tch::manual_seed(seed);
-            architecture.build(num_classes)
-        };
+        let (layers, mut entries) = architecture.build(num_classes, seed as u64);
         if device != Device::Cpu {
             for entry in &mut entries {
                 let moved = tch::no_grad(|| entry.tensor.to_device(device));

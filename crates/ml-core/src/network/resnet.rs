@@ -4,7 +4,7 @@
 use tch::Tensor;
 
 use super::layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Relu, Sequential};
-use super::state::{Entry, Scope, kaiming_normal_fan_out};
+use super::state::{Entry, Scope};
 
 /// A variant: its block and how many of them each of the four stages has.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,8 @@ pub const RESNET34: Variant = Variant { block: Block::Basic, depths: [3, 4, 6, 3
 pub const RESNET50: Variant = Variant { block: Block::Bottleneck, depths: [3, 4, 6, 3] };
 
 /// Builds a variant; every convolution is drawn anew at the end, as torchvision does.
-pub fn build(variant: Variant, num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>) {
-    let scope = Scope::root();
+pub fn build(variant: Variant, num_classes: i64, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
+    let scope = Scope::root(seed);
     let mut layers: Vec<Box<dyn Layer>> = vec![
         Box::new(Conv2d::new(&scope.sub("conv1"), (3, 64), 7, 2, 3)),
         Box::new(BatchNorm2d::new(&scope.sub("bn1"), 64)),
@@ -58,9 +58,8 @@ pub fn build(variant: Variant, num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>)
     }
     layers.push(Box::new(GlobalAveragePool));
     layers.push(Box::new(Linear::new(&scope.sub("fc"), channels, num_classes)));
-    let mut entries = scope.finish();
-    kaiming_normal_fan_out(&mut entries);
-    (Box::new(Sequential(layers)), entries)
+    scope.draw_convolutions();
+    (Box::new(Sequential(layers)), scope.finish())
 }
 
 /// relu(branch(x) + shortcut(x))
@@ -108,6 +107,7 @@ impl Layer for Residual {
             Some(downsample) => downsample.forward_t(input, train),
             None => input.shallow_clone(),
         };
-        (self.branch.forward_t(input, train) + shortcut).relu_()
+        // In place, as torchvision's blocks do: nothing else needs the branch's output.
+        self.branch.forward_t(input, train).g_add_(&shortcut).relu_()
     }
 }

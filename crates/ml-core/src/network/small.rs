@@ -3,25 +3,25 @@
 use super::layers::{
     BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, MaxPool2d, Relu, Sequential,
 };
-use super::state::{Entry, Scope, kaiming_normal_fan_out};
+use super::state::{Entry, Scope};
 
 /// The smallest useful: three 3×3 convolutions (16, 32, 64 channels; the first two halve the picture), each
 /// with batch norm and `ReLU`, global average pooling, a linear classifier. About 24 thousand parameters.
-pub fn tiny_net(num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>) {
-    stack(&[(16, true), (32, true), (64, false)], 0.0, num_classes)
+pub fn tiny_net(num_classes: i64, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
+    stack(&[(16, true), (32, true), (64, false)], 0.0, num_classes, seed)
 }
 
 /// A plain stack of six 3×3 convolutions (32, 32, 64, 64, 128, 128 channels; the picture is halved after
 /// every second), each with batch norm and `ReLU`, global average pooling, dropout 0.2, a linear classifier.
 /// About 290 thousand parameters.
-pub fn simple_cnn(num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>) {
+pub fn simple_cnn(num_classes: i64, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
     let stages = [(32, false), (32, true), (64, false), (64, true), (128, false), (128, true)];
-    stack(&stages, 0.2, num_classes)
+    stack(&stages, 0.2, num_classes, seed)
 }
 
 /// `features.<i>.{conv,bn}` and `classifier`; each stage is (channels, whether a 2×2 max pooling follows).
-fn stack(stages: &[(i64, bool)], dropout: f64, num_classes: i64) -> (Box<dyn Layer>, Vec<Entry>) {
-    let root = Scope::root();
+fn stack(stages: &[(i64, bool)], dropout: f64, num_classes: i64, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
+    let root = Scope::root(seed);
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     let mut input = 3;
     for (number, &(output, halve)) in stages.iter().enumerate() {
@@ -39,7 +39,6 @@ fn stack(stages: &[(i64, bool)], dropout: f64, num_classes: i64) -> (Box<dyn Lay
         layers.push(Box::new(Dropout(dropout)));
     }
     layers.push(Box::new(Linear::new(&root.sub("classifier"), input, num_classes)));
-    let mut entries = root.finish();
-    kaiming_normal_fan_out(&mut entries);
-    (Box::new(Sequential(layers)), entries)
+    root.draw_convolutions();
+    (Box::new(Sequential(layers)), root.finish())
 }

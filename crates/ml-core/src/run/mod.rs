@@ -132,6 +132,18 @@ impl Run {
         }
     }
 
+    /// As [`Run::claim_exactly`], but takes a folder that a process left which was killed before it wrote its
+    /// configuration: it holds no run yet. Take the [`RunLock`] next; another process may have done the same.
+    ///
+    /// # Errors
+    /// As [`Run::claim_exactly`].
+    pub fn claim_or_take_over(runs_dir: &Path, name: &str) -> Result<Run, RunError> {
+        match Run::claim_exactly(runs_dir, name) {
+            Err(RunError::Exists { path }) if is_unused(&path) => Ok(Run { folder: path }),
+            claimed => claimed,
+        }
+    }
+
     /// An existing run: its folder, or a file in it.
     ///
     /// # Errors
@@ -325,6 +337,14 @@ impl Run {
     }
 }
 
+/// Whether a folder holds hidden files alone: a lock, or a file that was never finished.
+fn is_unused(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).map(|entries| entries.collect::<io::Result<Vec<_>>>());
+    entries.is_ok_and(|entries| {
+        entries.is_ok_and(|entries| entries.iter().all(|entry| entry.file_name().to_string_lossy().starts_with('.')))
+    })
+}
+
 fn make_parents(runs_dir: &Path) -> Result<(), RunError> {
     fs::create_dir_all(runs_dir).map_err(|source| RunError::Claim { path: runs_dir.to_path_buf(), source })
 }
@@ -379,6 +399,16 @@ mod tests {
         assert_eq!(names, [PathBuf::from("base"), "base_2".into(), "base_3".into()]);
         let error = Run::claim_exactly(runs.path(), "base").unwrap_err().to_string();
         assert!(error.contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_a_killed_process_left_without_a_run_is_taken_over() {
+        let runs = tempfile::tempdir().unwrap();
+        fs::create_dir(runs.path().join("x")).unwrap();
+        fs::write(runs.path().join("x/.lock"), "process 1").unwrap();
+        assert!(Run::claim_or_take_over(runs.path(), "x").is_ok());
+        fs::write(runs.path().join("x/config.yaml"), "").unwrap();
+        assert!(matches!(Run::claim_or_take_over(runs.path(), "x"), Err(RunError::Exists { .. })));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // What tch does not expose of libtorch 2.11, as plain C functions. Each returns null, or a message that the
 // caller frees with te_free; no exception leaves this file.
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -18,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -90,6 +92,34 @@ char *te_total_norm(Pointers tensors, size_t count, const void *out) {
     auto norms = at::_foreach_norm(list(tensors, count), 2);
     for (auto &norm : norms) norm = norm.to(norms[0].device());
     static_cast<const at::Tensor *>(out)->copy_(at::linalg_vector_norm(at::stack(norms), 2));
+  });
+}
+
+void *te_generator(uint64_t seed) { return new at::Generator(at::detail::createCPUGenerator(seed)); }
+
+void te_generator_free(void *generator) { delete static_cast<at::Generator *>(generator); }
+
+char *te_generator_skip(void *generator, uint64_t count) {
+  return guarded([&] {
+    auto *own = at::check_generator<at::CPUGeneratorImpl>(*static_cast<at::Generator *>(generator));
+    std::lock_guard<std::mutex> lock(own->mutex_);
+    auto engine = own->engine();
+    for (uint64_t i = 0; i < count; i++) engine();
+    own->set_engine(engine);
+  });
+}
+
+char *te_uniform(const void *tensor, double from, double to, void *generator) {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    static_cast<const at::Tensor *>(tensor)->uniform_(from, to, *static_cast<at::Generator *>(generator));
+  });
+}
+
+char *te_normal(const void *tensor, double mean, double std, void *generator) {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    static_cast<const at::Tensor *>(tensor)->normal_(mean, std, *static_cast<at::Generator *>(generator));
   });
 }
 

@@ -39,8 +39,9 @@ pub struct Args {
     #[command(flatten)]
     pub shortcuts: Shortcuts,
 
-    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this configuration);
-    /// or begin a new run from another program's training state
+    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this configuration, or
+    /// the one that --run_name names; a new one where there is none); or begin a new run from another program's
+    /// training state
     #[arg(long, value_name = "PATH|auto", help_heading = "Runs")]
     pub resume: Option<PathBuf>,
     /// Let --resume go on with a changed setting, though the result is then not exact
@@ -49,7 +50,7 @@ pub struct Args {
     /// Where run folders are made
     #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Runs")]
     pub runs_dir: PathBuf,
-    /// Name of the run folder, instead of one made of the overrides; must be free
+    /// Name of the run folder, instead of one made of the overrides; must be free, but with --resume auto
     #[arg(long, value_name = "NAME", help_heading = "Runs")]
     pub run_name: Option<String>,
 

@@ -56,7 +56,11 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
     let Some(target) = &args.resume else { return Ok(new(crate::resolve(args, overrides)?, None)) };
     if target == Path::new("auto") {
         let resolved = crate::resolve(args, overrides)?;
-        return match newest(args, &resolved.config)? {
+        let run = match &args.run_name {
+            Some(name) => Run::open(&args.runs_dir.join(name)).ok(),
+            None => newest(args, &resolved.config)?,
+        };
+        return match run {
             Some(run) => go_on(run, resolved, None, changes),
             None => Ok(new(resolved, None)),
         };

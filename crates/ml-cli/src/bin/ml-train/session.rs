@@ -88,6 +88,7 @@ impl Session<'_> {
     fn claim(&self) -> anyhow::Result<(Run, RunLock)> {
         let Args { runs_dir, run_name: name, .. } = self.args;
         let run = match name {
+            Some(name) if self.args.resume.is_some() => Run::claim_or_take_over(runs_dir, name)?,
             Some(name) => Run::claim_exactly(runs_dir, name)?,
             None => Run::claim(runs_dir, &run_name(self.overrides))?,
         };
@@ -118,8 +119,9 @@ impl Session<'_> {
         dataset: &Dataset,
         device: &ResolvedDevice,
     ) -> anyhow::Result<ExitCode> {
-        self.log.also_to_file(&run.logs_dir())?;
+        // First, since it makes the folder a run that can be resumed.
         run.write_config(&self.config)?;
+        self.log.also_to_file(&run.logs_dir())?;
         book.write(Status::Running, trainer)?;
         tracing::info!("run: {}", run.folder().display());
         if trainer.state().step > 0 {
