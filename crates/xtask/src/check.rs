@@ -19,7 +19,7 @@ struct Check {
 const PYTHON: &str = "the Python of .venv";
 
 /// The tests come last: what cargo prints of them ends the output.
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     Check { name: "formatting", program: "cargo", args: &["fmt", "--all", "--check"], env: &[] },
     Check {
         name: "syntax of the Python programs",
@@ -44,6 +44,12 @@ const CHECKS: [Check; 6] = [
         name: "examples in the documentation",
         program: "cargo",
         args: &["test", "--locked", "--workspace", "--doc"],
+        env: &[],
+    },
+    Check {
+        name: "killed and resumed runs",
+        program: "cargo",
+        args: &["xtask", "chaos", "--debug", "--kills", "12"],
         env: &[],
     },
     Check {

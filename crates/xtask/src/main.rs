@@ -1,10 +1,11 @@
-//! Set-up and chores: `cargo xtask setup|demo|test|bench`.
+//! Set-up and chores: `cargo xtask setup|demo|test|bench|chaos|fuzz`.
 //!
 //! In: a clone of the repository on a machine with Rust, a C++ compiler and Python 3. Out: `.venv` (Python
 //! packages, libtorch among them), `.libtorch` (a link that every cargo command finds), programs, reports.
 //! This crate must not depend on libtorch, since it is what installs it.
 
 mod bench;
+mod chaos;
 mod check;
 mod demo;
 mod setup;
@@ -39,6 +40,19 @@ enum Command {
     Test(setup::Options),
     /// Set up and compare speed and memory with PyTorch
     Bench(bench::Args),
+    /// Kill and resume training again and again, and compare the result with that of a run left alone
+    Chaos(chaos::Args),
+    /// Read a million mutated checkpoints
+    Fuzz {
+        /// How many
+        #[arg(long, default_value_t = 1_000_000)]
+        inputs: u64,
+        /// Of the random numbers that mutate them
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        options: setup::Options,
+    },
 }
 
 fn main() -> ExitCode {
@@ -63,7 +77,18 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&shell, &options),
         Command::Test(options) => check::run(&shell, &options),
         Command::Bench(args) => bench::run(&shell, &args),
+        Command::Chaos(args) => chaos::run(&shell, &args),
+        Command::Fuzz { inputs, seed, options } => fuzz(&shell, inputs, seed, &options),
     }
+}
+
+/// The test that the suite leaves out for its length.
+fn fuzz(shell: &shell::Shell, inputs: u64, seed: u64, options: &setup::Options) -> anyhow::Result<()> {
+    let shell = setup::run(shell, setup::Purpose::Test, options)?;
+    let mut command = shell.command("cargo");
+    command.args(["test", "--package", "ml-core", "--lib", "--", "--ignored", "--nocapture", "a_million_mutated"]);
+    command.env("FUZZ_INPUTS", inputs.to_string()).env("FUZZ_SEED", seed.to_string());
+    shell::check(&mut command, "cargo test a_million_mutated_files_never_panic")
 }
 
 #[cfg(test)]

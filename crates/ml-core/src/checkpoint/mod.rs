@@ -12,6 +12,7 @@ mod archive;
 mod error;
 mod files;
 mod pickle;
+mod safetensors;
 mod saver;
 mod snapshot;
 mod tensors;
@@ -51,7 +52,8 @@ pub fn write(path: &Path, value: &Value) -> Result<(), CheckpointError> {
     write_through(&System, path, value)
 }
 
-/// Reads what [`write()`] or Python's `torch.save` wrote. Executes nothing; memory is bounded by the file's size.
+/// Reads what [`write()`] or Python's `torch.save` wrote, or a `.safetensors` file (a dict of its tensors, sorted by
+/// name). Executes nothing; memory is bounded by the file's size.
 ///
 /// Tensors come on the CPU, without gradients, with the strides they were saved with; those that shared a
 /// storage share it again. A `set` comes as a list, `torch.Size` as a tuple, a dtype or device as a `str`
@@ -109,7 +111,12 @@ fn write_entries<W: Write>(
 }
 
 fn read_from(source: impl Source) -> Result<Value, Problem> {
-    recognise(&source)?;
+    if recognise(&source)? == Format::Safetensors {
+        let length = source.length().map_err(Problem::Io)?;
+        let mut bytes = vec![0; length as usize];
+        source.read_at(&mut bytes, 0).map_err(Problem::Io)?;
+        return safetensors::read(&bytes);
+    }
     let archive = Archive::open(source)?;
     if !archive.contains("data.pkl") {
         return Err(Problem::NotACheckpoint("it is a zip file without the `data.pkl` of torch.save".into()));
@@ -129,8 +136,15 @@ fn read_from(source: impl Source) -> Result<Value, Problem> {
     pickle::build::build(parsed, |storage| tensors::read(&archive, storage, &mut buffer))
 }
 
+/// What is read.
+#[derive(PartialEq)]
+enum Format {
+    Torch,
+    Safetensors,
+}
+
 /// Files of other kinds get an answer of their own.
-fn recognise(source: &impl Source) -> Result<(), Problem> {
+fn recognise(source: &impl Source) -> Result<Format, Problem> {
     let length = source.length().map_err(Problem::Io)?;
     let mut head = [0; 14];
     let known = length.min(head.len() as u64) as usize;
@@ -139,13 +153,12 @@ fn recognise(source: &impl Source) -> Result<(), Problem> {
     let reason = if head.is_empty() {
         return Err(Problem::CutShort("it is empty".into()));
     } else if head.starts_with(b"PK\x03\x04") || b"PK\x03\x04".starts_with(head) {
-        return Ok(());
+        return Ok(Format::Torch);
+    } else if safetensors::is_safetensors(head) {
+        return Ok(Format::Safetensors);
     } else if head == LEGACY {
         "it is in PyTorch's format from before 1.6; in Python, save it anew: \
          torch.save(torch.load(path, weights_only=True), new_path)"
-    } else if known > 8 && head[8] == b'{' && head[4..8] == [0; 4] {
-        "it looks like a safetensors file; in Python, save it anew: \
-         torch.save(safetensors.torch.load_file(path), new_path)"
     } else {
         "it does not begin as a file of torch.save does"
     };

@@ -16,7 +16,7 @@ use crate::network::NetworkError;
 
 pub use tch::Device;
 
-pub use model::{LoadedModel, checkpoint_file};
+pub use model::{Averaged, LoadedModel, checkpoint_file};
 pub use predict::{Outcome, PredictOptions};
 
 /// Why there are no predictions. Messages name the checkpoint or the picture.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tch::{Device, Tensor};
 
 use super::{InferenceError, class_difference};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, not_finite};
 use crate::dataset::{Dataset, Index};
 use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
 use crate::loader::{Loader, LoaderOptions, Order};
@@ -23,7 +23,20 @@ pub struct LoadedModel {
     pipeline: Arc<Pipeline>,
     config: serde_json::Value,
     epoch: u64,
+    averaged: bool,
     device: Device,
+}
+
+/// Which weights of a checkpoint to use, where the run kept an average of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Averaged {
+    /// Those that the run was judged by (`training.checkpoint.monitor`).
+    #[default]
+    Auto,
+    /// The average.
+    Always,
+    /// The weights themselves.
+    Never,
 }
 
 impl std::fmt::Debug for LoadedModel {
@@ -51,19 +64,30 @@ impl LoadedModel {
     /// Opens a checkpoint file, or the `best.pt` of a run folder.
     ///
     /// # Errors
-    /// It is missing, cannot be read, or its parts do not suit each other.
-    pub fn open(path: &Path, device: Device) -> Result<LoadedModel, InferenceError> {
+    /// It is missing, cannot be read, its parts do not suit each other, or it lacks the average asked for.
+    pub fn open(path: &Path, device: Device, averaged: Averaged) -> Result<LoadedModel, InferenceError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path)?;
         let content =
             |key: &'static str, problem: String| InferenceError::Content { path: path.clone(), key, problem };
+        let averaged = match averaged {
+            Averaged::Auto => checkpoint.is_judged_by_ema(),
+            Averaged::Never => false,
+            Averaged::Always if checkpoint.ema_state_dict.is_some() => true,
+            Averaged::Always => {
+                return Err(content("ema_state_dict", "is not there: the run kept no average of its weights".into()));
+            }
+        };
+        if let Some(name) = not_finite(checkpoint.weights(averaged)) {
+            return Err(content("model_state_dict", format!("has numbers that are not finite, in `{name}`")));
+        }
         let architecture = checkpoint.config.pointer("/model/architecture").cloned().unwrap_or_default();
         let architecture: Architecture = serde_json::from_value(architecture)
             .map_err(|error| content("config.model.architecture", format!("cannot be used: {error}")))?;
         if checkpoint.classes.is_empty() {
             return Err(content("classes", "is empty".into()));
         }
-        let transform: TransformConfig = serde_json::from_value(checkpoint.eval_transform)
+        let transform: TransformConfig = serde_json::from_value(checkpoint.eval_transform.clone())
             .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
         if let Some((key, problem)) = transform.problems().into_iter().next() {
             return Err(content("eval_transform", format!("cannot be used: {key} {problem}")));
@@ -81,7 +105,7 @@ impl LoadedModel {
         }
         let network = Network::new(architecture, checkpoint.classes.len() as i64, 0, device);
         network
-            .load_state_dict(&checkpoint.model_state_dict)
+            .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
         Ok(LoadedModel {
             architecture,
@@ -90,6 +114,7 @@ impl LoadedModel {
             pipeline: Arc::new(pipeline),
             config: checkpoint.config,
             epoch: checkpoint.epoch,
+            averaged,
             device,
             path,
         })
@@ -113,6 +138,11 @@ impl LoadedModel {
     /// Completed epochs of the training.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Whether the weights are the average of those of many steps.
+    pub fn is_averaged(&self) -> bool {
+        self.averaged
     }
 
     /// The architecture's name.

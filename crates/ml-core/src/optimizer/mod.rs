@@ -213,7 +213,7 @@ impl Optimizer {
     }
 
     /// Takes over a state written by [`Optimizer::state_dict`] or by `torch.optim`. The settings stay those of
-    /// the configuration.
+    /// the configuration; each step is told its learning rate.
     ///
     /// # Errors
     /// The state is of another optimizer or of other parameters; nothing is changed then.
@@ -242,9 +242,12 @@ impl Optimizer {
             };
             states[place] = self.read_state(&self.slots[place], &entry)?;
         }
+        // Of the last step, which a state saved again before the next one must tell.
+        let lr = groups.first().map(|group| group.get("lr")?.as_f64()).transpose()?;
         for (slot, state) in self.slots.iter_mut().zip(states) {
             slot.state = state;
         }
+        self.lr = lr.unwrap_or(self.lr);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use ml_cli::exit::usage;
 use ml_cli::flags::ConsoleArgs;
 use ml_core::dataset::Split;
 use ml_core::device::DeviceChoice;
+use ml_core::inference::Averaged;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +55,9 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = OnError::Skip, value_name = "WHAT", help_heading = "Prediction")]
     pub on_error: OnError,
 
+    /// Use the average of the weights, where the run kept one (training.ema): auto does if the run was judged by it
+    #[arg(long, value_enum, default_value_t = Ema::Auto, value_name = "WHEN")]
+    pub ema: Ema,
     /// File for predictions (else stdout); folder for the reports of an evaluation (else the run's report/)
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -99,6 +103,13 @@ pub enum Format {
     Csv,
     /// A JSON object a line
     Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ema {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -153,6 +164,14 @@ impl Args {
             Some(SplitName::Train) => Split::Train,
             Some(SplitName::Val) => Split::Val,
             Some(SplitName::Test) | None => Split::Test,
+        }
+    }
+
+    pub fn averaged(&self) -> Averaged {
+        match self.ema {
+            Ema::Auto => Averaged::Auto,
+            Ema::Always => Averaged::Always,
+            Ema::Never => Averaged::Never,
         }
     }
 

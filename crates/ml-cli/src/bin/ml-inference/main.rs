@@ -39,11 +39,12 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let pictures = inputs::expand(&args.inputs)?;
     let interrupt = interrupt::Interrupt::catch().context("cannot catch signals")?;
     let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
-    let model = LoadedModel::open(checkpoint, device.device).map_err(classified)?;
+    let model = LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(classified)?;
     if args.console.quiet == 0 {
         eprintln!(
-            "{} after {} epochs, {} classes, from {}, on {}",
+            "{}{} after {} epochs, {} classes, from {}, on {}",
             model.architecture(),
+            if model.is_averaged() { " with averaged weights" } else { "" },
             model.epoch(),
             model.classes().len(),
             model.path().display(),

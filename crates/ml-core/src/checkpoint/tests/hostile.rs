@@ -29,70 +29,6 @@ fn a_changed_byte_is_found_or_does_not_matter() {
 }
 
 #[test]
-fn many_changes_at_once_never_panic() {
-    let whole = bytes_of(&sample());
-    let mut random = SplitMix(2);
-    for _ in 0..2000 {
-        let mut bytes = whole.clone();
-        for _ in 0..=random.below(6) {
-            let (from, to, length) = (random.below(bytes.len()), random.below(bytes.len()), random.below(64));
-            match random.below(3) {
-                0 => bytes[to] = random.below(256) as u8,
-                1 => {
-                    let part = bytes[from..(from + length).min(bytes.len())].to_vec();
-                    bytes.splice(to..(to + length).min(bytes.len()), part);
-                }
-                _ => drop(bytes.drain(from..(from + length).min(bytes.len() - 1).max(from))),
-            }
-        }
-        let _ = read_bytes(&bytes);
-    }
-}
-
-const OPCODES: &[u8] = b"(.012GJKMNQRTUXBC]abcd}ehjlqrst)u\x80\x81\x85\x89\x8a\x8c\x93\x94";
-
-#[test]
-fn changed_pickles_with_right_checksums_never_panic() {
-    let Ok(pickled) = crate::checkpoint::pickle::write::pickle(&sample()) else {
-        panic!("it can be written")
-    };
-    let storages: Vec<Vec<u8>> = pickled
-        .storages
-        .iter()
-        .map(|tensor| {
-            let mut bytes = Vec::new();
-            crate::checkpoint::tensors::write(tensor, &mut bytes, &mut Vec::new()).unwrap();
-            bytes
-        })
-        .collect();
-    let storages: Vec<&[u8]> = storages.iter().map(Vec::as_slice).collect();
-    assert!(read_bytes(&file_of(&pickled.bytes, &storages)).is_ok());
-
-    let mut random = SplitMix(3);
-    let (mut good, mut bad) = (0, 0);
-    for round in 0..10_000 {
-        let mut pickle = pickled.bytes.clone();
-        for _ in 0..=random.below(3) {
-            let at = random.below(pickle.len());
-            match random.below(4) {
-                0 => pickle[at] = random.below(256) as u8,
-                1 => pickle[at] = OPCODES[random.below(OPCODES.len())],
-                2 => drop(pickle.remove(at)),
-                _ => pickle.insert(at, random.below(256) as u8),
-            }
-        }
-        match read_bytes(&file_of(&pickle, &storages)) {
-            Ok(_) => good += 1,
-            Err(error) => {
-                bad += 1;
-                assert!(error.starts_with("`x.pt`") && !error.contains('\n'), "{round}: {error}");
-            }
-        }
-    }
-    assert!(good > 100 && bad > 1000, "{good} and {bad}: both ways are taken");
-}
-
-#[test]
 fn a_name_that_is_not_data_is_refused_and_named() {
     for pickle in
         [&b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R."[..], b"\x80\x04\x8c\x02os\x8c\x06system\x93)R."]
@@ -240,7 +176,6 @@ fn other_files_are_told_apart() {
     for (bytes, word) in [
         (&b""[..], "cut short (it is empty)"),
         (b"hello, this is a text", "does not begin as a file of torch.save does"),
-        (b"\x28\0\0\0\0\0\0\0{\"weight\": 1}", "safetensors"),
         (b"PK", "cut short"),
         (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "from before 1.6"),
     ] {

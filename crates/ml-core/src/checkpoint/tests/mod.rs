@@ -1,8 +1,10 @@
 //! Checkpoints against Python, against broken and hostile bytes, and against failing disks.
 
 mod faults;
+mod fuzz;
 mod hostile;
 mod python;
+mod safetensors;
 mod speed;
 mod typed;
 
