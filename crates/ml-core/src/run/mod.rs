@@ -238,12 +238,11 @@ impl Run {
     }
 
     /// The newest state that can be read: `last.pt`, or if that is damaged the one before, with a warning and
-    /// `last.pt` put aside as `damaged.pt`. Tidies up what killed processes left. Hold the [`RunLock`].
+    /// `last.pt` put aside as `damaged.pt`. Hold the [`RunLock`].
     ///
     /// # Errors
     /// Neither can be read, or the folder cannot be written.
     pub fn newest_state(&self) -> Result<Checkpoint, RunError> {
-        self.remove_leftovers()?;
         let (last, previous) = (self.last_path(), self.previous_path());
         let newest = match Checkpoint::load(&last) {
             Ok(checkpoint) => return Ok(checkpoint),
@@ -276,7 +275,11 @@ impl Run {
         Ok(checkpoint)
     }
 
-    fn remove_leftovers(&self) -> Result<(), RunError> {
+    /// Deletes what killed processes left beside files that they had not finished. Hold the [`RunLock`].
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn remove_leftovers(&self) -> Result<(), RunError> {
         for folder in [self.folder.clone(), self.folder.join(KEPT)] {
             match checkpoint::remove_leftovers(&folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

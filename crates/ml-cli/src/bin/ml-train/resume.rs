@@ -105,6 +105,7 @@ fn go_on(
     let lock = RunLock::take(run.folder())?;
     let own = config::resolve(Some((&run.read_config()?, Source::Run)), &[]).map_err(crate::usage)?;
     refuse_changes(&own.config, &resolved.config, changes)?;
+    run.remove_leftovers()?;
     let checkpoint = match file {
         Some(file) => Some(Checkpoint::load(file)?),
         None if run.has_state() => Some(run.newest_state()?),

@@ -93,6 +93,7 @@ impl Session<'_> {
             None => Run::claim(runs_dir, &run_name(self.overrides))?,
         };
         let lock = RunLock::take(run.folder())?;
+        run.remove_leftovers()?;
         Ok((run, lock))
     }
 
