@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use ml_cli::exit::{UsageError, usage};
+use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::Dataset;
 use ml_core::evaluation::EvaluationError;
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
@@ -14,7 +15,6 @@ use ml_core::report::classification::EvaluationReport;
 
 use crate::args::Args;
 use crate::classified;
-use crate::interrupt::Interrupt;
 use crate::output::{Output, quietly};
 
 /// With more classes than that, the table on stdout shows the worst of them only.

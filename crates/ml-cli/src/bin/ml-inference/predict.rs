@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use ml_cli::interrupt::Interrupt;
 use ml_core::evaluation::Scored;
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
 use ml_core::report::predictions::{field, top_k_fields, top_k_header};
@@ -12,7 +13,6 @@ use ml_core::report::text::{Align, pad, printable, width};
 use serde::Serialize;
 
 use crate::args::{Args, Format, OnError};
-use crate::interrupt::Interrupt;
 use crate::output::{Output, quietly};
 
 /// Predicts `pictures` and prints a line for each. Those that cannot be read are told on stderr.
