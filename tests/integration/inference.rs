@@ -300,8 +300,13 @@ fn usage_errors_exit_with_2() {
     let fixture = Fixture::new();
     fixture.run(&["none.png"]).assert_error(2, &["none.png: no such file"]);
     fixture.run(&["data/test/0", "--split", "val"]).assert_error(2, &["--split"]);
-    fixture.run(&["data/test/0", "--device", "cuda:99"]).assert_error(2, &["cuda:99"]);
-    assert_eq!(fixture.run(&["data/test/0", "--batch_size", "0"]).code, 2);
+    fixture
+        .run(&["data/test/0", "--device", "cuda:99"])
+        .assert_error(2, &["--device", "cuda:99", "--device cpu"]);
+    for (flag, value) in [("--batch_size", "0"), ("--top_k", "-1"), ("--num_workers", "-1"), ("--fold", "x")]
+    {
+        fixture.run(&["data/test/0", flag, value]).assert_error(2, &[flag, value, "must be a whole number"]);
+    }
     assert_eq!(Done::of(fixture.command(&[]).output().unwrap()).code, 2);
 }
 
