@@ -42,7 +42,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = LoadedModel::open(checkpoint, device.device).map_err(classified)?;
     if args.console.quiet == 0 {
         eprintln!(
-            "{} after {} epochs, {} classes, from {}, on {}",
+            "{} after epoch {}, {} classes, from {}, on {}",
             model.architecture(),
             model.epoch(),
             model.classes().len(),

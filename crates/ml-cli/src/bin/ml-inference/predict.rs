@@ -33,6 +33,7 @@ pub fn run(
         top_k: args.top_k.get(),
     };
     let mut unreadable = 0;
+    let mut fatal = None;
     let mut unwritten = Ok(());
     model.predict(pictures, options, |place, outcome| {
         match outcome {
@@ -43,11 +44,15 @@ pub fn run(
                 }
             }
             Outcome::Unreadable(error) => {
-                eprintln!("error: {}", printable(&error.to_string()));
+                let error = printable(&error.to_string());
+                match args.on_error {
+                    OnError::Skip => eprintln!("warning: {error}"),
+                    OnError::Fail => fatal = Some(error),
+                }
                 unreadable += 1;
             }
         }
-        if unwritten.is_err() || (unreadable > 0 && args.on_error == OnError::Fail) {
+        if unwritten.is_err() || fatal.is_some() {
             return ControlFlow::Break(());
         }
         interrupt.flow()
@@ -59,12 +64,15 @@ pub fn run(
     if unwritten.is_err() {
         return quietly(unwritten);
     }
-    if unreadable > 0 && args.on_error == OnError::Fail {
-        bail!("stopped at a picture that cannot be read; --on_error skip leaves such pictures out");
+    if let Some(error) = fatal {
+        bail!("{error}; --on_error skip goes on without such pictures");
     }
     let finished = out.finish();
     if unreadable > 0 {
         finished?;
+        if unreadable == pictures.len() {
+            bail!("no picture could be read");
+        }
         bail!("{unreadable} of {} pictures could not be read; the others are done", pictures.len());
     }
     quietly(finished)
