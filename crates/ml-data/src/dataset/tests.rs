@@ -266,6 +266,25 @@ fn a_tree_without_validation_pictures_says_so() {
 }
 
 #[test]
+fn raw_beside_other_folders_is_a_class_only_if_it_holds_pictures() {
+    let dir = folder(&["raw/cat/1.png", "models/1.png"]);
+    let error = Source::open(dir.path()).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("`models`; give "), "{error}");
+    assert_eq!(Source::open(&dir.path().join("raw")).unwrap().classes().collect::<Vec<_>>(), ["cat"]);
+    let dir = folder(&["raw/1.png", "cooked/1.png"]);
+    assert_eq!(Source::open(dir.path()).unwrap().classes().collect::<Vec<_>>(), ["cooked", "raw"]);
+}
+
+#[test]
+fn a_tree_stays_one_when_a_split_of_it_is_divided() {
+    let dir = folder(&["train/a/1.png", "train/a/2.png", "train/a/3.png", "val/a/1.png"]);
+    split(&dir.path().join("train"), &ratio(&[0.4, 0.3, 0.3]));
+    assert_eq!(Dataset::open(dir.path(), None).unwrap().classes, ["a"]);
+    add(dir.path(), &["train/splits/1.png"]);
+    assert!(refusal(dir.path()).contains("`splits` is reserved"));
+}
+
+#[test]
 fn a_class_called_splits_is_refused() {
     let dir = folder(&["raw/splits/1.png", "raw/cat/1.png"]);
     assert!(source_refusal(&dir.path().join("raw")).contains("`splits` is reserved"));
