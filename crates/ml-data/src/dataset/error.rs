@@ -327,6 +327,9 @@ pub enum SplitError {
         /// What the system says.
         source: io::Error,
     },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl SplitError {

@@ -140,15 +140,17 @@ impl Plan {
     }
 
     /// Makes an ImageFolder tree, `<split>/<class>/…`, with the pictures' names as they are, and the manifest.
+    /// `stop` is asked before each picture: once it says so, everything is left as it was.
     ///
     /// # Errors
     /// The plan has folds, the place is taken (`force` replaces a tree that this function made), lies among
-    /// the pictures, or the file system refuses.
+    /// the pictures, the file system refuses, or `stop` stopped it.
     pub fn write_folders(
         &self,
         output: Option<&Path>,
         link: Link,
         force: bool,
+        stop: impl Fn() -> bool + Sync,
     ) -> Result<Written, SplitError> {
         let place = self.check_folders(output, force)?;
         let root = canonical(self.source.root())?;
@@ -168,6 +170,9 @@ impl Plan {
             let lines: Vec<&str> = text.lines().collect();
             let prefix = if self.source_is_raw() { "raw/" } else { "" };
             in_parallel(lines.len(), |i| {
+                if stop() {
+                    return Err(SplitError::Interrupted);
+                }
                 let relative = lines[i].strip_prefix(prefix).unwrap_or(lines[i]);
                 place_picture(&root.join(lines[i]), &folder.join(relative), link)
             })?;
