@@ -166,7 +166,7 @@ fn a_csv_file_is_complete_or_not_there() {
     assert_eq!(text.lines().count(), 11);
     fixture
         .run(&["data/val", "--output", "no/such/out.csv"])
-        .assert_error(1, &["cannot write no/such/out.csv"]);
+        .assert_error(1, &["cannot write no/such/out.csv", "--output"]);
     fs::write(fixture.path("data/val/0/broken.png"), "no picture").unwrap();
     let done = fixture.run(&["data/val", "--output", "other.csv", "--on_error", "fail"]);
     assert_eq!(done.code, 1);
@@ -186,7 +186,7 @@ fn a_picture_that_cannot_be_read_is_named_and_the_others_go_on() {
     fs::write(fixture.path("data/test/4/bad.png"), "this is text").unwrap();
     fs::write(fixture.path("data/test/9/empty.jpg"), "").unwrap();
     let done = fixture.run(&["data/test", "--format", "jsonl", "--batch_size", "4", "--num_workers", "2"]);
-    assert_eq!(done.code, 1);
+    assert_eq!((done.code, done.err.matches("error: ").count()), (1, 1), "{}", done.err);
     assert_eq!(done.out.lines().count(), 10);
     for part in ["data/test/4/bad.png", "data/test/9/empty.jpg", "2 of 12 pictures could not be read"] {
         assert!(done.err.contains(part), "{}", done.err);
@@ -200,6 +200,29 @@ fn a_picture_that_cannot_be_read_is_named_and_the_others_go_on() {
         })
         .collect();
     assert!(paths.is_sorted() && paths.windows(2).all(|pair| pair[0] != pair[1]), "{paths:?}");
+    fixture.run(&["data/test/9/empty.jpg", "--json"]).assert_error(1, &["no picture could be read"]);
+    fixture
+        .run(&["data/test/4/bad.png", "--json", "--on_error", "fail"])
+        .assert_error(1, &["data/test/4/bad.png", "--on_error skip"]);
+    // An evaluation needs all of them.
+    fixture.run(&["--output", "reports"]).assert_error(1, &["data/test/4/bad.png", "remove it"]);
+    assert!(!fixture.path("reports").exists());
+}
+
+#[test]
+fn a_split_that_lacks_a_class_keeps_the_numbering() {
+    let fixture = Fixture::new();
+    fs::remove_dir_all(fixture.path("data/test/3")).unwrap();
+    fs::remove_file(fs::read_dir(fixture.path("data/test/5")).unwrap().next().unwrap().unwrap().path())
+        .unwrap();
+    let done = fixture.run(&["--json"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let report: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    for (class, support) in [(3, 0), (5, 0), (7, 1), (8, 1)] {
+        let figures = &report["classes"][class];
+        assert_eq!((&figures["class"], &figures["support"]), (&json!(class.to_string()), &json!(support)));
+        assert_eq!(report["confusion_matrix"][class][7], support);
+    }
 }
 
 #[test]
@@ -302,8 +325,13 @@ fn usage_errors_exit_with_2() {
     let fixture = Fixture::new();
     fixture.run(&["none.png"]).assert_error(2, &["none.png: no such file"]);
     fixture.run(&["data/test/0", "--split", "val"]).assert_error(2, &["--split"]);
-    fixture.run(&["data/test/0", "--device", "cuda:99"]).assert_error(2, &["cuda:99"]);
-    assert_eq!(fixture.run(&["data/test/0", "--batch_size", "0"]).code, 2);
+    fixture
+        .run(&["data/test/0", "--device", "cuda:99"])
+        .assert_error(2, &["--device", "cuda:99", "--device cpu"]);
+    for (flag, value) in [("--batch_size", "0"), ("--top_k", "-1"), ("--num_workers", "-1"), ("--fold", "x")]
+    {
+        fixture.run(&["data/test/0", flag, value]).assert_error(2, &[flag, value, "must be a whole number"]);
+    }
     assert_eq!(Done::of(fixture.command(&[]).output().unwrap()).code, 2);
 }
 

@@ -1,66 +1,19 @@
 //! `ml-train` on the digits: the main job, resuming, interruption, and everything that can be given wrongly.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use crate::support::{fails, ok, read, small_digits, train, workspace};
 
 /// A data folder with a few of the digits' classes and pictures, divided by `ml-split`.
 fn digits(place: &Path, classes: usize, pictures: usize) -> PathBuf {
     let data = place.join("digits");
-    for class in 0..classes {
-        let from = workspace().join(format!("tests/data/digits/raw/{class}"));
-        let to = data.join(format!("raw/{class}"));
-        std::fs::create_dir_all(&to).unwrap();
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        for file in files.into_iter().take(pictures) {
-            std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
-        }
-    }
-    let split = Command::new(env!("CARGO_BIN_EXE_ml-split")).arg(&data).output().unwrap();
-    assert!(split.status.success(), "{}", String::from_utf8_lossy(&split.stderr));
+    small_digits(&data.join("raw"), &vec![pictures; classes]);
+    let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    split.arg(&data);
+    ok(split);
     data
-}
-
-/// A quick run: `tiny_net` on 16 px pictures, unless `args` say otherwise.
-fn train(place: &Path, args: &[&str]) -> Command {
-    let config = place.join("quick.yaml");
-    std::fs::write(
-        &config,
-        "{model: {architecture: tiny_net}, optimizer: {name: adamw, lr: 0.01}, training: {num_epochs: 2}, \
-         transforms: {train: {resize: [18, 18], random_crop: 16}, val: {resize: [16, 16]}}}",
-    )
-    .unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
-    command.current_dir(place).args(["--device", "cpu"]);
-    if !args.contains(&"--resume") || args.contains(&"auto") {
-        command.args(["--config", "quick.yaml"]);
-    }
-    command.args(args);
-    command
-}
-
-fn ok(mut command: Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-/// The run fails with this exit code and says all of `parts`, in few lines and without a stack.
-fn fails(mut command: Command, code: i32, parts: &[&str]) {
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{command:?}: {text}");
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
-    assert!(!text.contains("stack backtrace") && !text.contains("panicked"), "{text}");
-    assert_eq!(text.matches("error:").count(), 1, "one error: {text}");
 }
 
 /// Weights and optimizer state of a checkpoint as Python reads them, as one hash.
@@ -74,11 +27,6 @@ fn python(program: &str, args: &[&Path]) -> String {
         .unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    std::fs::read_to_string(path.as_ref())
-        .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
 #[test]

@@ -116,6 +116,15 @@ fn a_port_in_use_is_an_error_that_names_another() {
 }
 
 #[test]
+fn what_is_no_port_is_a_usage_error() {
+    let dir = runs();
+    for port in ["70000", "-1", "http"] {
+        let output = program(dir.path(), &["--port", port]).output().unwrap();
+        assert_error(&output, 2, &["--port", port, "from 0 to 65535"]);
+    }
+}
+
+#[test]
 fn an_early_end_of_tensorboard_is_told_with_its_last_words() {
     let dir = runs();
     stand_in(dir.path(), "echo 'no module named protobuf' >&2; exit 3");

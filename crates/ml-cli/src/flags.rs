@@ -1,6 +1,8 @@
 //! Flags that every program has, and the spelling of long flags.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
@@ -48,6 +50,22 @@ fn normalize(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
         }
     })
     .collect()
+}
+
+/// Reads a flag's value.
+///
+/// # Errors
+/// It is no number, negative, or too large for `T`.
+pub fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "must be a whole number, at least 0".to_owned())
+}
+
+/// Reads a flag's value.
+///
+/// # Errors
+/// It is no number, or less than 1.
+pub fn positive_number(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "must be a whole number, at least 1".to_owned())
 }
 
 #[cfg(test)]

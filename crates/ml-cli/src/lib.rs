@@ -1,6 +1,7 @@
-//! What the programs share: flags in either spelling, the console, exit codes. Knows no tensors, so that
+//! What the programs share: flags in either spelling, the console, exit codes, interruption. Knows no tensors, so that
 //! `ml-split` does not load libtorch.
 
 pub mod console;
 pub mod exit;
 pub mod flags;
+pub mod interrupt;

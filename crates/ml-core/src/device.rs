@@ -89,7 +89,7 @@ pub struct ResolvedDevice {
 pub enum DeviceError {
     /// CUDA was asked for by name.
     #[error(
-        "training.device: {wanted} was asked for, but {reason}; use --device cpu, or --device auto to take what is there"
+        "--device (training.device): {wanted} was asked for, but {reason}; use --device cpu, or --device auto to take what is there"
     )]
     NoCuda {
         /// What was asked for.

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::RAW_FOLDER;
 use super::scan::suffix_list;
 
 /// Why a data folder or a folder of class folders cannot be used.
@@ -55,6 +56,17 @@ pub enum DatasetError {
         /// What to do.
         remedy: String,
     },
+    /// `raw` holds class folders, and others stand beside it.
+    #[error(
+        "{}: holds `raw`, which has class folders of its own, and `{other}`; give {} to divide that alone, or rename `raw` if it is a class",
+        path.display(), path.join(RAW_FOLDER).display()
+    )]
+    RawBesideOthers {
+        /// The folder.
+        path: PathBuf,
+        /// A folder beside `raw`.
+        other: String,
+    },
     /// Already an ImageFolder tree, so there is nothing to divide.
     #[error(
         "{}: already has the splits {}; use it as data_dir as it is, or give the folder of one split to divide that",
@@ -85,7 +97,7 @@ pub enum DatasetError {
         path: PathBuf,
     },
     /// A class without (training) pictures.
-    #[error("class `{class}` has no pictures in {}; add some ({}), or remove the class from all splits", path.display(), suffix_list())]
+    #[error("class `{class}` has no pictures in {}; add some ({}), or remove the class everywhere", path.display(), suffix_list())]
     EmptyClass {
         /// Its name.
         class: String,
@@ -103,6 +115,12 @@ pub enum DatasetError {
     /// A link to a folder above itself.
     #[error("{}: the link leads back to a folder that contains it; remove the link", path.display())]
     LinkLoop {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A picture that is a link to nothing.
+    #[error("{}: is a link that leads nowhere; bring back what it led to, or remove it", path.display())]
+    DanglingLink {
         /// The link.
         path: PathBuf,
     },
@@ -199,6 +217,7 @@ impl DatasetError {
                 | DatasetError::NotAFolder { .. }
                 | DatasetError::NotSplit { .. }
                 | DatasetError::GiveParent { .. }
+                | DatasetError::RawBesideOthers { .. }
                 | DatasetError::AlreadySplit { .. }
                 | DatasetError::FoldNeeded { .. }
                 | DatasetError::NoFolds { .. }
@@ -214,7 +233,9 @@ pub enum SplitError {
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// The ratios make no sense.
-    #[error("ratio {given}: {problem}; for example 0.7 0.15 0.15, or 70 15 15, or 0.8 0.2 for no test split")]
+    #[error(
+        "--ratio {given}: {problem}; for example 0.7 0.15 0.15, or 70 15 15, or 0.8 0.2 for no test split"
+    )]
     Ratio {
         /// As it was given.
         given: String,
@@ -222,10 +243,10 @@ pub enum SplitError {
         problem: String,
     },
     /// The share of the test split makes no sense.
-    #[error("test ratio {0}: must be at least 0 and less than 1")]
+    #[error("--test_ratio {0}: must be at least 0 and less than 1")]
     TestRatio(f64),
     /// The number of folds makes no sense.
-    #[error("{0} folds: there must be 2 to 1000")]
+    #[error("--folds {0}: must be 2 to 1000")]
     Folds(u32),
     /// A class that cannot be trained on in every fold.
     #[error(
@@ -239,7 +260,7 @@ pub enum SplitError {
     },
     /// So few pictures that a split would be empty.
     #[error(
-        "{total} pictures are too few: the {split} split would be empty; add pictures or change the ratios"
+        "{total} pictures are too few: the {split} split would be empty; add pictures, or ask for larger shares or fewer folds"
     )]
     EmptySplit {
         /// All pictures.
@@ -260,6 +281,20 @@ pub enum SplitError {
         path: PathBuf,
         /// A file in it, or the manifest it lacks.
         stranger: String,
+    },
+    /// There is a file where a folder is to be.
+    #[error("{}: is a file, not a folder; move it away, or give --output for another place", path.display())]
+    OutputNotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refuses.
+    #[error("{}: cannot be written: {source}; give --output for another place", path.display())]
+    Output {
+        /// The file or folder that was to be.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// The output would become a class.
     #[error("{}: lies among the pictures of {}; choose an output outside of it", path.display(), images.display())]
@@ -282,6 +317,19 @@ pub enum SplitError {
         /// The link that was to be.
         to: PathBuf,
     },
+    /// The file system refuses a link or a copy.
+    #[error("{}: cannot be made from {}: {source}; try another --link, or give --output for another place", to.display(), from.display())]
+    Picture {
+        /// The picture.
+        from: PathBuf,
+        /// The link or copy that was to be.
+        to: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl SplitError {
@@ -292,6 +340,7 @@ impl SplitError {
             SplitError::Ratio { .. }
             | SplitError::TestRatio(_)
             | SplitError::Folds(_)
+            | SplitError::OutputNotAFolder { .. }
             | SplitError::OutputInside { .. }
             | SplitError::FoldsAsFolders => true,
             _ => false,
@@ -301,6 +350,11 @@ impl SplitError {
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> SplitError {
         let path = path.into();
         |source| SplitError::Dataset(DatasetError::Io { path, source })
+    }
+
+    pub(super) fn output(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> SplitError {
+        let path = path.into();
+        |source| SplitError::Output { path, source }
     }
 }
 

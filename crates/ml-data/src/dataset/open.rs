@@ -86,7 +86,15 @@ fn open_folders(data_dir: &Path) -> Result<Dataset, DatasetError> {
             continue;
         }
         require_folder(&folder)?;
-        scans.push((split, folder.clone(), scan(&folder, &[])?));
+        let mut found = scan(&folder, &[])?;
+        // Where a split was itself divided, its index files lie in it.
+        if let Some(place) = found.classes.iter().position(|class| class.name == SPLITS_FOLDER) {
+            if !found.classes[place].pictures.is_empty() {
+                return Err(DatasetError::Reserved { path: folder.join(SPLITS_FOLDER) });
+            }
+            found.classes.remove(place);
+        }
+        scans.push((split, folder, found));
     }
     let mut classes: Vec<String> =
         scans.iter().flat_map(|(_, _, scan)| scan.classes.iter().map(|class| class.name.clone())).collect();

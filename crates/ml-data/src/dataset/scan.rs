@@ -135,6 +135,13 @@ fn entries(folder: &Path) -> Result<Vec<(OsString, Kind)>, DatasetError> {
     Ok(found)
 }
 
+/// Whether `folder` has folders, and no pictures right in it.
+pub(super) fn has_class_folders(folder: &Path) -> Result<bool, DatasetError> {
+    let entries = entries(folder)?;
+    let has = |wanted: fn(&Kind) -> bool| entries.iter().any(|(_, kind)| wanted(kind));
+    Ok(has(|kind| matches!(kind, Kind::Folder { .. })) && !has(|kind| matches!(kind, Kind::Picture)))
+}
+
 struct Walk {
     pictures: Vec<String>,
     ignored: BTreeMap<String, usize>,

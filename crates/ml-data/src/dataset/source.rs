@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::divide::{Division, TEST, TRAIN, VAL, divide};
 use super::error::{DatasetError, SplitError};
 use super::manifest::{FORMAT_VERSION, Layout, Manifest, Method, SplitEntry};
-use super::scan::{Scan, in_parallel, require_folder, scan};
+use super::scan::{Scan, has_class_folders, in_parallel, require_folder, scan};
 use super::{RAW_FOLDER, SPLITS_FOLDER, hex};
 
 /// A folder of class folders and what lies in it. Every class has a picture.
@@ -59,7 +60,12 @@ impl Source {
         let sizes = in_parallel(scan.classes.len(), |class| {
             let size = |picture: &String| {
                 let path = folder.join(picture);
-                fs::metadata(&path).map(|status| status.len()).map_err(DatasetError::io(path))
+                match fs::metadata(&path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+                        Err(DatasetError::DanglingLink { path })
+                    }
+                    status => status.map(|status| status.len()).map_err(DatasetError::io(path)),
+                }
             };
             scan.classes[class].pictures.iter().map(size).collect()
         })?;
@@ -278,11 +284,17 @@ fn locate(image_dir: &Path) -> Result<(PathBuf, &'static str), DatasetError> {
         };
         return Ok((parent.to_owned(), RAW_FOLDER));
     }
-    if image_dir.join(RAW_FOLDER).is_dir() {
+    let raw = image_dir.join(RAW_FOLDER);
+    if raw.is_dir() {
         let others =
-            scan_names(image_dir)?.into_iter().any(|name| name != RAW_FOLDER && name != SPLITS_FOLDER);
-        if !others {
-            return Ok((image_dir.to_owned(), RAW_FOLDER));
+            scan_names(image_dir)?.into_iter().filter(|name| name != RAW_FOLDER && name != SPLITS_FOLDER);
+        match others.min() {
+            None => return Ok((image_dir.to_owned(), RAW_FOLDER)),
+            Some(other) if has_class_folders(&raw)? => {
+                let other = other.to_string_lossy().into_owned();
+                return Err(DatasetError::RawBesideOthers { path: image_dir.to_owned(), other });
+            }
+            Some(_) => {}
         }
     }
     Ok((image_dir.to_owned(), "."))

@@ -266,6 +266,25 @@ fn a_tree_without_validation_pictures_says_so() {
 }
 
 #[test]
+fn raw_beside_other_folders_is_a_class_only_if_it_holds_pictures() {
+    let dir = folder(&["raw/cat/1.png", "models/1.png"]);
+    let error = Source::open(dir.path()).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("`models`; give "), "{error}");
+    assert_eq!(Source::open(&dir.path().join("raw")).unwrap().classes().collect::<Vec<_>>(), ["cat"]);
+    let dir = folder(&["raw/1.png", "cooked/1.png"]);
+    assert_eq!(Source::open(dir.path()).unwrap().classes().collect::<Vec<_>>(), ["cooked", "raw"]);
+}
+
+#[test]
+fn a_tree_stays_one_when_a_split_of_it_is_divided() {
+    let dir = folder(&["train/a/1.png", "train/a/2.png", "train/a/3.png", "val/a/1.png"]);
+    split(&dir.path().join("train"), &ratio(&[0.4, 0.3, 0.3]));
+    assert_eq!(Dataset::open(dir.path(), None).unwrap().classes, ["a"]);
+    add(dir.path(), &["train/splits/1.png"]);
+    assert!(refusal(dir.path()).contains("`splits` is reserved"));
+}
+
+#[test]
 fn a_class_called_splits_is_refused() {
     let dir = folder(&["raw/splits/1.png", "raw/cat/1.png"]);
     assert!(source_refusal(&dir.path().join("raw")).contains("`splits` is reserved"));
@@ -517,7 +536,7 @@ fn an_output_among_the_pictures_is_refused() {
         let output = dir.path().join(output);
         for error in [
             plan.write_index(Some(&output), true).unwrap_err(),
-            plan.write_folders(Some(&output), Link::Copy, true).unwrap_err(),
+            plan.write_folders(Some(&output), Link::Copy, true, || false).unwrap_err(),
         ] {
             assert!(error.is_usage() && error.to_string().contains("outside of it"), "{error}");
         }
@@ -539,7 +558,7 @@ fn trees_of_links_hold_each_picture_under_its_name() {
         let out = TempDir::new_in(dir.path()).unwrap();
         let tree = out.path().join("tree");
         let plan = Source::open(&dir.path().join("raw")).unwrap().plan(&ratio(&[0.6, 0.2, 0.2]), 42).unwrap();
-        let written = plan.write_folders(Some(&tree), link, false).unwrap();
+        let written = plan.write_folders(Some(&tree), link, false, || false).unwrap();
         assert_eq!(written.data_dir, tree);
         plan.write_index(None, false).unwrap();
         let (by_tree, by_index) =
@@ -558,14 +577,36 @@ fn trees_of_links_hold_each_picture_under_its_name() {
                 assert_eq!(mine.is_symlink(), link == Link::Symbolic);
             }
         }
-        let message = plan.write_folders(Some(&tree), link, false).unwrap_err().to_string();
+        let message = plan.write_folders(Some(&tree), link, false, || false).unwrap_err().to_string();
         assert!(message.contains("--force"), "{message}");
-        plan.write_folders(Some(&tree), link, true).unwrap();
+        plan.write_folders(Some(&tree), link, true, || false).unwrap();
         add(&tree, &["mine/1.png"]);
         assert!(
-            plan.write_folders(Some(&tree), link, true).unwrap_err().to_string().contains("holds `mine`")
+            plan.write_folders(Some(&tree), link, true, || false)
+                .unwrap_err()
+                .to_string()
+                .contains("holds `mine`")
         );
     }
+}
+
+#[test]
+fn an_interrupted_tree_leaves_nothing_and_what_was_there() {
+    let dir = raw(&[("cat", 9), ("dog", 9)]);
+    let out = TempDir::new().unwrap();
+    let plan = Source::open(dir.path()).unwrap().plan(&ratio(&[0.6, 0.2, 0.2]), 42).unwrap();
+    let interrupted = |place: &str, force: bool| {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let fifth = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 5;
+        let error = plan.write_folders(Some(&out.path().join(place)), Link::Copy, force, fifth).unwrap_err();
+        assert!(matches!(error, SplitError::Interrupted), "{error}");
+    };
+    interrupted("new/tree", false);
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+    plan.write_folders(Some(&out.path().join("tree")), Link::Copy, false, || false).unwrap();
+    interrupted("tree", true);
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1);
+    assert_eq!(Dataset::open(&out.path().join("tree"), None).unwrap().train.samples.len(), 11);
 }
 
 #[test]
@@ -573,11 +614,11 @@ fn a_folder_of_others_is_never_replaced_by_a_tree() {
     let dir = raw(&[("cat", 9)]);
     let other = folder(&["train/cat/mine.png"]);
     let plan = Source::open(dir.path()).unwrap().plan(&ratio(&[0.6, 0.2, 0.2]), 42).unwrap();
-    let error = plan.write_folders(Some(other.path()), Link::Copy, true).unwrap_err();
+    let error = plan.write_folders(Some(other.path()), Link::Copy, true, || false).unwrap_err();
     assert!(error.to_string().contains("did not write"), "{error}");
     assert!(other.path().join("train/cat/mine.png").exists());
     let empty = TempDir::new().unwrap();
-    plan.write_folders(Some(empty.path()), Link::Copy, false).unwrap();
+    plan.write_folders(Some(empty.path()), Link::Copy, false, || false).unwrap();
     assert!(Dataset::open(empty.path(), None).is_ok());
 }
 
@@ -586,7 +627,7 @@ fn folds_have_no_tree() {
     let dir = raw(&[("cat", 9)]);
     let plan =
         Source::open(dir.path()).unwrap().plan(&Division::Folds { folds: 3, test_ratio: 0.1 }, 0).unwrap();
-    let error = plan.write_folders(None, Link::Copy, false).unwrap_err();
+    let error = plan.write_folders(None, Link::Copy, false, || false).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("folds have no folder layout"), "{error}");
 }
 

@@ -73,12 +73,14 @@ impl Plan {
         let mut place = self.index_place(output);
         let mut manifest = self.manifest.clone();
         if let Some(output) = output {
+            refuse_file(output)?;
             self.refuse_inside(output)?;
             let root = canonical(self.source.root())?;
             if canonical_if_there(output)? != root {
                 manifest.root = Some(manifest_path(root)?);
             }
         }
+        refuse_file(&place.path)?;
         if place.path.symlink_metadata().is_ok() {
             place.unchanged = same_files(&place.path, &manifest, &self.index_files(&yaml(&manifest)?))?;
             if !place.unchanged {
@@ -124,6 +126,7 @@ impl Plan {
             return Err(SplitError::FoldsAsFolders);
         }
         let place = self.folders_place(output)?;
+        refuse_file(&place.path)?;
         self.refuse_inside(&place.path)?;
         // An empty folder is taken by nothing: the tree replaces it.
         let empty = fs::read_dir(&place.path).is_ok_and(|mut entries| entries.next().is_none());
@@ -137,15 +140,17 @@ impl Plan {
     }
 
     /// Makes an ImageFolder tree, `<split>/<class>/…`, with the pictures' names as they are, and the manifest.
+    /// `stop` is asked before each picture: once it says so, everything is left as it was.
     ///
     /// # Errors
     /// The plan has folds, the place is taken (`force` replaces a tree that this function made), lies among
-    /// the pictures, or the file system refuses.
+    /// the pictures, the file system refuses, or `stop` stopped it.
     pub fn write_folders(
         &self,
         output: Option<&Path>,
         link: Link,
         force: bool,
+        stop: impl Fn() -> bool + Sync,
     ) -> Result<Written, SplitError> {
         let place = self.check_folders(output, force)?;
         let root = canonical(self.source.root())?;
@@ -160,11 +165,14 @@ impl Plan {
             let folder = tree.path.join(name);
             for (class, _) in counts.iter().filter(|(_, count)| **count > 0) {
                 let folder = folder.join(class);
-                fs::create_dir_all(&folder).map_err(SplitError::io(folder))?;
+                fs::create_dir_all(&folder).map_err(SplitError::output(folder))?;
             }
             let lines: Vec<&str> = text.lines().collect();
             let prefix = if self.source_is_raw() { "raw/" } else { "" };
             in_parallel(lines.len(), |i| {
+                if stop() {
+                    return Err(SplitError::Interrupted);
+                }
                 let relative = lines[i].strip_prefix(prefix).unwrap_or(lines[i]);
                 place_picture(&root.join(lines[i]), &folder.join(relative), link)
             })?;
@@ -211,27 +219,32 @@ fn place_picture(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
     };
     result.map_err(|error| match error.kind() {
         ErrorKind::CrossesDevices => SplitError::OtherDevice { from: from.to_owned(), to: to.to_owned() },
-        _ => SplitError::io(from)(error),
+        _ => SplitError::Picture { from: from.to_owned(), to: to.to_owned(), source: error },
     })
 }
 
 /// A folder under a hidden name, removed unless it is finished.
 struct Unfinished {
     path: PathBuf,
+    /// Folders above that were made for it, the lowest first.
+    made: Vec<PathBuf>,
     done: bool,
 }
 
 impl Unfinished {
     fn beside(place: &Path) -> Result<Unfinished, SplitError> {
         let parent = parent(place);
-        fs::create_dir_all(parent).map_err(SplitError::io(parent))?;
-        let path = hidden_beside(place, "tmp");
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(SplitError::io(path)(error)),
+        let made = parent.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        let unfinished = Unfinished { path: hidden_beside(place, "tmp"), made, done: false };
+        fs::create_dir_all(parent).map_err(SplitError::output(parent))?;
+        match fs::remove_dir_all(&unfinished.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(SplitError::output(&unfinished.path)(error));
+            }
             _ => {}
         }
-        fs::create_dir(&path).map_err(SplitError::io(&path))?;
-        Ok(Unfinished { path, done: false })
+        fs::create_dir(&unfinished.path).map_err(SplitError::output(place))?;
+        Ok(unfinished)
     }
 
     /// Renames it to `place`; what is there is replaced, and put back should that fail.
@@ -240,17 +253,17 @@ impl Unfinished {
         let replaced = match fs::rename(place, &old) {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::NotFound => false,
-            Err(error) => return Err(SplitError::io(place)(error)),
+            Err(error) => return Err(SplitError::output(place)(error)),
         };
         if let Err(error) = fs::rename(&self.path, place) {
             if replaced {
-                fs::rename(&old, place).map_err(SplitError::io(old))?;
+                fs::rename(&old, place).map_err(SplitError::output(old))?;
             }
-            return Err(SplitError::io(place)(error));
+            return Err(SplitError::output(place)(error));
         }
         self.done = true;
         if replaced {
-            fs::remove_dir_all(&old).map_err(SplitError::io(&old))?;
+            fs::remove_dir_all(&old).map_err(SplitError::output(&old))?;
         }
         Ok(())
     }
@@ -261,6 +274,9 @@ impl Drop for Unfinished {
         if !self.done {
             // The error that led here is the one to report.
             let _ = fs::remove_dir_all(&self.path);
+            for folder in &self.made {
+                let _ = fs::remove_dir(folder);
+            }
         }
     }
 }
@@ -284,7 +300,7 @@ fn write_file(path: &Path, text: &str) -> Result<(), SplitError> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
-    write().map_err(SplitError::io(path))
+    write().map_err(SplitError::output(path))
 }
 
 fn yaml(manifest: &Manifest) -> Result<String, SplitError> {
@@ -321,12 +337,17 @@ fn same_files(folder: &Path, manifest: &Manifest, files: &[(String, &str)]) -> R
     Ok(true)
 }
 
+/// Nothing, or a folder, may be at the place of a folder.
+fn refuse_file(path: &Path) -> Result<(), SplitError> {
+    match fs::metadata(path) {
+        Ok(status) if !status.is_dir() => Err(SplitError::OutputNotAFolder { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
 /// A folder of index files holds nothing else.
 fn check_ours(folder: &Path) -> Result<(), SplitError> {
     let stranger = |stranger: String| Err(SplitError::NotOurs { path: folder.to_owned(), stranger });
-    if !folder.is_dir() {
-        return stranger("no folder, but a file".to_owned());
-    }
     for entry in fs::read_dir(folder).map_err(SplitError::io(folder))? {
         let entry = entry.map_err(SplitError::io(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -33,7 +33,7 @@ pub enum DecodeProblem {
     #[error("{}", read_failure(.0))]
     Read(io::Error),
     /// The path leads to a directory, a pipe or a device.
-    #[error("{} stands where a picture file should", if *.directory { "a directory" } else { "a pipe or device" })]
+    #[error("{} stands where a picture file should; remove it", if *.directory { "a directory" } else { "a pipe or device" })]
     NotAFile {
         /// Whether it is a directory.
         directory: bool,
@@ -42,7 +42,9 @@ pub enum DecodeProblem {
     #[error("the file is empty (0 bytes); remove it or copy it again")]
     Empty,
     /// The content is of no known picture format.
-    #[error("not a picture, whatever its name says: it starts with {start}")]
+    #[error(
+        "not a picture, whatever its name says: it starts with {start}; remove it or put the picture there"
+    )]
     NotAPicture {
         /// The first bytes, printable.
         start: String,
@@ -54,7 +56,7 @@ pub enum DecodeProblem {
         format: &'static str,
     },
     /// The content breaks the rules of its format.
-    #[error("the {format} file is damaged: {reason}")]
+    #[error("the {format} file is damaged: {reason}; copy or download it again")]
     Damaged {
         /// Name of the format.
         format: &'static str,
@@ -70,7 +72,9 @@ pub enum DecodeProblem {
         reason: String,
     },
     /// The header announces more pixels than [`MAX_PIXELS`], or more memory than is allowed.
-    #[error("its header announces {width} x {height} pixels; at most {MAX_PIXELS} pixels are decoded")]
+    #[error(
+        "its header announces {width} x {height} pixels; at most {MAX_PIXELS} pixels are decoded; make it smaller"
+    )]
     TooLarge {
         /// In pixels.
         width: u32,
@@ -78,19 +82,21 @@ pub enum DecodeProblem {
         height: u32,
     },
     /// Decoding would need more memory than is allowed.
-    #[error("decoding this {format} file needs more memory than the 2 GiB allowed for a picture")]
+    #[error(
+        "decoding this {format} file needs more memory than the 2 GiB allowed for a picture; make it smaller"
+    )]
     TooMuchMemory {
         /// Name of the format.
         format: &'static str,
     },
     /// The file is larger than [`MAX_FILE_BYTES`].
-    #[error("the file has {bytes} bytes; at most {MAX_FILE_BYTES} are read")]
+    #[error("the file has {bytes} bytes; at most {MAX_FILE_BYTES} are read; make it smaller")]
     FileTooLarge {
         /// Its size.
         bytes: u64,
     },
     /// The decoder itself failed.
-    #[error("the {format} decoder failed on it: {reason}")]
+    #[error("the {format} decoder failed on it: {reason}; convert it to PNG or JPEG")]
     Crashed {
         /// Name of the format.
         format: &'static str,
@@ -160,7 +166,7 @@ fn is_short_webp(bytes: &[u8]) -> bool {
 
 fn read_failure(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::NotFound => "there is no such file; bring it back or leave it out".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied; make it readable".to_owned(),
         _ => format!("it cannot be read: {}", first_line(error)),
     }

@@ -132,10 +132,10 @@ fn what_is_no_picture_is_named_with_its_reason() {
     // An AVIF file's first bytes.
     fs::write(at("new.jpg"), b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B").unwrap();
     for (name, reason) in [
-        ("text.jpg", "starts with \"To whom it may c\""),
-        ("empty.png", "is empty"),
-        ("folder.png", "a directory"),
-        ("missing.png", "no such file"),
+        ("text.jpg", "starts with \"To whom it may c\"; remove it"),
+        ("empty.png", "is empty (0 bytes); remove it"),
+        ("folder.png", "a directory stands where a picture file should; remove it"),
+        ("missing.png", "no such file; bring it back"),
         ("new.jpg", "unsupported AVIF"),
     ] {
         let error = decode(&at(name)).unwrap_err();

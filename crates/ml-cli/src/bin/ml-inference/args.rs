@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::usage;
-use ml_cli::flags::ConsoleArgs;
+use ml_cli::flags::{ConsoleArgs, positive_number, whole_number};
 use ml_core::dataset::Split;
 use ml_core::device::DeviceChoice;
 use ml_core::inference::Averaged;
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Evaluation")]
     pub data_dir: Option<PathBuf>,
     /// Fold, instead of the run's
-    #[arg(long, value_name = "K", help_heading = "Evaluation")]
+    #[arg(long, allow_negative_numbers = true, value_name = "K", value_parser = whole_number::<u32>, help_heading = "Evaluation")]
     pub fold: Option<u32>,
 
     /// How predictions are printed [default: table]
@@ -65,16 +65,16 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
     /// How many of the most probable classes to give
-    #[arg(long, default_value = "5", value_name = "K")]
+    #[arg(long, default_value = "5", allow_negative_numbers = true, value_name = "K", value_parser = positive_number)]
     pub top_k: NonZeroUsize,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
     pub device: DeviceChoice,
     /// Pictures that go through the network together
-    #[arg(long, default_value = "32", value_name = "N")]
+    #[arg(long, default_value = "32", allow_negative_numbers = true, value_name = "N", value_parser = positive_number)]
     pub batch_size: NonZeroUsize,
     /// Threads that decode [default: one a core, at most 8]
-    #[arg(long, value_name = "N", value_parser = parse_workers)]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = parse_workers)]
     pub num_workers: Option<usize>,
 
     #[command(flatten)]
@@ -128,7 +128,7 @@ const MAX_WORKERS: usize = 1024;
 fn parse_workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count <= MAX_WORKERS => Ok(count),
-        _ => Err(format!("a whole number from 0 to {MAX_WORKERS}")),
+        _ => Err(format!("must be a whole number from 0 to {MAX_WORKERS}")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use ml_cli::exit::{UsageError, usage};
+use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::Dataset;
 use ml_core::evaluation::EvaluationError;
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
@@ -14,7 +15,6 @@ use ml_core::report::classification::EvaluationReport;
 
 use crate::args::Args;
 use crate::classified;
-use crate::interrupt::Interrupt;
 use crate::output::{Output, quietly};
 
 /// With more classes than that, the table on stdout shows the worst of them only.
@@ -95,7 +95,7 @@ fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Dataset> {
         .map_err(|error| if error.is_usage() { UsageError(error.into()).into() } else { error.into() })
 }
 
-/// Where the reports go, made and found writable; nowhere if they would not be those of the run.
+/// Where the reports go, found writable; nowhere if they would not be those of the run.
 fn report_folder(args: &Args, model: &LoadedModel) -> anyhow::Result<Option<PathBuf>> {
     let of_run = run_folder(model.path()).map(|folder| folder.join("report"));
     let is_best = model.path().file_name().is_some_and(|name| name == "best.pt");
@@ -118,14 +118,18 @@ fn report_folder(args: &Args, model: &LoadedModel) -> anyhow::Result<Option<Path
     Ok(Some(folder))
 }
 
-/// Fails now rather than after the evaluation.
+/// Fails now rather than after the evaluation, and leaves nothing that was not there.
 fn probe(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() && !folder.is_dir() {
         bail!("it is not a folder");
     }
+    let is_new = !folder.exists();
     fs::create_dir_all(folder)?;
     let file = folder.join(format!(".{}.tmp", std::process::id()));
     fs::File::create(&file).map_err(|error| anyhow!(error))?;
     fs::remove_file(&file)?;
+    if is_new {
+        fs::remove_dir(folder)?;
+    }
     Ok(())
 }

@@ -5,7 +5,6 @@
 mod args;
 mod evaluate;
 mod inputs;
-mod interrupt;
 mod output;
 mod predict;
 
@@ -15,6 +14,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use ml_cli::exit::{UsageError, finish, usage};
 use ml_cli::flags::normalized_args;
+use ml_cli::interrupt::Interrupt;
 use ml_core::device;
 use ml_core::inference::{InferenceError, LoadedModel};
 
@@ -37,12 +37,12 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(checkpoint) = &args.checkpoint else { return usage("--checkpoint is missing") };
     // What was typed is checked before anything slow begins.
     let pictures = inputs::expand(&args.inputs)?;
-    let interrupt = interrupt::Interrupt::catch().context("cannot catch signals")?;
+    let interrupt = Interrupt::catch().context("cannot catch signals")?;
     let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
     let model = LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(classified)?;
     if args.console.quiet == 0 {
         eprintln!(
-            "{}{} after {} epochs, {} classes, from {}, on {}",
+            "{}{} after epoch {}, {} classes, from {}, on {}",
             model.architecture(),
             if model.is_averaged() { " with averaged weights" } else { "" },
             model.epoch(),

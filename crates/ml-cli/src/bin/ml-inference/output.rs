@@ -17,9 +17,9 @@ impl Output {
     /// Opens what `--output` names, so that it fails before the work if it has to.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Output> {
         let Some(path) = path else { return Ok(Output::Stdout(BufWriter::new(io::stdout()))) };
-        let cannot = || format!("cannot write {}", path.display());
+        let cannot = || format!("cannot write {}; name another file with --output", path.display());
         if path.is_dir() {
-            return Err(anyhow::anyhow!("it is a folder; name a file")).with_context(cannot);
+            return Err(anyhow::anyhow!("it is a folder")).with_context(cannot);
         }
         let mut name = std::ffi::OsString::from(".");
         name.push(path.file_name().unwrap_or_default());

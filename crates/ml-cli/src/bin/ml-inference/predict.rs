@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use ml_cli::interrupt::Interrupt;
 use ml_core::evaluation::Scored;
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
 use ml_core::report::predictions::{field, top_k_fields, top_k_header};
@@ -12,7 +13,6 @@ use ml_core::report::text::{Align, pad, printable, width};
 use serde::Serialize;
 
 use crate::args::{Args, Format, OnError};
-use crate::interrupt::Interrupt;
 use crate::output::{Output, quietly};
 
 /// Predicts `pictures` and prints a line for each. Those that cannot be read are told on stderr.
@@ -33,6 +33,7 @@ pub fn run(
         top_k: args.top_k.get(),
     };
     let mut unreadable = 0;
+    let mut fatal = None;
     let mut unwritten = Ok(());
     model.predict(pictures, options, |place, outcome| {
         match outcome {
@@ -43,11 +44,15 @@ pub fn run(
                 }
             }
             Outcome::Unreadable(error) => {
-                eprintln!("error: {}", printable(&error.to_string()));
+                let error = printable(&error.to_string());
+                match args.on_error {
+                    OnError::Skip => eprintln!("warning: {error}"),
+                    OnError::Fail => fatal = Some(error),
+                }
                 unreadable += 1;
             }
         }
-        if unwritten.is_err() || (unreadable > 0 && args.on_error == OnError::Fail) {
+        if unwritten.is_err() || fatal.is_some() {
             return ControlFlow::Break(());
         }
         interrupt.flow()
@@ -59,12 +64,15 @@ pub fn run(
     if unwritten.is_err() {
         return quietly(unwritten);
     }
-    if unreadable > 0 && args.on_error == OnError::Fail {
-        bail!("stopped at a picture that cannot be read; --on_error skip leaves such pictures out");
+    if let Some(error) = fatal {
+        bail!("{error}; --on_error skip goes on without such pictures");
     }
     let finished = out.finish();
     if unreadable > 0 {
         finished?;
+        if unreadable == pictures.len() {
+            bail!("no picture could be read");
+        }
         bail!("{unreadable} of {} pictures could not be read; the others are done", pictures.len());
     }
     quietly(finished)

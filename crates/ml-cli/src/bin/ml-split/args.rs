@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::{UsageError, usage};
-use ml_cli::flags::ConsoleArgs;
+use ml_cli::flags::{ConsoleArgs, whole_number};
 use ml_data::dataset::{Division, Link, Ratio};
 
 const DEFAULT_RATIO: [f64; 3] = [0.7, 0.15, 0.15];
@@ -40,16 +40,16 @@ pub struct Args {
     pub image_dir: Option<PathBuf>,
 
     /// Shares of train, val and test, or of train and val; they sum to 1 or to 100 [default: 0.7 0.15 0.15]
-    #[arg(long, num_args = 1..=3, value_delimiter = ',', allow_negative_numbers = true, value_name = "SHARE", value_parser = parse_share)]
+    #[arg(long, num_args = 1.., value_delimiter = ',', allow_negative_numbers = true, value_name = "SHARE", value_parser = parse_share)]
     pub ratio: Option<Vec<f64>>,
     /// Divide into K folds, 0 to K-1: each is the validation split once, and the others are trained on
-    #[arg(long, value_name = "K")]
+    #[arg(long, allow_negative_numbers = true, value_name = "K", value_parser = whole_number::<u32>)]
     pub folds: Option<u32>,
     /// With --folds: share of the test split, set aside first [default: 0.15]
     #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
     pub test_ratio: Option<f64>,
     /// Seed of the shuffle within each class
-    #[arg(long, default_value_t = 42, value_name = "N")]
+    #[arg(long, default_value_t = 42, allow_negative_numbers = true, value_name = "N", value_parser = whole_number::<u64>)]
     pub seed: u64,
 
     /// index: text files that name the pictures; folders: a tree SPLIT/CLASS/PICTURE

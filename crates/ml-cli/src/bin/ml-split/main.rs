@@ -6,10 +6,12 @@ mod show;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use ml_cli::exit::{self, UsageError};
+use ml_cli::interrupt::Interrupt;
 use ml_cli::{console, flags};
-use ml_data::dataset::{Plan, Source, SplitError, Written};
+use ml_data::dataset::{Link, Plan, Source, SplitError, Written};
 
 use args::{Args, Command};
 use show::Outcome;
@@ -27,7 +29,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     console::start_log(&args.console, std::io::stderr);
     let division = args.division()?;
-    args.tree()?;
+    let tree = args.tree()?;
     let source = Source::open(args.image_dir()).map_err(|error| classified(error.into()))?;
     if !source.ignored().is_empty() {
         let kinds: Vec<_> = source.ignored().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -37,23 +39,29 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in plan.warnings() {
         tracing::warn!("{warning}");
     }
-    let written = write(args, &plan)?;
+    let interrupt = Interrupt::catch().context("cannot catch signals")?;
+    let written = match (write(args, tree, &plan, &interrupt), interrupt.exit_code()) {
+        (Err(SplitError::Interrupted), Some(code)) => {
+            tracing::warn!("interrupted; nothing was written");
+            return Ok(code);
+        }
+        (written, _) => written.map_err(classified)?,
+    };
     let outcome = Outcome { plan: &plan, written: &written, dry_run: args.dry_run };
     exit::print(&if args.json { outcome.json()? } else { outcome.table() })
 }
 
 /// Writes the plan, or only says where it would go.
-fn write(args: &Args, plan: &Plan) -> anyhow::Result<Written> {
+fn write(args: &Args, tree: Option<Link>, plan: &Plan, interrupt: &Interrupt) -> Result<Written, SplitError> {
     let output = args.output.as_deref();
-    let written = match (args.tree()?, args.dry_run) {
+    match (tree, args.dry_run) {
         (None, false) => plan.write_index(output, args.force),
-        (Some(link), false) => plan.write_folders(output, link, args.force),
+        (Some(link), false) => plan.write_folders(output, link, args.force, || interrupt.flow().is_break()),
         (None, true) => tell_if_taken(plan.check_index(output, args.force), || Ok(plan.index_place(output))),
         (Some(_), true) => {
             tell_if_taken(plan.check_folders(output, args.force), || plan.folders_place(output))
         }
-    };
-    written.map_err(classified)
+    }
 }
 
 /// A dry run shows its numbers even if the place is taken.

@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(value_name = "FOLDER", default_value = "runs")]
     pub folder: PathBuf,
     /// Port to listen on; 0 for any that is free
-    #[arg(long, default_value_t = 6006, value_name = "PORT")]
+    #[arg(long, default_value_t = 6006, allow_negative_numbers = true, value_name = "PORT", value_parser = parse_port)]
     pub port: u16,
     /// Address to listen on; 0.0.0.0 for other machines too
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
@@ -51,6 +51,10 @@ pub enum Command {
     /// Print completions for a shell
     #[command(hide = true)]
     Completions { shell: Shell },
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u16::MAX))
 }
 
 #[cfg(test)]

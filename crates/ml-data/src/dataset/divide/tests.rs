@@ -223,6 +223,6 @@ fn folds_that_make_no_sense_are_refused() {
         assert!(refused(folds, 0.1).contains("2 to 1000"));
     }
     for test_ratio in [-0.1, 1.0, f64::NAN] {
-        assert!(refused(5, test_ratio).contains("test ratio"));
+        assert!(refused(5, test_ratio).contains("--test_ratio"));
     }
 }

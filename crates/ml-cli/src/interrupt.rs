@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM end the work between two batches; a second one ends it at once.
+//! SIGINT and SIGTERM end the work where it can be left; a second one ends it at once.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -10,9 +10,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// The signal that came, if one did.
+#[derive(Debug)]
 pub struct Interrupt(Arc<AtomicUsize>);
 
 impl Interrupt {
+    /// Catches the signals from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
     pub fn catch() -> io::Result<Interrupt> {
         let seen = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM] {
@@ -33,6 +38,7 @@ impl Interrupt {
         }
     }
 
+    /// Breaks after a signal.
     pub fn flow(&self) -> ControlFlow<()> {
         if self.exit_code().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
