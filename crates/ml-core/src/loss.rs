@@ -160,8 +160,9 @@ impl Loss {
             ClassWeights::Balanced => Some(balanced(class_counts)),
             ClassWeights::Given(weights) => Some(weights.clone()),
         };
-        let class_weights =
-            weights.as_ref().map(|weights| Tensor::from_slice(weights).to_kind(Kind::Float).to_device(device));
+        let class_weights = weights
+            .as_ref()
+            .map(|weights| Tensor::from_slice(weights).to_kind(Kind::Float).to_device(device));
         Loss { label_smoothing: config.label_smoothing, class_weights, weights }
     }
 

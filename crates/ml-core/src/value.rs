@@ -100,7 +100,9 @@ impl Value {
 
     /// Tells `see` the path of each tensor, in order.
     pub fn for_each_tensor<'a>(&'a self, path: &str, see: &mut impl FnMut(&str, &'a Tensor)) {
-        let below = |key: &dyn std::fmt::Display| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+        let below = |key: &dyn std::fmt::Display| {
+            if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
+        };
         match self {
             Value::Tensor(tensor) => see(path, tensor),
             Value::List(items) | Value::Tuple(items) => {

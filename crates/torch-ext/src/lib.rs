@@ -6,8 +6,8 @@ mod shim;
 
 pub use cuda::{CudaError, load_cuda};
 pub use shim::{
-    AdamSettings, AdamState, Generator, SgdSettings, clear_grads, fused_adam, fused_sgd, lerp, scale, set_deterministic,
-    total_norm, version,
+    AdamSettings, AdamState, Generator, SgdSettings, clear_grads, fused_adam, fused_sgd, lerp, scale,
+    set_deterministic, total_norm, version,
 };
 
 /// libtorch refused; its own message without the C++ stack.

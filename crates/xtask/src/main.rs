@@ -86,7 +86,16 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn fuzz(shell: &shell::Shell, inputs: u64, seed: u64, options: &setup::Options) -> anyhow::Result<()> {
     let shell = setup::run(shell, setup::Purpose::Test, options)?;
     let mut command = shell.command("cargo");
-    command.args(["test", "--package", "ml-core", "--lib", "--", "--ignored", "--nocapture", "a_million_mutated"]);
+    command.args([
+        "test",
+        "--package",
+        "ml-core",
+        "--lib",
+        "--",
+        "--ignored",
+        "--nocapture",
+        "a_million_mutated",
+    ]);
     command.env("FUZZ_INPUTS", inputs.to_string()).env("FUZZ_SEED", seed.to_string());
     shell::check(&mut command, "cargo test a_million_mutated_files_never_panic")
 }

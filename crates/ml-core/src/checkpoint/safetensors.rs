@@ -17,7 +17,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Problem> {
     let mut tensors = file.tensors();
     tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
     let entries = tensors.into_iter().map(|(name, view)| {
-        let kind = kind(view.dtype()).ok_or_else(|| Problem::Unsupported(format!("{:?} numbers", view.dtype())))?;
+        let kind =
+            kind(view.dtype()).ok_or_else(|| Problem::Unsupported(format!("{:?} numbers", view.dtype())))?;
         let size: Vec<i64> = view.shape().iter().map(|&length| length as i64).collect();
         // A bool is one byte that must be 0 or 1; any other is undefined behaviour in C++.
         let stored = if kind == Kind::Bool { Kind::Uint8 } else { kind };

@@ -110,7 +110,10 @@ impl Saver {
         let state = state.map_tensors(&mut |tensor| copied(tensor, buffers.next()));
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job { state, files }).is_ok());
         if !sent {
-            return Err(CheckpointError::write(&last, std::io::Error::other("the thread that writes has ended")));
+            return Err(CheckpointError::write(
+                &last,
+                std::io::Error::other("the thread that writes has ended"),
+            ));
         }
         self.under_way = true;
         let pause = started.elapsed();
@@ -175,9 +178,8 @@ impl Drop for Saver {
 fn copied(tensor: &Tensor, buffer: Option<Tensor>) -> Tensor {
     tch::no_grad(|| {
         let fits = |buffer: &Tensor| buffer.size() == tensor.size() && buffer.kind() == tensor.kind();
-        let mut copy = buffer
-            .filter(fits)
-            .unwrap_or_else(|| Tensor::empty(tensor.size(), (tensor.kind(), Device::Cpu)));
+        let mut copy =
+            buffer.filter(fits).unwrap_or_else(|| Tensor::empty(tensor.size(), (tensor.kind(), Device::Cpu)));
         copy.copy_(&tensor.detach());
         copy
     })
@@ -185,9 +187,8 @@ fn copied(tensor: &Tensor, buffer: Option<Tensor>) -> Tensor {
 
 /// The file operations of one save; a kill between any two leaves `last` or `previous` whole.
 pub(super) fn save(ops: &impl FileOps, state: &Value, files: &SaveAs) -> Result<(), CheckpointError> {
-    let naming = |from: &Path, to: &Path| {
-        also_name(ops, from, to).map_err(|error| CheckpointError::write(to, error))
-    };
+    let naming =
+        |from: &Path, to: &Path| also_name(ops, from, to).map_err(|error| CheckpointError::write(to, error));
     let mut written: Option<&Path> = None;
     for path in &files.before {
         match written {
@@ -243,8 +244,8 @@ mod tests {
         }
     }
 
-    fn step(path: PathBuf) -> u64 {
-        read(&path).unwrap().get("step").unwrap().as_u64().unwrap()
+    fn step(path: &Path) -> u64 {
+        read(path).unwrap().get("step").unwrap().as_u64().unwrap()
     }
 
     #[test]
@@ -261,7 +262,7 @@ mod tests {
         let last = read(&folder.path().join("last.pt")).unwrap();
         let weight = last.get("model_state_dict").unwrap().as_tensors().unwrap().remove(0).1;
         assert_eq!(weight.double_value(&[0]), 3.0);
-        assert_eq!(step(folder.path().join("previous.pt")), 2);
+        assert_eq!(step(&folder.path().join("previous.pt")), 2);
         assert_eq!(saver.stats().count, 3);
     }
 
@@ -269,7 +270,9 @@ mod tests {
     fn one_file_gets_all_its_names_and_what_is_out_of_date_goes() {
         let folder = tempfile::tempdir().unwrap();
         let mut saver = Saver::start().unwrap();
-        saver.save(checkpoint(1, 1.0), files(folder.path(), &["best.pt", "epoch_1.pt"], &["rollback.pt"])).unwrap();
+        saver
+            .save(checkpoint(1, 1.0), files(folder.path(), &["best.pt", "epoch_1.pt"], &["rollback.pt"]))
+            .unwrap();
         let mut second = files(folder.path(), &[], &[]);
         second.delete = vec![folder.path().join("epoch_1.pt"), folder.path().join("never.pt")];
         saver.save(checkpoint(2, 2.0), second).unwrap();
@@ -280,7 +283,8 @@ mod tests {
             .collect();
         found.sort();
         assert_eq!(found, ["best.pt", "last.pt", "previous.pt", "rollback.pt"]);
-        let steps = ["best.pt", "last.pt", "previous.pt", "rollback.pt"].map(|name| step(folder.path().join(name)));
+        let steps =
+            ["best.pt", "last.pt", "previous.pt", "rollback.pt"].map(|name| step(&folder.path().join(name)));
         assert_eq!(steps, [1, 2, 1, 1]);
     }
 

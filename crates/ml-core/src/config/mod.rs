@@ -89,6 +89,7 @@ impl Config {
         section("transforms.test", self.transforms.test.problems());
         section("training", self.training.problems());
         section("model", self.model.problems());
+        section("data", self.data.problems());
         if found.is_empty() {
             found.extend(self.size_problems());
         }
@@ -181,8 +182,28 @@ impl TrainingConfig {
         section("checkpoint", self.checkpoint.problems());
         section("divergence", self.divergence.problems());
         section("ema", self.ema.as_ref().map_or_else(Vec::new, EmaConfig::problems));
-        section("early_stopping", self.early_stopping.as_ref().map_or_else(Vec::new, EarlyStoppingConfig::problems));
+        section(
+            "early_stopping",
+            self.early_stopping.as_ref().map_or_else(Vec::new, EarlyStoppingConfig::problems),
+        );
         found
+    }
+}
+
+/// More threads than that are a slip of the fingers.
+const MAX_WORKERS: usize = 1024;
+
+impl DataConfig {
+    fn problems(&self) -> Vec<(String, String)> {
+        match self.num_workers {
+            ml_data::setting::Auto::Value(given) if given > MAX_WORKERS => {
+                vec![(
+                    "num_workers".to_owned(),
+                    format!("must be `auto` or at most {MAX_WORKERS}, got {given}"),
+                )]
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

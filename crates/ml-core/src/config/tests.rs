@@ -180,9 +180,15 @@ fn training_policies_out_of_range_are_named() {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     let text = problems(from_yaml(
-        "training: {max_grad_norm: -1, ema: {decay: 1}, divergence: {action: rollback, lr_factor: 2}}",
+        "{data: {num_workers: 100000}, \
+         training: {max_grad_norm: -1, ema: {decay: 1}, divergence: {action: rollback, lr_factor: 2}}}",
     ));
-    for part in ["training.max_grad_norm: must be null or positive", "training.ema.decay", "training.divergence.lr_factor"] {
+    for part in [
+        "data.num_workers: must be `auto` or at most 1024",
+        "training.max_grad_norm: must be null or positive",
+        "training.ema.decay",
+        "training.divergence.lr_factor",
+    ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));

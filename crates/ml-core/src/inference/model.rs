@@ -75,7 +75,10 @@ impl LoadedModel {
             Averaged::Never => false,
             Averaged::Always if checkpoint.ema_state_dict.is_some() => true,
             Averaged::Always => {
-                return Err(content("ema_state_dict", "is not there: the run kept no average of its weights".into()));
+                return Err(content(
+                    "ema_state_dict",
+                    "is not there: the run kept no average of its weights".into(),
+                ));
             }
         };
         if let Some(name) = not_finite(checkpoint.weights(averaged)) {

@@ -114,8 +114,11 @@ impl Init {
     /// Overwrites `tensor`.
     fn fill(self, tensor: &mut Tensor, generator: &mut Generator) {
         let drawn = match self {
-            Init::Zeros => tch::no_grad(|| Ok(drop(tensor.zero_()))),
-            Init::Ones => tch::no_grad(|| Ok(drop(tensor.fill_(1.0)))),
+            Init::Zeros | Init::Ones => {
+                let value = f64::from(self == Init::Ones);
+                tch::no_grad(|| drop(tensor.fill_(value)));
+                Ok(())
+            }
             Init::Uniform(bound) => generator.uniform(tensor, -bound, bound),
             Init::Later => generator.skip(tensor.numel() as u64),
             Init::Normal(std) => generator.normal(tensor, 0.0, std),

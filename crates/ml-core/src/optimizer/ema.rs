@@ -81,7 +81,8 @@ impl Ema {
     pub fn update(&mut self, network: &Network, step: u64) -> Result<(), OptimizerError> {
         let decay = self.config.decay_after(step);
         let (mut averages, mut weights) = (Vec::new(), Vec::new());
-        for ((_, mut average), (_, weight)) in self.network.state_dict().into_iter().zip(network.state_dict()) {
+        for ((_, mut average), (_, weight)) in self.network.state_dict().into_iter().zip(network.state_dict())
+        {
             if weight.is_floating_point() && decay > 0.0 {
                 averages.push(average);
                 weights.push(weight);
@@ -117,7 +118,8 @@ mod tests {
     use tch::Kind;
 
     /// The program: tests/reference/ema.py, which changes the weights by the same formula.
-    const REFERENCE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/ema.json"));
+    const REFERENCE: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/ema.json"));
 
     #[test]
     fn the_average_follows_pytorchs() {

@@ -72,7 +72,8 @@ fn training_that_goes_on_from_a_saved_state_is_bit_identical() {
         train(&mut first, &halves, 0.1, 0..5);
         let mut second = Optimizer::new(&config, halves.clone_shallow());
         second.load_state_dict(&first.state_dict()).unwrap();
-        let lr = |state: Value| state.get("param_groups").unwrap().items().unwrap()[0].get("lr").unwrap().as_f64();
+        let lr =
+            |state: Value| state.get("param_groups").unwrap().items().unwrap()[0].get("lr").unwrap().as_f64();
         assert_eq!(lr(second.state_dict()), lr(first.state_dict()), "also before the next step");
         train(&mut second, &halves, 0.1, 5..10);
         assert_eq!(flat(&whole), flat(&halves), "{yaml}");
@@ -150,8 +151,7 @@ fn clipping_by_the_global_norm_equals_pytorchs_to_the_bit() {
     for case in cases {
         let parameters = parameters();
         // The gradient of Σ p · c is c: the reference's gradients are the parameters' own first values.
-        let terms: Vec<Tensor> =
-            parameters.iter().map(|(_, p)| (p * p.detach()).sum(Kind::Float)).collect();
+        let terms: Vec<Tensor> = parameters.iter().map(|(_, p)| (p * p.detach()).sum(Kind::Float)).collect();
         Tensor::stack(&terms, 0).sum(Kind::Float).backward();
         let optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow());
         let norm = optimizer.grad_norm().unwrap().double_value(&[]);

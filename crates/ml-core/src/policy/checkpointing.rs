@@ -81,7 +81,8 @@ pub struct Cadence {
 impl Cadence {
     /// Counts the minutes from `now`.
     pub fn new(config: &CheckpointConfig, now: Instant) -> Cadence {
-        let interval = config.every_minutes.and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok());
+        let interval =
+            config.every_minutes.and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok());
         Cadence { every_steps: config.every_steps, interval, last: now }
     }
 
@@ -174,7 +175,8 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_named() {
         let config: CheckpointConfig =
-            serde_yaml::from_str("{every_epochs: 0, every_steps: 0, every_minutes: .nan, keep_top_k: 0}").unwrap();
+            serde_yaml::from_str("{every_epochs: 0, every_steps: 0, every_minutes: .nan, keep_top_k: 0}")
+                .unwrap();
         let keys: Vec<String> = config.problems().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["every_epochs", "every_steps", "keep_top_k", "every_minutes"]);
     }

@@ -10,6 +10,7 @@ use ml_data::transform::Pipeline;
 use super::classification::EvaluationReport;
 use super::figures;
 use super::tensorboard::{EventError, EventWriter};
+use crate::metrics::Totals;
 use crate::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`, and with averaged
@@ -21,6 +22,20 @@ pub struct BoardReporter {
     written: usize,
     /// `Samples/train`, and when it was made.
     samples: Option<(Pixels, f64)>,
+    /// What it is to be made of.
+    pending: Option<Samples>,
+}
+
+struct Samples {
+    /// Places in the index, and files.
+    pictures: Vec<(usize, PathBuf)>,
+    pipeline: Pipeline,
+    seed: u64,
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    jiff::Timestamp::now().as_microsecond() as f64 / 1e6
 }
 
 impl BoardReporter {
@@ -35,31 +50,30 @@ impl BoardReporter {
         wall_time: f64,
     ) -> Result<BoardReporter, EventError> {
         let writer = EventWriter::replace(folder, wall_time)?;
-        let mut reporter = BoardReporter { folder: folder.to_owned(), writer, written: 0, samples: None };
+        let mut reporter =
+            BoardReporter { folder: folder.to_owned(), writer, written: 0, samples: None, pending: None };
         reporter.catch_up(history)?;
         Ok(reporter)
     }
 
-    /// Shows pictures of `index` as the network sees them in its first epoch, as `Samples/train`.
-    ///
-    /// # Errors
-    /// A picture cannot be read, or the events cannot be written.
-    pub fn samples(
-        &mut self,
-        index: &Index,
-        pipeline: &Pipeline,
-        seed: u64,
-        wall_time: f64,
-    ) -> Result<(), BoardError> {
-        let Some((height, width)) = pipeline.output_size() else { return Ok(()) };
+    /// Shows pictures of `index` as the network sees them in its first epoch, as `Samples/train`: once the first
+    /// batch is done, so that training need not wait for it.
+    pub fn show_samples(&mut self, index: &Index, pipeline: &Pipeline, seed: u64) {
         let step = (index.samples.len() / SAMPLES).max(1);
-        let mut tiles = Vec::new();
-        for place in (0..index.samples.len()).step_by(step).take(SAMPLES) {
-            let pixels = decode(&index.root.join(&index.samples[place].path))?;
+        let places = (0..index.samples.len()).step_by(step).take(SAMPLES);
+        let pictures = places.map(|place| (place, index.root.join(&index.samples[place].path))).collect();
+        self.pending = Some(Samples { pictures, pipeline: pipeline.clone(), seed });
+    }
+
+    fn make_samples(&mut self) -> Result<(), BoardError> {
+        let Some(Samples { pictures, pipeline, seed }) = self.pending.take() else { return Ok(()) };
+        let Some((height, width)) = pipeline.output_size() else { return Ok(()) };
+        let tiles = pictures.into_iter().map(|(place, path)| {
             let mut rng = stream(seed, Purpose::Augmentation, 0, place as u64);
-            tiles.push(pipeline.apply(pixels, &mut rng));
-        }
-        self.samples = Some((tile(&tiles, width, height), wall_time));
+            Ok(pipeline.apply(decode(&path)?, &mut rng))
+        });
+        let tiles = tiles.collect::<Result<Vec<Pixels>, DecodeError>>()?;
+        self.samples = Some((tile(&tiles, width, height), now()));
         Ok(self.write_samples()?)
     }
 
@@ -70,8 +84,7 @@ impl BoardReporter {
 
     /// Begins a new file of events with what is left of the history.
     fn restart(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
-        let now = jiff::Timestamp::now().as_microsecond() as f64 / 1e6;
-        self.writer = EventWriter::replace(&self.folder, now)?;
+        self.writer = EventWriter::replace(&self.folder, now())?;
         self.written = 0;
         self.catch_up(history)?;
         self.write_samples()
@@ -99,9 +112,10 @@ impl BoardReporter {
 
     fn catch_up(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
         for m in &history[self.written.min(history.len())..] {
-            let averaged = m.ema.into_iter().flat_map(|ema| {
-                [("Loss/val_ema", ema.val_loss), ("Accuracy/val_ema", ema.val_accuracy)]
-            });
+            let averaged = m
+                .ema
+                .into_iter()
+                .flat_map(|ema| [("Loss/val_ema", ema.val_loss), ("Accuracy/val_ema", ema.val_accuracy)]);
             let scalars = [
                 ("Loss/train", m.train_loss),
                 ("Loss/val", m.val_loss),
@@ -119,6 +133,10 @@ impl BoardReporter {
 }
 
 impl Reporter for BoardReporter {
+    fn batches_done(&mut self, _: usize, _: Option<&Totals>) -> Result<(), ReportError> {
+        self.make_samples().map_err(|error| ReportError(Box::new(error)))
+    }
+
     fn epoch_finished(&mut self, history: &[EpochMetrics], _: &EpochReport) -> Result<(), ReportError> {
         self.catch_up(history).map_err(|error| ReportError(Box::new(error)))
     }

@@ -126,7 +126,7 @@ impl Reporter for Progress {
         }
     }
 
-    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) {
+    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) -> Result<(), ReportError> {
         self.done += count;
         if self.console.interactive {
             self.bar.inc(count as u64);
@@ -151,6 +151,7 @@ impl Reporter for Progress {
                 self.num_batches
             );
         }
+        Ok(())
     }
 
     fn phase_finished(&mut self) {

@@ -21,13 +21,22 @@ impl RunLock {
     pub fn take(folder: &Path) -> Result<RunLock, RunError> {
         let path = folder.join(".lock");
         let write = |source| RunError::Write { path: path.clone(), source };
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(write)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(write)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 // Whose it is would be good to know, but is not needed.
                 let _ = file.read_to_string(&mut holder);
-                return Err(RunError::Locked { path: PathBuf::from(folder), holder: holder.trim().to_owned() });
+                return Err(RunError::Locked {
+                    path: PathBuf::from(folder),
+                    holder: holder.trim().to_owned(),
+                });
             }
             Err(TryLockError::Error(error)) => tracing::debug!("{}: no locks here: {error}", path.display()),
             Ok(()) => {}

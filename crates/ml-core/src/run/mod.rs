@@ -94,6 +94,13 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// Whether what was asked for is wrong, rather than the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, RunError::Exists { .. } | RunError::BadName { .. } | RunError::NotARun { .. })
+    }
+}
+
 impl Run {
     /// Claims `runs_dir/name`, or the first free of `name_2`, `name_3`, … if it is taken.
     ///
@@ -342,10 +349,10 @@ impl Run {
 
 /// Whether a folder holds hidden files alone: a lock, or a file that was never finished.
 fn is_unused(folder: &Path) -> bool {
-    let entries = fs::read_dir(folder).map(|entries| entries.collect::<io::Result<Vec<_>>>());
-    entries.is_ok_and(|entries| {
-        entries.is_ok_and(|entries| entries.iter().all(|entry| entry.file_name().to_string_lossy().starts_with('.')))
-    })
+    let is_hidden = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with('.'))
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_hidden))
 }
 
 fn make_parents(runs_dir: &Path) -> Result<(), RunError> {

@@ -68,7 +68,9 @@ pub enum TrainError {
         step: u64,
     },
     /// A checkpoint with numbers in it that mean nothing.
-    #[error("the checkpoint holds infinite numbers or such that are none, in `{name}`: use an earlier checkpoint of the run")]
+    #[error(
+        "the checkpoint holds infinite numbers or such that are none, in `{name}`: use an earlier checkpoint of the run"
+    )]
     NotFiniteState {
         /// The first such tensor.
         name: String,
@@ -106,6 +108,20 @@ pub enum TrainError {
         /// In this run.
         expected: String,
     },
+}
+
+impl TrainError {
+    /// Whether what was asked for is wrong, rather than the run.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            TrainError::ClassCount { .. }
+            | TrainError::ClassWeights { .. }
+            | TrainError::Mismatch { .. }
+            | TrainError::Checkpoint(CheckpointError::NotFound { .. }) => true,
+            TrainError::Run(error) => error.is_usage(),
+            _ => false,
+        }
+    }
 }
 
 fn not_finite(loss: f64, grad_norm: f64) -> String {

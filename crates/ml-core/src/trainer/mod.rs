@@ -211,7 +211,7 @@ impl Trainer {
                 shown = Instant::now();
                 running.totals()
             });
-            reporter.batches_done(num_batches, totals.as_ref());
+            reporter.batches_done(num_batches, totals.as_ref())?;
         }
         if !self.is_sound()? {
             return self.roll_back(saves);
@@ -245,7 +245,7 @@ impl Trainer {
             if let Some((ema, running)) = &mut averaged {
                 add(ema.network(), running);
             }
-            reporter.batches_done(1, None);
+            reporter.batches_done(1, None)?;
         }
         reporter.phase_finished();
         Ok(Some((running.totals(), averaged.map(|(_, running)| running.totals()))))

@@ -42,8 +42,12 @@ pub trait Reporter {
     }
 
     /// `count` batches more are done; `totals` comes now and then.
-    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) {
+    ///
+    /// # Errors
+    /// What is kept on disk cannot be written: training ends.
+    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) -> Result<(), ReportError> {
         let _ = (count, totals);
+        Ok(())
     }
 
     /// All batches of the phase are done.
@@ -80,8 +84,8 @@ impl Reporter for Vec<&mut dyn Reporter> {
         self.iter_mut().for_each(|reporter| reporter.phase_started(phase, epoch, num_batches, first));
     }
 
-    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) {
-        self.iter_mut().for_each(|reporter| reporter.batches_done(count, totals));
+    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.batches_done(count, totals))
     }
 
     fn phase_finished(&mut self) {

@@ -88,7 +88,9 @@ pub(super) fn restore(
         (None, _) => {}
         (Some(ema), Some(averages)) => ema.load_state_dict(averages)?,
         // Averaging begins here.
-        (Some(ema), None) if changes == Changes::Allowed => ema.load_state_dict(&checkpoint.model_state_dict)?,
+        (Some(ema), None) if changes == Changes::Allowed => {
+            ema.load_state_dict(&checkpoint.model_state_dict)?;
+        }
         (Some(_), None) => {
             return Err(TrainError::Mismatch {
                 what: "training.ema",

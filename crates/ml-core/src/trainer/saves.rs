@@ -37,7 +37,11 @@ impl<'a> Saves<'a> {
 
     /// A run that may roll back has something to roll back to from the start.
     pub(super) fn begin(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
-        if self.keeps_anchor && trainer.state.step == 0 { self.save(trainer, Vec::new(), true) } else { Ok(()) }
+        if self.keeps_anchor && trainer.state.step == 0 {
+            self.save(trainer, Vec::new(), true)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether a checkpoint is due after `step`, and if so whether by the step alone.
@@ -78,7 +82,11 @@ impl<'a> Saves<'a> {
         };
         let pause = self.saver.save(trainer.snapshot()?, files)?;
         self.cadence.restart(Instant::now());
-        tracing::debug!("checkpoint at step {}: training paused {:.1} ms", trainer.state.step, pause.as_secs_f64() * 1e3);
+        tracing::debug!(
+            "checkpoint at step {}: training paused {:.1} ms",
+            trainer.state.step,
+            pause.as_secs_f64() * 1e3
+        );
         if pause > LONG_PAUSE {
             tracing::warn!(
                 "training stood still for {:.1} s while the checkpoint before was being written; a larger \

@@ -137,7 +137,10 @@ pub(super) fn history_to_value(history: &[EpochMetrics]) -> Value {
     Value::list(history.iter().map(|m| {
         let counts = [("epoch", Value::Int(m.epoch as i64)), ("step", Value::Int(m.step as i64))];
         let ema = m.ema.into_iter().flat_map(|ema| {
-            [("ema_val_loss", Value::Float(ema.val_loss)), ("ema_val_accuracy", Value::Float(ema.val_accuracy))]
+            [
+                ("ema_val_loss", Value::Float(ema.val_loss)),
+                ("ema_val_accuracy", Value::Float(ema.val_accuracy)),
+            ]
         });
         let figures = figures(m).map(|(key, figure)| (key, Value::Float(figure)));
         Value::dict(counts.into_iter().chain(figures).chain(ema))
@@ -152,10 +155,9 @@ pub(super) fn history_from(field: &Field<'_>) -> Result<Vec<EpochMetrics>, Value
             let figure = |key: &str| epoch.get(key)?.as_f64();
             let ema = match epoch.optional("ema_val_loss")? {
                 None => None,
-                Some(loss) => Some(EmaMetrics {
-                    val_loss: loss.as_f64()?,
-                    val_accuracy: figure("ema_val_accuracy")?,
-                }),
+                Some(loss) => {
+                    Some(EmaMetrics { val_loss: loss.as_f64()?, val_accuracy: figure("ema_val_accuracy")? })
+                }
             };
             Ok(EpochMetrics {
                 epoch: epoch.get("epoch")?.as_u64()?,
@@ -176,7 +178,10 @@ pub(super) fn history_from(field: &Field<'_>) -> Result<Vec<EpochMetrics>, Value
 /// `epoch` and `figure` of the best, then all that are kept.
 pub(super) fn ranking_to_value(ranking: &Ranking, metric: Metric) -> Value {
     let entry = |ranked: &Ranked| {
-        Value::dict([("epoch", Value::Int(ranked.epoch as i64)), (metric.name(), Value::Float(ranked.figure))])
+        Value::dict([
+            ("epoch", Value::Int(ranked.epoch as i64)),
+            (metric.name(), Value::Float(ranked.figure)),
+        ])
     };
     let Some(best) = ranking.best() else { return Value::None };
     Value::dict([

@@ -9,6 +9,7 @@ use super::{TrainError, Trainer};
 use crate::checkpoint::not_finite;
 use crate::loader::{Batch, Batches};
 use crate::metrics::Running;
+use crate::optimizer::OptimizerError;
 use crate::policy::Action;
 
 /// What became of a step.
@@ -147,14 +148,14 @@ impl Trainer {
         let state = self.network.state_dict();
         let numbers: Vec<Tensor> =
             state.iter().filter(|(_, t)| t.is_floating_point()).map(|(_, t)| t.detach()).collect();
-        if torch_ext::total_norm(&numbers).map_err(crate::optimizer::OptimizerError::from)?.double_value(&[]).is_finite() {
+        let norm = torch_ext::total_norm(&numbers).map_err(OptimizerError::from)?;
+        if norm.double_value(&[]).is_finite() {
             return Ok(true);
         }
-        let error = TrainError::Weights {
-            name: not_finite(&state).unwrap_or("their norm").to_owned(),
-            epoch: self.state.epoch + 1,
-            step: self.state.step,
-        };
+        // The norm of large finite numbers overflows too.
+        let Some(name) = not_finite(&state) else { return Ok(true) };
+        let error =
+            TrainError::Weights { name: name.to_owned(), epoch: self.state.epoch + 1, step: self.state.step };
         match self.config.training.divergence.action(&self.state.divergence) {
             Action::Rollback => {
                 tracing::warn!("{error}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -13,6 +13,12 @@ use crate::shell;
 const LOOK: Duration = Duration::from_micros(100);
 /// A file that is being written lives about so long.
 const WRITING: Duration = Duration::from_millis(4);
+/// From one checkpoint to the next it takes about so long.
+const BETWEEN: Duration = Duration::from_millis(60);
+/// A process that is not killed while it starts is killed before it has written more files than this.
+const FILES: f64 = 25.0;
+/// Starting takes about so long.
+const STARTING: Duration = Duration::from_millis(400);
 
 /// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,14 +54,15 @@ pub enum Moment {
     Saved,
 }
 
-/// A signal that is to come.
+/// A signal that is to come. It depends on what the process has done, not on how long that took: the machine may be
+/// doing other things.
 #[derive(Debug)]
 pub struct Killer {
     signal: Signal,
-    /// From the start of the process.
-    after: Duration,
-    /// Wait for a file being written, and then so long.
-    while_writing: Option<Duration>,
+    /// Files that the process begins to write before.
+    files: u32,
+    /// From then on, or from the start.
+    pause: Duration,
 }
 
 /// How a process ended.
@@ -65,16 +72,19 @@ pub enum Ended {
 }
 
 impl Killer {
-    /// Two of three kill while a file is being written; most are SIGKILL. `whole`: how long an undisturbed run takes.
-    pub fn random(whole: Duration, random: &mut SplitMix) -> Killer {
+    /// Two of three kill while a file is being written, one of twenty at the start; most are SIGKILL.
+    pub fn random(random: &mut SplitMix) -> Killer {
         let signal = match random.fraction() {
-            f if f < 0.8 => Signal::Kill,
-            f if f < 0.9 => Signal::Term,
+            f if f < 0.7 => Signal::Kill,
+            f if f < 0.85 => Signal::Term,
             _ => Signal::Int,
         };
-        let while_writing = (random.fraction() < 0.67).then(|| WRITING.mul_f64(random.fraction()));
-        let latest = if while_writing.is_some() { 0.3 } else { 0.6 };
-        Killer { signal, after: whole.mul_f64(latest * random.fraction()), while_writing }
+        let (files, longest) = match random.fraction() {
+            f if f < 0.05 => (0.0, STARTING),
+            f if f < 0.7 => (1.0 + FILES * random.fraction(), WRITING),
+            _ => (1.0 + FILES * random.fraction(), BETWEEN),
+        };
+        Killer { signal, files: files as u32, pause: longest.mul_f64(random.fraction()) }
     }
 }
 
@@ -83,23 +93,17 @@ pub fn watch(mut child: Child, killer: Option<&Killer>, run: &Path) -> Result<En
     let Some(killer) = killer else {
         return Ok(Ended::ByItself(child.wait().context("cannot wait for ml-train")?));
     };
-    let started = Instant::now();
-    loop {
+    let (mut files, mut writing) = (0, false);
+    while files < killer.files {
         if let Some(status) = child.try_wait().context("cannot wait for ml-train")? {
             return Ok(Ended::ByItself(status));
         }
-        if started.elapsed() >= killer.after {
-            match killer.while_writing {
-                None => break,
-                Some(pause) if unfinished(run, child.id()) => {
-                    std::thread::sleep(pause);
-                    break;
-                }
-                Some(_) => {}
-            }
-        }
+        let now = unfinished(run, child.id());
+        files += u32::from(now && !writing);
+        writing = now;
         std::thread::sleep(LOOK);
     }
+    std::thread::sleep(killer.pause);
     let id = child.id();
     if let Some(status) = child.try_wait().context("cannot wait for ml-train")? {
         return Ok(Ended::ByItself(status));
@@ -138,10 +142,10 @@ mod tests {
     fn a_process_is_killed_at_its_instant_and_one_that_ends_before_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let sleep = |seconds: &str| Command::new("sleep").arg(seconds).spawn().unwrap();
-        let killer = |millis| Killer { signal: Signal::Kill, after: Duration::from_millis(millis), while_writing: None };
-        let ended = watch(sleep("60"), Some(&killer(5)), &folder.path().join("none")).unwrap();
+        let killer = |files| Killer { signal: Signal::Kill, files, pause: Duration::from_millis(5) };
+        let ended = watch(sleep("60"), Some(&killer(0)), &folder.path().join("none")).unwrap();
         assert!(matches!(ended, Ended::Killed((Signal::Kill, Moment::Starting))));
-        let ended = watch(sleep("0"), Some(&killer(60_000)), folder.path()).unwrap();
+        let ended = watch(sleep("0"), Some(&killer(1)), folder.path()).unwrap();
         assert!(matches!(ended, Ended::ByItself(status) if status.success()));
     }
 

@@ -7,7 +7,6 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -69,25 +68,28 @@ struct Lab {
 impl Lab {
     fn experiment(&self, kills: u32, random: &mut SplitMix) -> Result<()> {
         let mut split = self.shell.command(self.programs.join("ml-split"));
-        split.arg("tests/data/digits/raw").args(["--layout", "folders", "--link", "hardlink", "--seed", "42", "-q"]);
+        split
+            .arg("tests/data/digits/raw")
+            .args(["--layout", "folders", "--link", "hardlink", "--seed", "42", "-q"]);
         shell::check(split.arg("--output").arg(self.scratch.join("digits")), "ml-split")?;
 
         eprintln!("chaos: a run that is left alone");
-        let started = Instant::now();
         let quiet = self.scratch.join("quiet");
         shell::check(&mut self.train(&quiet), "ml-train")?;
-        let whole = started.elapsed();
 
         let mut tally = Tally::default();
         let mut number = 0;
         while tally.kills() < kills {
             number += 1;
             let runs = self.scratch.join(format!("killed_{number}"));
-            self.kill_until_done(&runs, whole, kills, &mut tally, random)?;
+            self.kill_until_done(&runs, kills, &mut tally, random)?;
             self.compare(&quiet.join(RUN), &runs.join(RUN))?;
             tally.runs += 1;
             std::fs::remove_dir_all(&runs).with_context(|| format!("cannot delete {}", runs.display()))?;
-            eprintln!("chaos: run {number} ended as the one that was left alone; {} kills so far", tally.kills());
+            eprintln!(
+                "chaos: run {number} ended as the one that was left alone; {} kills so far",
+                tally.kills()
+            );
         }
         println!("{}", tally.table());
         Ok(())
@@ -97,16 +99,16 @@ impl Lab {
     fn kill_until_done(
         &self,
         runs: &Path,
-        whole: Duration,
         kills: u32,
         tally: &mut Tally,
         random: &mut SplitMix,
     ) -> Result<()> {
         for attempt in 0.. {
-            let killer = (attempt < KILLS_A_RUN && tally.kills() < kills).then(|| Killer::random(whole, random));
+            let killer = (attempt < KILLS_A_RUN && tally.kills() < kills).then(|| Killer::random(random));
             let log = self.scratch.join("stderr.log");
             let mut command = self.train(runs);
-            let file = std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+            let file =
+                std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
             let child = command.stderr(file).spawn().context("cannot start ml-train")?;
             match kill::watch(child, killer.as_ref(), &runs.join(RUN))? {
                 Ended::ByItself(status) if status.success() => return Ok(()),
@@ -127,7 +129,16 @@ impl Lab {
 
     fn train(&self, runs: &Path) -> Command {
         let mut command = self.shell.command(self.programs.join("ml-train"));
-        command.args(["--config", "benches/chaos.yaml", "-q", "--run_name", RUN, "--resume", "auto", "--data_dir"]);
+        command.args([
+            "--config",
+            "benches/chaos.yaml",
+            "-q",
+            "--run_name",
+            RUN,
+            "--resume",
+            "auto",
+            "--data_dir",
+        ]);
         command.arg(self.scratch.join("digits")).arg("--runs_dir").arg(runs);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command

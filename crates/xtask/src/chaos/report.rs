@@ -28,8 +28,8 @@ impl Tally {
             "| signal | at start-up | while writing a file | at another instant | saved and ended | in all |\n|---|---|---|---|---|---|\n",
         );
         for signal in [Signal::Kill, Signal::Term, Signal::Int] {
-            let counts =
-                [Moment::Starting, Moment::Writing, Moment::Between, Moment::Saved].map(|moment| of(signal, moment));
+            let counts = [Moment::Starting, Moment::Writing, Moment::Between, Moment::Saved]
+                .map(|moment| of(signal, moment));
             let cells = counts.map(|count| count.to_string()).join(" | ");
             text.push_str(&format!("| SIG{} | {cells} | {} |\n", signal.name(), counts.iter().sum::<u32>()));
         }

@@ -40,7 +40,7 @@ pub struct Args {
     pub shortcuts: Shortcuts,
 
     /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this configuration, or
-    /// the one that --run_name names; a new one where there is none); or begin a new run from another program's
+    /// the one that `--run_name` names; a new one where there is none); or begin a new run from another program's
     /// training state
     #[arg(long, value_name = "PATH|auto", help_heading = "Runs")]
     pub resume: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub struct Args {
     /// Where run folders are made
     #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Runs")]
     pub runs_dir: PathBuf,
-    /// Name of the run folder, instead of one made of the overrides; must be free, but with --resume auto
+    /// Name of the run folder, instead of one made of the overrides; must be free, but with `--resume auto`
     #[arg(long, value_name = "NAME", help_heading = "Runs")]
     pub run_name: Option<String>,
 
@@ -87,10 +87,10 @@ pub struct Shortcuts {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
     /// Fold of a folder split with ml-split --folds (data.fold)
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_hyphen_values = true)]
     pub fold: Option<String>,
     /// Threads that decode pictures (`data.num_workers`)
-    #[arg(long, value_name = "N|auto")]
+    #[arg(long, value_name = "N|auto", allow_hyphen_values = true)]
     pub num_workers: Option<String>,
     /// Network (model.architecture)
     #[arg(long, value_name = "NAME")]

@@ -15,8 +15,12 @@ use clap::{CommandFactory, Parser};
 use ml_cli::console::start_log;
 use ml_cli::exit::{UsageError, finish};
 use ml_cli::flags::normalized_args;
+use ml_core::checkpoint::CheckpointError;
 use ml_core::config::{self, Resolved, Source};
+use ml_core::dataset::DatasetError;
 use ml_core::report::progress::Console;
+use ml_core::run::RunError;
+use ml_core::trainer::TrainError;
 
 use args::{Args, Command};
 use session::Session;
@@ -24,7 +28,19 @@ use session::Session;
 fn main() -> ExitCode {
     let started = Instant::now();
     let args = Args::parse_from(normalized_args());
-    finish(|| run(&args, started))
+    finish(|| run(&args, started).map_err(classified))
+}
+
+/// What is wrong with what was asked for, rather than with the run, is the caller's mistake: exit code 2.
+fn classified(error: anyhow::Error) -> anyhow::Error {
+    let is_usage = error.chain().any(|cause| {
+        let dataset = cause.downcast_ref::<DatasetError>().is_some_and(DatasetError::is_usage);
+        let run = cause.downcast_ref::<RunError>().is_some_and(RunError::is_usage);
+        let train = cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_usage);
+        let checkpoint = cause.downcast_ref::<CheckpointError>();
+        dataset || run || train || matches!(checkpoint, Some(CheckpointError::NotFound { .. }))
+    });
+    if is_usage { usage(error) } else { error }
 }
 
 fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {

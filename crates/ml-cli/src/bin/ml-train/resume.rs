@@ -78,9 +78,7 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
             let file = (target.is_file() && *target != run.last_path()).then_some(target.as_path());
             go_on(run, resolved, file, changes)
         }
-        Err(_) if target.is_file() => {
-            Ok(new(crate::resolve(args, overrides)?, Some(loose_state(target)?)))
-        }
+        Err(_) if target.is_file() => Ok(new(crate::resolve(args, overrides)?, Some(loose_state(target)?))),
         Err(error) => Err(error.into()),
     }
 }
@@ -96,12 +94,7 @@ fn loose_state(path: &Path) -> anyhow::Result<State> {
 }
 
 /// `run` in its own folder, from `file` or its newest state; from the start if it was killed before the first.
-fn go_on(
-    run: Run,
-    resolved: Resolved,
-    file: Option<&Path>,
-    changes: Changes,
-) -> anyhow::Result<Beginning> {
+fn go_on(run: Run, resolved: Resolved, file: Option<&Path>, changes: Changes) -> anyhow::Result<Beginning> {
     let lock = RunLock::take(run.folder())?;
     let own = config::resolve(Some((&run.read_config()?, Source::Run)), &[]).map_err(crate::usage)?;
     refuse_changes(&own.config, &resolved.config, changes)?;
@@ -147,7 +140,8 @@ fn refuse_finished(
     wanted: &Config,
     checkpoint: Option<&Checkpoint>,
 ) -> anyhow::Result<()> {
-    let Some(status) = run.read_summary().ok().map(|summary| summary.status).filter(|status| status.is_final())
+    let Some(status) =
+        run.read_summary().ok().map(|summary| summary.status).filter(|status| status.is_final())
     else {
         return Ok(());
     };
@@ -185,7 +179,9 @@ fn newest(args: &Args, wanted: &Config) -> anyhow::Result<Option<Run>> {
         let same = differences(&own.config, wanted).iter().all(|path| IRRELEVANT.contains(&path.as_str()));
         // Killed before its first summary, a run has none.
         let finished = run.read_summary().is_ok_and(|summary| summary.status.is_final());
-        let time = [run.last_path(), run.config_path()].iter().find_map(|path| path.metadata().ok()?.modified().ok());
+        let time = [run.last_path(), run.config_path()]
+            .iter()
+            .find_map(|path| path.metadata().ok()?.modified().ok());
         let newer = found.as_ref().is_none_or(|(newest, _)| time > Some(*newest));
         if let (true, false, true, Some(time)) = (same, finished, newer, time) {
             found = Some((time, run));

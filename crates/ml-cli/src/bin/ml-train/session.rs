@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use anyhow::Context;
 use ml_cli::console::Log;
 use ml_cli::exit;
+use ml_core::checkpoint::Checkpoint;
 use ml_core::config::{Config, Override};
 use ml_core::dataset::Dataset;
 use ml_core::device::{self, ResolvedDevice};
 use ml_core::report::board::BoardReporter;
 use ml_core::report::progress::{Console, Progress};
-use ml_core::checkpoint::Checkpoint;
 use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name};
 use ml_core::trainer::{Foreign, Outcome, Reporter, Trainer};
 use ml_core::transform::Pipeline;
@@ -45,7 +46,8 @@ impl Session<'_> {
         let Beginning { run, state, changes, .. } = beginning;
         // Before CUDA is loaded: it looks at the settings once.
         ml_core::set_deterministic(config.deterministic)?;
-        let dataset = Dataset::open(&config.data.data_dir, config.data.fold)?;
+        let dataset =
+            Dataset::open(&config.data.data_dir, config.data.fold).context("--data_dir (data.data_dir)")?;
         let device = device::resolve(config.training.device).map_err(crate::usage)?;
         let mut trainer = Trainer::new(config, &dataset, device.device)?;
         let earlier = run.as_ref().and_then(|(run, _)| run.read_summary().ok());
@@ -138,7 +140,7 @@ impl Session<'_> {
         let mut progress = Progress::new(self.console.clone(), training.batch_size, training.num_epochs);
         let mut board = BoardReporter::start(&run.tensorboard_dir(), &trainer.state().history, wall_time())?;
         let pipeline = Pipeline::new(&self.config.transforms.train);
-        board.samples(&dataset.train, &pipeline, self.config.seed, wall_time())?;
+        board.show_samples(&dataset.train, &pipeline, self.config.seed);
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut progress, &mut board];
         let (outcome, saving) = trainer.fit(run, &mut reporters, &self.stop)?;
         book.summary.checkpoints = Some(CheckpointSummary {
@@ -304,8 +306,9 @@ impl<'a> Book<'a> {
         let best = state.best();
         self.summary.best_epoch = best.map(|best| best.epoch);
         self.summary.best_figure = best.map(|best| best.figure);
-        self.summary.best_val_accuracy =
-            best.and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch)).map(|m| m.val_accuracy);
+        self.summary.best_val_accuracy = best
+            .and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch))
+            .map(|m| m.val_accuracy);
         self.summary.updated = now();
         self.summary.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.summary.seconds_to_first_step =

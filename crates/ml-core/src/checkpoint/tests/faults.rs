@@ -145,7 +145,8 @@ fn a_save_that_fails_or_dies_anywhere_leaves_a_state_to_go_on_from_and_never_a_t
                 delete: vec![name("epoch_1.pt")],
             };
             write(&name("epoch_1.pt"), &state(1)).unwrap();
-            save(&System, &state(1), &SaveAs { before: vec![name("best.pt")], delete: vec![], ..files() }).unwrap();
+            save(&System, &state(1), &SaveAs { before: vec![name("best.pt")], delete: vec![], ..files() })
+                .unwrap();
 
             let (countdown, dead) = (Cell::new(fail_at), Cell::new(false));
             let failing = Failing { countdown: &countdown, error: EIO, dies, dead: &dead };
@@ -166,7 +167,11 @@ fn a_save_that_fails_or_dies_anywhere_leaves_a_state_to_go_on_from_and_never_a_t
             save(&System, &state(2), &files()).unwrap();
             let steps = ["last.pt", "best.pt", "rollback.pt", "epoch_2.pt"].map(|file| step(&name(file)));
             assert_eq!(steps, [2; 4]);
-            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5, "{fail_at}: nothing is left over");
+            assert_eq!(
+                std::fs::read_dir(folder.path()).unwrap().count(),
+                5,
+                "{fail_at}: nothing is left over"
+            );
             if result.is_ok() {
                 break;
             }

@@ -12,10 +12,12 @@ const FEW: usize = 2500;
 /// Memory that reading files of some kilobytes may take beyond what the process has.
 const MEMORY: u64 = 256 << 20;
 
+type MakeFile = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// What is mutated, and how a mutant becomes a file.
 struct Seed {
     bytes: Vec<u8>,
-    file: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    file: MakeFile,
     /// Bytes that mean something in this format.
     dictionary: &'static [u8],
 }
