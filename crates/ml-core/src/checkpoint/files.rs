@@ -123,7 +123,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Deletes what killed processes left beside files in `folder`: files that [`replace`] had not finished. Only for
+/// Deletes what killed processes left beside files in `folder`: files that were not finished. Only for
 /// who knows that no other process writes there.
 ///
 /// # Errors
