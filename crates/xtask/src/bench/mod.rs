@@ -1,6 +1,7 @@
 //! Speed and memory against PyTorch: whole processes on both sides, run in turn, medians compared. The peers'
 //! programs are in `benches/python`; they do the same work with torchvision and scikit-learn.
 
+mod checkpoint;
 mod first_step;
 mod measure;
 mod report;
@@ -40,6 +41,8 @@ enum Name {
     Split,
     /// A ResNet-18 training step at 224 px
     Step,
+    /// Saving and loading ResNet-50 with its optimizer
+    Checkpoint,
 }
 
 /// What a benchmark works with.
@@ -58,7 +61,7 @@ struct Bench {
 pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     let shell = setup::run(shell, Purpose::Test, &args.options)?;
     shell.run("cargo", &["build", "--release", "--package", "ml-cli"])?;
-    shell.run("cargo", &["build", "--release", "--package", "ml-core", "--example", "bench_step"])?;
+    shell.run("cargo", &["build", "--release", "--package", "ml-core", "--examples"])?;
     let target = shell.target_dir()?;
     let python = setup::venv_python(&shell);
     let names = if args.names.is_empty() { Name::value_variants() } else { &args.names };
@@ -77,6 +80,7 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::FirstStep => first_step::run(&bench),
             Name::Split => split::run(&bench),
             Name::Step => step::run(&bench),
+            Name::Checkpoint => checkpoint::run(&bench),
         };
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot delete {}", scratch.display()))?;
         for comparison in result? {

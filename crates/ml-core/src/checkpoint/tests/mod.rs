@@ -5,7 +5,6 @@ mod fuzz;
 mod hostile;
 mod python;
 mod safetensors;
-mod speed;
 mod typed;
 
 use tch::{Kind, Tensor};
