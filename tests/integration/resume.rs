@@ -8,7 +8,7 @@ use crate::support::{fails, ok, read, train};
 use crate::train::{digits, python};
 
 /// Everything that has state, two steps an epoch apart from the last window.
-const STATEFUL: [&str; 10] = [
+const STATEFUL: [&str; 12] = [
     "--set",
     "training.gradient_accumulation_steps=3",
     "--set",
@@ -17,6 +17,8 @@ const STATEFUL: [&str; 10] = [
     "training.max_grad_norm=1.0",
     "--set",
     "training.early_stopping={patience: 50}",
+    "--set",
+    "deterministic=true",
     "--batch_size",
     "8",
 ];

@@ -61,6 +61,7 @@ impl Trainer {
             self.optimizer.clip_grad_norm(norm, max_norm)?;
         }
         self.optimizer.step(lr)?;
+        self.first_step.get_or_insert_with(Instant::now);
         if self.ema.is_some() && !self.is_sound()? {
             return Ok(Some(Stepped::Diverged));
         }
@@ -70,7 +71,6 @@ impl Trainer {
         for part in &parts {
             running.add(&part.loss, &part.logits, &part.targets);
         }
-        self.first_step.get_or_insert_with(Instant::now);
         Ok(Some(self.advance(parts.len())))
     }
 

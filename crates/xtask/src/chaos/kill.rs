@@ -44,7 +44,7 @@ impl Signal {
 /// What a process was doing when it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
-    /// There was no run folder yet.
+    /// It had not written a file yet, or hardly one.
     Starting,
     /// It left a file that it had not finished.
     Writing,
@@ -118,7 +118,7 @@ pub fn watch(mut child: Child, killer: Option<&Killer>, run: &Path) -> Result<En
     let moment = match status.code() {
         Some(130 | 143) => Moment::Saved,
         Some(_) => return Ok(Ended::ByItself(status)),
-        None if !run.exists() => Moment::Starting,
+        None if killer.files == 0 => Moment::Starting,
         None if unfinished(run, id) => Moment::Writing,
         None => Moment::Between,
     };

@@ -8,7 +8,7 @@ mod session;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
@@ -26,9 +26,23 @@ use args::{Args, Command};
 use session::Session;
 
 fn main() -> ExitCode {
-    let started = Instant::now();
+    let started = process_start();
     let args = Args::parse_from(normalized_args());
     finish(|| run(&args, started).map_err(classified))
+}
+
+/// When this process was started, before libtorch was loaded: to a hundredth of a second, as the kernel tells it.
+fn process_start() -> Instant {
+    let now = Instant::now();
+    let since = || -> Option<Duration> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The name may hold spaces and parentheses; the start is the 20th field after it, in ticks since boot.
+        let ticks: u64 = stat.rsplit_once(") ")?.1.split_whitespace().nth(19)?.parse().ok()?;
+        let start = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from_secs_f64(boot.tv_sec as f64 + boot.tv_nsec as f64 / 1e9 - start).ok()
+    };
+    since().and_then(|since| now.checked_sub(since)).unwrap_or(now)
 }
 
 /// What is wrong with what was asked for, rather than with the run, is the caller's mistake: exit code 2.
