@@ -32,9 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)); // [N, 3, H, W]
     let targets = Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu)); // [N]
 
-    let mut saver = Saver::start()?;
-    let (mut steps, mut pauses, mut saves, mut loads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=rounds {
+    let mut steps = Vec::new();
+    let mut train = |optimizer: &mut Optimizer| -> Result<(), Box<dyn std::error::Error>> {
         for _ in 0..STEPS {
             let start = Instant::now();
             let loss = loss.forward(&network.forward_t(&images, true), &targets);
@@ -44,35 +43,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             loss.double_value(&[]);
             steps.push(milliseconds(start));
         }
-        let state = || state(&network, &optimizer);
+        Ok(())
+    };
+    // The first round of each kind warms the caches.
+    let (mut saves, mut loads) = (Vec::new(), Vec::new());
+    for _ in 0..=rounds {
+        train(&mut optimizer)?;
+        let start = Instant::now();
+        write(&path, &state(&network, &optimizer).into_value()?)?;
+        saves.push(milliseconds(start));
+        let start = Instant::now();
+        drop(read(&path)?);
+        loads.push(milliseconds(start));
+    }
+    let mut saver = Saver::start()?;
+    let mut pauses = Vec::new();
+    for _ in 0..=rounds {
+        train(&mut optimizer)?;
         let files = SaveAs {
             last: Path::new(folder).join("last.pt"),
             previous: Path::new(folder).join("previous.pt"),
             ..SaveAs::default()
         };
-        pauses.push(saver.save(state(), files)?.as_secs_f64() * 1e3);
+        pauses.push(saver.save(state(&network, &optimizer), files)?.as_secs_f64() * 1e3);
         saver.wait()?;
-        let start = Instant::now();
-        write(&path, &state().into_value()?)?;
-        saves.push(milliseconds(start));
-        let start = Instant::now();
-        drop(read(&path)?);
-        loads.push(milliseconds(start));
-        if round == 0 {
-            // It warms the caches.
-            for times in [&mut steps, &mut pauses, &mut saves, &mut loads] {
-                times.clear();
-            }
-        }
     }
+    let [ms_step, ms_pause, ms_save, ms_load] = [
+        median(&mut steps[STEPS..]),
+        median(&mut pauses[1..]),
+        median(&mut saves[1..]),
+        median(&mut loads[1..]),
+    ];
     let writing = saver.stats().writing.as_secs_f64() * 1e3 / saver.stats().count as f64;
     let bytes = std::fs::metadata(&path)?.len();
     println!(
-        r#"{{"ms_step": {}, "ms_pause": {}, "ms_writing": {writing}, "ms_save": {}, "ms_load": {}, "bytes": {bytes}}}"#,
-        median(&mut steps),
-        median(&mut pauses),
-        median(&mut saves),
-        median(&mut loads)
+        r#"{{"ms_step": {ms_step}, "ms_pause": {ms_pause}, "ms_writing": {writing}, "ms_save": {ms_save}, "ms_load": {ms_load}, "bytes": {bytes}}}"#
     );
     Ok(())
 }

@@ -2,9 +2,11 @@
 //! steps, gradients set to none, norms and averages over many tensors, determinism. The only unsafe code of the project.
 
 mod cuda;
+mod fill;
 mod shim;
 
 pub use cuda::{CudaError, load_cuda};
+pub use fill::TensorWriter;
 pub use shim::{
     AdamSettings, AdamState, Generator, SgdSettings, clear_grads, fused_adam, fused_sgd, lerp, scale,
     set_deterministic, total_norm, version,

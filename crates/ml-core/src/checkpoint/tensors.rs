@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
+use torch_ext::TensorWriter;
 
 use super::archive::{Archive, Source};
 use super::error::{Problem, first_line};
@@ -51,14 +52,9 @@ pub(super) fn read<S: Source>(
     // A bool is one byte that must be 0 or 1; any other is undefined behaviour in C++.
     let kind = if storage.kind == Kind::Bool { Kind::Uint8 } else { storage.kind };
     buffer.resize(buffer.len().max((size as usize).clamp(1, CHUNK)), 0);
-    let flat = Tensor::f_empty([storage.len as i64], (kind, Device::Cpu)).map_err(refused)?;
-    let mut done = 0;
-    archive.read_chunks(&path, buffer, |bytes| {
-        let count = (bytes.len() / width) as i64;
-        let chunk = Tensor::f_from_data_size(bytes, &[count], kind).map_err(refused)?;
-        flat.f_narrow(0, done, count).and_then(|mut part| part.f_copy_(&chunk)).map_err(refused)?;
-        done += count;
-        Ok(())
-    })?;
+    let damaged = |error: torch_ext::Error| Problem::damaged(error.to_string());
+    let mut writer = TensorWriter::new(storage.len, kind).map_err(damaged)?;
+    archive.read_chunks(&path, buffer, |bytes| writer.add(bytes).map_err(damaged))?;
+    let flat = writer.finish().map_err(damaged)?;
     if storage.kind == Kind::Bool { flat.f_ne(0).map_err(refused) } else { Ok(flat) }
 }

@@ -58,11 +58,14 @@ pub struct DivergenceState {
     pub times: u64,
     /// What the schedule's learning rate is multiplied by.
     pub lr_scale: f64,
+    /// Whether this is a state to roll back to: one whose place depends on the configuration alone, not on the clock
+    /// or on signals, so that an interrupted run rolls back to where an uninterrupted one would.
+    pub is_anchor: bool,
 }
 
 impl Default for DivergenceState {
     fn default() -> DivergenceState {
-        DivergenceState { times: 0, lr_scale: 1.0 }
+        DivergenceState { times: 0, lr_scale: 1.0, is_anchor: false }
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
     #[test]
     fn patience_with_a_diverging_run_ends() {
         let config = DivergenceConfig { action: Action::Skip, max_times: 2, ..DivergenceConfig::default() };
-        let action = |times| config.action(&DivergenceState { times, lr_scale: 1.0 });
+        let action = |times| config.action(&DivergenceState { times, ..DivergenceState::default() });
         assert_eq!([0, 1, 2].map(action), [Action::Skip, Action::Skip, Action::Stop]);
     }
 }

@@ -16,8 +16,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Saves<'a> {
     run: &'a Run,
     config: CheckpointConfig,
-    /// Whether `rollback.pt` is kept: the newest checkpoint whose place depends on the configuration alone, not on
-    /// the clock or on signals, so that an interrupted run rolls back to where an uninterrupted one would.
+    /// Whether `rollback.pt` is kept: the newest anchor (see [`DivergenceState::is_anchor`]).
     keeps_anchor: bool,
     cadence: Cadence,
     saver: Saver,
@@ -35,13 +34,14 @@ impl<'a> Saves<'a> {
         })
     }
 
-    /// A run that may roll back has something to roll back to from the start.
-    pub(super) fn begin(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
-        if self.keeps_anchor && trainer.state.step == 0 {
-            self.save(trainer, Vec::new(), true)
-        } else {
-            Ok(())
+    /// A run that may roll back has something to roll back to from the start. Killed after `last.pt` was written and
+    /// before `rollback.pt` was, or resumed from another file than `last.pt`, it writes both again.
+    pub(super) fn begin(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        let is_anchor = trainer.state.step == 0 || trainer.state.divergence.is_anchor;
+        if self.keeps_anchor && (is_anchor || !self.run.rollback_path().exists()) {
+            self.save(trainer, Vec::new(), true)?;
         }
+        Ok(())
     }
 
     /// Whether a checkpoint is due after `step`, and if so whether by the step alone.
@@ -53,7 +53,11 @@ impl<'a> Saves<'a> {
     }
 
     /// `place`: the epoch's place among the best, if it is one of those to keep.
-    pub(super) fn after_epoch(&mut self, trainer: &Trainer, place: Option<usize>) -> Result<(), TrainError> {
+    pub(super) fn after_epoch(
+        &mut self,
+        trainer: &mut Trainer,
+        place: Option<usize>,
+    ) -> Result<(), TrainError> {
         let epoch = trainer.state.epoch;
         let mut names = Vec::new();
         if place == Some(0) {
@@ -69,10 +73,11 @@ impl<'a> Saves<'a> {
     /// Saves the state as `last.pt`, and under the names `before`.
     pub(super) fn save(
         &mut self,
-        trainer: &Trainer,
+        trainer: &mut Trainer,
         before: Vec<PathBuf>,
         anchor: bool,
     ) -> Result<(), TrainError> {
+        trainer.state.divergence.is_anchor = anchor;
         let files = SaveAs {
             before,
             previous: self.run.previous_path(),
@@ -120,10 +125,10 @@ impl Trainer {
     /// Back to the last anchor, with a lower learning rate.
     pub(super) fn roll_back(&mut self, saves: &mut Saves<'_>) -> Result<Trained, TrainError> {
         saves.saver.wait()?;
-        let DivergenceState { times, lr_scale } = self.state.divergence;
+        let DivergenceState { times, lr_scale, .. } = self.state.divergence;
         let lr_scale = lr_scale * self.config.training.divergence.lr_factor;
         self.restore(&Checkpoint::load(&saves.run.rollback_path())?, Changes::Refused)?;
-        self.state.divergence = DivergenceState { times: times + 1, lr_scale };
+        self.state.divergence = DivergenceState { times: times + 1, lr_scale, is_anchor: false };
         tracing::warn!(
             "rolled back to epoch {}, step {}; the learning rate is multiplied by {lr_scale} from here on",
             self.state.epoch + 1,

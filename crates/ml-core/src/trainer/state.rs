@@ -219,11 +219,19 @@ pub(super) fn early_stopping_from(field: &Field<'_>) -> Result<EarlyStoppingStat
 }
 
 pub(super) fn divergence_to_value(state: DivergenceState) -> Value {
-    Value::dict([("times", Value::Int(state.times as i64)), ("lr_scale", Value::Float(state.lr_scale))])
+    Value::dict([
+        ("times", Value::Int(state.times as i64)),
+        ("lr_scale", Value::Float(state.lr_scale)),
+        ("is_anchor", Value::Bool(state.is_anchor)),
+    ])
 }
 
 pub(super) fn divergence_from(field: &Field<'_>) -> Result<DivergenceState, ValueError> {
-    Ok(DivergenceState { times: field.get("times")?.as_u64()?, lr_scale: field.get("lr_scale")?.as_f64()? })
+    Ok(DivergenceState {
+        times: field.get("times")?.as_u64()?,
+        lr_scale: field.get("lr_scale")?.as_f64()?,
+        is_anchor: field.get("is_anchor")?.as_bool()?,
+    })
 }
 
 pub(super) fn totals_to_value(totals: Totals) -> Value {

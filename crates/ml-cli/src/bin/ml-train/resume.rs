@@ -151,13 +151,13 @@ fn refuse_finished(
         return exit::usage(format!(
             "{folder}: this run has stopped early after epoch {done}; to go on give it more patience, as in \
              --set training.early_stopping.patience={}",
-            own.training.early_stopping.as_ref().map_or(20, |early| 2 * early.patience)
+            own.training.early_stopping.as_ref().map_or(20, |early| early.patience.saturating_mul(2))
         ));
     }
     if status == Status::Completed && done >= wanted.training.num_epochs as u64 {
         return exit::usage(format!(
             "{folder}: all {done} epochs of this run are done; to train longer give more, as in --num_epochs {}",
-            done * 2
+            done.saturating_mul(2)
         ));
     }
     Ok(())

@@ -218,7 +218,7 @@ fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Resul
             "{}: all {} epochs are done; to train longer give more, as in --num_epochs {}",
             path.display(),
             foreign.epochs_done,
-            foreign.epochs_done * 2
+            foreign.epochs_done.saturating_mul(2)
         ));
     }
     Ok(())
