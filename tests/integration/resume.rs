@@ -181,20 +181,29 @@ fn a_damaged_newest_state_falls_back_to_the_one_before_with_a_warning() {
     edit(&hurt.join("last.pt"), |bytes| bytes.truncate(bytes.len() / 2));
     let output = ok(train(place.path(), &["--resume", hurt.to_str().unwrap(), "--num_epochs", "5"]));
     let said = String::from_utf8_lossy(&output.stderr);
-    for part in ["last.pt` is cut short", "going on from the state before it", "damaged.pt"] {
+    for part in ["last.pt` is cut short", "going on from the state in", "previous.pt", "damaged.pt"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     std::fs::remove_file(hurt.join("damaged.pt")).unwrap();
     same(&runs.join("whole"), &hurt);
 
-    for file in ["last.pt", "previous.pt"] {
+    // Without either, the best epoch is a state as good as any.
+    std::fs::remove_file(hurt.join("last.pt")).unwrap();
+    std::fs::remove_file(hurt.join("previous.pt")).unwrap();
+    let again = ["--resume", hurt.to_str().unwrap(), "--num_epochs", "6"];
+    let output = ok(train(place.path(), &again));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("best.pt"));
+
+    for file in ["last.pt", "previous.pt", "best.pt"] {
         edit(&hurt.join(file), |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
         });
     }
-    let again = ["--resume", hurt.to_str().unwrap(), "--num_epochs", "6"];
-    fails(train(place.path(), &again), 1, &["last.pt", "previous.pt", "best.pt"]);
+    let again = ["--resume", hurt.to_str().unwrap(), "--num_epochs", "7"];
+    fails(train(place.path(), &again), 1, &["no state to go on from", "last.pt", "previous.pt", "best.pt"]);
+    let slip = ["--resume", "runs/hurt/bset.pt", "--num_epochs", "7"];
+    fails(train(place.path(), &slip), 2, &["bset.pt", "no such run or file"]);
 }
 
 #[test]
@@ -259,7 +268,7 @@ fn checkpoints_of_other_runs_and_of_broken_ones_are_refused_with_what_differs() 
     ok(train(place.path(), &["--data_dir", data, "--run_name", "a", "--num_epochs", "1"]));
     let run = place.path().join("runs/a");
     for (change, code, parts) in [
-        ("architecture", 2, vec!["the network is resnet18", "tiny_net"]),
+        ("architecture", 2, vec!["model.architecture cannot change"]),
         ("classes", 2, vec!["the class list is x, y"]),
         ("version", 1, vec!["format_version", "99"]),
         ("nan", 1, vec!["model_state_dict.features.0.conv.weight", "earlier checkpoint"]),
@@ -357,6 +366,13 @@ fn pytorchs_own_files_are_started_from_and_gone_on_with() {
     assert!(String::from_utf8_lossy(&said.stderr).contains("after 1 epochs"));
     let hash = |name: &str| python("state_hash.py", &[&place.path().join("runs").join(name).join("last.pt")]);
     assert_eq!(hash("two"), hash("adopted"));
+
+    // Killed before its first checkpoint is due, such a run has what it began with.
+    let mut command = train(place.path(), &["--data_dir", data, "--run_name", "killed", "--num_epochs", "2"]);
+    command.args(["--set", "training.checkpoint.every_epochs=null", "--resume"]).arg(&training);
+    cut(command, &place.path().join("runs/killed/last.pt"), "-KILL");
+    ok(train(place.path(), &["--resume", "runs/killed"]));
+    assert_eq!(hash("two"), hash("killed"));
 }
 
 #[test]

@@ -114,6 +114,16 @@ impl CheckpointError {
         }
     }
 
+    /// Whether the file's bytes are wrong, so that another checkpoint of the run may do instead.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            CheckpointError::CutShort { .. }
+                | CheckpointError::Damaged { .. }
+                | CheckpointError::NotACheckpoint { .. }
+        )
+    }
+
     pub(super) fn write(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

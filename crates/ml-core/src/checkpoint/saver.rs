@@ -20,14 +20,12 @@ use crate::value::Value;
 /// The names that a checkpoint's file gets, in this order.
 #[derive(Clone, Debug, Default)]
 pub struct SaveAs {
-    /// First, before `last` is touched: `best.pt` and the like.
-    pub before: Vec<PathBuf>,
     /// What `last` names so far is named this from now on; it is the state to fall back to.
     pub previous: PathBuf,
     /// The newest state.
     pub last: PathBuf,
-    /// After `last`.
-    pub after: Vec<PathBuf>,
+    /// Then `best.pt` and the like. Killed before them, a process that goes on from `last` gives them again.
+    pub names: Vec<PathBuf>,
     /// Files that the state no longer speaks of, deleted at the end.
     pub delete: Vec<PathBuf>,
 }
@@ -65,6 +63,8 @@ pub struct Saver {
     done: Receiver<Done>,
     thread: Option<JoinHandle<()>>,
     under_way: bool,
+    /// Of the newest state handed over.
+    last: PathBuf,
     buffers: Vec<Tensor>,
     stats: SaveStats,
 }
@@ -92,6 +92,7 @@ impl Saver {
             done,
             thread: Some(thread),
             under_way: false,
+            last: PathBuf::new(),
             buffers: Vec::new(),
             stats: SaveStats::default(),
         })
@@ -104,16 +105,13 @@ impl Saver {
     pub fn save(&mut self, state: Checkpoint, files: SaveAs) -> Result<Duration, CheckpointError> {
         let started = Instant::now();
         self.wait()?;
-        let last = files.last.clone();
-        let state = state.into_value().map_err(|error| error.in_file(&last))?;
+        self.last.clone_from(&files.last);
+        let state = state.into_value().map_err(|error| error.in_file(&self.last))?;
         let mut buffers = std::mem::take(&mut self.buffers).into_iter();
         let state = state.map_tensors(&mut |tensor| copied(tensor, buffers.next()));
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job { state, files }).is_ok());
         if !sent {
-            return Err(CheckpointError::write(
-                &last,
-                std::io::Error::other("the thread that writes has ended"),
-            ));
+            return Err(self.ended());
         }
         self.under_way = true;
         let pause = started.elapsed();
@@ -133,7 +131,8 @@ impl Saver {
         }
         match self.done.try_recv() {
             Ok(done) => self.take(done),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Ok(()),
+            Err(TryRecvError::Empty) => Ok(()),
+            Err(TryRecvError::Disconnected) => Err(self.ended()),
         }
     }
 
@@ -147,13 +146,18 @@ impl Saver {
         }
         match self.done.recv() {
             Ok(done) => self.take(done),
-            Err(_) => Ok(()),
+            Err(_) => Err(self.ended()),
         }
     }
 
     /// What saving cost so far.
     pub fn stats(&self) -> SaveStats {
         self.stats
+    }
+
+    /// The thread is gone, which a defect alone can cause: what it was to write is not there.
+    fn ended(&self) -> CheckpointError {
+        CheckpointError::write(&self.last, std::io::Error::other("the thread that writes has ended"))
     }
 
     fn take(&mut self, done: Done) -> Result<(), CheckpointError> {
@@ -189,22 +193,11 @@ fn copied(tensor: &Tensor, buffer: Option<Tensor>) -> Tensor {
 pub(super) fn save(ops: &impl FileOps, state: &Value, files: &SaveAs) -> Result<(), CheckpointError> {
     let naming =
         |from: &Path, to: &Path| also_name(ops, from, to).map_err(|error| CheckpointError::write(to, error));
-    let mut written: Option<&Path> = None;
-    for path in &files.before {
-        match written {
-            None => write_through(ops, path, state)?,
-            Some(written) => naming(written, path)?,
-        }
-        written = written.or(Some(path));
-    }
     if files.last.exists() {
         naming(&files.last, &files.previous)?;
     }
-    match written {
-        None => write_through(ops, &files.last, state)?,
-        Some(written) => naming(written, &files.last)?,
-    }
-    for path in &files.after {
+    write_through(ops, &files.last, state)?;
+    for path in &files.names {
         naming(&files.last, path)?;
     }
     for path in &files.delete {
@@ -218,7 +211,7 @@ pub(super) fn save(ops: &impl FileOps, state: &Value, files: &SaveAs) -> Result<
     Ok(())
 }
 
-/// Whether the state has an infinite number or one that is none; the path of the first such tensor.
+/// The name of the first tensor with an infinite number in it or one that is none.
 pub fn not_finite(state: &[(String, Tensor)]) -> Option<&str> {
     state
         .iter()
@@ -233,13 +226,11 @@ mod tests {
     use super::*;
     use crate::testing::checkpoint;
 
-    fn files(folder: &Path, before: &[&str], after: &[&str]) -> SaveAs {
-        let paths = |names: &[&str]| names.iter().map(|name| folder.join(name)).collect();
+    fn files(folder: &Path, names: &[&str]) -> SaveAs {
         SaveAs {
-            before: paths(before),
             previous: folder.join("previous.pt"),
             last: folder.join("last.pt"),
-            after: paths(after),
+            names: names.iter().map(|name| folder.join(name)).collect(),
             delete: Vec::new(),
         }
     }
@@ -255,7 +246,7 @@ mod tests {
         for number in 1..=3u64 {
             let state = checkpoint(number, number as f64);
             let mut weight = state.model_state_dict[0].1.shallow_clone();
-            saver.save(state, files(folder.path(), &[], &[])).unwrap();
+            saver.save(state, files(folder.path(), &[])).unwrap();
             let _ = weight.fill_(-1.0);
         }
         saver.wait().unwrap();
@@ -271,9 +262,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut saver = Saver::start().unwrap();
         saver
-            .save(checkpoint(1, 1.0), files(folder.path(), &["best.pt", "epoch_1.pt"], &["rollback.pt"]))
+            .save(checkpoint(1, 1.0), files(folder.path(), &["best.pt", "epoch_1.pt", "rollback.pt"]))
             .unwrap();
-        let mut second = files(folder.path(), &[], &[]);
+        let mut second = files(folder.path(), &[]);
         second.delete = vec![folder.path().join("epoch_1.pt"), folder.path().join("never.pt")];
         saver.save(checkpoint(2, 2.0), second).unwrap();
         saver.wait().unwrap();
@@ -292,10 +283,10 @@ mod tests {
     fn a_failed_write_is_told_at_the_next_occasion() {
         let folder = tempfile::tempdir().unwrap();
         let mut saver = Saver::start().unwrap();
-        saver.save(checkpoint(1, 1.0), files(&folder.path().join("gone"), &[], &[])).unwrap();
+        saver.save(checkpoint(1, 1.0), files(&folder.path().join("gone"), &[])).unwrap();
         let error = saver.wait().unwrap_err().to_string();
         assert!(error.contains("gone/last.pt"), "{error}");
-        saver.save(checkpoint(2, 1.0), files(folder.path(), &[], &[])).unwrap();
+        saver.save(checkpoint(2, 1.0), files(folder.path(), &[])).unwrap();
         saver.wait().unwrap();
     }
 

@@ -31,7 +31,7 @@ pub struct Checkpoint {
     pub ema_state_dict: Option<Vec<(String, Tensor)>>,
     /// The loss scaler's state, where there is one.
     pub scaler_state_dict: Option<Value>,
-    /// A dict: `seed`, and the states of libtorch's generators as u8 tensors.
+    /// A dict: `seed`. All streams are derived from it; there is no other state.
     pub rng_state: Value,
     /// A list: a dict of figures for each completed epoch.
     pub metrics: Value,

@@ -90,6 +90,7 @@ impl Config {
         section("training", self.training.problems());
         section("model", self.model.problems());
         section("data", self.data.problems());
+        found.extend(too_large(&serde_json::to_value(self).unwrap_or_default(), ""));
         if found.is_empty() {
             found.extend(self.size_problems());
         }
@@ -143,6 +144,24 @@ impl Config {
             ));
         }
         warnings
+    }
+}
+
+/// Whole numbers that a checkpoint cannot hold: Python's files have signed ones.
+fn too_large(tree: &serde_json::Value, path: &str) -> Vec<(String, String)> {
+    match tree {
+        serde_json::Value::Number(number)
+            if number.as_u64().is_some_and(|number| i64::try_from(number).is_err()) =>
+        {
+            vec![(path.to_owned(), format!("must be at most {}, got {number}", i64::MAX))]
+        }
+        serde_json::Value::Object(entries) => entries
+            .iter()
+            .flat_map(|(key, value)| {
+                too_large(value, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") })
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

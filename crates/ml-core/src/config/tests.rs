@@ -180,10 +180,11 @@ fn training_policies_out_of_range_are_named() {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     let text = problems(from_yaml(
-        "{data: {num_workers: 100000}, \
+        "{seed: 18446744073709551615, data: {num_workers: 100000}, \
          training: {max_grad_norm: -1, ema: {decay: 1}, divergence: {action: rollback, lr_factor: 2}}}",
     ));
     for part in [
+        "seed: must be at most 9223372036854775807",
         "data.num_workers: must be `auto` or at most 1024",
         "training.max_grad_norm: must be null or positive",
         "training.ema.decay",

@@ -155,6 +155,24 @@ impl Optimizer {
         Ok(torch_ext::fused_adam(&lists.parameters, &lists.grads, state, settings)?)
     }
 
+    /// The tensors of the state, named after their parameters (shallow clones).
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let mut tensors = Vec::new();
+        for slot in &self.slots {
+            let own: Vec<(&str, &Tensor)> = match &slot.state {
+                None => Vec::new(),
+                Some(State::Sgd { momentum_buffer }) => vec![("momentum_buffer", momentum_buffer)],
+                Some(State::Adam { exp_avg, exp_avg_sq, max_exp_avg_sq, .. }) => {
+                    let maximum = max_exp_avg_sq.as_ref().map(|tensor| ("max_exp_avg_sq", tensor));
+                    [("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)].into_iter().chain(maximum).collect()
+                }
+            };
+            tensors
+                .extend(own.into_iter().map(|(key, t)| (format!("{}/{key}", slot.name), t.shallow_clone())));
+        }
+        tensors
+    }
+
     /// PyTorch's `optimizer.state_dict()`:
     /// `{"state": {0: {…}}, "param_groups": [{…, "params": [0, …], "param_names": […]}]}`.
     pub fn state_dict(&self) -> Value {

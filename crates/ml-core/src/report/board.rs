@@ -100,6 +100,8 @@ impl BoardReporter {
         epoch: u64,
         wall_time: f64,
     ) -> Result<(), BoardError> {
+        // A run that only had this left to do has no batches.
+        self.make_samples()?;
         let figure =
             figures::confusion_matrix(&report.evaluation.confusion, report.classes, &report.title())?;
         let tag = format!("Confusion_Matrix/{}", report.split);

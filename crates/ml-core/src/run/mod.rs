@@ -76,16 +76,17 @@ pub enum RunError {
         /// Who that is.
         holder: String,
     },
-    /// There is a newest state and one before it, and neither can be read.
-    #[error("{newest}; and the state before it: {before}; `--resume {}` goes on from the best epoch", best.display())]
+    /// Something was saved, and nothing of it can be read.
+    #[error("{}: no state to go on from: {failures}; give one of its checkpoints by name, or begin a new run", path.display())]
     NoState {
-        /// Why not the newest.
-        newest: Box<CheckpointError>,
-        /// Why not the one before.
-        before: Box<CheckpointError>,
-        /// What to try.
-        best: PathBuf,
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        failures: String,
     },
+    /// A state that is there cannot be read or named.
+    #[error(transparent)]
+    State(Box<CheckpointError>),
     /// What should be resumed is not a run.
     #[error("{}: not a run folder (it has no config.yaml); give the folder that ml-train made, or a .pt file in it", path.display())]
     NotARun {
@@ -125,9 +126,7 @@ impl Run {
     /// # Errors
     /// The name is no folder name, the folder exists, or it cannot be made.
     pub fn claim_exactly(runs_dir: &Path, name: &str) -> Result<Run, RunError> {
-        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-            return Err(RunError::BadName { name: name.to_owned() });
-        }
+        check_name(name)?;
         make_parents(runs_dir)?;
         let folder = runs_dir.join(name);
         match fs::create_dir(&folder) {
@@ -151,12 +150,24 @@ impl Run {
         }
     }
 
-    /// An existing run: its folder, or a file in it.
+    /// The run `runs_dir/name`, if there is one.
+    ///
+    /// # Errors
+    /// The name is no folder name.
+    pub fn named(runs_dir: &Path, name: &str) -> Result<Option<Run>, RunError> {
+        check_name(name)?;
+        Ok(Run::open(&runs_dir.join(name)).ok())
+    }
+
+    /// An existing run: its folder, or a file in it or in its `checkpoints/`.
     ///
     /// # Errors
     /// There is no run there.
     pub fn open(path: &Path) -> Result<Run, RunError> {
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+        let mut folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+        if folder.file_name().is_some_and(|name| name == KEPT) && !path.is_dir() {
+            folder = folder.parent().unwrap_or(folder);
+        }
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let run = Run { folder: folder.to_path_buf() };
         if run.config_path().is_file() {
@@ -239,47 +250,67 @@ impl Run {
         Ok(found)
     }
 
-    /// Whether anything has been saved.
-    pub fn has_state(&self) -> bool {
-        self.last_path().exists() || self.previous_path().exists()
-    }
-
-    /// The newest state that can be read: `last.pt`, or if that is damaged the one before, with a warning and
-    /// `last.pt` put aside as `damaged.pt`. Hold the [`RunLock`].
+    /// The newest state that can be read, if anything was saved: `last.pt`, or if that is damaged or gone the one
+    /// before, or else the best, with a warning. With `repair` the state found becomes `last.pt`, and a damaged file is
+    /// put aside; hold the [`RunLock`] for that.
     ///
     /// # Errors
-    /// Neither can be read, or the folder cannot be written.
-    pub fn newest_state(&self) -> Result<Checkpoint, RunError> {
-        let (last, previous) = (self.last_path(), self.previous_path());
-        let newest = match Checkpoint::load(&last) {
-            Ok(checkpoint) => return Ok(checkpoint),
-            Err(error) => error,
-        };
-        let checkpoint = match Checkpoint::load(&previous) {
-            Ok(checkpoint) => checkpoint,
-            Err(before) => {
-                let (newest, before) = (Box::new(newest), Box::new(before));
-                return Err(RunError::NoState { newest, before, best: self.best_path() });
+    /// None of them can be read, or the folder cannot be written.
+    pub fn newest_state(&self, repair: bool) -> Result<Option<Checkpoint>, RunError> {
+        let last = self.last_path();
+        let mut failures = Vec::new();
+        for path in [&last, &self.previous_path(), &self.best_path()] {
+            match Checkpoint::load(path) {
+                Ok(checkpoint) => {
+                    if *path != last {
+                        self.fall_back(path, &checkpoint, &failures, repair)?;
+                    }
+                    return Ok(Some(checkpoint));
+                }
+                Err(error) if error.is_damage() => failures.push(error),
+                Err(CheckpointError::NotFound { .. }) => {}
+                // A file of a newer version, or one that cannot be read just now, is no reason to go back.
+                Err(error) => return Err(RunError::State(Box::new(error))),
             }
-        };
-        tracing::warn!("{newest}");
-        let aside = self.folder.join("damaged.pt");
-        match fs::rename(&last, &aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(RunError::Write { path: aside, source: error });
-            }
-            _ => {}
         }
-        checkpoint::also_name(&previous, &last)
-            .map_err(|error| RunError::Write { path: last.clone(), source: io::Error::other(error) })?;
+        if failures.is_empty() && self.kept_epochs()?.is_empty() {
+            return Ok(None);
+        }
+        let failures = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let failures = if failures.is_empty() { "there is no last.pt".to_owned() } else { failures };
+        Err(RunError::NoState { path: self.folder.clone(), failures })
+    }
+
+    fn fall_back(
+        &self,
+        path: &Path,
+        checkpoint: &Checkpoint,
+        failures: &[CheckpointError],
+        repair: bool,
+    ) -> Result<(), RunError> {
+        failures.iter().for_each(|failure| tracing::warn!("{failure}"));
+        let last = self.last_path();
+        let write = |source| RunError::Write { path: last.clone(), source };
+        let mut kept = String::new();
+        if repair && !failures.is_empty() {
+            let names =
+                std::iter::once("damaged.pt".to_owned()).chain((2..).map(|n| format!("damaged_{n}.pt")));
+            let aside = names.map(|name| self.folder.join(name)).find(|path| !path.exists());
+            if let Some(aside) = aside.filter(|_| last.exists()) {
+                fs::rename(&last, &aside).map_err(write)?;
+                kept = format!("; the damaged file is kept as {}", aside.display());
+            }
+        }
+        if repair {
+            checkpoint::also_name(path, &last).map_err(|error| RunError::State(Box::new(error)))?;
+        }
         tracing::warn!(
-            "going on from the state before it, {} (epoch {}, step {}); the damaged file is kept as {}",
-            previous.display(),
+            "last.pt cannot be used: going on from the state in {} (epoch {}, step {}){kept}",
+            path.display(),
             checkpoint.epoch + 1,
-            checkpoint.step,
-            aside.display()
+            checkpoint.step
         );
-        Ok(checkpoint)
+        Ok(())
     }
 
     /// Deletes what killed processes left beside files that they had not finished. Hold the [`RunLock`].
@@ -345,6 +376,13 @@ impl Run {
     pub fn read_summary(&self) -> Result<Summary, RunError> {
         read_yaml(&self.summary_path())
     }
+}
+
+fn check_name(name: &str) -> Result<(), RunError> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+        return Err(RunError::BadName { name: name.to_owned() });
+    }
+    Ok(())
 }
 
 /// Whether a folder holds hidden files alone: a lock, or a file that was never finished.

@@ -65,6 +65,7 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
         train_index,
         device,
         state: TrainState::default(),
+        is_unsaved: false,
         first_step: None,
     })
 }

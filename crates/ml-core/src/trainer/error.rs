@@ -114,10 +114,9 @@ impl TrainError {
     /// Whether what was asked for is wrong, rather than the run.
     pub fn is_usage(&self) -> bool {
         match self {
-            TrainError::ClassCount { .. }
-            | TrainError::ClassWeights { .. }
-            | TrainError::Mismatch { .. }
-            | TrainError::Checkpoint(CheckpointError::NotFound { .. }) => true,
+            TrainError::ClassCount { .. } | TrainError::ClassWeights { .. } | TrainError::Mismatch { .. } => {
+                true
+            }
             TrainError::Run(error) => error.is_usage(),
             _ => false,
         }

@@ -33,7 +33,7 @@ use crate::metrics::{Running, Totals};
 use crate::network::Network;
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
-use crate::policy::Ranked;
+use crate::policy::{Ranked, Ranking};
 use crate::run::Run;
 use saves::Saves;
 use step::Stepped;
@@ -71,6 +71,8 @@ pub struct Trainer {
     train_index: std::sync::Arc<Index>,
     device: Device,
     state: TrainState,
+    /// The state is not that of the run's `last.pt`.
+    is_unsaved: bool,
     /// When the first step of this process was done.
     first_step: Option<Instant>,
 }
@@ -192,6 +194,10 @@ impl Trainer {
         loop {
             if stop.load(Ordering::Relaxed) != 0 {
                 self.state.running = running.totals();
+                // The last update may have been one too many.
+                if !self.is_sound()? {
+                    return self.roll_back(saves);
+                }
                 return Ok(Trained::Stopped);
             }
             let num_batches = match self.train_step(&mut batches, &mut running)? {
@@ -268,12 +274,12 @@ impl Trainer {
         if let Some(early) = &training.early_stopping {
             early.observe(&mut self.state.early_stopping, monitor, figure);
         }
-        saves.after_epoch(self, place)?;
+        saves.after_epoch(self)?;
         Ok(place == Some(0))
     }
 
     fn interrupted(&mut self, saves: &mut Saves<'_>) -> Result<Outcome, TrainError> {
-        saves.save(self, Vec::new(), false)?;
+        saves.interrupted(self)?;
         Ok(Outcome::Interrupted)
     }
 
@@ -303,6 +309,15 @@ impl Trainer {
     /// unless `changes` are allowed also another seed, data set or batch size.
     pub fn restore(&mut self, checkpoint: &Checkpoint, changes: Changes) -> Result<(), TrainError> {
         restore::restore(self, checkpoint, changes)
+    }
+
+    /// Has the state saved before the first step, since it is not the one in the run's `last.pt`: it came from another
+    /// file, or goes on with changes. `anew`: in a new run, whose best epoch is yet to come.
+    pub fn save_at_start(&mut self, anew: bool) {
+        self.is_unsaved = true;
+        if anew {
+            self.state.ranking = Ranking::default();
+        }
     }
 
     /// Begins with the weights of a file: a checkpoint, or a state dict of PyTorch's, in `.pt` or `.safetensors`. A

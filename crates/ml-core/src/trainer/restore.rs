@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, totals_from};
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite};
+use crate::policy::{EarlyStoppingState, Ranked, Ranking};
 use crate::value::Value;
 
 /// Whether a run may go on with what is not as it was.
@@ -81,6 +82,10 @@ pub(super) fn restore(
         divergence: divergence_from(&checkpoint.divergence.field())?,
     };
     state.step = right_step(trainer, &state, changes)?;
+    rank_anew_if_monitored_otherwise(trainer, checkpoint, &mut state)?;
+    if !(state.divergence.lr_scale.is_finite() && state.divergence.lr_scale > 0.0) {
+        return Err(TrainError::NotFiniteState { name: "divergence.lr_scale".to_owned() });
+    }
     check_finite("model_state_dict", &checkpoint.model_state_dict)?;
     check_finite("optimizer_state_dict", &tensors_of(&checkpoint.optimizer_state_dict))?;
     check_finite("ema_state_dict", checkpoint.ema_state_dict.as_deref().unwrap_or_default())?;
@@ -121,6 +126,28 @@ fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, changes: Changes) 
     same("the seed", seed.to_string(), (trainer.config.seed as i64).to_string())?;
     let fingerprint = checkpoint.dataset.get("fingerprint")?.as_str()?.to_owned();
     same("the fingerprint of the data set", fingerprint, trainer.fingerprint.clone())
+}
+
+/// Figures of another metric cannot be compared: the ranking is made again from the history.
+fn rank_anew_if_monitored_otherwise(
+    trainer: &Trainer,
+    checkpoint: &Checkpoint,
+    state: &mut TrainState,
+) -> Result<(), TrainError> {
+    let monitor = trainer.config.training.monitor();
+    let best = checkpoint.best.field();
+    if matches!(checkpoint.best, Value::None) || best.get("monitor")?.as_str()? == monitor.metric.name() {
+        return Ok(());
+    }
+    state.ranking = Ranking::default();
+    state.early_stopping = EarlyStoppingState::default();
+    for metrics in &state.history {
+        if let Some(figure) = metrics.figure(monitor.metric) {
+            let ranked = Ranked { epoch: metrics.epoch, figure };
+            state.ranking.insert(ranked, monitor, trainer.config.training.checkpoint.keep_top_k);
+        }
+    }
+    Ok(())
 }
 
 /// The step that epoch and batch amount to; another only if a changed batch size explains it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::state::TrainState;
 use super::{Changes, TrainError, Trained, Trainer};
-use crate::checkpoint::{Checkpoint, CheckpointError, SaveAs, SaveStats, Saver};
+use crate::checkpoint::{Checkpoint, CheckpointError, SaveAs, SaveStats, Saver, also_name};
 use crate::config::Config;
 use crate::policy::{Action, Cadence, CheckpointConfig, DivergenceState};
 use crate::run::{Run, RunError};
@@ -20,6 +20,13 @@ pub(super) struct Saves<'a> {
     keeps_anchor: bool,
     cadence: Cadence,
     saver: Saver,
+    /// Where the newest saved state stands.
+    saved_at: Option<(u64, u64, u64)>,
+}
+
+/// Epochs, steps, and batches of the current epoch.
+fn place(state: &TrainState) -> (u64, u64, u64) {
+    (state.epoch, state.step, state.batch_in_epoch)
 }
 
 impl<'a> Saves<'a> {
@@ -31,17 +38,48 @@ impl<'a> Saves<'a> {
             cadence: Cadence::new(&checkpoint, Instant::now()),
             config: checkpoint,
             saver: Saver::start().map_err(TrainError::Thread)?,
+            saved_at: None,
         })
     }
 
-    /// A run that may roll back has something to roll back to from the start. Killed after `last.pt` was written and
-    /// before `rollback.pt` was, or resumed from another file than `last.pt`, it writes both again.
+    /// Puts the files in order before the first step. A state that is not yet the run's `last.pt` becomes it; one that
+    /// is gets the names that it stands for again, in case the process before was killed between writing it and
+    /// naming it. A run that may roll back has something to roll back to from the start.
     pub(super) fn begin(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
-        let is_anchor = trainer.state.step == 0 || trainer.state.divergence.is_anchor;
-        if self.keeps_anchor && (is_anchor || !self.run.rollback_path().exists()) {
-            self.save(trainer, Vec::new(), true)?;
+        let needs_anchor =
+            self.keeps_anchor && (trainer.state.step == 0 || !self.run.rollback_path().exists());
+        if trainer.is_unsaved || needs_anchor {
+            let names = self.names(trainer)?;
+            self.save(trainer, names, true)?;
+            trainer.is_unsaved = false;
+        } else if trainer.state.step > 0 {
+            self.saved_at = Some(place(&trainer.state));
+            for path in self.names(trainer)?.into_iter().chain(self.anchor(&trainer.state)) {
+                also_name(&self.run.last_path(), &path)?;
+            }
+            for path in self.out_of_date(&trainer.state)? {
+                std::fs::remove_file(&path).map_err(|source| RunError::Write { path, source })?;
+            }
         }
         Ok(())
+    }
+
+    /// What a state at the end of an epoch is called if that epoch is among the best.
+    fn names(&self, trainer: &Trainer) -> Result<Vec<PathBuf>, RunError> {
+        let TrainState { epoch, batch_in_epoch, ranking, .. } = &trainer.state;
+        let place = ranking.epochs.iter().position(|ranked| ranked.epoch == *epoch && *batch_in_epoch == 0);
+        let mut names = Vec::new();
+        if place == Some(0) {
+            names.push(self.run.best_path());
+        }
+        if place.is_some() && self.config.keep_top_k > 1 {
+            names.push(self.run.make_kept_path(*epoch)?);
+        }
+        Ok(names)
+    }
+
+    fn anchor(&self, state: &TrainState) -> Option<PathBuf> {
+        (self.keeps_anchor && state.divergence.is_anchor).then(|| self.run.rollback_path())
     }
 
     /// Whether a checkpoint is due after `step`, and if so whether by the step alone.
@@ -52,51 +90,52 @@ impl<'a> Saves<'a> {
         self.cadence.is_due_by(Instant::now()).then_some(false)
     }
 
-    /// `place`: the epoch's place among the best, if it is one of those to keep.
-    pub(super) fn after_epoch(
-        &mut self,
-        trainer: &mut Trainer,
-        place: Option<usize>,
-    ) -> Result<(), TrainError> {
-        let epoch = trainer.state.epoch;
-        let mut names = Vec::new();
-        if place == Some(0) {
-            names.push(self.run.best_path());
-        }
-        if place.is_some() && self.config.keep_top_k > 1 {
-            names.push(self.run.make_kept_path(epoch)?);
-        }
-        let due = self.config.is_due_after_epoch(epoch) || trainer.outcome().is_some();
+    /// Saves an epoch that is among the best, or after which a checkpoint is due.
+    pub(super) fn after_epoch(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        let names = self.names(trainer)?;
+        let due = self.config.is_due_after_epoch(trainer.state.epoch) || trainer.outcome().is_some();
         if due || !names.is_empty() { self.save(trainer, names, true) } else { Ok(()) }
     }
 
-    /// Saves the state as `last.pt`, and under the names `before`.
+    /// Saves where a signal has stopped the run, unless that is saved already.
+    pub(super) fn interrupted(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        if self.saved_at == Some(place(&trainer.state)) {
+            return Ok(());
+        }
+        self.save(trainer, Vec::new(), false)
+    }
+
+    /// Saves the state as `last.pt` and under `names`, and marks it as an anchor or not.
     pub(super) fn save(
         &mut self,
         trainer: &mut Trainer,
-        before: Vec<PathBuf>,
-        anchor: bool,
+        names: Vec<PathBuf>,
+        is_anchor: bool,
     ) -> Result<(), TrainError> {
-        trainer.state.divergence.is_anchor = anchor;
+        trainer.state.divergence.is_anchor = is_anchor;
+        // What the one before wrote may be what this one deletes.
+        let waited = Instant::now();
+        self.saver.wait()?;
+        let waited = waited.elapsed();
         let files = SaveAs {
-            before,
             previous: self.run.previous_path(),
             last: self.run.last_path(),
-            after: if anchor && self.keeps_anchor { vec![self.run.rollback_path()] } else { Vec::new() },
+            names: names.into_iter().chain(self.anchor(&trainer.state)).collect(),
             delete: self.out_of_date(&trainer.state)?,
         };
         let pause = self.saver.save(trainer.snapshot()?, files)?;
+        self.saved_at = Some(place(&trainer.state));
         self.cadence.restart(Instant::now());
         tracing::debug!(
             "checkpoint at step {}: training paused {:.1} ms",
             trainer.state.step,
-            pause.as_secs_f64() * 1e3
+            (waited + pause).as_secs_f64() * 1e3
         );
-        if pause > LONG_PAUSE {
+        if waited > LONG_PAUSE {
             tracing::warn!(
                 "training stood still for {:.1} s while the checkpoint before was being written; a larger \
                  training.checkpoint.every_steps or a faster disk would help",
-                pause.as_secs_f64()
+                waited.as_secs_f64()
             );
         }
         Ok(())

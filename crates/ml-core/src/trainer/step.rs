@@ -81,11 +81,16 @@ impl Trainer {
         let (images, targets) = self.to_device(&batch);
         let logits = self.network.forward_t(&images, true); // [N, K]
         let loss = self.loss.forward(&logits, &targets); // scalar, mean over N
-        if share == 1.0 {
+        let loss = if share == 1.0 {
             loss.backward();
+            loss
+        } else if share == 0.0 {
+            // All its classes have weight 0: it has no mean, and no part in that of the step.
+            loss.zeros_like()
         } else {
             (&loss * share).backward();
-        }
+            loss
+        };
         Part { loss: loss.detach(), logits: logits.detach(), targets, indices: batch.indices }
     }
 
@@ -140,12 +145,13 @@ impl Trainer {
         }
     }
 
-    /// Whether weights and running statistics are finite; if not, whether the run may go back to a checkpoint.
+    /// Whether weights, running statistics and the optimizer's state are finite; if not, whether the run may go back to a checkpoint.
     ///
     /// # Errors
     /// They are not, and it may not.
     pub(super) fn is_sound(&self) -> Result<bool, TrainError> {
-        let state = self.network.state_dict();
+        let mut state = self.network.state_dict();
+        state.extend(self.optimizer.tensors());
         let numbers: Vec<Tensor> =
             state.iter().filter(|(_, t)| t.is_floating_point()).map(|(_, t)| t.detach()).collect();
         let norm = torch_ext::total_norm(&numbers).map_err(OptimizerError::from)?;

@@ -66,7 +66,14 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
             [&["ms_pause", "ms_writing"], &["ms_save"]],
             true,
         ),
-        compare("saving it: written beside, synced, renamed", "ms", no_slower, None, [&["ms_save"], &["ms_save"]], false),
+        compare(
+            "saving it: written beside, synced, renamed",
+            "ms",
+            no_slower,
+            None,
+            [&["ms_save"], &["ms_save"]],
+            false,
+        ),
         compare("loading it", "ms", no_slower, None, [&["ms_load"], &["ms_load"]], false),
         compare(
             "pause in training for saving it",

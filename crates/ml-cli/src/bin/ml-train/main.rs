@@ -15,7 +15,6 @@ use clap::{CommandFactory, Parser};
 use ml_cli::console::start_log;
 use ml_cli::exit::{UsageError, finish};
 use ml_cli::flags::normalized_args;
-use ml_core::checkpoint::CheckpointError;
 use ml_core::config::{self, Resolved, Source};
 use ml_core::dataset::DatasetError;
 use ml_core::report::progress::Console;
@@ -51,8 +50,7 @@ fn classified(error: anyhow::Error) -> anyhow::Error {
         let dataset = cause.downcast_ref::<DatasetError>().is_some_and(DatasetError::is_usage);
         let run = cause.downcast_ref::<RunError>().is_some_and(RunError::is_usage);
         let train = cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_usage);
-        let checkpoint = cause.downcast_ref::<CheckpointError>();
-        dataset || run || train || matches!(checkpoint, Some(CheckpointError::NotFound { .. }))
+        dataset || run || train
     });
     if is_usage { usage(error) } else { error }
 }
@@ -103,10 +101,12 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicUsize>> {
     let stop = Arc::new(AtomicUsize::new(0));
     let asked_before = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let install = || -> std::io::Result<()> {
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // Handlers run in this order: the exit is armed only by an earlier signal.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked_before.clone())?;
-            signal_hook::flag::register(signal, asked_before.clone())?;
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        // Handlers run in this order: the exit is armed only by an earlier SIGINT. Schedulers send SIGTERM more than
+        // once, and to whole groups of processes.
+        signal_hook::flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, asked_before.clone())?;
+        signal_hook::flag::register(SIGINT, asked_before.clone())?;
+        for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_usize(signal, stop.clone(), signal as usize)?;
         }
         Ok(())

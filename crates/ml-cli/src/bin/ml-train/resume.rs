@@ -32,9 +32,11 @@ const IRRELEVANT: [&str; 3] = ["data.num_workers", "data.cache", "training.devic
 #[derive(Debug)]
 pub struct Beginning {
     pub resolved: Resolved,
-    /// The run to go on with; a new one is made otherwise.
-    pub run: Option<(Run, RunLock)>,
+    /// The run to go on with, and its lock unless this is only a look; a new one is made otherwise.
+    pub run: Option<(Run, Option<RunLock>)>,
     pub state: Option<State>,
+    /// The state is not the run's newest, or goes on with changes: it is to be saved before the first step.
+    pub is_unsaved: bool,
     pub changes: Changes,
 }
 
@@ -52,33 +54,49 @@ pub enum State {
 /// nothing left to do, or a changed key would break exactness.
 pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
     let changes = if args.allow_changes { Changes::Allowed } else { Changes::Refused };
-    let new = |resolved, state| Beginning { resolved, run: None, state, changes };
+    let new = |resolved, state| Beginning {
+        resolved,
+        run: None,
+        is_unsaved: Option::is_some(&state),
+        state,
+        changes,
+    };
     let Some(target) = &args.resume else { return Ok(new(crate::resolve(args, overrides)?, None)) };
     if target == Path::new("auto") {
         let resolved = crate::resolve(args, overrides)?;
         let run = match &args.run_name {
-            Some(name) => Run::open(&args.runs_dir.join(name)).ok(),
+            Some(name) => Run::named(&args.runs_dir, name)?,
             None => newest(args, &resolved.config)?,
         };
         return match run {
-            Some(run) => go_on(run, resolved, None, changes),
+            Some(run) => go_on(args, run, |_| Ok(resolved), None, changes),
             None => Ok(new(resolved, None)),
         };
     }
-    if args.run_name.is_some() && Run::open(target).is_ok() {
-        return exit::usage("--run_name: a resumed run keeps its folder; leave the flag out");
+    if !target.exists() {
+        return exit::usage(format!("--resume {}: there is no such run or file", target.display()));
     }
+    let wanted = |base: &str| match &args.config {
+        Some(_) => crate::resolve(args, overrides),
+        None => config::resolve(Some((base, Source::Run)), overrides).map_err(crate::usage),
+    };
     match Run::open(target) {
-        Ok(run) => {
-            let resolved = match &args.config {
-                Some(_) => crate::resolve(args, overrides)?,
-                None => config::resolve(Some((&run.read_config()?, Source::Run)), overrides)
-                    .map_err(crate::usage)?,
-            };
-            let file = (target.is_file() && *target != run.last_path()).then_some(target.as_path());
-            go_on(run, resolved, file, changes)
+        Ok(_) if args.run_name.is_some() => {
+            exit::usage("--run_name: a resumed run keeps its folder; leave the flag out")
         }
-        Err(_) if target.is_file() => Ok(new(crate::resolve(args, overrides)?, Some(loose_state(target)?))),
+        Ok(run) => {
+            let is_last = target.is_dir() || (target.file_name() == run.last_path().file_name());
+            go_on(args, run, wanted, (!is_last).then_some(target), changes)
+        }
+        Err(_) if target.is_file() => match loose_state(target)? {
+            State::Own(checkpoint) => {
+                let own = configuration_of(&checkpoint)?;
+                let resolved = wanted(&checkpoint.config.to_string())?;
+                refuse_changes(&own, &resolved.config, changes)?;
+                Ok(new(resolved, Some(State::Own(checkpoint))))
+            }
+            foreign @ State::Foreign(..) => Ok(new(crate::resolve(args, overrides)?, Some(foreign))),
+        },
         Err(error) => Err(error.into()),
     }
 }
@@ -93,22 +111,44 @@ fn loose_state(path: &Path) -> anyhow::Result<State> {
     Ok(State::Foreign(Foreign::from_value(&value).map_err(in_file)?, path.to_owned()))
 }
 
+/// What a checkpoint was trained with.
+fn configuration_of(checkpoint: &Checkpoint) -> anyhow::Result<Config> {
+    let resolved = config::resolve(Some((&checkpoint.config.to_string(), Source::Run)), &[]);
+    Ok(resolved.context("the checkpoint's configuration")?.config)
+}
+
 /// `run` in its own folder, from `file` or its newest state; from the start if it was killed before the first.
-fn go_on(run: Run, resolved: Resolved, file: Option<&Path>, changes: Changes) -> anyhow::Result<Beginning> {
-    let lock = RunLock::take(run.folder())?;
-    let own = config::resolve(Some((&run.read_config()?, Source::Run)), &[]).map_err(crate::usage)?;
-    refuse_changes(&own.config, &resolved.config, changes)?;
-    run.remove_leftovers()?;
+fn go_on(
+    args: &Args,
+    run: Run,
+    wanted: impl FnOnce(&str) -> anyhow::Result<Resolved>,
+    file: Option<&PathBuf>,
+    changes: Changes,
+) -> anyhow::Result<Beginning> {
+    // Who only looks changes nothing.
+    let looks = args.dry_run || args.print_config;
+    let lock = if looks { None } else { Some(RunLock::take(run.folder())?) };
+    if lock.is_some() {
+        run.remove_leftovers()?;
+    }
+    let text = run.read_config()?;
+    let resolved = wanted(&text)?;
     let checkpoint = match file {
         Some(file) => Some(Checkpoint::load(file)?),
-        None if run.has_state() => Some(run.newest_state()?),
-        None => None,
+        None => run.newest_state(lock.is_some())?,
     };
+    // The configuration in the folder may have been edited; the one in the checkpoint tells what was trained.
+    let own = match &checkpoint {
+        Some(checkpoint) => configuration_of(checkpoint)?,
+        None => config::resolve(Some((&text, Source::Run)), &[]).map_err(crate::usage)?.config,
+    };
+    refuse_changes(&own, &resolved.config, changes)?;
     if file.is_none() {
-        refuse_finished(&run, &own.config, &resolved.config, checkpoint.as_ref())?;
+        refuse_finished(&run, &own, &resolved.config, checkpoint.as_ref())?;
     }
+    let is_unsaved = file.is_some() || changes == Changes::Allowed;
     let state = checkpoint.map(|checkpoint| State::Own(Box::new(checkpoint)));
-    Ok(Beginning { resolved, run: Some((run, lock)), state, changes })
+    Ok(Beginning { resolved, run: Some((run, lock)), state, is_unsaved, changes })
 }
 
 fn refuse_changes(own: &Config, wanted: &Config, changes: Changes) -> anyhow::Result<()> {

@@ -43,7 +43,7 @@ impl Session<'_> {
     /// Anything that keeps the run from completing; its summary says `failed` then.
     pub fn run(self, beginning: Beginning) -> anyhow::Result<ExitCode> {
         let config = &self.config;
-        let Beginning { run, state, changes, .. } = beginning;
+        let Beginning { run, state, is_unsaved, changes, .. } = beginning;
         // Before CUDA is loaded: it looks at the settings once.
         ml_core::set_deterministic(config.deterministic)?;
         let dataset =
@@ -59,9 +59,25 @@ impl Session<'_> {
             Some(State::Foreign(foreign, path)) => adopt(&mut trainer, foreign, path)?,
             None => {
                 if let Some(path) = &config.model.base().weights {
+                    if !path.exists() {
+                        return exit::usage(format!(
+                            "--weights {} (model.weights): there is no such file",
+                            path.display()
+                        ));
+                    }
                     trainer.start_from(path).map(|left| say_start_weights(path, &left))?;
                 }
             }
+        }
+        if state.is_some() && is_unsaved {
+            trainer.save_at_start(run.is_none());
+        }
+        if run.is_none() && trainer.outcome().is_some() {
+            let done = trainer.state().epoch;
+            return exit::usage(format!(
+                "--resume: all {done} epochs are done; to train longer give more, as in --num_epochs {}",
+                done.saturating_mul(2)
+            ));
         }
         drop(state);
         self.describe(&dataset, &device, &trainer);
@@ -72,7 +88,7 @@ impl Session<'_> {
         // The lock is held to the end.
         let (run, _lock) = match run {
             Some(run) => run,
-            None => self.claim()?,
+            None => self.claim().map(|(run, lock)| (run, Some(lock)))?,
         };
         let mut book = Book::open(&run, earlier, &self, &dataset, &device, &trainer);
         let ended = self.train(&run, &mut book, &mut trainer, &dataset, &device);
@@ -213,14 +229,6 @@ fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Resul
         path.display(),
         foreign.epochs_done
     );
-    if trainer.outcome().is_some() {
-        return exit::usage(format!(
-            "{}: all {} epochs are done; to train longer give more, as in --num_epochs {}",
-            path.display(),
-            foreign.epochs_done,
-            foreign.epochs_done.saturating_mul(2)
-        ));
-    }
     Ok(())
 }
 

@@ -138,15 +138,15 @@ fn a_save_that_fails_or_dies_anywhere_leaves_a_state_to_go_on_from_and_never_a_t
             let folder = tempfile::tempdir().unwrap();
             let name = |name: &str| folder.path().join(name);
             let files = || SaveAs {
-                before: vec![name("best.pt"), name("epoch_2.pt")],
                 previous: name("previous.pt"),
                 last: name("last.pt"),
-                after: vec![name("rollback.pt")],
+                names: vec![name("best.pt"), name("epoch_2.pt"), name("rollback.pt")],
                 delete: vec![name("epoch_1.pt")],
             };
             write(&name("epoch_1.pt"), &state(1)).unwrap();
-            save(&System, &state(1), &SaveAs { before: vec![name("best.pt")], delete: vec![], ..files() })
-                .unwrap();
+            let first =
+                SaveAs { names: vec![name("best.pt"), name("rollback.pt")], delete: vec![], ..files() };
+            save(&System, &state(1), &first).unwrap();
 
             let (countdown, dead) = (Cell::new(fail_at), Cell::new(false));
             let failing = Failing { countdown: &countdown, error: EIO, dies, dead: &dead };
@@ -154,8 +154,7 @@ fn a_save_that_fails_or_dies_anywhere_leaves_a_state_to_go_on_from_and_never_a_t
             // Each name stands for the old or the new state; the newest is never behind what it was.
             let steps = ["last.pt", "best.pt", "rollback.pt"].map(|file| step(&name(file)));
             assert!(steps.iter().all(|step| [1, 2].contains(step)), "{fail_at}: {steps:?}");
-            assert!(steps[0] <= steps[1], "{fail_at}: best.pt is written first");
-            assert!(steps[2] <= steps[0], "{fail_at}: rollback.pt follows last.pt");
+            assert!(steps[1] <= steps[0] && steps[2] <= steps[1], "{fail_at}: the names follow last.pt");
             if name("previous.pt").exists() {
                 assert_eq!(step(&name("previous.pt")), 1);
             }
