@@ -67,6 +67,19 @@ pub enum TrainError {
         /// Optimizer steps done.
         step: u64,
     },
+    /// The loss over the validation split is infinite or not a number; the epoch was not saved.
+    #[error(
+        "the validation loss is {loss} after epoch {epoch}, step {step}: the weights are of no use. Try a lower learning \
+         rate, or training.divergence.action=rollback"
+    )]
+    Validation {
+        /// Mean over the split.
+        loss: f64,
+        /// Counted from 1.
+        epoch: u64,
+        /// Optimizer steps done.
+        step: u64,
+    },
     /// A checkpoint with numbers in it that mean nothing.
     #[error(
         "the checkpoint holds infinite numbers or such that are none, in `{name}`: use an earlier checkpoint of the run"

@@ -165,19 +165,29 @@ impl Trainer {
                 Trained::Whole(waited) => waited,
                 Trained::Stopped => return self.interrupted(saves),
                 Trained::RolledBack => {
-                    state::write_metrics(run, &self.state.history)?;
-                    reporter.rolled_back(&self.state.history)?;
+                    self.tell_rollback(run, reporter)?;
                     continue;
                 }
             };
             let Some((val, ema)) = self.validate(reporter, stop)? else {
                 return self.interrupted(saves);
             };
+            if !self.is_valid(&val)? {
+                self.roll_back(saves)?;
+                self.tell_rollback(run, reporter)?;
+                continue;
+            }
             let improved = self.finish_epoch(val, ema, saves)?;
             state::write_metrics(run, &self.state.history)?;
             let report = EpochReport { num_epochs, improved, elapsed: started.elapsed(), waited };
             reporter.epoch_finished(&self.state.history, &report)?;
         }
+    }
+
+    /// What was written of the epochs that are given up goes.
+    fn tell_rollback(&self, run: &Run, reporter: &mut dyn Reporter) -> Result<(), TrainError> {
+        state::write_metrics(run, &self.state.history)?;
+        Ok(reporter.rolled_back(&self.state.history)?)
     }
 
     fn train_epoch(

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::{TrainError, Trainer};
 use crate::checkpoint::not_finite;
 use crate::loader::{Batch, Batches};
-use crate::metrics::Running;
+use crate::metrics::{Running, Totals};
 use crate::optimizer::OptimizerError;
 use crate::policy::Action;
 
@@ -141,6 +141,32 @@ impl Trainer {
                 tch::no_grad(|| buffers.into_iter().for_each(|(copy, mut buffer)| buffer.copy_(&copy)));
                 self.state.divergence.times += 1;
                 Ok(self.advance(parts.len()))
+            }
+        }
+    }
+
+    /// Whether the loss over the validation split is finite; if not, whether the run may go back to a checkpoint.
+    /// Weights can be finite and still be of no use.
+    ///
+    /// # Errors
+    /// It is not, and the run is to stop.
+    pub(super) fn is_valid(&self, val: &Totals) -> Result<bool, TrainError> {
+        if val.loss().is_finite() || val.count == 0 {
+            return Ok(true);
+        }
+        let error =
+            TrainError::Validation { loss: val.loss(), epoch: self.state.epoch + 1, step: self.state.step };
+        let divergence = &self.config.training.divergence;
+        match divergence.action(&self.state.divergence) {
+            // There is no step to skip; those that follow tell.
+            _ if divergence.action == Action::Skip => {
+                tracing::warn!("{error}");
+                Ok(true)
+            }
+            Action::Stop | Action::Skip => Err(error),
+            Action::Rollback => {
+                tracing::warn!("{error}");
+                Ok(false)
             }
         }
     }
