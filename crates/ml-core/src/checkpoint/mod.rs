@@ -75,6 +75,14 @@ pub fn also_name(from: &Path, to: &Path) -> Result<(), CheckpointError> {
     files::also_name(&System, from, to).map_err(|error| CheckpointError::write(to, error))
 }
 
+/// Writes a small file of any kind as [`write()`] writes checkpoints: beside, synced, renamed.
+///
+/// # Errors
+/// The system's; what was there before is untouched then.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    files::replace(&System, path, |file| file.write_all(bytes))
+}
+
 /// [`write()`] over any file operations, so that tests can make them fail.
 fn write_through(ops: &impl FileOps, path: &Path, value: &Value) -> Result<(), CheckpointError> {
     let unwritable = |Unwritable(what)| CheckpointError::Unwritable { path: path.to_owned(), what };

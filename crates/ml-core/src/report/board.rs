@@ -11,6 +11,7 @@ use super::classification::EvaluationReport;
 use super::figures;
 use super::tensorboard::{EventError, EventWriter};
 use crate::metrics::Totals;
+use crate::run::unix_seconds;
 use crate::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`, and with averaged
@@ -31,11 +32,6 @@ struct Samples {
     pictures: Vec<(usize, PathBuf)>,
     pipeline: Pipeline,
     seed: u64,
-}
-
-/// Seconds since 1970.
-fn now() -> f64 {
-    jiff::Timestamp::now().as_microsecond() as f64 / 1e6
 }
 
 impl BoardReporter {
@@ -73,7 +69,7 @@ impl BoardReporter {
             Ok(pipeline.apply(decode(&path)?, &mut rng))
         });
         let tiles = tiles.collect::<Result<Vec<Pixels>, DecodeError>>()?;
-        self.samples = Some((tile(&tiles, width, height), now()));
+        self.samples = Some((tile(&tiles, width, height), unix_seconds()));
         Ok(self.write_samples()?)
     }
 
@@ -84,7 +80,7 @@ impl BoardReporter {
 
     /// Begins a new file of events with what is left of the history.
     fn restart(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
-        self.writer = EventWriter::replace(&self.folder, now())?;
+        self.writer = EventWriter::replace(&self.folder, unix_seconds())?;
         self.written = 0;
         self.catch_up(history)?;
         self.write_samples()

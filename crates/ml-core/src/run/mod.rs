@@ -8,7 +8,7 @@ mod name;
 mod summary;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -414,22 +414,13 @@ fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
 /// # Errors
 /// It cannot be written; what was there before is untouched then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let beside = path.with_file_name(format!(
-        ".{}.tmp-{}",
-        path.file_name().unwrap_or_default().to_string_lossy(),
-        std::process::id()
-    ));
-    let write = || {
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|source| {
-        // The error that matters is the first one; a leftover is a small hidden file.
-        let _ = fs::remove_file(&beside);
-        RunError::Write { path: path.to_path_buf(), source }
-    })
+    checkpoint::write_bytes(path, bytes)
+        .map_err(|source| RunError::Write { path: path.to_path_buf(), source })
+}
+
+/// The time: seconds since 1970.
+pub fn unix_seconds() -> f64 {
+    jiff::Timestamp::now().as_microsecond() as f64 / 1e6
 }
 
 #[cfg(test)]

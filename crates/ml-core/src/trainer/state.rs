@@ -2,7 +2,7 @@
 
 use crate::metrics::Totals;
 use crate::policy::{DivergenceState, EarlyStoppingState, Metric, Ranked, Ranking};
-use crate::run::{Run, RunError, write_atomically};
+use crate::run::{Run, RunError, unix_seconds, write_atomically};
 use crate::value::{Field, Value, ValueError};
 
 /// The figures of one epoch. Accuracies are fractions, losses means over pictures.
@@ -93,7 +93,7 @@ impl TrainState {
             val_accuracy: val.accuracy(),
             val_top5_accuracy: val.top5_accuracy(),
             ema: ema.map(|ema| EmaMetrics { val_loss: ema.loss(), val_accuracy: ema.accuracy() }),
-            wall_time: jiff::Timestamp::now().as_microsecond() as f64 / 1e6,
+            wall_time: unix_seconds(),
         };
         self.history.push(metrics);
         self.running = Totals::default();

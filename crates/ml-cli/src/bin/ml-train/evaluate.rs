@@ -10,12 +10,12 @@ use ml_core::evaluation::{EvaluateOptions, evaluate};
 use ml_core::loader::{Loader, LoaderOptions, Order};
 use ml_core::report::board::BoardReporter;
 use ml_core::report::classification::EvaluationReport;
-use ml_core::run::Run;
+use ml_core::run::{Run, unix_seconds};
 use ml_core::trainer::Trainer;
 use ml_core::transform::Pipeline;
 use tch::Device;
 
-use crate::session::{Session, wall_time};
+use crate::session::Session;
 
 /// Classes of each picture kept in the table of predictions.
 const TOP_K: usize = 5;
@@ -70,7 +70,7 @@ pub fn best_on_test(
         evaluation: &evaluation,
     };
     report.write(&run.report_dir())?;
-    board.evaluation(&report, best.epoch, wall_time())?;
+    board.evaluation(&report, best.epoch, unix_seconds())?;
     Ok(Tested::Accuracy(evaluation.totals.accuracy()))
 }
 

@@ -15,7 +15,7 @@ use ml_core::dataset::Dataset;
 use ml_core::device::{self, ResolvedDevice};
 use ml_core::report::board::BoardReporter;
 use ml_core::report::progress::{Console, Progress};
-use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name};
+use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name, unix_seconds};
 use ml_core::trainer::{Foreign, Outcome, Reporter, Trainer};
 use ml_core::transform::Pipeline;
 
@@ -154,7 +154,8 @@ impl Session<'_> {
         }
         let training = &self.config.training;
         let mut progress = Progress::new(self.console.clone(), training.batch_size, training.num_epochs);
-        let mut board = BoardReporter::start(&run.tensorboard_dir(), &trainer.state().history, wall_time())?;
+        let mut board =
+            BoardReporter::start(&run.tensorboard_dir(), &trainer.state().history, unix_seconds())?;
         let pipeline = Pipeline::new(&self.config.transforms.train);
         board.show_samples(&dataset.train, &pipeline, self.config.seed);
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut progress, &mut board];
@@ -327,9 +328,4 @@ impl<'a> Book<'a> {
 
 fn now() -> String {
     jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
-}
-
-/// Seconds since 1970.
-pub fn wall_time() -> f64 {
-    jiff::Timestamp::now().as_microsecond() as f64 / 1e6
 }
