@@ -67,11 +67,11 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
             true,
         ),
         compare(
-            "saving it: written beside, synced, renamed",
+            "saving it: copied, written beside, synced, renamed",
             "ms",
             no_slower,
             None,
-            [&["ms_save"], &["ms_save"]],
+            [&["ms_pause", "ms_writing"], &["ms_save"]],
             false,
         ),
         compare("loading it", "ms", no_slower, None, [&["ms_load"], &["ms_load"]], false),
