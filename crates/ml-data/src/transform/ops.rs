@@ -1,7 +1,8 @@
 //! Geometry without randomness: pixels and parameters → pixels, as torchvision does it to a PIL image.
 
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::config::{Interpolation, Size};
 use crate::decode::Pixels;
@@ -27,40 +28,45 @@ pub fn resize(pixels: Pixels, size: Size, interpolation: Interpolation) -> Pixel
 /// influence, as after a crop.
 pub fn resized_crop(pixels: Pixels, area: Area, size: Size, interpolation: Interpolation) -> Pixels {
     if area.size == size {
-        return if size == Size::of(&pixels) {
+        return if Size::of(&pixels) == size {
             pixels
         } else {
             crop(pixels, i64::from(area.top), i64::from(area.left), size, 0)
         };
     }
-    let mut out = Image::new(size.width, size.height, PixelType::U8x3);
+    let mut data = vec![0; size.width as usize * size.height as usize * 3];
     // Fails only for buffers of a wrong length or an area outside the picture; black is then the result.
-    let resized = resize_into(&pixels, area, interpolation, &mut out);
+    let resized = resize_into(&pixels, area, interpolation, size, &mut data);
     debug_assert!(resized.is_ok(), "{resized:?}");
-    Pixels { width: size.width, height: size.height, data: out.into_vec() }
+    Pixels { width: size.width, height: size.height, data }
 }
 
+/// Only the code for three bytes a pixel is compiled: the library's untyped images would bring all its kinds.
 fn resize_into(
     pixels: &Pixels,
     area: Area,
     interpolation: Interpolation,
-    out: &mut Image,
+    size: Size,
+    out: &mut [u8],
 ) -> Result<(), String> {
-    let source = ImageRef::new(pixels.width, pixels.height, &pixels.data, PixelType::U8x3)
-        .map_err(|error| error.to_string())?;
-    let part = CroppedImage::new(&source, area.left, area.top, area.size.width, area.size.height)
-        .map_err(|error| error.to_string())?;
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let source = TypedImageRef::<U8x3>::from_buffer(pixels.width, pixels.height, &pixels.data)
+        .map_err(|error| text(&error))?;
+    let part = TypedCroppedImage::new(source, area.left, area.top, area.size.width, area.size.height)
+        .map_err(|error| text(&error))?;
+    let mut out =
+        TypedImage::<U8x3>::from_buffer(size.width, size.height, out).map_err(|error| text(&error))?;
     let options = ResizeOptions::new().resize_alg(algorithm(interpolation)).use_alpha(false);
     let mut resizer = Resizer::new();
     // The library does columns first, which is faster; Pillow does rows first. Where a filter overshoots,
     // the cut to 0..=255 between the two makes the order visible.
     let overshoots = matches!(interpolation, Interpolation::Bicubic | Interpolation::Lanczos);
     if overshoots {
-        let mut rows = Image::new(out.width(), area.size.height, PixelType::U8x3);
-        resizer.resize(&part, &mut rows, &options).map_err(|error| error.to_string())?;
-        resizer.resize(&rows, out, &options).map_err(|error| error.to_string())
+        let mut rows = TypedImage::<U8x3>::new(size.width, area.size.height);
+        resizer.resize_typed(&part, &mut rows, &options).map_err(|error| text(&error))?;
+        resizer.resize_typed(&rows, &mut out, &options).map_err(|error| text(&error))
     } else {
-        resizer.resize(&part, out, &options).map_err(|error| error.to_string())
+        resizer.resize_typed(&part, &mut out, &options).map_err(|error| text(&error))
     }
 }
 
