@@ -3,12 +3,14 @@
 //!
 //! - [`dataset`]: a folder → an index of samples, ordered classes and splits.
 //! - [`decode`]: a file → RGB pixels, as Pillow's `convert("RGB")` would give them.
+//! - [`geometry`]: sizes and areas.
 //! - [`transform`]: pixels + a sample's random stream → pixels at network size.
 //! - [`rng`]: random streams derived from (seed, purpose, epoch, sample).
 //! - [`setting`]: values of the configuration that may be left to the program (`auto`).
 
 pub mod dataset;
 pub mod decode;
+pub mod geometry;
 pub mod rng;
 pub mod setting;
 pub mod transform;

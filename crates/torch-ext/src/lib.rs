@@ -1,5 +1,6 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused optimizer
-//! steps, gradients set to none, norms and averages over many tensors, determinism. The only unsafe code of the project.
+//! steps, gradients set to none, norms and averages over many tensors, determinism. With jpeg-ext the only unsafe
+//! code of the project.
 
 mod cuda;
 mod fill;

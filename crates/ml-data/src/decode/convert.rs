@@ -30,6 +30,19 @@ pub(super) fn to_rgb8(format: ImageFormat, picture: DynamicImage) -> Result<RgbI
     })
 }
 
+/// Ink as JPEG files hold it (inverted: 255 is none, Adobe's convention, which Pillow assumes of all files), 4 bytes a
+/// pixel → RGB, 3 bytes a pixel: `(255 - ink) * (255 - black) / 255`, rounded.
+pub(super) fn cmyk_to_rgb(inverted: &[u8]) -> Vec<u8> {
+    let (all, _) = inverted.as_chunks::<4>();
+    all.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| scaled(ink, k))).collect()
+}
+
+/// `a * b / 255`, rounded.
+fn scaled(a: u8, b: u8) -> u8 {
+    let product = u32::from(a) * u32::from(b) + 128;
+    (((product >> 8) + product) >> 8) as u8
+}
+
 fn high_byte(value: u16) -> u8 {
     (value >> 8) as u8
 }

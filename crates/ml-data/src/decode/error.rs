@@ -120,6 +120,18 @@ impl DecodeProblem {
         DecodeProblem::Crashed { format: name(format), reason: first_line(&reason) }
     }
 
+    pub(super) fn from_jpeg(error: jpeg_ext::Error) -> DecodeProblem {
+        let format = name(ImageFormat::Jpeg);
+        match error {
+            jpeg_ext::Error::CutShort => DecodeProblem::CutShort { format },
+            jpeg_ext::Error::Memory => DecodeProblem::TooMuchMemory { format },
+            jpeg_ext::Error::Unsupported(reason) => DecodeProblem::Unsupported { format, reason },
+            jpeg_ext::Error::TooManyScans(reason) | jpeg_ext::Error::Damaged(reason) => {
+                DecodeProblem::Damaged { format, reason: first_line(&reason) }
+            }
+        }
+    }
+
     pub(super) fn from_image(format: ImageFormat, bytes: &[u8], error: ImageError) -> DecodeProblem {
         let short_webp = format == ImageFormat::WebP && is_short_webp(bytes);
         let format = name(format);

@@ -13,23 +13,25 @@
 //! - A file that is cut short is an error; it never becomes a picture with grey or black where data is
 //!   missing.
 //!
+//! JPEG is decoded by libjpeg-turbo, as Pillow does, and can be decoded in part or scaled down ([`Encoded`]); the
+//! other formats by the `image` crate.
+//!
 //! What a file can make the program allocate is bounded by [`MAX_PIXELS`] and [`MAX_FILE_BYTES`], both
 //! checked before the allocation.
 
 mod convert;
+mod encoded;
 mod error;
 mod jpeg;
 #[cfg(test)]
 mod tests;
 
 use std::fs;
-use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use crate::geometry::Size;
 
+pub use encoded::Encoded;
 pub use error::{DecodeError, DecodeProblem};
 
 /// Pictures of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls a
@@ -53,6 +55,13 @@ pub struct Pixels {
     pub data: Vec<u8>,
 }
 
+impl Size {
+    /// The size of a picture.
+    pub fn of(pixels: &Pixels) -> Size {
+        Size { height: pixels.height, width: pixels.width }
+    }
+}
+
 /// Decodes the picture file at `path`.
 ///
 /// # Errors
@@ -69,17 +78,14 @@ pub fn decode(path: &Path) -> Result<Pixels, DecodeError> {
 /// # Errors
 /// As [`decode`], without those of reading the file.
 pub fn decode_bytes(bytes: &[u8]) -> Result<Pixels, DecodeProblem> {
-    if bytes.is_empty() {
-        return Err(DecodeProblem::Empty);
-    }
-    let format = image::guess_format(bytes).map_err(|_| DecodeProblem::not_a_picture(bytes))?;
-    // Decoders are other people's code fed with other people's files: a bug in one must cost one picture,
-    // not the run.
-    catch_unwind(AssertUnwindSafe(|| decode_as(format, bytes)))
-        .unwrap_or_else(|panic| Err(DecodeProblem::crashed(format, panic.as_ref())))
+    Encoded::read(bytes)?.decode()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, DecodeProblem> {
+/// The bytes of the file at `path`, at most [`MAX_FILE_BYTES`].
+///
+/// # Errors
+/// It is missing, may not be read, is no file, or is too large.
+pub fn read(path: &Path) -> Result<Vec<u8>, DecodeProblem> {
     let metadata = fs::metadata(path).map_err(DecodeProblem::Read)?;
     if !metadata.is_file() {
         // Opening a pipe or a device could wait for ever.
@@ -89,44 +95,4 @@ fn read(path: &Path) -> Result<Vec<u8>, DecodeProblem> {
         return Err(DecodeProblem::FileTooLarge { bytes: metadata.len() });
     }
     fs::read(path).map_err(DecodeProblem::Read)
-}
-
-fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<Pixels, DecodeProblem> {
-    if !format.reading_enabled() {
-        return Err(DecodeProblem::Unsupported {
-            format: error::name(format),
-            reason: "this format is not read".to_owned(),
-        });
-    }
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-        return Err(DecodeProblem::CutShort { format: error::name(format) });
-    }
-    let broken = |error| DecodeProblem::from_image(format, bytes, error);
-
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_ALLOCATION);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 {
-        return Err(DecodeProblem::Damaged {
-            format: error::name(format),
-            reason: "it has no pixels".into(),
-        });
-    }
-    if pixels > MAX_PIXELS || decoder.total_bytes() > MAX_ALLOCATION {
-        return Err(DecodeProblem::TooLarge { width, height });
-    }
-    // Damaged EXIF data is no reason to lose the picture: Pillow shows it as it is stored.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let mut rgb = convert::to_rgb8(format, picture)?;
-    if orientation != Orientation::NoTransforms {
-        let mut turned = DynamicImage::ImageRgb8(rgb);
-        turned.apply_orientation(orientation);
-        rgb = turned.into_rgb8();
-    }
-    Ok(Pixels { width: rgb.width(), height: rgb.height(), data: rgb.into_raw() })
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::Pixels;
+pub use crate::geometry::Size;
 
 /// The largest side, in pixels, that a transform may be asked for.
 pub const MAX_SIDE: u32 = 16_384;
@@ -46,22 +46,6 @@ pub struct TransformConfig {
     pub interpolation: Interpolation,
 }
 
-/// A size in pixels. In YAML a pair `[height, width]`, or one number for a square.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// In pixels.
-    pub height: u32,
-    /// In pixels.
-    pub width: u32,
-}
-
-impl Size {
-    /// The size of a picture.
-    pub fn of(pixels: &Pixels) -> Size {
-        Size { height: pixels.height, width: pixels.width }
-    }
-}
-
 /// What `resize` aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
@@ -72,8 +56,8 @@ pub enum Resize {
 }
 
 impl Resize {
-    /// The size that `pixels` are to be given. The longer side is rounded down, as torchvision does.
-    pub(super) fn target(self, pixels: &Pixels) -> Size {
+    /// The size that a picture of size `of` is to be given. The longer side is rounded down, as torchvision does.
+    pub(super) fn target(self, of: Size) -> Size {
         match self {
             Resize::Exact(size) => size,
             Resize::ShorterSide(side) => {
@@ -81,7 +65,7 @@ impl Resize {
                     let length = u64::from(side) * u64::from(long) / u64::from(short.max(1));
                     u32::try_from(length).unwrap_or(u32::MAX).max(1)
                 };
-                let Size { height, width } = Size::of(pixels);
+                let Size { height, width } = of;
                 if width <= height {
                     Size { height: longer(height, width), width: side }
                 } else {

@@ -81,7 +81,7 @@ impl Pipeline {
         } = &self.config;
         let mut pixels = pixels;
         if let Some(resize) = resize {
-            let size = resize.target(&pixels);
+            let size = resize.target(Size::of(&pixels));
             pixels = ops::resize(pixels, size, *interpolation);
         }
         if let Some(size) = center_crop {

@@ -6,17 +6,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::config::{Interpolation, Size};
 use crate::decode::Pixels;
-
-/// A part of a picture, in pixels from its upper left corner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Area {
-    /// First row.
-    pub top: u32,
-    /// First column.
-    pub left: u32,
-    /// Rows and columns, at least 1 each.
-    pub size: Size,
-}
+pub use crate::geometry::Area;
 
 /// Resizes to `size`, with antialiasing (except nearest): Pillow's `Image.resize` to within rounding.
 pub fn resize(pixels: Pixels, size: Size, interpolation: Interpolation) -> Pixels {

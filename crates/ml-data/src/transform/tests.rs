@@ -64,7 +64,8 @@ fn geometry_is_pillows_and_torchvisions() {
         let (result, tolerance) = match case["operation"].as_str().unwrap() {
             "resize" => (ops::resize(source, size(&case["size"]), interpolation), convolution),
             "shorter_side" => {
-                let target = Resize::ShorterSide(case["side"].as_u64().unwrap() as u32).target(&source);
+                let target =
+                    Resize::ShorterSide(case["side"].as_u64().unwrap() as u32).target(Size::of(&source));
                 (ops::resize(source, target, interpolation), 1)
             }
             "resized_crop" => {

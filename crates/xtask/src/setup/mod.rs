@@ -1,8 +1,10 @@
-//! Set-up: Python packages into `.venv`, and the link `.libtorch` to the libtorch among them or to the user's.
+//! Set-up: what libjpeg-turbo is compiled with, Python packages into `.venv`, and the link `.libtorch` to the
+//! libtorch among them or to the user's.
 //! It may be interrupted and repeated; once done, repeating it takes milliseconds.
 
 mod compiler;
 mod libtorch;
+mod native;
 mod profile;
 mod python;
 mod venv;
@@ -56,6 +58,9 @@ pub fn venv_python(shell: &Shell) -> PathBuf {
 pub fn run(shell: &Shell, purpose: Purpose, options: &Options) -> Result<Shell> {
     let start = Instant::now();
     let guard = lock(shell)?;
+    if let Some(problem) = native::problem(shell) {
+        bail!("this machine lacks something:\n  - {problem}");
+    }
     let venv = Venv::new(shell.root());
     let (external, shell) = external_libtorch(shell, &venv, options)?;
     let wanted = match (purpose, &external) {

@@ -1,0 +1,249 @@
+//! A picture file in memory whose header has been read: [`Encoded`] → its size, and then its pixels, as much of them
+//! as are wanted.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use jpeg_ext::Wanted;
+
+use super::error;
+use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, jpeg};
+use crate::geometry::{Area, Size};
+
+/// A picture file in memory, its header read and its size known to be allowed.
+pub struct Encoded<'a> {
+    bytes: &'a [u8],
+    format: ImageFormat,
+    kind: Kind<'a>,
+    /// As stored, before the orientation.
+    stored: Size,
+    orientation: Orientation,
+}
+
+enum Kind<'a> {
+    Jpeg(jpeg_ext::Header),
+    Other(Box<dyn ImageDecoder + 'a>),
+}
+
+impl<'a> Encoded<'a> {
+    /// Recognises the format and reads the header.
+    ///
+    /// # Errors
+    /// It is no picture, of an unsupported kind, too large, or its header is damaged.
+    pub fn read(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
+        if bytes.is_empty() {
+            return Err(DecodeProblem::Empty);
+        }
+        let format = image::guess_format(bytes).map_err(|_| DecodeProblem::not_a_picture(bytes))?;
+        // Decoders are other people's code fed with other people's files: a bug in one must cost one picture,
+        // not the run.
+        guarded(format, || match format {
+            ImageFormat::Jpeg => Encoded::read_jpeg(bytes),
+            format if format.reading_enabled() => Encoded::read_other(bytes, format),
+            format => Err(DecodeProblem::Unsupported {
+                format: error::name(format),
+                reason: "this format is not read".to_owned(),
+            }),
+        })
+    }
+
+    fn read_jpeg(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
+        let format = ImageFormat::Jpeg;
+        let markers = jpeg::markers(bytes);
+        if !markers.is_complete {
+            return Err(DecodeProblem::CutShort { format: error::name(format) });
+        }
+        let header = jpeg_ext::Header::read(bytes).map_err(DecodeProblem::from_jpeg)?;
+        let stored = Size { height: header.height, width: header.width };
+        check_size(format, stored)?;
+        let orientation = markers.orientation;
+        Ok(Encoded { bytes, format, kind: Kind::Jpeg(header), stored, orientation })
+    }
+
+    fn read_other(bytes: &'a [u8], format: ImageFormat) -> Result<Encoded<'a>, DecodeProblem> {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(MAX_ALLOCATION);
+        reader.limits(limits);
+        let mut decoder =
+            reader.into_decoder().map_err(|error| DecodeProblem::from_image(format, bytes, error))?;
+        let (width, height) = decoder.dimensions();
+        let stored = Size { height, width };
+        check_size(format, stored)?;
+        if decoder.total_bytes() > MAX_ALLOCATION {
+            return Err(DecodeProblem::TooLarge { width, height });
+        }
+        // Damaged EXIF data is no reason to lose the picture: Pillow shows it as it is stored.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        Ok(Encoded { bytes, format, kind: Kind::Other(Box::new(decoder)), stored, orientation })
+    }
+
+    /// The picture's size, orientation applied.
+    pub fn size(&self) -> Size {
+        turned(self.stored, self.orientation)
+    }
+
+    /// The content's format, whatever the file is called.
+    pub fn format(&self) -> ImageFormat {
+        self.format
+    }
+
+    /// Whether [`decode_reduced`](Encoded::decode_reduced) can save anything.
+    pub fn is_reducible(&self) -> bool {
+        matches!(self.kind, Kind::Jpeg(_))
+    }
+
+    /// The whole picture.
+    ///
+    /// # Errors
+    /// It is damaged, cut short, of an unsupported kind, or needs too much memory.
+    pub fn decode(self) -> Result<Pixels, DecodeProblem> {
+        self.decode_reduced(1)
+    }
+
+    /// The whole picture, both sides divided by `divisor` (1, 2, 4 or 8) and rounded up; formats other than JPEG
+    /// ([`is_reducible`](Encoded::is_reducible)) come in full.
+    ///
+    /// # Errors
+    /// As [`decode`](Encoded::decode).
+    pub fn decode_reduced(self, divisor: u32) -> Result<Pixels, DecodeProblem> {
+        let Encoded { bytes, format, kind, orientation, .. } = self;
+        guarded(format, || {
+            let rgb = match kind {
+                Kind::Jpeg(header) => {
+                    let decoded = decode_jpeg(&header, bytes, Wanted::Scaled(divisor))?;
+                    rgb_image(decoded.width, decoded.height, decoded.data)?
+                }
+                Kind::Other(decoder) => {
+                    let picture = DynamicImage::from_decoder(decoder)
+                        .map_err(|error| DecodeProblem::from_image(format, bytes, error))?;
+                    convert::to_rgb8(format, picture)?
+                }
+            };
+            Ok(pixels(oriented(rgb, orientation)))
+        })
+    }
+
+    /// At least `area` of the picture, and where in the pixels it lies. The pixels of the area are those of the whole
+    /// picture, to the bit; damage elsewhere in the file may go unnoticed.
+    ///
+    /// # Errors
+    /// As [`decode`](Encoded::decode).
+    pub fn decode_part(self, area: Area) -> Result<(Pixels, Area), DecodeProblem> {
+        debug_assert!(area.is_within(self.size()));
+        match self.kind {
+            Kind::Jpeg(header) if area.size != self.size() => {
+                let Encoded { bytes, format, stored, orientation, .. } = self;
+                guarded(format, || decode_jpeg_part(&header, bytes, stored, orientation, area))
+            }
+            _ => Ok((self.decode()?, area)),
+        }
+    }
+}
+
+fn decode_jpeg(
+    header: &jpeg_ext::Header,
+    bytes: &[u8],
+    wanted: Wanted,
+) -> Result<jpeg_ext::Decoded, DecodeProblem> {
+    let memory = usize::try_from(MAX_ALLOCATION).unwrap_or(usize::MAX);
+    let mut decoded = header.decode(bytes, wanted, memory).map_err(DecodeProblem::from_jpeg)?;
+    if header.is_cmyk {
+        decoded.data = convert::cmyk_to_rgb(&decoded.data);
+    }
+    Ok(decoded)
+}
+
+fn decode_jpeg_part(
+    header: &jpeg_ext::Header,
+    bytes: &[u8],
+    stored: Size,
+    orientation: Orientation,
+    area: Area,
+) -> Result<(Pixels, Area), DecodeProblem> {
+    let Area { top, left, size } = stored_area(area, stored, orientation);
+    let wanted = Wanted::Part { left, top, width: size.width, height: size.height };
+    let part = decode_jpeg(header, bytes, wanted)?;
+    let (top, left) = (top - part.top, left - part.left);
+    let rgb = rgb_image(part.width, part.height, part.data)?;
+    if orientation == Orientation::NoTransforms {
+        return Ok((pixels(rgb), Area { top, left, size }));
+    }
+    let exact = image::imageops::crop_imm(&rgb, left, top, size.width, size.height).to_image();
+    let pixels = pixels(oriented(exact, orientation));
+    let whole = Area::whole(Size::of(&pixels));
+    Ok((pixels, whole))
+}
+
+/// Runs a decoder; its panics become errors.
+fn guarded<T>(
+    format: ImageFormat,
+    decode: impl FnOnce() -> Result<T, DecodeProblem>,
+) -> Result<T, DecodeProblem> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|panic| Err(DecodeProblem::crashed(format, panic.as_ref())))
+}
+
+fn check_size(format: ImageFormat, Size { height, width }: Size) -> Result<(), DecodeProblem> {
+    match u64::from(width) * u64::from(height) {
+        0 => Err(DecodeProblem::Damaged { format: error::name(format), reason: "it has no pixels".into() }),
+        pixels if pixels > MAX_PIXELS => Err(DecodeProblem::TooLarge { width, height }),
+        _ => Ok(()),
+    }
+}
+
+fn rgb_image(width: u32, height: u32, data: Vec<u8>) -> Result<RgbImage, DecodeProblem> {
+    // The decoder gives as many bytes as it says.
+    ImageBuffer::from_raw(width, height, data).ok_or_else(|| DecodeProblem::Damaged {
+        format: error::name(ImageFormat::Jpeg),
+        reason: "its pixels do not fill its size".into(),
+    })
+}
+
+fn pixels(rgb: RgbImage) -> Pixels {
+    Pixels { width: rgb.width(), height: rgb.height(), data: rgb.into_raw() }
+}
+
+fn oriented(rgb: RgbImage, orientation: Orientation) -> RgbImage {
+    if orientation == Orientation::NoTransforms {
+        return rgb;
+    }
+    let mut turned = DynamicImage::ImageRgb8(rgb);
+    turned.apply_orientation(orientation);
+    turned.into_rgb8()
+}
+
+/// The size after a turn.
+fn turned(stored: Size, orientation: Orientation) -> Size {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    match orientation {
+        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => {
+            Size { height: stored.width, width: stored.height }
+        }
+        _ => stored,
+    }
+}
+
+/// Where an area of the turned picture lies in the stored one.
+fn stored_area(area: Area, stored: Size, orientation: Orientation) -> Area {
+    let Area { top, left, size } = area;
+    // Distances of the area from the turned picture's lower and right edges.
+    let of = turned(stored, orientation);
+    let bottom = of.height - top - size.height;
+    let right = of.width - left - size.width;
+    let swapped = Size { height: size.width, width: size.height };
+    match orientation {
+        Orientation::NoTransforms => area,
+        Orientation::FlipHorizontal => Area { top, left: right, size },
+        Orientation::FlipVertical => Area { top: bottom, left, size },
+        Orientation::Rotate180 => Area { top: bottom, left: right, size },
+        // A quarter turn clockwise brings the stored picture's left column to the top.
+        Orientation::Rotate90 => Area { top: right, left: top, size: swapped },
+        Orientation::Rotate270 => Area { top: left, left: bottom, size: swapped },
+        // The turn first, then the mirror.
+        Orientation::Rotate90FlipH => Area { top: left, left: top, size: swapped },
+        Orientation::Rotate270FlipH => Area { top: right, left: bottom, size: swapped },
+    }
+}
