@@ -44,6 +44,9 @@ pub struct TransformConfig {
     pub normalize: Option<Normalize>,
     /// How `resize` and `random_resized_crop` compute pixels, with antialiasing except for `nearest`.
     pub interpolation: Interpolation,
+    /// Whether a JPEG much larger than needed may be reduced (by 2, 4 or 8) while it is decoded, which is several times
+    /// as fast: `auto` where `random_resized_crop` is, `reduced` before any `resize` too, `exact` never.
+    pub decoding: Decoding,
 }
 
 /// What `resize` aims at.
@@ -53,27 +56,6 @@ pub enum Resize {
     Exact(Size),
     /// The shorter side gets this many pixels; the aspect ratio is kept.
     ShorterSide(u32),
-}
-
-impl Resize {
-    /// The size that a picture of size `of` is to be given. The longer side is rounded down, as torchvision does.
-    pub(super) fn target(self, of: Size) -> Size {
-        match self {
-            Resize::Exact(size) => size,
-            Resize::ShorterSide(side) => {
-                let longer = |long: u32, short: u32| {
-                    let length = u64::from(side) * u64::from(long) / u64::from(short.max(1));
-                    u32::try_from(length).unwrap_or(u32::MAX).max(1)
-                };
-                let Size { height, width } = of;
-                if width <= height {
-                    Size { height: longer(height, width), width: side }
-                } else {
-                    Size { height: side, width: longer(width, height) }
-                }
-            }
-        }
-    }
 }
 
 /// A crop at a random place, after padding. In YAML a size, or a mapping.
@@ -187,6 +169,19 @@ pub enum Interpolation {
     Bicubic,
     /// A windowed sinc over three lobes.
     Lanczos,
+}
+
+/// Whether large JPEGs may be reduced while they are decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoding {
+    /// Where there is a `random_resized_crop`; what is evaluated is decoded in full.
+    #[default]
+    Auto,
+    /// Never: pixels are those of full decoding, to the bit.
+    Exact,
+    /// Before any `resize` or `random_resized_crop`.
+    Reduced,
 }
 
 impl TransformConfig {

@@ -19,6 +19,7 @@
 
 pub mod color;
 mod config;
+mod geometry;
 pub mod ops;
 pub mod params;
 mod parse;
@@ -31,9 +32,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::decode::Pixels;
 
 pub use config::{
-    ColorJitter, Interpolation, JitterAmount, MAX_SIDE, Normalize, Probability, RandomCrop,
+    ColorJitter, Decoding, Interpolation, JitterAmount, MAX_SIDE, Normalize, Probability, RandomCrop,
     RandomResizedCrop, Resize, Size, TransformConfig,
 };
+pub use geometry::Prepared;
 
 /// A [`TransformConfig`] checked and made ready.
 #[derive(Clone, Debug)]
@@ -65,36 +67,10 @@ impl Pipeline {
         self.config.output_size().map(|size| (size.height, size.width))
     }
 
-    /// Decoded pixels → pixels at network size. Equal pixels and an equal stream give an equal result.
-    pub fn apply(&self, pixels: Pixels, rng: &mut ChaCha8Rng) -> Pixels {
-        let TransformConfig {
-            resize,
-            center_crop,
-            random_crop,
-            random_resized_crop,
-            random_horizontal_flip,
-            random_vertical_flip,
-            color_jitter,
-            grayscale,
-            normalize: _,
-            interpolation,
-        } = &self.config;
-        let mut pixels = pixels;
-        if let Some(resize) = resize {
-            let size = resize.target(Size::of(&pixels));
-            pixels = ops::resize(pixels, size, *interpolation);
-        }
-        if let Some(size) = center_crop {
-            pixels = ops::center_crop(pixels, *size);
-        }
-        if let Some(crop) = random_crop {
-            let (top, left) = params::random_crop(rng, Size::of(&pixels), crop);
-            pixels = ops::crop(pixels, top, left, crop.size, crop.fill);
-        }
-        if let Some(crop) = random_resized_crop {
-            let area = params::random_resized_crop(rng, Size::of(&pixels), crop);
-            pixels = ops::resized_crop(pixels, area, crop.size, *interpolation);
-        }
+    /// What follows the crop.
+    fn augment(&self, mut pixels: Pixels, rng: &mut ChaCha8Rng) -> Pixels {
+        let TransformConfig { random_horizontal_flip, random_vertical_flip, color_jitter, grayscale, .. } =
+            &self.config;
         if random_horizontal_flip.0 > 0.0 && rng.random::<f64>() < random_horizontal_flip.0 {
             ops::flip_horizontal(&mut pixels);
         }

@@ -31,6 +31,48 @@ pub fn resized_crop(pixels: Pixels, area: Area, size: Size, interpolation: Inter
     Pixels { width: size.width, height: size.height, data }
 }
 
+/// A part of a picture whose edges may lie between pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// In pixels, from the upper edge.
+    pub top: f64,
+    /// In pixels, from the left edge.
+    pub left: f64,
+    /// In pixels, above 0.
+    pub height: f64,
+    /// In pixels, above 0.
+    pub width: f64,
+}
+
+/// Resizes a window, which must lie within the picture, to `size`, as the `box` of Pillow's `Image.resize`: pixels just
+/// outside of it have some influence at its edges.
+pub fn resized_window(pixels: &Pixels, window: Window, size: Size, interpolation: Interpolation) -> Pixels {
+    let mut data = vec![0; size.width as usize * size.height as usize * 3];
+    let resized = window_into(pixels, window, interpolation, size, &mut data);
+    debug_assert!(resized.is_ok(), "{resized:?}");
+    Pixels { width: size.width, height: size.height, data }
+}
+
+fn window_into(
+    pixels: &Pixels,
+    window: Window,
+    interpolation: Interpolation,
+    size: Size,
+    out: &mut [u8],
+) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let source = TypedImageRef::<U8x3>::from_buffer(pixels.width, pixels.height, &pixels.data)
+        .map_err(|error| text(&error))?;
+    let mut out =
+        TypedImage::<U8x3>::from_buffer(size.width, size.height, out).map_err(|error| text(&error))?;
+    let Window { top, left, height, width } = window;
+    let options = ResizeOptions::new()
+        .resize_alg(algorithm(interpolation))
+        .use_alpha(false)
+        .crop(left, top, width, height);
+    Resizer::new().resize_typed(&source, &mut out, &options).map_err(|error| text(&error))
+}
+
 /// Only the code for three bytes a pixel is compiled: the library's untyped images would bring all its kinds.
 fn resize_into(
     pixels: &Pixels,
@@ -95,18 +137,15 @@ pub fn crop(pixels: Pixels, top: i64, left: i64, size: Size, fill: u8) -> Pixels
     Pixels { width: size.width, height: size.height, data }
 }
 
-/// Cuts the middle out; a picture smaller than `size` is padded with black on both sides.
-pub fn center_crop(pixels: Pixels, size: Size) -> Pixels {
-    let top = center(pixels.height, size.height);
-    let left = center(pixels.width, size.width);
-    crop(pixels, top, left, size, 0)
-}
-
-/// Where a centred crop of `crop` pixels starts on a side of `side`: rounded half to even if inside,
-/// padding rounded down if outside, as torchvision does.
-fn center(side: u32, crop: u32) -> i64 {
-    let (side, crop) = (i64::from(side), i64::from(crop));
-    if crop > side { -((crop - side) / 2) } else { ((side - crop) as f64 / 2.0).round_ties_even() as i64 }
+/// Where the middle of a picture of size `of` starts, `(top, left)`: rounded half to even; outside, so that what is
+/// missing is padded on both sides, where it is larger than the picture.
+pub fn center(of: Size, size: Size) -> (i64, i64) {
+    // Padding is rounded down, as torchvision does.
+    let start = |side: u32, crop: u32| {
+        let (side, crop) = (i64::from(side), i64::from(crop));
+        if crop > side { -((crop - side) / 2) } else { ((side - crop) as f64 / 2.0).round_ties_even() as i64 }
+    };
+    (start(of.height, size.height), start(of.width, size.width))
 }
 
 /// Mirrors left and right.
