@@ -5,6 +5,7 @@
 mod cuda;
 mod fill;
 mod shim;
+mod slots;
 
 pub use cuda::{CudaError, load_cuda};
 pub use fill::TensorWriter;
@@ -12,6 +13,7 @@ pub use shim::{
     AdamSettings, AdamState, Generator, SgdSettings, clear_grads, fused_adam, fused_sgd, lerp, scale,
     set_deterministic, total_norm, version,
 };
+pub use slots::{Part, Slots};
 
 /// libtorch refused; its own message without the C++ stack.
 #[derive(Debug, thiserror::Error)]

@@ -71,6 +71,7 @@ unsafe extern "C" {
     fn te_normal(tensor: *const c_void, mean: f64, std: f64, generator: *mut c_void) -> *mut c_char;
     fn te_scale(tensors: Pointers, count: usize, factor: f64) -> *mut c_char;
     fn te_lerp(tensors: Pointers, ends: Pointers, count: usize, weight: f64) -> *mut c_char;
+    fn te_is_unshared(tensor: *const c_void) -> bool;
     fn te_clear_grads(parameters: Pointers, count: usize) -> *mut c_char;
     fn te_fused_sgd(
         parameters: Pointers,
@@ -121,6 +122,12 @@ fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
 pub fn version() -> &'static str {
     // SAFETY: a string literal of the shim.
     unsafe { CStr::from_ptr(te_version()) }.to_str().unwrap_or("?")
+}
+
+/// Whether no other tensor has this one's memory, and no other handle leads to this one.
+pub(crate) fn is_unshared(tensor: &Tensor) -> bool {
+    // SAFETY: a live tensor, of which reference counts are read.
+    unsafe { te_is_unshared(tensor.as_ptr().cast()) }
 }
 
 /// Only deterministic algorithms (an operation without one is an error then), those of cuDNN, cuBLAS and oneDNN

@@ -71,6 +71,11 @@ void te_free(char *message) { free(message); }
 
 const char *te_version() { return TORCH_EXT_LIBTORCH_VERSION; }
 
+bool te_is_unshared(const void *tensor) {
+  const auto &it = *static_cast<const at::Tensor *>(tensor);
+  return it.defined() && it.use_count() == 1 && it.has_storage() && it.storage().use_count() == 1;
+}
+
 // cuBLAS reads the variable when its first handle is made: call this before CUDA is loaded.
 char *te_set_deterministic(bool on) {
   return guarded([&] {

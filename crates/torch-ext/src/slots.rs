@@ -1,0 +1,171 @@
+//! A tensor in host memory that several threads fill at once, each its own part, without a copy afterwards.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::shim::is_unshared;
+use crate::{Error, first_line};
+
+/// The memory, shared by the parts that are out.
+#[derive(Debug)]
+struct Memory {
+    tensor: Tensor,
+    start: *mut u8,
+    bytes: usize,
+}
+
+// SAFETY: nobody reads or writes through `tensor` while a `Memory` exists ([`Slots`] gives it away only when all parts
+// are back), and parts do not overlap; reference counts of tensors are atomic.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+/// A dense tensor in host memory, parts of which are with those who fill them.
+#[derive(Debug)]
+pub struct Slots {
+    memory: Arc<Memory>,
+    /// Where the part to be taken next begins, in bytes.
+    next: usize,
+}
+
+/// Some bytes of a [`Slots`], to be written; its values are whatever the memory held before.
+#[derive(Debug)]
+pub struct Part {
+    memory: Arc<Memory>,
+    from: usize,
+    bytes: usize,
+}
+
+impl Slots {
+    /// Memory for a tensor of this shape; `kind` must take any byte (u8, f32). `pinned` memory is copied to CUDA
+    /// devices without waiting, and takes CUDA to be loaded.
+    ///
+    /// # Errors
+    /// No memory, no CUDA, or `kind` is bool.
+    pub fn new(shape: &[i64], kind: Kind, pinned: bool) -> Result<Slots, Error> {
+        if kind == Kind::Bool {
+            return Err(Error("a bool cannot have any byte".to_owned()));
+        }
+        let failed = |error: tch::TchError| Error(first_line(&error));
+        let elements = shape.iter().try_fold(1i64, |all, side| all.checked_mul(*side));
+        let bytes = elements
+            .and_then(|elements| usize::try_from(elements).ok())
+            .and_then(|elements| elements.checked_mul(kind.elt_size_in_bytes()))
+            .filter(|bytes| isize::try_from(*bytes).is_ok());
+        if bytes.is_none() {
+            return Err(Error(format!("a tensor of shape {shape:?} does not fit into memory")));
+        }
+        let mut tensor = Tensor::f_empty(shape, (kind, Device::Cpu)).map_err(failed)?;
+        if pinned {
+            tensor = tensor.f_pin_memory(Device::Cuda(0)).map_err(failed)?;
+        }
+        Ok(Slots::over(tensor))
+    }
+
+    /// The memory of a tensor that [`Slots::finish`] gave, again; or the tensor back, if anyone else still has it.
+    ///
+    /// # Errors
+    /// The tensor, which is shared.
+    pub fn again(tensor: Tensor) -> Result<Slots, Tensor> {
+        if is_unshared(&tensor) && tensor.is_contiguous() && tensor.device() == Device::Cpu {
+            Ok(Slots::over(tensor))
+        } else {
+            Err(tensor)
+        }
+    }
+
+    /// `tensor` is dense, in host memory, and no one else's.
+    fn over(tensor: Tensor) -> Slots {
+        let bytes = tensor.numel() * tensor.kind().elt_size_in_bytes();
+        let start = tensor.data_ptr().cast::<u8>();
+        Slots { memory: Arc::new(Memory { tensor, start, bytes }), next: 0 }
+    }
+
+    /// The next `bytes` bytes.
+    ///
+    /// # Panics
+    /// If so many are not left.
+    pub fn take(&mut self, bytes: usize) -> Part {
+        assert!(bytes <= self.memory.bytes - self.next, "{bytes} bytes of a tensor that is all given out");
+        let from = self.next;
+        self.next += bytes;
+        Part { memory: Arc::clone(&self.memory), from, bytes }
+    }
+
+    /// The tensor, once all parts have been dropped.
+    ///
+    /// # Errors
+    /// Itself, if a part is still out.
+    pub fn finish(self) -> Result<Tensor, Slots> {
+        let next = self.next;
+        match Arc::try_unwrap(self.memory) {
+            Ok(memory) => Ok(memory.tensor),
+            Err(memory) => Err(Slots { memory, next }),
+        }
+    }
+}
+
+impl Deref for Part {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        if self.bytes == 0 {
+            return &[];
+        }
+        // SAFETY: `from..from + bytes` lies within the tensor's dense memory, which lives as long as `memory`; no other
+        // part covers it, since `take` only moves on; libtorch's memory, even uninitialised, is plain bytes.
+        unsafe { std::slice::from_raw_parts(self.memory.start.add(self.from), self.bytes) }
+    }
+}
+
+impl DerefMut for Part {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        if self.bytes == 0 {
+            return &mut [];
+        }
+        // SAFETY: as above, and `self` is borrowed for writing.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.start.add(self.from), self.bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_fill_their_parts_and_the_tensor_is_whole_when_all_are_back() {
+        let mut slots = Slots::new(&[4, 3], Kind::Uint8, false).unwrap();
+        let parts: Vec<Part> = (0..4).map(|_| slots.take(3)).collect();
+        let slots = slots.finish().unwrap_err();
+        std::thread::scope(|scope| {
+            for (number, mut part) in parts.into_iter().enumerate() {
+                scope.spawn(move || part.fill(number as u8 + 1));
+            }
+        });
+        let tensor = slots.finish().unwrap();
+        assert_eq!(Vec::<u8>::try_from(tensor.flatten(0, -1)).unwrap(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    }
+
+    #[test]
+    fn memory_is_used_again_only_when_no_one_else_has_it() {
+        let tensor = Slots::new(&[2, 2], Kind::Float, false).unwrap().finish().unwrap();
+        let start = tensor.data_ptr();
+        let (clone, view) = (tensor.shallow_clone(), tensor.narrow(0, 0, 1));
+        let tensor = Slots::again(tensor).unwrap_err();
+        drop(clone);
+        let tensor = Slots::again(tensor).unwrap_err();
+        drop(view);
+        let slots = Slots::again(tensor).unwrap();
+        assert_eq!(slots.finish().unwrap().data_ptr(), start);
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_an_error() {
+        assert!(Slots::new(&[i64::MAX, 2], Kind::Uint8, false).is_err());
+        assert!(Slots::new(&[1 << 55], Kind::Uint8, false).is_err());
+        assert!(Slots::new(&[1], Kind::Bool, false).is_err());
+        assert_eq!(Slots::new(&[0, 3], Kind::Float, false).unwrap().take(0).len(), 0);
+    }
+}
