@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use tch::{Device, Tensor};
 
-use crate::loader::{Loader, LoaderError};
+use crate::loader::{Inputs, Loader, LoaderError};
 use crate::metrics::{self, ConfusionMatrix, Running, Totals};
 
 /// A class and how sure the network is of it.
@@ -95,8 +95,8 @@ pub fn evaluate(
     let mut predictions = Vec::with_capacity(loader.num_samples());
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        let targets = batch.targets.to_device(options.device);
-        let logits = forward(&batch.images.to_device(options.device));
+        let Inputs { images, targets } = batch.to_device();
+        let logits = forward(&images);
         check_classes(&logits, options.num_classes)?;
         running.add(&loss(&logits, &targets), &logits, &targets);
         let targets = numbers(&batch.targets);

@@ -9,20 +9,22 @@ mod print;
 mod schema;
 mod sections;
 
+use std::path::{Path, PathBuf};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::{ConfigError, Override, Problem, Resolved, Source, differences, parse_set, resolve};
 pub use print::annotated;
 pub use schema::schema;
-pub use sections::{
-    BaseModel, Cache, DataConfig, ModelConfig, OnError, Precision, TrainingConfig, TransformsConfig,
-};
+pub use sections::{BaseModel, DataConfig, ModelConfig, Precision, TrainingConfig, TransformsConfig};
 
+use crate::loader::{Budget, CacheError, CacheKind};
 use crate::loss::LossConfig;
 use crate::optimizer::schedule::SchedulerConfig;
 use crate::optimizer::{EmaConfig, OptimizerConfig};
 use crate::policy::{EarlyStoppingConfig, Monitor};
+use ml_data::setting::Auto;
 use ml_data::transform::{Pipeline, TransformConfig};
 
 /// Everything that determines a run.
@@ -214,22 +216,47 @@ const MAX_WORKERS: usize = 1024;
 
 impl DataConfig {
     fn problems(&self) -> Vec<(String, String)> {
-        match self.num_workers {
-            ml_data::setting::Auto::Value(given) if given > MAX_WORKERS => {
-                vec![(
-                    "num_workers".to_owned(),
-                    format!("must be `auto` or at most {MAX_WORKERS}, got {given}"),
-                )]
-            }
-            _ => Vec::new(),
+        let mut found = Vec::new();
+        if let Auto::Value(given) = self.num_workers
+            && given > MAX_WORKERS
+        {
+            let message = format!("must be `auto` or at most {MAX_WORKERS}, got {given}");
+            found.push(("num_workers".to_owned(), message));
         }
+        if let Some(given) = self.cache_max_gb.filter(|given| !(given.is_finite() && *given >= 0.0)) {
+            found.push(("cache_max_gb".to_owned(), format!("must be null or from 0 up, got {given}")));
+        }
+        let sampling = self.sampling.problems().into_iter();
+        found.extend(sampling.map(|(key, message)| (format!("sampling.{key}"), message)));
+        found
+    }
+}
+
+impl DataConfig {
+    /// The folder of the disk cache of the data folder `root`.
+    pub fn cache_dir(&self, root: &Path) -> PathBuf {
+        self.cache_dir.clone().unwrap_or_else(|| root.join(".ml-cache"))
+    }
+
+    /// How much the caches of all splits may hold together; none without a cache.
+    ///
+    /// # Errors
+    /// The cache's folder cannot be made.
+    pub fn cache_budget(&self, root: &Path) -> Result<Option<Budget>, CacheError> {
+        let given = self.cache_max_gb.map(|gb| Budget::new((gb * 1e9) as u64));
+        Ok(match (self.cache, given) {
+            (CacheKind::None, _) => None,
+            (_, Some(given)) => Some(given),
+            (CacheKind::Ram, None) => Some(Budget::half_of_memory()),
+            (CacheKind::Disk, None) => Some(Budget::half_of_disk(&self.cache_dir(root))?),
+        })
     }
 }
 
 impl ModelConfig {
     fn problems(&self) -> Vec<(String, String)> {
         match self.base().num_classes {
-            ml_data::setting::Auto::Value(0) => {
+            Auto::Value(0) => {
                 vec![("num_classes".to_owned(), "must be `auto` or at least 1, got 0".to_owned())]
             }
             _ => Vec::new(),

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
+use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::network::Architecture;
 use crate::optimizer::EmaConfig;
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
@@ -24,28 +25,23 @@ pub struct DataConfig {
     /// Threads that decode pictures; `auto` takes one a core, 0 decodes in the training thread. Never changes
     /// results.
     pub num_workers: Auto<usize>,
-    /// What is kept in memory between epochs: `none`.
-    pub cache: Cache,
-    /// What happens when a picture cannot be read: `fail` ends the run and names the picture.
+    /// Where decoded pictures (after `resize`, if there is one) are kept between epochs: `none`, `ram`, or `disk`, for
+    /// later runs too. Never changes results.
+    pub cache: CacheKind,
+    /// How much the cache may hold, in GB; null takes half of the memory or of the disk space that is free. Pictures that
+    /// do not fit are decoded in every epoch.
+    pub cache_max_gb: Option<f64>,
+    /// The folder of the disk cache; null takes `.ml-cache` in the data folder.
+    pub cache_dir: Option<PathBuf>,
+    /// How training pictures are drawn: `shuffle`, `balanced` (each class equally often) or `weighted`.
+    pub sampling: SamplingConfig,
+    /// Leaves out an epoch's last training batch if it is not full.
+    pub drop_last: bool,
+    /// What happens when a picture cannot be read: `fail` ends the run and names the picture; `skip` warns, once for
+    /// each, and goes on without it.
     pub on_error: OnError,
-}
-
-/// What is kept between epochs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Cache {
-    /// Every epoch reads the files.
-    #[default]
-    None,
-}
-
-/// What happens when a picture cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// The run ends with an error that names the picture.
-    #[default]
-    Fail,
+    /// With `on_error: skip`: more unreadable pictures than this in a split end the run.
+    pub max_skipped: usize,
 }
 
 impl Default for DataConfig {
@@ -54,8 +50,13 @@ impl Default for DataConfig {
             data_dir: PathBuf::from("data/flowers"),
             fold: None,
             num_workers: Auto::Auto,
-            cache: Cache::None,
+            cache: CacheKind::None,
+            cache_max_gb: None,
+            cache_dir: None,
+            sampling: SamplingConfig::default(),
+            drop_last: false,
             on_error: OnError::Fail,
+            max_skipped: 100,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{InferenceError, class_difference};
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::dataset::{Dataset, Index};
 use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
-use crate::loader::{Loader, LoaderOptions, Order};
+use crate::loader::{Loader, LoaderOptions};
 use crate::network::{Architecture, Network};
 use crate::transform::{Pipeline, TransformConfig};
 
@@ -195,8 +195,7 @@ impl LoadedModel {
         top_k: usize,
         on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, InferenceError> {
-        let options =
-            LoaderOptions { batch_size, num_workers, order: Order::Sequential, seed: 0, drop_last: false };
+        let options = LoaderOptions::sequential(batch_size, num_workers, self.device);
         let loader = Loader::new(index, Arc::clone(&self.pipeline), options);
         let options = EvaluateOptions { device: self.device, num_classes: self.classes.len(), top_k };
         let loss = |logits: &Tensor, targets: &Tensor| logits.cross_entropy_for_logits(targets);

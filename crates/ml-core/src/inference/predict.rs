@@ -10,7 +10,7 @@ use tch::Tensor;
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
 use crate::evaluation::{Scored, best, check_classes};
-use crate::loader::{Batch, Loader, LoaderError, LoaderOptions, Order};
+use crate::loader::{Batch, Loader, LoaderError, LoaderOptions};
 
 /// How to predict. None of it changes the predictions.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ impl LoadedModel {
     }
 
     fn classify(&self, batch: &Batch, top_k: usize) -> Result<Vec<Outcome>, InferenceError> {
-        let logits: Tensor = self.forward(&batch.images.to_device(self.device()));
+        let logits: Tensor = self.forward(&batch.to_device().images);
         check_classes(&logits, self.classes().len())?;
         Ok(best(&logits, top_k).into_iter().map(Outcome::Predicted).collect())
     }
@@ -101,13 +101,7 @@ impl LoadedModel {
         // Joined to an empty root, a path stays what it is.
         let samples = paths.iter().map(|path| Sample { path: path.as_path().into(), class: 0 }).collect();
         let index = Index { root: PathBuf::new(), split: Split::Test, samples };
-        let options = LoaderOptions {
-            batch_size: options.batch_size,
-            num_workers: options.num_workers,
-            order: Order::Sequential,
-            seed: 0,
-            drop_last: false,
-        };
+        let options = LoaderOptions::sequential(options.batch_size, options.num_workers, self.device());
         Loader::new(Arc::new(index), Arc::clone(self.pipeline()), options)
     }
 }

@@ -9,51 +9,38 @@
 //! a few batches (see [`LoaderOptions::num_workers`]) are under way at a time, so memory stays bounded
 //! however slow the consumer is.
 
-mod buffer;
+mod batch;
+mod cache;
+mod order;
 mod plan;
 mod pool;
+mod skipped;
 #[cfg(test)]
 mod tests;
 
-use std::collections::TryReserveError;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ml_data::dataset::Index;
 use ml_data::decode::DecodeError;
 use ml_data::transform::Pipeline;
-use tch::{Kind, Tensor};
+use tch::{Device, Tensor};
+use torch_ext::Slots;
 
-use buffer::BatchBuffer;
-use plan::Plan;
+use batch::Destination;
+use plan::{Bad, Plan};
 use pool::Pool;
+use skipped::Skipped;
 
-/// Pictures and their classes, as a network takes them.
-#[derive(Debug)]
-pub struct Batch {
-    /// `[N, 3, H, W]`, f32, normalised, on the CPU.
-    pub images: Tensor,
-    /// `[N]`, i64, in `0..num_classes`, on the CPU.
-    pub targets: Tensor,
-    /// Places of the samples in the index, `N` long.
-    pub indices: Vec<usize>,
-}
+pub use batch::{Batch, Inputs};
+pub use cache::{Budget, Cache, CacheError, CacheKind};
+pub use order::{BalancedConfig, Order, SamplingConfig, ShuffleConfig, WeightedConfig};
+pub use skipped::{OnError, Unreadable};
 
-/// The order of the samples in an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// As the index has them.
-    Sequential,
-    /// A permutation that is a function of seed and epoch.
-    Shuffled {
-        /// Of the permutations.
-        seed: u64,
-    },
-}
-
-/// How a [`Loader`] makes batches. Only `num_workers` does not change them.
-#[derive(Clone, Copy, Debug)]
+/// How a [`Loader`] makes batches. Only `num_workers` and `device` do not change them.
+#[derive(Clone, Debug)]
 pub struct LoaderOptions {
     /// Samples a batch, at least 1 (0 is taken as 1).
     pub batch_size: usize,
@@ -67,6 +54,25 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// Leaves out the last batch of an epoch if it is not full.
     pub drop_last: bool,
+    /// What happens when a picture cannot be read.
+    pub unreadable: Unreadable,
+    /// Where batches are to go. CUDA must be loaded for a CUDA device: batches wait in pinned memory for it.
+    pub device: Device,
+}
+
+impl LoaderOptions {
+    /// The samples in the index's order, for evaluation on `device`.
+    pub fn sequential(batch_size: usize, num_workers: usize, device: Device) -> LoaderOptions {
+        LoaderOptions {
+            batch_size,
+            num_workers,
+            order: Order::Sequential,
+            seed: 0,
+            drop_last: false,
+            unreadable: Unreadable::Fail,
+            device,
+        }
+    }
 }
 
 /// Why there is no batch. Those that concern a picture name it.
@@ -99,7 +105,29 @@ pub enum LoaderError {
         /// Of a picture, in pixels.
         width: u32,
         /// The allocator's answer.
-        source: TryReserveError,
+        source: torch_ext::Error,
+    },
+    /// Too many pictures cannot be read.
+    #[error(
+        "{count} pictures cannot be read, more than the {limit} that data.max_skipped allows; the last: {last}; run `ml-split check` on the folder"
+    )]
+    TooManySkipped {
+        /// So far.
+        count: usize,
+        /// Allowed.
+        limit: usize,
+        /// About the last one.
+        last: String,
+    },
+    /// No picture can stand in for one that cannot be read.
+    #[error("{error}; nor can {tries} pictures of its class (number {class}) that were tried in its stead")]
+    NoReplacement {
+        /// Pictures that were tried.
+        tries: usize,
+        /// The class's number.
+        class: u32,
+        /// About the picture itself.
+        error: DecodeError,
     },
     /// libtorch cannot make the tensor.
     #[error("libtorch cannot make a batch: {0}")]
@@ -110,7 +138,10 @@ pub enum LoaderError {
 pub struct Loader {
     index: Arc<Index>,
     pipeline: Arc<Pipeline>,
+    cache: Option<Arc<Cache>>,
     options: LoaderOptions,
+    destination: Rc<Destination>,
+    skipped: Rc<Skipped>,
 }
 
 impl Loader {
@@ -119,7 +150,14 @@ impl Loader {
     /// [`LoaderError::NoCommonSize`].
     pub fn new(index: Arc<Index>, pipeline: Arc<Pipeline>, options: LoaderOptions) -> Loader {
         let options = LoaderOptions { batch_size: options.batch_size.max(1), ..options };
-        Loader { index, pipeline, options }
+        let destination = Rc::new(Destination::new(options.device, &pipeline));
+        Loader { index, pipeline, cache: None, options, destination, skipped: Rc::default() }
+    }
+
+    /// The same with a cache, which must have been made for this index and this pipeline.
+    #[must_use]
+    pub fn with_cache(self, cache: Cache) -> Loader {
+        Loader { cache: Some(Arc::new(cache)), ..self }
     }
 
     /// Batches an epoch.
@@ -140,17 +178,24 @@ impl Loader {
             return Batches { stream: None, failed: Some(LoaderError::NoCommonSize), waited: Duration::ZERO };
         };
         let plan = Arc::new(Plan::new(
-            Arc::clone(&self.index),
-            Arc::clone(&self.pipeline),
+            (&self.index, &self.pipeline, self.cache.as_ref()),
             &self.options,
             self.num_samples(),
             size,
             epoch,
+            self.destination.is_remote(),
         ));
         let left = plan.num_batches().saturating_sub(first);
         let pool = if left == 0 { None } else { Pool::start(&plan, first, self.options.num_workers) };
-        let source = pool.map_or(Source::Here(None), Source::Threads);
-        Batches { stream: Some(Stream { plan, next: first, source }), failed: None, waited: Duration::ZERO }
+        let stream = Stream {
+            plan,
+            next: first,
+            source: pool.map_or(Source::Here(Vec::new()), Source::Threads),
+            destination: Rc::clone(&self.destination),
+            skipped: Rc::clone(&self.skipped),
+            unreadable: self.options.unreadable,
+        };
+        Batches { stream: Some(stream), failed: None, waited: Duration::ZERO }
     }
 }
 
@@ -168,11 +213,14 @@ struct Stream {
     /// Number of the batch to be given next.
     next: usize,
     source: Source,
+    destination: Rc<Destination>,
+    skipped: Rc<Skipped>,
+    unreadable: Unreadable,
 }
 
 enum Source {
-    /// The caller's thread; the buffer of the batch before, for use again.
-    Here(Option<BatchBuffer>),
+    /// The caller's thread; batches that were given away, whose memory may serve again.
+    Here(Vec<Tensor>),
     Threads(Pool),
 }
 
@@ -207,12 +255,16 @@ impl Iterator for Batches {
         let asked = Instant::now();
         let filled = stream.fill();
         self.waited += asked.elapsed();
-        let batch = filled.and_then(|buffer| stream.deliver(buffer));
+        let batch = filled.and_then(|(images, bad)| stream.deliver(&images, bad));
         if batch.is_err() || stream.next >= stream.plan.num_batches() {
             // Joins the workers now rather than when the caller lets go of the stream.
             self.stream = None;
         }
-        Some(batch)
+        match batch {
+            // All its pictures were left out.
+            Ok(batch) if batch.indices.is_empty() => self.next(),
+            batch => Some(batch),
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -223,47 +275,58 @@ impl Iterator for Batches {
 }
 
 impl Stream {
-    /// The buffer of batch `self.next`, all samples in place.
-    fn fill(&mut self) -> Result<BatchBuffer, LoaderError> {
-        match &mut self.source {
-            Source::Threads(pool) => pool.wait_for(self.next),
-            Source::Here(buffer) => {
-                let mut buffer = buffer.take().map_or_else(|| self.plan.new_buffer(), Ok)?;
-                let samples = self.plan.samples_of(self.next);
-                for (position, slot) in samples.zip(buffer.slots_mut(self.plan.sample_bytes())) {
-                    self.plan.make_sample(position, slot)?;
-                }
-                Ok(buffer)
-            }
+    /// The pixels of batch `self.next`, all samples in place, and the pictures that could not be read by position.
+    fn fill(&mut self) -> Result<(Tensor, Vec<(usize, Bad)>), LoaderError> {
+        let used = match &mut self.source {
+            Source::Threads(pool) => return pool.wait_for(self.next),
+            Source::Here(used) => used,
+        };
+        let mut slots = self.plan.slots(used)?;
+        let mut all_bad = Vec::new();
+        for position in self.plan.samples_of(self.next) {
+            let bad = self.plan.make_sample(position, &mut slots.take(self.plan.sample_bytes()))?;
+            all_bad.extend(bad.into_iter().map(|bad| (position, bad)));
         }
+        let tensor = finished(slots)?;
+        used.push(tensor.shallow_clone());
+        Ok((tensor, all_bad))
     }
 
-    /// Batch `self.next` as tensors; the buffer goes back for use again.
-    fn deliver(&mut self, buffer: BatchBuffer) -> Result<Batch, LoaderError> {
-        let batch = self.plan.batch(self.next, buffer.bytes())?;
+    /// Batch `self.next`, without the pictures that are to be left out.
+    fn deliver(&mut self, images: &Tensor, bad: Vec<(usize, Bad)>) -> Result<Batch, LoaderError> {
+        let positions = self.plan.samples_of(self.next);
+        let targets = self.plan.classes_of(self.next);
         self.next += 1;
-        match &mut self.source {
-            Source::Threads(pool) => pool.recycle(buffer),
-            Source::Here(kept) => *kept = Some(buffer),
+        let mut left_out = Vec::new();
+        for (position, (place, error)) in bad {
+            match self.unreadable {
+                Unreadable::Fail => return Err(error.into()),
+                Unreadable::Replace { limit } => self.skipped.note(place, &error, limit)?,
+                Unreadable::LeaveOut { limit } => {
+                    self.skipped.note(place, &error, limit)?;
+                    left_out.push(position);
+                }
+            }
         }
-        Ok(batch)
+        let kept = |position: &usize| !left_out.contains(position);
+        let rows: Vec<i64> =
+            positions.clone().filter(kept).map(|position| (position - positions.start) as i64).collect();
+        let tensor_error = |error: tch::TchError| LoaderError::Tensor(torch_ext::first_line(&error));
+        let images = images.f_narrow(0, 0, positions.len() as i64).map_err(tensor_error)?;
+        let targets = Tensor::f_from_slice(&targets).map_err(tensor_error)?;
+        let (images, targets) = if left_out.is_empty() {
+            (images, targets)
+        } else {
+            let rows = Tensor::f_from_slice(&rows).map_err(tensor_error)?;
+            let some = |tensor: &Tensor| tensor.f_index_select(0, &rows).map_err(tensor_error);
+            (some(&images)?, some(&targets)?)
+        };
+        let indices = positions.filter(kept).map(|position| self.plan.place(position)).collect();
+        Ok(Batch { images, targets, indices, destination: Rc::clone(&self.destination) })
     }
 }
 
-impl Plan {
-    /// Tensors of batch `number` from its samples' pixels.
-    fn batch(&self, number: usize, bytes: &[u8]) -> Result<Batch, LoaderError> {
-        let indices: Vec<usize> = self.samples_of(number).map(|position| self.place(position)).collect();
-        let (height, width) = self.size();
-        let shape = [indices.len() as i64, 3, i64::from(height), i64::from(width)];
-        let pixels = &bytes[..indices.len() * self.sample_bytes()];
-        let tensor_error = |error: tch::TchError| {
-            LoaderError::Tensor(error.to_string().lines().next().unwrap_or_default().to_owned())
-        };
-        Ok(Batch {
-            images: Tensor::f_from_data_size(pixels, &shape, Kind::Float).map_err(tensor_error)?,
-            targets: Tensor::f_from_slice(&self.classes_of(number)).map_err(tensor_error)?,
-            indices,
-        })
-    }
+/// The tensor, all of whose parts are back.
+fn finished(slots: Slots) -> Result<Tensor, LoaderError> {
+    slots.finish().map_err(|_| LoaderError::Tensor("a part of a batch is still being written".to_owned()))
 }

@@ -2,48 +2,68 @@
 //! changed by none.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ml_data::dataset::Index;
-use ml_data::decode;
+use ml_data::decode::{self, DecodeError, Encoded, Pixels};
 use ml_data::rng::{self, Purpose};
 use ml_data::transform::Pipeline;
-use rand::seq::SliceRandom;
+use tch::{Kind, Tensor};
+use torch_ext::Slots;
 
-use super::buffer::BatchBuffer;
-use super::{LoaderError, LoaderOptions, Order};
+use super::order::Entry;
+use super::{Cache, LoaderError, LoaderOptions, Unreadable};
+
+/// Of a class, this many pictures in a row may be unreadable before [`Unreadable::Replace`] gives up.
+const MAX_TRIES: usize = 100;
 
 /// One epoch.
 pub(super) struct Plan {
     index: Arc<Index>,
     pipeline: Arc<Pipeline>,
-    /// Position in the epoch → place in the index; none where they are equal.
-    order: Option<Vec<usize>>,
+    cache: Option<Arc<Cache>>,
+    /// By position in the epoch; none where position and place in the index are equal.
+    entries: Option<Vec<Entry>>,
     batch_size: usize,
     num_samples: usize,
     /// Of the pictures: (height, width).
     size: (u32, u32),
     seed: u64,
     epoch: u64,
+    unreadable: Unreadable,
+    /// Slots hold bytes `[H, W, C]` in pinned memory, rather than normalised floats `[C, H, W]`.
+    is_remote: bool,
 }
+
+/// A picture that cannot be read, by its place in the index.
+pub(super) type Bad = (usize, DecodeError);
 
 impl Plan {
     pub(super) fn new(
-        index: Arc<Index>,
-        pipeline: Arc<Pipeline>,
+        (index, pipeline, cache): (&Arc<Index>, &Arc<Pipeline>, Option<&Arc<Cache>>),
         options: &LoaderOptions,
         num_samples: usize,
         size: (u32, u32),
         epoch: u64,
+        is_remote: bool,
     ) -> Plan {
-        let order = match options.order {
-            Order::Sequential => None,
-            Order::Shuffled { seed } => Some(permutation(index.samples.len(), seed, epoch)),
-        };
-        let (batch_size, seed) = (options.batch_size, options.seed);
-        Plan { index, pipeline, order, batch_size, num_samples, size, seed, epoch }
+        Plan {
+            entries: options.order.entries(&index.samples, epoch),
+            index: Arc::clone(index),
+            pipeline: Arc::clone(pipeline),
+            cache: cache.cloned(),
+            batch_size: options.batch_size,
+            num_samples,
+            size,
+            seed: options.seed,
+            epoch,
+            unreadable: options.unreadable,
+            is_remote,
+        }
     }
 
     pub(super) fn num_samples(&self) -> usize {
@@ -58,13 +78,10 @@ impl Plan {
         self.num_samples.div_ceil(self.batch_size)
     }
 
-    pub(super) fn size(&self) -> (u32, u32) {
-        self.size
-    }
-
-    /// Bytes of a sample's floats, `[3, H, W]`.
+    /// Bytes of a sample in a batch.
     pub(super) fn sample_bytes(&self) -> usize {
-        3 * self.size.0 as usize * self.size.1 as usize * size_of::<f32>()
+        let values = self.pipeline.channels() * self.size.0 as usize * self.size.1 as usize;
+        values * if self.is_remote { 1 } else { size_of::<f32>() }
     }
 
     /// Positions in the epoch of the samples of batch `number`.
@@ -73,9 +90,15 @@ impl Plan {
         first..(first + self.batch_size).min(self.num_samples)
     }
 
+    /// The sample at `position` in the epoch.
+    fn entry(&self, position: usize) -> Entry {
+        let first = Entry { place: position as u32, occurrence: 0 };
+        self.entries.as_ref().map_or(first, |entries| entries[position])
+    }
+
     /// Place in the index of the sample at `position` in the epoch.
     pub(super) fn place(&self, position: usize) -> usize {
-        self.order.as_ref().map_or(position, |order| order[position])
+        self.entry(position).place as usize
     }
 
     /// Classes of the samples of batch `number`.
@@ -84,37 +107,122 @@ impl Plan {
         places.map(|place| i64::from(self.index.samples[place].class)).collect()
     }
 
-    /// Room for one batch.
-    pub(super) fn new_buffer(&self) -> Result<BatchBuffer, LoaderError> {
-        // No batch has more samples than the epoch; a length past `usize` fails in the allocator.
-        let samples = self.batch_size.min(self.num_samples);
-        BatchBuffer::new(samples.saturating_mul(self.sample_bytes())).map_err(|source| {
-            let (height, width) = self.size;
-            LoaderError::Memory { batch_size: self.batch_size, height, width, source }
+    /// Memory for one batch; that of an earlier one, if it is free again.
+    pub(super) fn slots(&self, used: &mut Vec<Tensor>) -> Result<Slots, LoaderError> {
+        for _ in 0..used.len() {
+            let Some(tensor) = used.pop() else { break };
+            match Slots::again(tensor) {
+                Ok(slots) => return Ok(slots),
+                Err(shared) => used.insert(0, shared),
+            }
+        }
+        // No batch has more samples than the epoch.
+        let samples = self.batch_size.min(self.num_samples) as i64;
+        let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
+        let channels = self.pipeline.channels() as i64;
+        let (shape, kind) = if self.is_remote {
+            ([samples, height, width, channels], Kind::Uint8)
+        } else {
+            ([samples, channels, height, width], Kind::Float)
+        };
+        Slots::new(&shape, kind, self.is_remote).map_err(|source| LoaderError::Memory {
+            batch_size: self.batch_size,
+            height: self.size.0,
+            width: self.size.1,
+            source,
         })
     }
 
-    /// Decodes and transforms the sample at `position` into `slot`, which is
-    /// [`sample_bytes`](Plan::sample_bytes) long.
-    pub(super) fn make_sample(&self, position: usize, slot: &mut [u8]) -> Result<(), LoaderError> {
-        let place = self.place(position);
-        let path = self.index.root.join(&self.index.samples[place].path);
-        let pixels = decode::decode(&path)?;
-        let mut rng = rng::stream(self.seed, Purpose::Augmentation, self.epoch, place as u64);
+    /// Decodes and transforms the sample at `position` into `slot`, which is [`sample_bytes`](Plan::sample_bytes) long.
+    /// Returns the pictures that could not be read, and were replaced or left out (the slot is zeros then).
+    pub(super) fn make_sample(&self, position: usize, slot: &mut [u8]) -> Result<Vec<Bad>, LoaderError> {
+        let Entry { place, occurrence } = self.entry(position);
+        let mut bad = Vec::new();
+        for candidate in self.candidates(place as usize).take(MAX_TRIES) {
+            let stream = candidate as u64 | u64::from(occurrence) << 40;
+            match (self.make(candidate, stream, slot), self.unreadable) {
+                (Ok(()), _) => return Ok(bad),
+                (Err(LoaderError::Decode(error)), Unreadable::LeaveOut { .. }) => {
+                    slot.fill(0);
+                    return Ok(vec![(candidate, error)]);
+                }
+                (Err(LoaderError::Decode(error)), Unreadable::Replace { .. }) => bad.push((candidate, error)),
+                (Err(error), _) => return Err(error),
+            }
+        }
+        // The class has no readable picture here.
+        let (place, error) = bad.swap_remove(0);
+        Err(LoaderError::NoReplacement {
+            tries: bad.len() + 1,
+            class: self.index.samples[place].class,
+            error,
+        })
+    }
+
+    /// `place`, and then the others of its class in the index's order, round and round.
+    fn candidates(&self, place: usize) -> impl Iterator<Item = usize> {
+        let samples = &self.index.samples;
+        let class = samples[place].class;
+        let others = (place + 1..samples.len()).chain(0..place);
+        std::iter::once(place).chain(others.filter(move |other| samples[*other].class == class))
+    }
+
+    /// Makes the sample at `place` of the index with the random stream numbered `stream`.
+    fn make(&self, place: usize, stream: u64, slot: &mut [u8]) -> Result<(), LoaderError> {
+        let mut rng = rng::stream(self.seed, Purpose::Augmentation, self.epoch, stream);
+        let path = || self.index.root.join(&self.index.samples[place].path);
         // A panic must not leave the consumer waiting for this sample for ever.
         catch_unwind(AssertUnwindSafe(|| {
-            let pixels = self.pipeline.apply(pixels, &mut rng);
-            self.pipeline.normalize_into_bytes(&pixels, slot);
+            let pixels = match &self.cache {
+                None => with_file(path(), |encoded| self.pipeline.load(encoded, &mut rng))?,
+                Some(cache) => {
+                    let prepared = match cache.get(&self.index, place) {
+                        Some(prepared) => prepared,
+                        None => {
+                            let prepared = with_file(path(), |encoded| self.pipeline.prepare(encoded))?;
+                            let prepared = Arc::new(prepared);
+                            cache.put(&self.index, place, &prepared);
+                            prepared
+                        }
+                    };
+                    self.pipeline.finish(&prepared, &mut rng)
+                }
+            };
+            self.write(&pixels, slot);
+            Ok(())
         }))
-        .map_err(|panic| LoaderError::Transform { path, reason: message(panic.as_ref()) })
+        .unwrap_or_else(|panic| Err(LoaderError::Transform { path: path(), reason: message(panic.as_ref()) }))
+    }
+
+    fn write(&self, pixels: &Pixels, slot: &mut [u8]) {
+        if self.is_remote {
+            slot.copy_from_slice(&pixels.data);
+        } else {
+            self.pipeline.normalize_into_bytes(pixels, slot);
+        }
     }
 }
 
-/// The order of `epoch`: a uniformly random permutation of `0..count`.
-fn permutation(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.shuffle(&mut rng::stream(seed, Purpose::Order, epoch, 0));
-    order
+thread_local! {
+    /// The last file's bytes, whose memory serves the next.
+    static FILE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Files up to this size leave their memory to the next.
+const MAX_KEPT_BYTES: usize = 32 << 20;
+
+/// Reads a picture file and hands it on.
+fn with_file<T>(
+    path: PathBuf,
+    use_it: impl FnOnce(Encoded<'_>) -> Result<T, decode::DecodeProblem>,
+) -> Result<T, LoaderError> {
+    FILE.with_borrow_mut(|bytes| {
+        let result = decode::read_into(&path, bytes).and_then(|()| Encoded::read(bytes)).and_then(use_it);
+        if bytes.capacity() > MAX_KEPT_BYTES {
+            *bytes = Vec::new();
+        }
+        result.map_err(|problem| DecodeError { path, problem }.into())
+    })
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use bytes::BytesMut;
+use tch::Tensor;
+use torch_ext::{Part, Slots};
 
-use super::LoaderError;
-use super::buffer::{BatchBuffer, Filling};
-use super::plan::Plan;
+use super::plan::{Bad, Plan};
+use super::{LoaderError, finished};
 
 /// Batches under way at least, however few workers there are.
 const MIN_AHEAD: usize = 2;
@@ -49,16 +49,19 @@ struct State {
     next_batch: usize,
     /// Batches under way, `next_batch` first.
     batches: VecDeque<Underway>,
-    /// Buffers for use again.
-    free: Vec<BatchBuffer>,
+    /// Batches that were given to the consumer; their memory serves again once it has let go of them.
+    used: Vec<Tensor>,
 }
 
 struct Underway {
-    filling: Filling,
+    /// None where there was no memory.
+    slots: Option<Slots>,
     /// Samples not made yet.
     missing: usize,
     /// The failure of the sample with the lowest position.
     error: Option<(usize, LoaderError)>,
+    /// Pictures that could not be read, by position in the epoch.
+    bad: Vec<(usize, Bad)>,
 }
 
 /// A run of samples that one worker makes.
@@ -67,7 +70,14 @@ struct Run {
     /// Position in the epoch of the first.
     first: usize,
     samples: usize,
-    part: BytesMut,
+    part: Part,
+}
+
+/// What became of a run.
+#[derive(Default)]
+struct Made {
+    error: Option<(usize, LoaderError)>,
+    bad: Vec<(usize, Bad)>,
 }
 
 impl Pool {
@@ -83,7 +93,7 @@ impl Pool {
                 next_sample: first.saturating_mul(batch_size),
                 next_batch: first,
                 batches: VecDeque::new(),
-                free: Vec::new(),
+                used: Vec::new(),
             }),
             work: Condvar::new(),
             ready: Condvar::new(),
@@ -107,8 +117,9 @@ impl Pool {
         (!workers.is_empty()).then_some(Pool { shared, workers })
     }
 
-    /// Waits until batch `number` is complete; they are to be asked for in order.
-    pub(super) fn wait_for(&mut self, number: usize) -> Result<BatchBuffer, LoaderError> {
+    /// Waits until batch `number` is complete; they are to be asked for in order. All samples' slots, and the pictures
+    /// that could not be read by position in the epoch.
+    pub(super) fn wait_for(&mut self, number: usize) -> Result<(Tensor, Vec<(usize, Bad)>), LoaderError> {
         let shared = &self.shared;
         let mut state = shared.lock();
         debug_assert_eq!(state.next_batch, number);
@@ -121,17 +132,19 @@ impl Pool {
             state = shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         state.next_batch += 1;
+        let mut bad = done.bad;
+        let result = match (done.error, done.slots) {
+            (None, Some(slots)) => finished(slots).map(|tensor| {
+                state.used.push(tensor.shallow_clone());
+                bad.sort_unstable_by_key(|(position, _)| *position);
+                (tensor, bad)
+            }),
+            (Some((_, error)), _) => Err(error),
+            (None, None) => Err(LoaderError::Tensor("a batch has no memory".to_owned())),
+        };
         drop(state);
         shared.work.notify_all();
-        match done.error {
-            Some((_, error)) => Err(error),
-            None => Ok(done.filling.into_buffer()),
-        }
-    }
-
-    /// Gives a buffer back for use again.
-    pub(super) fn recycle(&mut self, buffer: BatchBuffer) {
-        self.shared.lock().free.push(buffer);
+        result
     }
 }
 
@@ -158,8 +171,8 @@ impl Shared {
     /// A worker's life.
     fn work(&self) {
         while let Some(mut run) = self.take() {
-            let error = self.make(&mut run);
-            self.give_back(run, error);
+            let made = self.make(&mut run);
+            self.give_back(run, made);
         }
     }
 
@@ -182,15 +195,15 @@ impl Shared {
         let samples = self.plan.samples_of(batch);
         let place = batch - state.next_batch;
         if place == state.batches.len() {
-            let underway = match state.free.pop().map_or_else(|| self.plan.new_buffer(), Ok) {
-                Ok(buffer) => {
-                    Underway { filling: buffer.into_filling(), missing: samples.len(), error: None }
+            let underway = match self.plan.slots(&mut state.used) {
+                Ok(slots) => {
+                    Underway { slots: Some(slots), missing: samples.len(), error: None, bad: Vec::new() }
                 }
                 Err(error) => {
                     // Nothing can be made from here on; the consumer learns why when it gets here.
                     state.next_sample = self.plan.num_samples();
                     let error = Some((samples.start, error));
-                    state.batches.push_back(Underway { filling: Filling::default(), missing: 0, error });
+                    state.batches.push_back(Underway { slots: None, missing: 0, error, bad: Vec::new() });
                     self.ready.notify_one();
                     self.work.notify_all();
                     return None;
@@ -200,33 +213,40 @@ impl Shared {
         }
         let first = state.next_sample;
         let count = self.run.min(samples.end - first);
-        let part = state.batches[place].filling.take(count * self.plan.sample_bytes());
+        let part = state.batches[place].slots.as_mut()?.take(count * self.plan.sample_bytes());
         state.next_sample += count;
         Some(Run { batch, first, samples: count, part })
     }
 
     /// Makes a run's samples up to the first that fails.
-    fn make(&self, run: &mut Run) -> Option<(usize, LoaderError)> {
+    fn make(&self, run: &mut Run) -> Made {
+        let mut made = Made::default();
         let slots = run.part.chunks_exact_mut(self.plan.sample_bytes());
         for (position, slot) in (run.first..).zip(slots) {
             if self.stop.load(Ordering::Relaxed) {
-                return None;
+                break;
             }
-            if let Err(error) = self.plan.make_sample(position, slot) {
-                return Some((position, error));
+            match self.plan.make_sample(position, slot) {
+                Ok(bad) => made.bad.extend(bad.into_iter().map(|bad| (position, bad))),
+                Err(error) => {
+                    made.error = Some((position, error));
+                    break;
+                }
             }
         }
-        None
+        made
     }
 
-    fn give_back(&self, run: Run, error: Option<(usize, LoaderError)>) {
+    fn give_back(&self, Run { batch, samples, part, .. }: Run, made: Made) {
+        // Before the batch can be taken for complete.
+        drop(part);
         let mut state = self.lock();
         // The batch is under way until all its runs are back, so it stands at or behind `next_batch`.
-        let place = run.batch - state.next_batch;
+        let place = batch - state.next_batch;
         let batch = &mut state.batches[place];
-        batch.filling.give_back(run.first, run.part);
-        batch.missing -= run.samples;
-        if let Some((position, error)) = error
+        batch.missing -= samples;
+        batch.bad.extend(made.bad);
+        if let Some((position, error)) = made.error
             && batch.error.as_ref().is_none_or(|(earlier, _)| position < *earlier)
         {
             batch.error = Some((position, error));

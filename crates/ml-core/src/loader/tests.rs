@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use ml_data::dataset::{Sample, Split};
 use ml_data::transform::TransformConfig;
+use tch::Kind;
 
 use super::*;
 
@@ -31,11 +32,9 @@ const AUGMENTED: &str =
 
 fn options(num_workers: usize) -> LoaderOptions {
     LoaderOptions {
-        batch_size: 4,
-        num_workers,
-        order: Order::Shuffled { seed: 11 },
+        order: Order::shuffled(11),
         seed: 5,
-        drop_last: false,
+        ..LoaderOptions::sequential(4, num_workers, Device::Cpu)
     }
 }
 
@@ -121,11 +120,11 @@ fn epochs_and_seeds_differ_in_order_and_augmentation() {
     let (first, second) = (all(&loader, 0, 0), all(&loader, 1, 0));
     assert!(first == all(&loader, 0, 0), "an epoch repeats itself");
     assert_ne!(order(&first), order(&second));
-    let other_order = LoaderOptions { order: Order::Shuffled { seed: 12 }, ..options(2) };
+    let other_order = LoaderOptions { order: Order::shuffled(12), ..options(2) };
     assert_ne!(order(&first), order(&all(&with(other_order), 0, 0)));
     // The same order with another augmentation: by epoch, and by seed.
     let sequential = LoaderOptions { order: Order::Sequential, ..options(2) };
-    let (first, second) = (all(&with(sequential), 0, 0), all(&with(sequential), 1, 0));
+    let (first, second) = (all(&with(sequential.clone()), 0, 0), all(&with(sequential.clone()), 1, 0));
     assert_eq!(order(&first), (0..22).collect::<Vec<_>>());
     assert_eq!(order(&first), order(&second));
     assert!(first != second);
@@ -261,5 +260,183 @@ fn a_batch_that_no_memory_can_hold_is_an_error() {
         let message = batches.next().unwrap().unwrap_err().to_string();
         assert!(message.contains("training.batch_size"), "{message}");
         assert!(batches.next().is_none());
+    }
+}
+
+/// JPEGs of every chroma subsampling, 333 x 251: see tests/reference/reduced.py.
+fn jpegs() -> Arc<Index> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference/reduced");
+    let names = ["420.jpg", "422.jpg", "444.jpg", "progressive.jpg", "restart.jpg"];
+    let samples = names.iter().zip([0, 1, 0, 1, 0]);
+    let samples = samples.map(|(name, class)| Sample { path: Path::new(name).into(), class }).collect();
+    Arc::new(Index { root, split: Split::Train, samples })
+}
+
+#[test]
+fn batches_are_the_same_with_any_cache_any_workers_and_after_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, text) in [
+        "{random_resized_crop: 32, random_horizontal_flip: true}",
+        "{random_resized_crop: {size: 24, scale: [0.6, 1]}, color_jitter: {hue: 0.2}}",
+        "{resize: [40, 50], random_crop: {size: 32, padding: 4}}",
+        "{resize: 36, center_crop: 32, decoding: reduced}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (index, pipeline) = (jpegs(), pipeline(text));
+        let order = Order::Drawn { sampling: serde_yaml::from_str("name: balanced").unwrap(), seed: 1 };
+        let loader = |num_workers| {
+            let options = LoaderOptions { batch_size: 2, order: order.clone(), ..options(num_workers) };
+            Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options)
+        };
+        let reference: Vec<_> = (0..3).map(|epoch| all(&loader(0), epoch, 0)).collect();
+        for num_workers in [0, 1, 2, 7] {
+            // Enough for all, for about two of the whole pictures, and for none.
+            for bytes in [1 << 30, 600_000, 0] {
+                let disk = folder.path().join(format!("{number} {num_workers} {bytes}"));
+                let caches = || {
+                    let budget = || Budget::new(bytes);
+                    [
+                        Cache::ram(index.samples.len(), budget()),
+                        Cache::disk(&disk, &pipeline, budget()).unwrap(),
+                    ]
+                };
+                // The second time, the file on disk is there from before.
+                for cache in caches().into_iter().chain(caches()) {
+                    let loader = loader(num_workers).with_cache(cache);
+                    for (epoch, expected) in reference.iter().enumerate() {
+                        assert!(all(&loader, epoch as u64, 0) == *expected, "{text} {num_workers} {bytes}");
+                        assert!(
+                            all(&loader, epoch as u64, 1) == expected[1..],
+                            "{text}, from the second batch"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_disk_cache_serves_later_runs_and_notices_changed_pictures_and_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, place) = (folder.path().join("data"), folder.path().join("cache"));
+    fs::create_dir(&data).unwrap();
+    let index = pictures(&data, 8);
+    let pipeline = pipeline("{resize: [4, 4]}");
+    let batches = || {
+        let cache = Cache::disk(&place, &pipeline, Budget::new(1 << 20)).unwrap();
+        let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options(0)).with_cache(cache);
+        loader.epoch(0, 0).map(|batch| batch.map(content)).collect::<Result<Vec<_>, _>>()
+    };
+    let first = batches().unwrap();
+    let file = fs::read_dir(&place).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&file).unwrap();
+    // Pictures with the same size and time of change are taken from the cache, whatever is in the files now.
+    let scribble = |text: &str| {
+        for sample in &index.samples {
+            let path = index.root.join(&sample.path);
+            let (time, length) =
+                (fs::metadata(&path).unwrap().modified().unwrap(), fs::metadata(&path).unwrap().len());
+            let mut bytes = text.as_bytes().to_vec();
+            bytes.resize(length as usize, b'x');
+            fs::write(&path, bytes).unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+    };
+    scribble("not a picture");
+    assert!(batches().unwrap() == first);
+    // A cut file, a flipped bit, another program's file: decoded anew, which shows that nothing is there.
+    let mut flipped = whole.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    for damaged in [&whole[..whole.len() - 1], &whole[..100], &flipped, &b"something else entirely"[..], &[]]
+    {
+        fs::write(&file, damaged).unwrap();
+        assert!(matches!(batches(), Err(LoaderError::Decode(_))), "{} bytes", damaged.len());
+    }
+    pictures(&data, 8);
+    assert!(batches().unwrap() == first, "the damaged cache is mended");
+    // A file that cannot be made.
+    let error = Cache::disk(&file.join("below"), &pipeline, Budget::new(0)).err().unwrap().to_string();
+    assert!(error.contains("data.cache_dir"), "{error}");
+}
+
+#[test]
+fn unreadable_pictures_are_replaced_by_others_of_their_class_the_same_for_any_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = pictures(folder.path(), 40);
+    let bad = [3, 6, 22, 39];
+    for number in bad {
+        fs::write(folder.path().join(format!("{number:03}.ppm")), "P6 9 9 255\ncut").unwrap();
+    }
+    let with = |num_workers, limit| {
+        let options = LoaderOptions { unreadable: Unreadable::Replace { limit }, ..options(num_workers) };
+        Loader::new(Arc::clone(&index), pipeline(AUGMENTED), options)
+    };
+    let reference = all(&with(0, 4), 0, 0);
+    assert_eq!(reference.len(), 10);
+    for (_, _, targets, indices) in &reference {
+        assert_eq!(targets.len(), 4);
+        assert!(targets.iter().zip(indices).all(|(class, place)| *class == *place as i64 % 3));
+    }
+    for num_workers in [1, 2, 7] {
+        assert!(all(&with(num_workers, 4), 0, 0) == reference, "{num_workers} workers");
+    }
+    for num_workers in [0, 2] {
+        // The fourth is one too many; a second epoch does not count them again.
+        let loader = with(num_workers, 3);
+        let error = loader.epoch(0, 0).find_map(Result::err).unwrap();
+        assert!(error.to_string().contains("data.max_skipped"), "{error}");
+        let loader = with(num_workers, 4);
+        assert!((0..3).all(|epoch| loader.epoch(epoch, 0).all(|batch| batch.is_ok())));
+    }
+    // A class without a readable picture.
+    for number in (0..40).filter(|number| number % 3 == 1) {
+        fs::remove_file(folder.path().join(format!("{number:03}.ppm"))).unwrap();
+    }
+    let error = with(2, 100).epoch(0, 0).find_map(Result::err).unwrap().to_string();
+    assert!(error.contains("13 pictures of its class (number 1)"), "{error}");
+}
+
+#[test]
+fn unreadable_pictures_are_left_out_of_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = pictures(folder.path(), 11);
+    for number in [2, 4, 5, 6, 7] {
+        fs::write(folder.path().join(format!("{number:03}.ppm")), "P6 9 9 255\ncut").unwrap();
+    }
+    for num_workers in [0, 1, 2, 7] {
+        let options = LoaderOptions {
+            order: Order::Sequential,
+            unreadable: Unreadable::LeaveOut { limit: 5 },
+            ..options(num_workers)
+        };
+        let loader = Loader::new(Arc::clone(&index), pipeline("resize: [4, 4]"), options);
+        let found = all(&loader, 0, 0);
+        let indices: Vec<_> = found.iter().map(|batch| batch.3.clone()).collect();
+        // A batch of which nothing is left does not come.
+        assert_eq!(indices, [vec![0, 1, 3], vec![8, 9, 10]]);
+        assert_eq!(found[0].2, [0, 1, 0]);
+        assert_eq!(found[0].0, [3, 3, 4, 4]);
+    }
+}
+
+#[test]
+fn memory_of_batches_serves_again_once_they_are_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = pictures(folder.path(), 40);
+    for num_workers in [0, 2] {
+        let loader = Loader::new(Arc::clone(&index), pipeline("resize: [4, 4]"), options(num_workers));
+        let dropped: std::collections::BTreeSet<_> =
+            loader.epoch(0, 0).map(|batch| batch.unwrap().images.data_ptr() as usize).collect();
+        assert!(dropped.len() <= 4, "{dropped:?}");
+        // Those that are kept have memory of their own, and are not written into.
+        let kept: Vec<Batch> = loader.epoch(0, 0).map(Result::unwrap).collect();
+        let places: std::collections::BTreeSet<_> =
+            kept.iter().map(|batch| batch.images.data_ptr() as usize).collect();
+        assert_eq!(places.len(), 10);
+        assert!(kept.into_iter().map(content).collect::<Vec<_>>() == all(&loader, 0, 0));
     }
 }

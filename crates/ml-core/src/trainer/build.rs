@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ml_data::dataset::{Dataset, Split};
+use ml_data::dataset::{Dataset, Index, Split};
 use ml_data::setting::Auto;
 use ml_data::transform::Pipeline;
 use tch::{Device, Tensor};
@@ -13,8 +13,8 @@ use super::state::{
 };
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, read};
-use crate::config::Config;
-use crate::loader::{Loader, LoaderOptions, Order};
+use crate::config::{Config, DataConfig};
+use crate::loader::{Cache, CacheKind, Loader, LoaderOptions, OnError, Order, Unreadable};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::schedule::Schedule;
@@ -23,26 +23,20 @@ use crate::value::Value;
 
 pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
     let num_classes = class_count(config, dataset)?;
-    if let Some(given) = config.loss.num_class_weights().filter(|&given| given != num_classes) {
-        return Err(TrainError::ClassWeights { given, found: num_classes });
+    for (key, given) in [
+        ("loss.class_weights", config.loss.num_class_weights()),
+        ("data.sampling.class_weights", config.data.sampling.num_class_weights()),
+    ] {
+        if let Some(given) = given.filter(|&given| given != num_classes) {
+            return Err(TrainError::ClassWeights { key, given, found: num_classes });
+        }
     }
     let architecture = config.model.base().architecture;
     let network = Network::new(architecture, num_classes as i64, config.seed as i64, device);
     let optimizer = Optimizer::new(&config.optimizer, network.parameters());
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
-    let options = |order| LoaderOptions {
-        batch_size: config.training.batch_size,
-        num_workers: config.num_workers(),
-        order,
-        seed: config.seed,
-        drop_last: false,
-    };
-    let loader =
-        |index, transform, order| Loader::new(index, Arc::new(Pipeline::new(transform)), options(order));
     let train_index = Arc::new(dataset.train.clone());
-    let train_loader =
-        loader(train_index.clone(), &config.transforms.train, Order::Shuffled { seed: config.seed });
-    let val_loader = loader(Arc::new(dataset.val.clone()), &config.transforms.val, Order::Sequential);
+    let (train_loader, val_loader) = loaders(config, dataset, &train_index, device)?;
     let schedule = Schedule::new(
         &config.scheduler,
         config.optimizer.lr(),
@@ -68,6 +62,53 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
         is_unsaved: false,
         first_step: None,
     })
+}
+
+/// Of the training and the validation split.
+fn loaders(
+    config: &Config,
+    dataset: &Dataset,
+    train_index: &Arc<Index>,
+    device: Device,
+) -> Result<(Loader, Loader), TrainError> {
+    let DataConfig { on_error, max_skipped: limit, drop_last, .. } = config.data;
+    let (samples, batch_size) = (train_index.samples.len(), config.training.batch_size);
+    if drop_last && samples < batch_size {
+        return Err(TrainError::NoFullBatch { samples, batch_size });
+    }
+    let skip = |otherwise| if on_error == OnError::Skip { otherwise } else { Unreadable::Fail };
+    let sampling = config.data.sampling.clone();
+    let val_options = LoaderOptions {
+        seed: config.seed,
+        unreadable: skip(Unreadable::LeaveOut { limit }),
+        ..LoaderOptions::sequential(batch_size, config.num_workers(), device)
+    };
+    let train_options = LoaderOptions {
+        order: Order::Drawn { sampling, seed: config.seed },
+        drop_last,
+        unreadable: skip(Unreadable::Replace { limit }),
+        ..val_options.clone()
+    };
+    let budget = config.data.cache_budget(&dataset.root)?;
+    let loader = |index: Arc<Index>, transform, options| -> Result<Loader, TrainError> {
+        let pipeline = Arc::new(Pipeline::new(transform));
+        let cache = match (config.data.cache, &budget) {
+            (CacheKind::Ram, Some(budget)) => Some(Cache::ram(index.samples.len(), budget.clone())),
+            (CacheKind::Disk, Some(budget)) => {
+                Some(Cache::disk(&config.data.cache_dir(&dataset.root), &pipeline, budget.clone())?)
+            }
+            _ => None,
+        };
+        let loader = Loader::new(index, pipeline, options);
+        Ok(match cache {
+            Some(cache) => loader.with_cache(cache),
+            None => loader,
+        })
+    };
+    Ok((
+        loader(Arc::clone(train_index), &config.transforms.train, train_options)?,
+        loader(Arc::new(dataset.val.clone()), &config.transforms.val, val_options)?,
+    ))
 }
 
 fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> {

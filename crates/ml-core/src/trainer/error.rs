@@ -1,7 +1,7 @@
 //! Why training ended.
 
 use crate::checkpoint::CheckpointError;
-use crate::loader::LoaderError;
+use crate::loader::{CacheError, LoaderError};
 use crate::network::NetworkError;
 use crate::optimizer::OptimizerError;
 use crate::run::RunError;
@@ -104,13 +104,28 @@ pub enum TrainError {
         classes: Vec<String>,
     },
     /// A class weight for each class, no more, no less.
-    #[error("loss.class_weights: has {given} numbers, but the data set has {found} classes")]
+    #[error("{key}: has {given} numbers, but the data set has {found} classes")]
     ClassWeights {
+        /// The setting.
+        key: &'static str,
         /// Configured.
         given: usize,
         /// In the data set.
         found: usize,
     },
+    /// `data.drop_last` leaves nothing.
+    #[error(
+        "data.drop_last leaves out the only batch: there are {samples} training pictures, and training.batch_size is {batch_size}"
+    )]
+    NoFullBatch {
+        /// Training pictures.
+        samples: usize,
+        /// Configured.
+        batch_size: usize,
+    },
+    /// Decoded pictures cannot be kept.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// The checkpoint belongs to another run.
     #[error("the checkpoint does not fit: {what} is {found} there, and {expected} here")]
     Mismatch {
@@ -127,9 +142,10 @@ impl TrainError {
     /// Whether what was asked for is wrong, rather than the run.
     pub fn is_usage(&self) -> bool {
         match self {
-            TrainError::ClassCount { .. } | TrainError::ClassWeights { .. } | TrainError::Mismatch { .. } => {
-                true
-            }
+            TrainError::ClassCount { .. }
+            | TrainError::ClassWeights { .. }
+            | TrainError::NoFullBatch { .. }
+            | TrainError::Mismatch { .. } => true,
             TrainError::Run(error) => error.is_usage(),
             _ => false,
         }

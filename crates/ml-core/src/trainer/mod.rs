@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ml_data::dataset::{Dataset, Index};
-use tch::{Device, Tensor};
+use tch::Device;
 
 pub use error::TrainError;
 pub use reporter::{EpochReport, NoReporter, Phase, ReportError, Reporter};
@@ -27,7 +27,7 @@ pub use state::{EmaMetrics, EpochMetrics, TrainState};
 
 use crate::checkpoint::{Checkpoint, SaveStats};
 use crate::config::Config;
-use crate::loader::{Batch, Loader};
+use crate::loader::{Inputs, Loader};
 use crate::loss::Loss;
 use crate::metrics::{Running, Totals};
 use crate::network::Network;
@@ -252,7 +252,7 @@ impl Trainer {
             if stop.load(Ordering::Relaxed) != 0 {
                 return Ok(None);
             }
-            let (images, targets) = self.to_device(&batch?);
+            let Inputs { images, targets } = batch?.to_device();
             let add = |network: &Network, running: &mut Running| {
                 let logits = network.forward_t(&images, false);
                 running.add(&self.loss.forward(&logits, &targets), &logits, &targets);
@@ -296,10 +296,6 @@ impl Trainer {
     /// The learning rate of step `step`.
     fn lr(&self, step: u64) -> f64 {
         self.schedule.lr(step) * self.state.divergence.lr_scale
-    }
-
-    fn to_device(&self, batch: &Batch) -> (Tensor, Tensor) {
-        (batch.images.to_device(self.device), batch.targets.to_device(self.device))
     }
 }
 

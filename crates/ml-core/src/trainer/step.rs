@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::{TrainError, Trainer};
 use crate::checkpoint::not_finite;
-use crate::loader::{Batch, Batches};
+use crate::loader::{Batch, Batches, Inputs};
 use crate::metrics::{Running, Totals};
 use crate::optimizer::OptimizerError;
 use crate::policy::Action;
@@ -78,7 +78,7 @@ impl Trainer {
     fn accumulate(&self, batch: Batch, number: usize, share: f64) -> Part {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         tch::manual_seed(seed as i64);
-        let (images, targets) = self.to_device(&batch);
+        let Inputs { images, targets } = batch.to_device();
         let logits = self.network.forward_t(&images, true); // [N, K]
         let loss = self.loss.forward(&logits, &targets); // scalar, mean over N
         let loss = if share == 1.0 {

@@ -27,6 +27,7 @@ mod jpeg;
 mod tests;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::geometry::Size;
@@ -68,8 +69,9 @@ impl Size {
 /// The file cannot be read, is no picture, is cut short or damaged, is of an unsupported kind, or exceeds
 /// [`MAX_PIXELS`] or [`MAX_FILE_BYTES`]; see [`DecodeProblem`].
 pub fn decode(path: &Path) -> Result<Pixels, DecodeError> {
-    read(path)
-        .and_then(|bytes| decode_bytes(&bytes))
+    let mut bytes = Vec::new();
+    read_into(path, &mut bytes)
+        .and_then(|()| decode_bytes(&bytes))
         .map_err(|problem| DecodeError { path: path.to_path_buf(), problem })
 }
 
@@ -81,18 +83,23 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Pixels, DecodeProblem> {
     Encoded::read(bytes)?.decode()
 }
 
-/// The bytes of the file at `path`, at most [`MAX_FILE_BYTES`].
+/// The bytes of the file at `path`, at most [`MAX_FILE_BYTES`], into `bytes`, whose memory is used again.
 ///
 /// # Errors
 /// It is missing, may not be read, is no file, or is too large.
-pub fn read(path: &Path) -> Result<Vec<u8>, DecodeProblem> {
+pub fn read_into(path: &Path, bytes: &mut Vec<u8>) -> Result<(), DecodeProblem> {
+    bytes.clear();
+    // Opening a pipe could wait for ever.
     let metadata = fs::metadata(path).map_err(DecodeProblem::Read)?;
     if !metadata.is_file() {
-        // Opening a pipe or a device could wait for ever.
         return Err(DecodeProblem::NotAFile { directory: metadata.is_dir() });
     }
     if metadata.len() > MAX_FILE_BYTES {
         return Err(DecodeProblem::FileTooLarge { bytes: metadata.len() });
     }
-    fs::read(path).map_err(DecodeProblem::Read)
+    let mut file = fs::File::open(path).map_err(DecodeProblem::Read)?.take(MAX_FILE_BYTES);
+    let room = usize::try_from(metadata.len()).unwrap_or(usize::MAX).saturating_add(1);
+    bytes.try_reserve(room).map_err(|_| DecodeProblem::FileTooLarge { bytes: metadata.len() })?;
+    file.read_to_end(bytes).map_err(DecodeProblem::Read)?;
+    Ok(())
 }

@@ -7,6 +7,8 @@
 //! A JPEG that is much larger than what will become of it is reduced while it is decoded. By how much is a function of
 //! the picture's size and the configuration, never of the random stream.
 
+use std::borrow::Cow;
+
 use rand_chacha::ChaCha8Rng;
 
 use super::config::{Decoding, RandomResizedCrop, Resize, Size, TransformConfig};
@@ -66,7 +68,7 @@ impl Pipeline {
     pub fn load(&self, encoded: Encoded<'_>, rng: &mut ChaCha8Rng) -> Result<Pixels, DecodeProblem> {
         let of = encoded.size();
         if self.config.resize.is_some() || self.divisor(&encoded) > 1 {
-            return Ok(self.finish(self.prepare(encoded)?, rng));
+            return Ok(self.finish(&self.prepare(encoded)?, rng));
         }
         let crop = self.draw_crop(of, rng);
         let (pixels, within) = match needed(crop, of) {
@@ -94,7 +96,7 @@ impl Pipeline {
                 Crop::Resized { area, size }
             }
         };
-        Ok(self.augment(self.cut(pixels, 1, crop), rng))
+        Ok(self.augment(self.cut(Cow::Owned(pixels), 1, crop), rng))
     }
 
     /// Decodes (reduced, if the picture is large) and does `resize`, if there is one.
@@ -108,22 +110,32 @@ impl Pipeline {
     }
 
     /// Crops and augments. Equal pictures and an equal stream give an equal result.
-    pub fn finish(&self, prepared: Prepared, rng: &mut ChaCha8Rng) -> Pixels {
-        let Prepared { pixels, size, divisor } = prepared;
-        let crop = self.draw_crop(size, rng);
-        self.augment(self.cut(pixels, divisor, crop), rng)
+    pub fn finish(&self, prepared: &Prepared, rng: &mut ChaCha8Rng) -> Pixels {
+        let crop = self.draw_crop(prepared.size, rng);
+        self.augment(self.cut(Cow::Borrowed(&prepared.pixels), prepared.divisor, crop), rng)
     }
 
     /// Decoded pixels → pixels at network size. Equal pixels and an equal stream give an equal result.
     pub fn apply(&self, pixels: Pixels, rng: &mut ChaCha8Rng) -> Pixels {
-        self.finish(self.resized(Prepared::whole(pixels)), rng)
+        let Prepared { pixels, size, divisor } = self.resized(Prepared::whole(pixels));
+        let crop = self.draw_crop(size, rng);
+        self.augment(self.cut(Cow::Owned(pixels), divisor, crop), rng)
+    }
+
+    /// Tells what [`prepare`](Pipeline::prepare) does to pictures: pipelines with equal texts do the same.
+    pub fn preparation(&self) -> String {
+        let TransformConfig { resize, random_resized_crop, interpolation, decoding, .. } = self.config;
+        format!("{resize:?} {random_resized_crop:?} {interpolation:?} {decoding:?}")
     }
 
     fn resized(&self, picture: Prepared) -> Prepared {
         let Some(resize) = self.config.resize else { return picture };
         let target = resize.target(picture.size);
         let Prepared { pixels, size, divisor } = picture;
-        Prepared::whole(resized_area(pixels, divisor, Area::whole(size), target, &self.config))
+        if divisor == 1 && size == target {
+            return Prepared::whole(pixels);
+        }
+        Prepared::whole(resized_area(&pixels, divisor, Area::whole(size), target, &self.config))
     }
 
     /// By what the sides of this picture are to be divided.
@@ -147,17 +159,17 @@ impl Pipeline {
         Crop::Nothing
     }
 
-    fn cut(&self, pixels: Pixels, divisor: u32, crop: Crop) -> Pixels {
+    fn cut(&self, pixels: Cow<'_, Pixels>, divisor: u32, crop: Crop) -> Pixels {
         match crop {
-            Crop::Nothing => pixels,
-            Crop::Cut { top, left, size, fill } => ops::crop(pixels, top, left, size, fill),
-            Crop::Resized { area, size } => resized_area(pixels, divisor, area, size, &self.config),
+            Crop::Nothing => pixels.into_owned(),
+            Crop::Cut { top, left, size, fill } => ops::crop(&pixels, top, left, size, fill),
+            Crop::Resized { area, size } => resized_area(&pixels, divisor, area, size, &self.config),
         }
     }
 }
 
 /// `area`, which is of the whole picture, of one whose sides were divided.
-fn resized_area(pixels: Pixels, divisor: u32, area: Area, size: Size, config: &TransformConfig) -> Pixels {
+fn resized_area(pixels: &Pixels, divisor: u32, area: Area, size: Size, config: &TransformConfig) -> Pixels {
     if divisor == 1 {
         return ops::resized_crop(pixels, area, size, config.interpolation);
     }
@@ -168,7 +180,7 @@ fn resized_area(pixels: Pixels, divisor: u32, area: Area, size: Size, config: &T
         height: scaled(area.size.height),
         width: scaled(area.size.width),
     };
-    ops::resized_window(&pixels, window, size, config.interpolation)
+    ops::resized_window(pixels, window, size, config.interpolation)
 }
 
 /// The part of a picture of size `of` that a crop looks at; none if it looks at nothing of it, or has no bounds.
@@ -291,7 +303,7 @@ mod tests {
                     let encoded = || Encoded::read(file).unwrap();
                     let loaded = pipeline.load(encoded(), &mut rng(sample)).unwrap();
                     let prepared = pipeline.prepare(encoded()).unwrap();
-                    assert_eq!(loaded, pipeline.finish(prepared, &mut rng(sample)), "{text}: {name}");
+                    assert_eq!(loaded, pipeline.finish(&prepared, &mut rng(sample)), "{text}: {name}");
                     let exact = Pipeline::new(&TransformConfig { decoding: Decoding::Exact, ..yaml(text) });
                     let whole = exact.apply(encoded().decode().unwrap(), &mut rng(sample));
                     if exact.config() == pipeline.config() || !text.contains("12") {

@@ -62,6 +62,19 @@ impl Pipeline {
         &self.config
     }
 
+    /// Channels of the output: 3.
+    pub fn channels(&self) -> usize {
+        3
+    }
+
+    /// Mean and standard deviation of each channel, on the scale 0 to 1; 0 and 1 without `normalize`.
+    pub fn normalization(&self) -> (Vec<f64>, Vec<f64>) {
+        self.config.normalize.map_or_else(
+            || (vec![0.0; self.channels()], vec![1.0; self.channels()]),
+            |Normalize { mean, std }| (mean.to_vec(), std.to_vec()),
+        )
+    }
+
     /// Output `(height, width)` if every picture comes out at the same size, whatever its own.
     pub fn output_size(&self) -> Option<(u32, u32)> {
         self.config.output_size().map(|size| (size.height, size.width))

@@ -10,23 +10,21 @@ pub use crate::geometry::Area;
 
 /// Resizes to `size`, with antialiasing (except nearest): Pillow's `Image.resize` to within rounding.
 pub fn resize(pixels: Pixels, size: Size, interpolation: Interpolation) -> Pixels {
-    let whole = Area { top: 0, left: 0, size: Size::of(&pixels) };
-    resized_crop(pixels, whole, size, interpolation)
+    if Size::of(&pixels) == size {
+        return pixels;
+    }
+    resized_crop(&pixels, Area::whole(Size::of(&pixels)), size, interpolation)
 }
 
 /// Cuts `area` out (it must lie within the picture) and resizes it to `size`. Pixels outside `area` have no
 /// influence, as after a crop.
-pub fn resized_crop(pixels: Pixels, area: Area, size: Size, interpolation: Interpolation) -> Pixels {
+pub fn resized_crop(pixels: &Pixels, area: Area, size: Size, interpolation: Interpolation) -> Pixels {
     if area.size == size {
-        return if Size::of(&pixels) == size {
-            pixels
-        } else {
-            crop(pixels, i64::from(area.top), i64::from(area.left), size, 0)
-        };
+        return crop(pixels, i64::from(area.top), i64::from(area.left), size, 0);
     }
     let mut data = vec![0; size.width as usize * size.height as usize * 3];
     // Fails only for buffers of a wrong length or an area outside the picture; black is then the result.
-    let resized = resize_into(&pixels, area, interpolation, size, &mut data);
+    let resized = resize_into(pixels, area, interpolation, size, &mut data);
     debug_assert!(resized.is_ok(), "{resized:?}");
     Pixels { width: size.width, height: size.height, data }
 }
@@ -114,9 +112,9 @@ fn algorithm(interpolation: Interpolation) -> ResizeAlg {
 
 /// Cuts `size` out at (`top`, `left`), which may lie outside the picture: what is not there gets the value
 /// `fill`.
-pub fn crop(pixels: Pixels, top: i64, left: i64, size: Size, fill: u8) -> Pixels {
-    if (top, left) == (0, 0) && size == Size::of(&pixels) {
-        return pixels;
+pub fn crop(pixels: &Pixels, top: i64, left: i64, size: Size, fill: u8) -> Pixels {
+    if (top, left) == (0, 0) && size == Size::of(pixels) {
+        return pixels.clone();
     }
     let row_bytes = size.width as usize * 3;
     let mut data = vec![fill; row_bytes * size.height as usize];

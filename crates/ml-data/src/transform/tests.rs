@@ -75,18 +75,18 @@ fn geometry_is_pillows_and_torchvisions() {
                     left: area[1] as u32,
                     size: Size { height: area[2] as u32, width: area[3] as u32 },
                 };
-                let result = ops::resized_crop(source, area, size(&case["size"]), interpolation);
+                let result = ops::resized_crop(&source, area, size(&case["size"]), interpolation);
                 (result, convolution)
             }
             "center_crop" => {
                 let size = size(&case["size"]);
                 let (top, left) = ops::center(Size::of(&source), size);
-                (ops::crop(source, top, left, size, 0), 0)
+                (ops::crop(&source, top, left, size, 0), 0)
             }
             "crop" => {
                 let area = ints(&case["area"]);
                 let size = Size { height: area[2] as u32, width: area[3] as u32 };
-                (ops::crop(source, area[0], area[1], size, case["fill"].as_u64().unwrap() as u8), 0)
+                (ops::crop(&source, area[0], area[1], size, case["fill"].as_u64().unwrap() as u8), 0)
             }
             "flip_horizontal" => {
                 let mut pixels = source;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use ml_core::checkpoint::Checkpoint;
 use ml_core::dataset::{Dataset, Index, Split};
 use ml_core::evaluation::{EvaluateOptions, evaluate};
-use ml_core::loader::{Loader, LoaderOptions, Order};
+use ml_core::loader::{Loader, LoaderOptions, OnError, Unreadable};
 use ml_core::report::board::BoardReporter;
 use ml_core::report::classification::EvaluationReport;
 use ml_core::run::{Run, unix_seconds};
@@ -49,7 +49,7 @@ pub fn best_on_test(
     let evaluation = evaluate(
         |images| trainer.network().forward_t(images, false),
         |logits, targets| trainer.loss().forward(logits, targets),
-        &loader(session, index),
+        &loader(session, index, device),
         options,
         |_| {
             if session.stop.load(Ordering::Relaxed) == 0 {
@@ -74,14 +74,14 @@ pub fn best_on_test(
     Ok(Tested::Accuracy(evaluation.totals.accuracy()))
 }
 
-fn loader(session: &Session<'_>, index: &Index) -> Loader {
+fn loader(session: &Session<'_>, index: &Index, device: Device) -> Loader {
     let config = &session.config;
+    let limit = config.data.max_skipped;
+    let skip = config.data.on_error == OnError::Skip;
     let options = LoaderOptions {
-        batch_size: config.training.batch_size,
-        num_workers: config.num_workers(),
-        order: Order::Sequential,
         seed: config.seed,
-        drop_last: false,
+        unreadable: if skip { Unreadable::LeaveOut { limit } } else { Unreadable::Fail },
+        ..LoaderOptions::sequential(config.training.batch_size, config.num_workers(), device)
     };
     Loader::new(Arc::new(index.clone()), Arc::new(Pipeline::new(&config.transforms.test)), options)
 }

@@ -1,0 +1,128 @@
+//! Decoded pictures kept between epochs: in memory, or in a file that outlives the run.
+//!
+//! What is kept is a picture after all that does not depend on chance ([`Pipeline::prepare`]), so that batches are the
+//! same to the bit with and without a cache. What does not fit into the budget is decoded every time.
+
+mod disk;
+mod ram;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ml_data::dataset::Index;
+use ml_data::transform::{Pipeline, Prepared};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where decoded pictures are kept between epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheKind {
+    /// Nowhere: every epoch reads the files.
+    #[default]
+    None,
+    /// In memory.
+    Ram,
+    /// In a file, for later runs too.
+    Disk,
+}
+
+/// Why there is no cache.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep decoded pictures in {}: {source}; set data.cache_dir to a writable folder, or data.cache to none or ram", path.display())]
+pub struct CacheError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The operating system's answer.
+    pub source: std::io::Error,
+}
+
+/// Bytes that all caches of a run may still take.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<AtomicU64>);
+
+impl Budget {
+    /// So many bytes.
+    pub fn new(bytes: u64) -> Budget {
+        Budget(Arc::new(AtomicU64::new(bytes)))
+    }
+
+    /// Half of the memory that is available (Linux tells; elsewhere 1 GB).
+    pub fn half_of_memory() -> Budget {
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+        let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        Budget::new(kilobytes.map_or(1_000_000_000, |kilobytes| kilobytes * 1024 / 2))
+    }
+
+    /// Half of what is free on the disk of `folder`, which is made if need be.
+    ///
+    /// # Errors
+    /// It cannot be made or looked at.
+    pub fn half_of_disk(folder: &Path) -> Result<Budget, CacheError> {
+        let free = || {
+            std::fs::create_dir_all(folder)?;
+            Ok(rustix::fs::statvfs(folder).map(|status| status.f_bavail.saturating_mul(status.f_frsize))?)
+        };
+        let free = free().map_err(|source| CacheError { path: folder.to_owned(), source })?;
+        Ok(Budget::new(free / 2))
+    }
+
+    /// Takes `bytes`, or what is left.
+    fn take_at_most(&self, bytes: u64) {
+        let taken = |left: u64| Some(left.saturating_sub(bytes));
+        // Never refused.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+    }
+
+    /// Takes `bytes`, if so many are left.
+    fn take(&self, bytes: u64) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+}
+
+/// The decoded pictures of one split, for one pipeline.
+pub struct Cache {
+    store: Store,
+    budget: Budget,
+}
+
+enum Store {
+    Ram(ram::Ram),
+    Disk(disk::Disk),
+}
+
+impl Cache {
+    /// In memory, for the samples of an index of `samples` samples.
+    pub fn ram(samples: usize, budget: Budget) -> Cache {
+        Cache { store: Store::Ram(ram::Ram::new(samples)), budget }
+    }
+
+    /// In a file in `folder`, which is made if need be. The file's name is a function of what `pipeline` does to a
+    /// picture before chance comes in; entries are known by the picture's path, size and time of change.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be made or read.
+    pub fn disk(folder: &Path, pipeline: &Pipeline, budget: Budget) -> Result<Cache, CacheError> {
+        Ok(Cache { store: Store::Disk(disk::Disk::open(folder, pipeline, &budget)?), budget })
+    }
+
+    /// The picture at `place` of the index, if it is kept.
+    pub(super) fn get(&self, index: &Index, place: usize) -> Option<Arc<Prepared>> {
+        match &self.store {
+            Store::Ram(ram) => ram.get(place),
+            Store::Disk(disk) => disk.get(&index.root.join(&index.samples[place].path)).map(Arc::new),
+        }
+    }
+
+    /// Keeps the picture at `place`, if there is room.
+    pub(super) fn put(&self, index: &Index, place: usize, picture: &Arc<Prepared>) {
+        match &self.store {
+            Store::Ram(ram) => ram.put(place, picture, &self.budget),
+            Store::Disk(disk) => {
+                disk.put(&index.root.join(&index.samples[place].path), picture, &self.budget)
+            }
+        }
+    }
+}
