@@ -37,7 +37,7 @@ pub fn grayscale(pixels: &mut Pixels) {
 }
 
 /// ITU-R 601-2: `0.299 R + 0.587 G + 0.114 B`, in 16-bit fixed point, rounded.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }
 

@@ -33,6 +33,10 @@ fn cases(thing: &str) -> Vec<(Value, Pixels)> {
     cases.iter().map(|c| (c.clone(), decode(&folder.join(c["result"].as_str().unwrap())).unwrap())).collect()
 }
 
+fn pipeline_of(config: &TransformConfig) -> Pipeline {
+    Pipeline::new(config).unwrap()
+}
+
 fn size(value: &Value) -> Size {
     let side = |i: usize| value[i].as_u64().unwrap() as u32;
     Size { height: side(0), width: side(1) }
@@ -136,13 +140,13 @@ fn normalisation_is_torchvisions_to_the_bit() {
     let ramp = Pixels { width: 16, height: 16, data };
 
     let mut scaled = vec![f32::NAN; 3 * 256];
-    Pipeline::new(&TransformConfig::default()).normalize_into(&ramp, &mut scaled);
+    pipeline_of(&TransformConfig::default()).normalize_into(&ramp, &mut scaled);
     assert_eq!(
         scaled,
         [floats(&reference["scaled"]), floats(&reference["scaled"]), floats(&reference["scaled"])].concat()
     );
 
-    let pipeline = Pipeline::new(&TransformConfig::default_eval());
+    let pipeline = pipeline_of(&TransformConfig::default_eval());
     let mut normalized = vec![f32::NAN; 3 * 256];
     pipeline.normalize_into(&ramp, &mut normalized);
     let expected: Vec<f32> = reference["normalized"].as_array().unwrap().iter().flat_map(floats).collect();
@@ -169,7 +173,7 @@ fn the_defaults_are_those_of_the_default_configuration() {
     assert_eq!(parse(&format!("{imagenet}\nresize: [224, 224]")), TransformConfig::default_eval());
     for config in [train, TransformConfig::default_eval()] {
         assert_eq!(config.problems(), []);
-        assert_eq!(Pipeline::new(&config).output_size(), Some((224, 224)));
+        assert_eq!(pipeline_of(&config).output_size(), Some((224, 224)));
     }
 }
 
@@ -269,7 +273,7 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
         ("color_jitter: 0.4", "ColorJitter"),
         ("normalize: {mean: [0.5, 0.5, 0.5]}", "missing field `std`"),
         ("interpolation: cubic", "bicubic"),
-        ("random_rotation: 10", "unknown field `random_rotation`"),
+        ("random_rotate: 10", "unknown field `random_rotate`"),
     ] {
         let message = serde_yaml::from_str::<TransformConfig>(yaml).unwrap_err().to_string();
         assert!(message.contains(expected), "{yaml}: {message}");
@@ -342,7 +346,7 @@ fn the_output_has_the_promised_size_whatever_goes_in() {
         "{resize: [40, 40], random_crop: [17, 23], random_horizontal_flip: 1, random_vertical_flip: 1,
           color_jitter: {brightness: 0.5, contrast: 0.5, saturation: 0.5, hue: 0.5}, grayscale: true}",
     ] {
-        let pipeline = Pipeline::new(&parse(yaml));
+        let pipeline = pipeline_of(&parse(yaml));
         assert_eq!(pipeline.output_size(), Some((17, 23)), "{yaml}");
         for (width, height) in [(1, 1), (1, 400), (400, 1), (5, 60), (23, 17), (90, 61)] {
             let data = vec![100; (width * height * 3) as usize];
@@ -357,7 +361,7 @@ fn the_output_has_the_promised_size_whatever_goes_in() {
 
 #[test]
 fn augmentation_is_a_function_of_the_sample_and_differs_between_samples() {
-    let pipeline = Pipeline::new(&parse(
+    let pipeline = pipeline_of(&parse(
         "{random_resized_crop: 24, random_horizontal_flip: true, color_jitter: {brightness: 0.4, hue: 0.1}}",
     ));
     let source = picture("picture.png");
@@ -370,7 +374,7 @@ fn augmentation_is_a_function_of_the_sample_and_differs_between_samples() {
 fn flips_happen_as_often_as_asked() {
     let two = Pixels { width: 2, height: 1, data: vec![0, 0, 0, 255, 255, 255] };
     for (probability, expected) in [("true", 0.5), ("false", 0.0), ("1", 1.0), ("0.2", 0.2)] {
-        let pipeline = Pipeline::new(&parse(&format!("random_horizontal_flip: {probability}")));
+        let pipeline = pipeline_of(&parse(&format!("random_horizontal_flip: {probability}")));
         let flipped = |sample| pipeline.apply(two.clone(), &mut rng(sample)).data[0] == 255;
         let share = (0..4000).filter(|sample| flipped(*sample)).count() as f64 / 4000.0;
         // Five standard deviations of a share of 4000.
