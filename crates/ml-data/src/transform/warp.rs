@@ -82,8 +82,8 @@ pub fn rotate(pixels: &Pixels, angle: f64, sampling: Sampling, fill: [u8; 3]) ->
     }
     let (center_x, center_y) = (f64::from(pixels.width) / 2.0, f64::from(pixels.height) / 2.0);
     let radians = -angle.to_radians();
-    // Rounded to 15 decimals, so that quarter turns have no rest.
-    let rounded = |value: f64| (value * 1e15).round_ties_even() / 1e15;
+    // To 15 decimals, so that quarter turns have no rest. By way of the text, as a product would be rounded itself.
+    let rounded = |value: f64| format!("{value:.15}").parse().unwrap_or(value);
     let (cos, sin, minus_sin) = (rounded(radians.cos()), rounded(radians.sin()), rounded(-radians.sin()));
     let matrix = [
         cos,

@@ -149,16 +149,18 @@ impl Space {
     }
 }
 
-/// Number `index` of `count` equally spaced from `start` to `end`, in f32 as `torch.linspace` counts: the second
-/// half from the end.
+/// Number `index` of `count` equally spaced from `start` to `end`, as `torch.linspace` counts in f32 with fused
+/// multiplications: the second half from the end.
 fn linspace(start: f64, end: f64, index: u32, count: u32) -> f64 {
     let (start, end) = (start as f32, end as f32);
-    let step = (end - start) / (count.max(2) - 1) as f32;
-    f64::from(if index < count / 2 {
-        start + step * index as f32
+    let step = f64::from((end - start) / (count.max(2) - 1) as f32);
+    // The products are exact in f64, so that only the sums are rounded.
+    let value = if index < count / 2 {
+        f64::from(start) + step * f64::from(index)
     } else {
-        end - step * (count - 1 - index) as f32
-    })
+        f64::from(end) - step * f64::from(count - 1 - index)
+    };
+    f64::from(value as f32)
 }
 
 /// One operation of a certain strength.
