@@ -95,7 +95,8 @@ impl LoadedModel {
         if let Some((key, problem)) = transform.problems().into_iter().next() {
             return Err(content("eval_transform", format!("cannot be used: {key} {problem}")));
         }
-        let pipeline = Pipeline::new(&transform);
+        let pipeline = Pipeline::new(&transform)
+            .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
         let smallest = architecture.min_input();
         match pipeline.output_size() {
             None => return Err(content("eval_transform", "leaves pictures at different sizes".into())),

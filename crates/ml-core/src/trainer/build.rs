@@ -37,12 +37,15 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
         seed: config.seed,
         drop_last: false,
     };
-    let loader =
-        |index, transform, order| Loader::new(index, Arc::new(Pipeline::new(transform)), options(order));
+    let loader = |index, pipeline, order| Loader::new(index, Arc::new(pipeline), options(order));
     let train_index = Arc::new(dataset.train.clone());
-    let train_loader =
-        loader(train_index.clone(), &config.transforms.train, Order::Shuffled { seed: config.seed });
-    let val_loader = loader(Arc::new(dataset.val.clone()), &config.transforms.val, Order::Sequential);
+    let train_loader = loader(
+        train_index.clone(),
+        Pipeline::new(&config.transforms.train)?,
+        Order::Shuffled { seed: config.seed },
+    );
+    let val_loader =
+        loader(Arc::new(dataset.val.clone()), Pipeline::new(&config.transforms.val)?, Order::Sequential);
     let schedule = Schedule::new(
         &config.scheduler,
         config.optimizer.lr(),

@@ -49,7 +49,7 @@ pub fn best_on_test(
     let evaluation = evaluate(
         |images| trainer.network().forward_t(images, false),
         |logits, targets| trainer.loss().forward(logits, targets),
-        &loader(session, index),
+        &loader(session, index)?,
         options,
         |_| {
             if session.stop.load(Ordering::Relaxed) == 0 {
@@ -74,7 +74,7 @@ pub fn best_on_test(
     Ok(Tested::Accuracy(evaluation.totals.accuracy()))
 }
 
-fn loader(session: &Session<'_>, index: &Index) -> Loader {
+fn loader(session: &Session<'_>, index: &Index) -> anyhow::Result<Loader> {
     let config = &session.config;
     let options = LoaderOptions {
         batch_size: config.training.batch_size,
@@ -83,5 +83,6 @@ fn loader(session: &Session<'_>, index: &Index) -> Loader {
         seed: config.seed,
         drop_last: false,
     };
-    Loader::new(Arc::new(index.clone()), Arc::new(Pipeline::new(&config.transforms.test)), options)
+    let pipeline = Pipeline::new(&config.transforms.test)?;
+    Ok(Loader::new(Arc::new(index.clone()), Arc::new(pipeline), options))
 }
