@@ -15,7 +15,7 @@ fn look_up(pixels: &mut Pixels, [red, green, blue]: &Tables) {
 }
 
 /// One table for all channels.
-fn look_up_all(pixels: &mut Pixels, table: impl Fn(u8) -> u8) {
+pub(super) fn look_up_all(pixels: &mut Pixels, table: impl Fn(u8) -> u8) {
     let table: [u8; 256] = std::array::from_fn(|value| table(value as u8));
     for value in &mut pixels.data {
         *value = table[usize::from(*value)];

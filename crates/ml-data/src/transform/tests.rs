@@ -251,6 +251,10 @@ fn every_spelling_is_understood_and_survives_being_saved() {
             TransformConfig { interpolation: Interpolation::Bicubic, ..Default::default() },
         ),
         ("{resize: null, random_horizontal_flip: false}", TransformConfig::default()),
+        (
+            "{augmix: false, mixup: null, random_erasing: false, channels: 3, random_grayscale: 0}",
+            TransformConfig::default(),
+        ),
     ] {
         let parsed = parse(yaml);
         assert_eq!(parsed, expected, "{yaml}");
@@ -259,6 +263,53 @@ fn every_spelling_is_understood_and_survives_being_saved() {
         let json = serde_json::to_string(&parsed).unwrap();
         assert_eq!(serde_json::from_str::<TransformConfig>(&json).unwrap(), parsed, "{json}");
     }
+}
+
+#[test]
+fn a_short_spelling_is_its_long_one_with_defaults() {
+    for (short, long) in [
+        ("auto_augment: imagenet", "auto_augment: {}"),
+        ("auto_augment: svhn", "auto_augment: {policy: svhn, interpolation: nearest, fill: 0}"),
+        (
+            "rand_augment: true",
+            "rand_augment: {num_ops: 2, magnitude: 9, num_magnitude_bins: 31, fill: [0, 0, 0]}",
+        ),
+        (
+            "trivial_augment_wide: true",
+            "trivial_augment_wide: {num_magnitude_bins: 31, interpolation: nearest}",
+        ),
+        (
+            "augmix: true",
+            "augmix: {severity: 3, mixture_width: 3, chain_depth: -1, alpha: 1, all_ops: true, interpolation: bilinear}",
+        ),
+        ("random_rotation: 15", "random_rotation: {degrees: 15, interpolation: nearest, fill: 0}"),
+        ("random_rotation: [0, 15]", "random_rotation: {degrees: [0, 15]}"),
+        (
+            "random_affine: {degrees: 3, shear: 5}",
+            "random_affine: {degrees: 3, shear: [-5, 5, 0, 0], translate: null}",
+        ),
+        (
+            "random_perspective: true",
+            "random_perspective: {distortion_scale: 0.5, p: 0.5, interpolation: bilinear}",
+        ),
+        ("gaussian_blur: {kernel_size: 3}", "gaussian_blur: {kernel_size: [3, 3], sigma: [0.1, 2], p: 1}"),
+        (
+            "random_erasing: true",
+            "random_erasing: {p: 0.5, scale: [0.02, 0.33], ratio: [0.3, 3.3], value: [0]}",
+        ),
+        ("random_erasing: 0.25", "random_erasing: {p: 0.25}"),
+        ("random_erasing: {value: random}", "random_erasing: {value: random, p: 0.5}"),
+        ("mixup: 0.2", "mixup: {alpha: 0.2}"),
+        ("cutmix: 1", "cutmix: {}"),
+        ("normalize: {mean: [0.5], std: [0.5]}", "normalize: {std: [0.5], mean: [0.5]}"),
+    ] {
+        let parsed = parse(short);
+        assert_ne!(parsed, TransformConfig::default(), "{short}");
+        assert_eq!(parsed, parse(long), "{short}");
+        let saved = serde_yaml::to_string(&parsed).unwrap();
+        assert_eq!(parse(&saved), parsed, "{saved}");
+    }
+    assert!(serde_yaml::to_string(&parse("normalize: auto")).unwrap().contains("normalize: auto"));
 }
 
 #[test]
@@ -280,6 +331,31 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
         ("normalize: {mean: [0.5, 0.5, 0.5]}", "missing field `std`"),
         ("interpolation: cubic", "bicubic"),
         ("random_rotate: 10", "unknown field `random_rotate`"),
+        ("random_rotation: {fill: 3}", "missing field `degrees`"),
+        ("random_rotation: [1, 2, 3]", "degrees (a number or [min, max])"),
+        ("random_rotation: true", "degrees (a number or [min, max])"),
+        ("random_rotation: {degrees: 3, interpolation: bicubic}", "unknown variant `bicubic`"),
+        ("random_rotation: {degrees: 3, fill: 256}", "within 0 to 255"),
+        ("random_rotation: {degrees: 3, fill: 0.5}", "within 0 to 255"),
+        ("random_rotation: {degrees: 3, fill: [1, 2]}", "[red, green, blue]"),
+        ("random_affine: 3", "RandomAffine"),
+        ("random_affine: {degrees: 0, shear: [1, 2, 3]}", "[min x, max x, min y, max y]"),
+        ("random_perspective: {distortion: 0.3}", "unknown field `distortion`"),
+        ("gaussian_blur: {sigma: 1}", "missing field `kernel_size`"),
+        ("gaussian_blur: {kernel_size: 3, sigma: [1]}", "a pair [min, max]"),
+        ("auto_augment: cifar", "`imagenet`, `cifar10` or `svhn`"),
+        ("auto_augment: true", "`imagenet`, `cifar10` or `svhn`"),
+        ("rand_augment: 9", "`true`, or a mapping"),
+        ("rand_augment: {magnitude: -1}", "u32"),
+        ("trivial_augment_wide: {bins: 3}", "unknown field `bins`"),
+        ("augmix: [1]", "`true`, or a mapping"),
+        ("random_erasing: {value: noise}", "`random`"),
+        ("random_erasing: {value: [1, 2]}", "three numbers"),
+        ("random_erasing: sometimes", "a probability"),
+        ("mixup: yes please", "a mapping of alpha"),
+        ("cutmix: {beta: 1}", "unknown field `beta`"),
+        ("channels: 2", "1 (luma) or 3"),
+        ("normalize: imagenet", "`auto`"),
     ] {
         let message = serde_yaml::from_str::<TransformConfig>(yaml).unwrap_err().to_string();
         assert!(message.contains(expected), "{yaml}: {message}");
@@ -324,6 +400,53 @@ fn values_out_of_range_are_listed_all_at_once_by_key() {
             "{resize: [9, 9], normalize: {mean: [.nan, 0, 0], std: [1, 1, .nan]}}",
             vec!["normalize.mean", "normalize.std"],
         ),
+        ("{resize: [9, 9], channels: 1, normalize: {mean: [0.5], std: [0.2]}, random_erasing: true}", vec![]),
+        ("{resize: [9, 9], channels: 1, normalize: auto, mixup: 1000, cutmix: 1}", vec![]),
+        (
+            "{resize: [9, 9], channels: 1, normalize: {mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}}",
+            vec!["normalize.mean", "normalize.std"],
+        ),
+        ("{resize: [9, 9], normalize: {mean: [0.5], std: [1, 1, 1]}}", vec!["normalize.mean"]),
+        ("{resize: [9, 9], channels: 1, random_erasing: {value: [1, 2, 3]}}", vec!["random_erasing.value"]),
+        ("{resize: [9, 9], rand_augment: true, augmix: true}", vec!["augmix"]),
+        ("{resize: [9, 9], grayscale: true, random_grayscale: 0.1}", vec!["random_grayscale"]),
+        (
+            "{resize: [9, 9], rand_augment: {num_ops: 0, magnitude: 31}}",
+            vec!["rand_augment.num_ops", "rand_augment.magnitude"],
+        ),
+        (
+            "{resize: [9, 9], trivial_augment_wide: {num_magnitude_bins: 1}}",
+            vec!["trivial_augment_wide.num_magnitude_bins"],
+        ),
+        (
+            "{resize: [9, 9], augmix: {severity: 11, mixture_width: 0, chain_depth: 0, alpha: 0}}",
+            vec!["augmix.severity", "augmix.mixture_width", "augmix.chain_depth", "augmix.alpha"],
+        ),
+        ("{resize: [9, 9], random_rotation: -3}", vec!["random_rotation.degrees"]),
+        ("{resize: [9, 9], random_rotation: [30, 20]}", vec!["random_rotation.degrees"]),
+        (
+            "{resize: [9, 9], random_affine: {degrees: .inf, translate: [0, 1.5], scale: [0, 1], shear: 90}}",
+            vec![
+                "random_affine.degrees",
+                "random_affine.translate",
+                "random_affine.scale",
+                "random_affine.shear",
+            ],
+        ),
+        (
+            "{resize: [9, 9], random_perspective: {distortion_scale: 2, p: -1}}",
+            vec!["random_perspective.distortion_scale", "random_perspective.p"],
+        ),
+        (
+            "{resize: [9, 9], gaussian_blur: {kernel_size: 4, sigma: 0, p: 2}}",
+            vec!["gaussian_blur.kernel_size", "gaussian_blur.sigma", "gaussian_blur.p"],
+        ),
+        ("{resize: [9, 9], gaussian_blur: {kernel_size: 19}}", vec!["gaussian_blur.kernel_size"]),
+        (
+            "{resize: [9, 9], random_erasing: {p: 2, scale: [0.3, 1.1], ratio: [0, 1], value: .inf}}",
+            vec!["random_erasing.p", "random_erasing.scale", "random_erasing.ratio", "random_erasing.value"],
+        ),
+        ("{resize: [9, 9], mixup: -1, cutmix: .nan}", vec!["mixup.alpha", "cutmix.alpha"]),
     ] {
         let problems = parse(yaml).problems();
         let found: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();

@@ -287,19 +287,27 @@ fn map(pixels: &Pixels, place: impl Fn(f64, f64) -> (f64, f64), sampling: Sampli
 /// Between the four pixels around (x, y), where whole numbers are the centres of pixels; fractions are dropped.
 /// (x, y) lies at most half a pixel outside of the picture, whose edge goes on there.
 fn bilinear(pixels: &Pixels, x: f64, y: f64) -> [u8; 3] {
-    let (left, top) = (x.floor(), y.floor());
-    let (dx, dy) = (x - left, y - top);
-    let clip = |place: f64, side: u32| place.clamp(0.0, f64::from(side - 1)) as usize;
-    let columns = [clip(left, pixels.width), clip(left + 1.0, pixels.width)];
+    let ((left, right, dx), (top, bottom, dy)) = (between(x, pixels.width), between(y, pixels.height));
     let (from, _) = pixels.data.as_chunks::<3>();
-    let line = |row: f64| {
-        let start = clip(row, pixels.height) * pixels.width as usize;
-        let [a, b] = columns.map(|column| from[start + column]);
-        std::array::from_fn::<f64, 3, _>(|c| {
-            let (a, b) = (f64::from(a[c]), f64::from(b[c]));
-            a + (b - a) * dx
-        })
+    let line = |row: usize| {
+        let line = &from[row * pixels.width as usize..][..pixels.width as usize];
+        (line[left], line[right])
     };
-    let (upper, lower) = (line(top), line(top + 1.0));
-    std::array::from_fn(|c| (upper[c] + (lower[c] - upper[c]) * dy) as u8)
+    let (upper, lower) = (line(top), line(bottom));
+    let mean = |a: u8, b: u8| f64::from(a) + f64::from(i32::from(b) - i32::from(a)) * dx;
+    std::array::from_fn(|c| {
+        let (above, below) = (mean(upper.0[c], upper.1[c]), mean(lower.0[c], lower.1[c]));
+        // Within 0 to 255, so that this drops fractions; the way by i32 is the faster one.
+        (above + (below - above) * dy) as i32 as u8
+    })
+}
+
+/// The two pixels around `place` on a side of `side`, and how far it is from the first to the second.
+fn between(place: f64, side: u32) -> (usize, usize, f64) {
+    let last = side as usize - 1;
+    if place < 0.0 {
+        return (0, 0, place + 1.0);
+    }
+    let first = place as usize;
+    (first.min(last), (first + 1).min(last), place - first as f64)
 }

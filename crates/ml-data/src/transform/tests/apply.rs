@@ -7,7 +7,7 @@ use ml_data::transform::ops::{self, Area};
 use ml_data::transform::policy::{self, AugMix, Mixture, Step};
 use ml_data::transform::warp::{self, AffineParams, Corners, Sampling};
 use ml_data::transform::{
-    Channels, Color, Erasure, Fill, Interpolation, Pipeline, Size, TransformConfig, blur,
+    Channels, Color, Erasure, Fill, Interpolation, Mix, Pipeline, Size, TransformConfig, blur,
 };
 use serde_json::Value;
 
@@ -23,6 +23,11 @@ pub fn apply(case: &Value, mut pixels: Pixels) -> Pixels {
         "resize" => return ops::resize(pixels, size("size"), filter()),
         "center_crop" => return ops::center_crop(pixels, size("size")),
         "resized_crop" => return ops::resized_crop(pixels, area(case), size("size"), filter()),
+        "crop" => {
+            let [top, left, height, width]: [i64; 4] = read(&case["area"]);
+            let size = Size { height: height as u32, width: width as u32 };
+            return ops::crop(pixels, top, left, size, fill()[0]);
+        }
         "flip_horizontal" => ops::flip_horizontal(&mut pixels),
         "flip_vertical" => ops::flip_vertical(&mut pixels),
         "brightness" => color::adjust(&mut pixels, Change::Brightness(number("factor"))),
@@ -58,6 +63,7 @@ pub fn apply(case: &Value, mut pixels: Pixels) -> Pixels {
             return blur::gaussian_blur(&pixels, kernel, number("sigma"));
         }
         "erase" => erase(case, &mut pixels),
+        "cutmix" => cutmix(case, &mut pixels),
         "luma" => {
             let config = TransformConfig { channels: Channels::One, ..TransformConfig::default() };
             pixels = from_floats(&pixels, &floats(&Pipeline::new(&config).unwrap(), &pixels));
@@ -92,6 +98,18 @@ fn erase(case: &Value, pixels: &mut Pixels) {
     erasure.apply_to_bytes(&mut bytes, 3, Size::of(pixels));
     let floats: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|float| f32::from_ne_bytes(*float)).collect();
     *pixels = from_floats(pixels, &floats);
+}
+
+/// The partner is the negative.
+fn cutmix(case: &Value, pixels: &mut Pixels) {
+    let mix = Mix::cut(case["lambda"].as_f64().unwrap(), read(&case["center"]), Size::of(pixels));
+    let Some(Mix::Cutmix { area: Area { top, left, size }, .. }) = mix else { return };
+    for y in top..top + size.height {
+        let start = (y * pixels.width + left) as usize * 3;
+        for value in &mut pixels.data[start..start + size.width as usize * 3] {
+            *value = 255 - *value;
+        }
+    }
 }
 
 fn floats(pipeline: &Pipeline, pixels: &Pixels) -> Vec<f32> {
