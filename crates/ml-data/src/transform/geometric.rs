@@ -158,7 +158,7 @@ impl RandomPerspective {
             return None;
         }
         let (right, bottom) = (i64::from(of.width) - 1, i64::from(of.height) - 1);
-        let reach = |side: u32| (self.distortion_scale * f64::from(side / 2)) as i64;
+        let reach = |side: u32| (self.distortion_scale.max(0.0) * f64::from(side / 2)) as i64;
         let (reach_x, reach_y) = (reach(of.width), reach(of.height));
         let mut inwards = |x: i64, y: i64| {
             let (dx, dy) = (rng.random_range(0..=reach_x), rng.random_range(0..=reach_y));

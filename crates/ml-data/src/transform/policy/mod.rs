@@ -144,7 +144,7 @@ impl Space {
             Space::Wide => (8.0, 6.0),
             Space::AugMix => (4.0, 4.0),
         };
-        let width = (f64::from(bins - 1) / range) as f32;
+        let width = ((f64::from(bins) - 1.0) / range) as f32;
         from - f64::from((index as f32 / width).round_ties_even())
     }
 }
@@ -153,12 +153,12 @@ impl Space {
 /// multiplications: the second half from the end.
 fn linspace(start: f64, end: f64, index: u32, count: u32) -> f64 {
     let (start, end) = (start as f32, end as f32);
-    let step = f64::from((end - start) / (count.max(2) - 1) as f32);
+    let step = f64::from((end - start) / (count as f32 - 1.0));
     // The products are exact in f64, so that only the sums are rounded.
     let value = if index < count / 2 {
         f64::from(start) + step * f64::from(index)
     } else {
-        f64::from(end) - step * f64::from(count - 1 - index)
+        f64::from(end) - step * (f64::from(count) - 1.0 - f64::from(index))
     };
     f64::from(value as f32)
 }

@@ -106,3 +106,31 @@ fn statistics_that_are_not_known_cannot_be_used() {
     let given = parse("normalize: {mean: [0, 0, 0], std: [1, 1, 1]}");
     assert_eq!(given.with_statistics(Normalize::imagenet()), given);
 }
+
+#[test]
+fn settings_with_problems_give_wrong_pictures_but_no_panic() {
+    let source = picture("rgb.png");
+    for yaml in [
+        "rand_augment: {magnitude: 50, num_magnitude_bins: 7}",
+        "rand_augment: {magnitude: 0, num_magnitude_bins: 0}",
+        "trivial_augment_wide: {num_magnitude_bins: 1}",
+        "augmix: {severity: 0, mixture_width: 0, chain_depth: -7, alpha: 0}",
+        "random_affine: {degrees: .nan, translate: [9, .inf], scale: [0, 0], shear: 90}",
+        "random_rotation: .inf",
+        "random_perspective: {distortion_scale: 7, p: 1}",
+        "random_perspective: {distortion_scale: -3, p: 1}",
+        "augmix: {alpha: .nan}",
+        "augmix: {alpha: -.inf}",
+        "augmix: {alpha: .inf}",
+        "gaussian_blur: {kernel_size: 2, sigma: 0}",
+        "{channels: 1, normalize: {mean: [], std: []}}",
+    ] {
+        let config = parse(yaml);
+        assert!(!config.problems().is_empty(), "{yaml}");
+        let pipeline = pipeline_of(&config);
+        for sample in 0..30 {
+            let out = pipeline.apply(source.clone(), &mut rng(sample));
+            pipeline.normalize_into(&out, &mut vec![0.0; pipeline.channels() * source.data.len() / 3]);
+        }
+    }
+}
