@@ -95,14 +95,12 @@ pub fn evaluate(
     let mut predictions = Vec::with_capacity(loader.num_samples());
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        let Inputs { images, targets } = batch.to_device();
+        let Inputs { images, targets, indices, .. } = batch.into_inputs();
         let logits = forward(&images);
         check_classes(&logits, options.num_classes)?;
         running.add(&loss(&logits, &targets), &logits, &targets);
-        let targets = numbers(&batch.targets);
-        for ((sample, target), top_k) in
-            batch.indices.into_iter().zip(targets).zip(best(&logits, options.top_k))
-        {
+        let targets = numbers(&targets);
+        for ((sample, target), top_k) in indices.into_iter().zip(targets).zip(best(&logits, options.top_k)) {
             confusion.add(target, top_k[0].class);
             predictions.push(Prediction { sample, target, top_k });
         }

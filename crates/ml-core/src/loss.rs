@@ -175,7 +175,8 @@ impl Loss {
         }
     }
 
-    /// `logits` `[N, K]` f32 and `targets` `[N]` i64 in `0..K` → a scalar, the (weighted) mean over the batch.
+    /// `logits` `[N, K]` f32 and `targets` → a scalar. Targets are classes, `[N]` i64 in `0..K` (the mean over the batch
+    /// is weighted by their weights), or probabilities, `[N, K]` f32 (each term is weighted, and the sum divided by N).
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
         logits.cross_entropy_loss(
             targets,

@@ -8,6 +8,10 @@
 //! - [`rng`]: random streams derived from (seed, purpose, epoch, sample).
 //! - [`setting`]: values of the configuration that may be left to the program (`auto`).
 
+// Test code that an example shares names the crate from outside.
+#[cfg(test)]
+extern crate self as ml_data;
+
 pub mod dataset;
 pub mod decode;
 pub mod geometry;

@@ -18,6 +18,8 @@ pub enum Purpose {
     Initialisation = 4,
     /// Dropout and whatever else draws from libtorch's generator during a step.
     Step = 5,
+    /// What mixup or cutmix does to a batch (numbered by epoch and batch).
+    Mix = 6,
 }
 
 /// The stream for `purpose`, numbered `a` and `b` (for example the epoch and the sample).

@@ -25,7 +25,7 @@ use crate::optimizer::schedule::SchedulerConfig;
 use crate::optimizer::{EmaConfig, OptimizerConfig};
 use crate::policy::{EarlyStoppingConfig, Monitor};
 use ml_data::setting::Auto;
-use ml_data::transform::{Pipeline, TransformConfig};
+use ml_data::transform::{Size, TransformConfig};
 
 /// Everything that determines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +89,7 @@ impl Config {
         section("transforms.train", self.transforms.train.problems());
         section("transforms.val", self.transforms.val.problems());
         section("transforms.test", self.transforms.test.problems());
+        section("transforms", self.transforms.problems());
         section("training", self.training.problems());
         section("model", self.model.problems());
         section("data", self.data.problems());
@@ -111,7 +112,7 @@ impl Config {
         splits
             .into_iter()
             .filter_map(|(split, transform)| {
-                let (height, width) = Pipeline::new(transform).output_size()?;
+                let Size { height, width } = transform.output_size()?;
                 (height.min(width) < needed).then(|| {
                     (
                         format!("transforms.{split}"),
@@ -127,7 +128,8 @@ impl Config {
 
     /// What looks like an oversight but may be meant; one line each.
     pub fn warnings(&self) -> Vec<String> {
-        let size = |transform: &TransformConfig| Pipeline::new(transform).output_size();
+        let size =
+            |transform: &TransformConfig| transform.output_size().map(|size| (size.height, size.width));
         let (train, val, test) =
             (size(&self.transforms.train), size(&self.transforms.val), size(&self.transforms.test));
         let mut warnings = Vec::new();
@@ -144,6 +146,14 @@ impl Config {
                 size_text(val),
                 size_text(test)
             ));
+        }
+        let TransformsConfig { train, val, test } = &self.transforms;
+        for (split, transform) in [("val", val), ("test", test)] {
+            if transform.normalize != train.normalize {
+                warnings.push(format!(
+                    "transforms: transforms.{split}.normalize is not that of the training pictures; give both alike if this is not meant"
+                ));
+            }
         }
         warnings
     }
@@ -250,6 +260,27 @@ impl DataConfig {
             (CacheKind::Ram, None) => Some(Budget::half_of_memory()),
             (CacheKind::Disk, None) => Some(Budget::half_of_disk(&self.cache_dir(root))?),
         })
+    }
+}
+
+impl TransformsConfig {
+    /// What the transforms of the splits must have in common.
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (split, transform) in [("val", &self.val), ("test", &self.test)] {
+            for (key, given) in [("mixup", transform.mixup), ("cutmix", transform.cutmix)] {
+                if given.is_some() {
+                    let message = format!("is for training only; write transforms.train.{key}");
+                    found.push((format!("{split}.{key}"), message));
+                }
+            }
+            let (own, train) = (transform.channels.count(), self.train.channels.count());
+            if own != train {
+                let message = format!("must be that of transforms.train, {train}, got {own}");
+                found.push((format!("{split}.channels"), message));
+            }
+        }
+        found
     }
 }
 

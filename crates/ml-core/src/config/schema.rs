@@ -96,6 +96,8 @@ impl Checker<'_> {
         let variants = variants(schema);
         if let Some((key, _)) = variants.first().and_then(|variant| tag_of(variant)) {
             self.tagged(value, &variants, key, path);
+        } else if let Some(names) = names_of(&variants) {
+            self.name(value, &names, path);
         } else if !variants.is_empty() {
             self.alternatives(value, &variants, path);
         } else if let Some(names) = names(schema) {
@@ -222,6 +224,12 @@ fn names(schema: &Json) -> Option<Vec<&str>> {
         return Some(vec![name]);
     }
     schema["enum"].as_array().map(|names| names.iter().filter_map(Json::as_str).collect())
+}
+
+/// The allowed texts of an enumeration whose members are described one by one.
+fn names_of<'a>(variants: &[&'a Json]) -> Option<Vec<&'a str>> {
+    let names: Option<Vec<&str>> = variants.iter().map(|variant| variant["const"].as_str()).collect();
+    names.filter(|names| !names.is_empty())
 }
 
 fn types(schema: &Json) -> Vec<&str> {

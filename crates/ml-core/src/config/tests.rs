@@ -93,6 +93,36 @@ fn values_out_of_range_are_named_by_path() {
         ("model: {num_classes: 0}", "model.num_classes"),
         ("transforms: {train: {resize: 0}}", "transforms.train.resize"),
         ("transforms: {val: {resize: [32, 32, 3]}}", "transforms.val.resize"),
+        (
+            "transforms: {train: {random_rotate: 5}}",
+            "unknown key `random_rotate`; did you mean `random_rotation`?",
+        ),
+        (
+            "transforms: {train: {rand_augment: {magnitud: 5}}}",
+            "train.rand_augment.magnitud: unknown key `magnitud`; did you mean `magnitude`?",
+        ),
+        ("transforms: {train: {auto_augment: cifar}}", "transforms.train.auto_augment"),
+        ("transforms: {train: {auto_augment: {policy: cifar}}}", "did you mean `cifar10`?"),
+        ("transforms: {train: {trivial_augment_wide: yes please}}", "true or false, or keys and values"),
+        ("transforms: {train: {gaussian_blur: {sigma: 1}}}", "missing field `kernel_size`"),
+        ("transforms: {train: {normalize: automatic}}", "`auto`"),
+        ("transforms: {train: {resize: [64, 64], channels: 2}}", "transforms.train.channels"),
+        (
+            "transforms: {train: {resize: [64, 64], channels: 1}}",
+            "transforms.val.channels: must be that of transforms.train, 1, got 3",
+        ),
+        (
+            "transforms: {val: {resize: [64, 64], mixup: 0.2}}",
+            "transforms.val.mixup: is for training only; write transforms.train.mixup",
+        ),
+        (
+            "transforms: {test: {resize: [64, 64], cutmix: {alpha: 1}}}",
+            "transforms.test.cutmix: is for training only",
+        ),
+        (
+            "transforms: {train: {resize: [64, 64], mixup: {alpha: 0}}}",
+            "transforms.train.mixup.alpha: must be above 0",
+        ),
         ("model: {architecture: simple_cnn}\ntransforms: {train: {resize: [4, 4]}}", "needs at least 8x8"),
         ("seed: -1", "seed: must be at least 0"),
         ("seed: 1.5", "seed: must be a whole number"),
@@ -123,6 +153,8 @@ fn a_pipeline_in_a_file_replaces_the_default_and_test_follows_val() {
     assert_eq!(config.transforms.train, serde_yaml::from_str("{resize: [32, 32]}").unwrap());
     assert_eq!(config.transforms.test, config.transforms.val);
     assert!(config.warnings().iter().any(|warning| warning.contains("32x32")), "{:?}", config.warnings());
+    let own = from_yaml("transforms: {train: {resize: [32, 32], normalize: auto}}").unwrap().config;
+    assert!(own.warnings().iter().any(|warning| warning.contains("transforms.val.normalize")));
     let one_key =
         resolve(None, &[parse_set("transforms.train.random_horizontal_flip=false").unwrap()]).unwrap();
     assert!(one_key.config.transforms.train.resize.is_some(), "--set changes one key of the default");

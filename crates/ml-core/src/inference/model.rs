@@ -11,7 +11,7 @@ use crate::checkpoint::{Checkpoint, not_finite};
 use crate::dataset::{Dataset, Index};
 use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
 use crate::loader::{Loader, LoaderOptions};
-use crate::network::{Architecture, Network};
+use crate::network::{Architecture, Network, NetworkShape};
 use crate::transform::{Pipeline, TransformConfig};
 
 /// A trained network, ready to predict.
@@ -95,7 +95,8 @@ impl LoadedModel {
         if let Some((key, problem)) = transform.problems().into_iter().next() {
             return Err(content("eval_transform", format!("cannot be used: {key} {problem}")));
         }
-        let pipeline = Pipeline::new(&transform);
+        let pipeline = Pipeline::new(&transform)
+            .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
         let smallest = architecture.min_input();
         match pipeline.output_size() {
             None => return Err(content("eval_transform", "leaves pictures at different sizes".into())),
@@ -106,7 +107,11 @@ impl LoadedModel {
             }
             Some(_) => {}
         }
-        let network = Network::new(architecture, checkpoint.classes.len() as i64, 0, device);
+        let shape = NetworkShape {
+            in_channels: pipeline.channels() as i64,
+            num_classes: checkpoint.classes.len() as i64,
+        };
+        let network = Network::new(architecture, shape, 0, device);
         network
             .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;

@@ -51,7 +51,7 @@ impl LoadedModel {
                 match batch {
                     Ok(batch) => {
                         let count = batch.indices.len();
-                        let outcomes = self.classify(&batch, options.top_k)?;
+                        let outcomes = self.classify(batch, options.top_k)?;
                         if tell_all(done, outcomes, &mut tell).is_break() {
                             return Ok(());
                         }
@@ -80,7 +80,7 @@ impl LoadedModel {
         for path in paths {
             for batch in self.loader(std::slice::from_ref(path), options).epoch(0, 0) {
                 match batch {
-                    Ok(batch) => outcomes.extend(self.classify(&batch, top_k)?),
+                    Ok(batch) => outcomes.extend(self.classify(batch, top_k)?),
                     Err(error @ (LoaderError::Decode(_) | LoaderError::Transform { .. })) => {
                         outcomes.push(Outcome::Unreadable(error));
                     }
@@ -91,8 +91,8 @@ impl LoadedModel {
         Ok(outcomes)
     }
 
-    fn classify(&self, batch: &Batch, top_k: usize) -> Result<Vec<Outcome>, InferenceError> {
-        let logits: Tensor = self.forward(&batch.to_device().images);
+    fn classify(&self, batch: Batch, top_k: usize) -> Result<Vec<Outcome>, InferenceError> {
+        let logits: Tensor = self.forward(&batch.into_inputs().images);
         check_classes(&logits, self.classes().len())?;
         Ok(best(&logits, top_k).into_iter().map(Outcome::Predicted).collect())
     }

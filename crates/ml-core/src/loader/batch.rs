@@ -2,20 +2,27 @@
 
 use std::rc::Rc;
 
-use ml_data::transform::Pipeline;
+use ml_data::geometry::Area;
+use ml_data::transform::{Erasure, Mix, Pipeline};
 use tch::{Device, Kind, Tensor};
+
+use super::mix;
 
 /// Pictures and their classes, in host memory.
 #[derive(Debug)]
 pub struct Batch {
     /// `[N, C, H, W]`, f32, normalised; or, on the way to CUDA, `[N, H, W, C]`, u8, in pinned memory, a quarter of the
-    /// bytes: [`Batch::to_device`] normalises them there.
+    /// bytes: [`Batch::into_inputs`] normalises them there.
     pub images: Tensor,
     /// `[N]`, i64, in `0..num_classes`.
     pub targets: Tensor,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
     pub(super) destination: Rc<Destination>,
+    /// Rectangles to be overwritten once the pictures are normalised, by row.
+    pub(super) erasures: Vec<(usize, Erasure)>,
+    /// What mixup or cutmix does to this batch.
+    pub(super) mix: Option<Mix>,
 }
 
 /// A batch on its device.
@@ -23,8 +30,19 @@ pub struct Batch {
 pub struct Inputs {
     /// `[N, C, H, W]`, f32, normalised.
     pub images: Tensor,
-    /// `[N]`, i64, in `0..num_classes`.
+    /// `[N]`, i64, in `0..num_classes`; of mixed pictures the class with the larger share.
     pub targets: Tensor,
+    /// `[N, K]`, f32, probabilities; where pictures are mixed, see [`Mixing`](super::Mixing).
+    pub soft_targets: Option<Tensor>,
+    /// Places of the samples in the index, `N` long.
+    pub indices: Vec<usize>,
+}
+
+impl Inputs {
+    /// What the loss compares with: probabilities where pictures are mixed, else classes.
+    pub fn loss_targets(&self) -> &Tensor {
+        self.soft_targets.as_ref().unwrap_or(&self.targets)
+    }
 }
 
 /// Where batches go, and what is left to do there.
@@ -33,10 +51,12 @@ pub(super) struct Destination {
     device: Device,
     /// Mean and standard deviation, `[C, 1, 1]` f32, on a CUDA device.
     normalize: Option<(Tensor, Tensor)>,
+    /// Of soft targets, where pictures are mixed.
+    num_classes: Option<usize>,
 }
 
 impl Destination {
-    pub(super) fn new(device: Device, pipeline: &Pipeline) -> Destination {
+    pub(super) fn new(device: Device, pipeline: &Pipeline, num_classes: Option<usize>) -> Destination {
         let normalize = device.is_cuda().then(|| {
             let column = |values: &[f64]| {
                 Tensor::from_slice(values).to_kind(Kind::Float).view([-1, 1, 1]).to_device(device)
@@ -44,7 +64,7 @@ impl Destination {
             let (mean, std) = pipeline.normalization();
             (column(&mean), column(&std))
         });
-        Destination { device, normalize }
+        Destination { device, normalize, num_classes }
     }
 
     /// Whether batches cross a bus, as bytes, from pinned memory.
@@ -54,18 +74,34 @@ impl Destination {
 }
 
 impl Batch {
-    /// The batch on the device that the loader was made for, without waiting for the copy.
-    pub fn to_device(&self) -> Inputs {
-        let Destination { device, normalize } = &*self.destination;
-        let images = self.images.to_device_(*device, self.images.kind(), true, false);
-        let images = match normalize {
-            Some((mean, std)) => {
-                // The same operations as on the CPU, in the same order.
-                let images = images.permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0;
-                ((images - mean) / std).contiguous()
-            }
-            None => images,
-        };
-        Inputs { images, targets: self.targets.to_device(*device) }
+    /// The batch on the device that the loader was made for, without waiting for the copy; mixed, if the loader mixes.
+    pub fn into_inputs(self) -> Inputs {
+        let Destination { device, normalize, num_classes } = &*self.destination;
+        let mut images = self.images.to_device_(*device, self.images.kind(), true, false);
+        if let Some((mean, std)) = normalize {
+            // The same operations as on the CPU, in the same order.
+            images = images.permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0;
+            images = ((images - mean) / std).contiguous();
+        }
+        for (row, erasure) in &self.erasures {
+            erase(&images.get(*row as i64), erasure);
+        }
+        let targets = self.targets.to_device(*device);
+        Inputs {
+            soft_targets: num_classes.map(|count| mix::probabilities(self.mix, &targets, count)),
+            targets: mix::main_targets(self.mix, targets),
+            images: mix::images(self.mix, images),
+            indices: self.indices,
+        }
     }
+}
+
+/// Overwrites a rectangle of one picture, `[C, H, W]` f32 on any device.
+fn erase(picture: &Tensor, erasure: &Erasure) {
+    let Area { top, left, size } = erasure.area;
+    let channels = picture.size()[0];
+    let shape = [channels, i64::from(size.height), i64::from(size.width)];
+    let values = Tensor::from_slice(&erasure.values(channels as usize)).view(shape);
+    let rows = picture.narrow(1, i64::from(top), shape[1]);
+    rows.narrow(2, i64::from(left), shape[2]).copy_(&values.to_device(picture.device()));
 }

@@ -11,6 +11,7 @@
 
 mod batch;
 mod cache;
+mod mix;
 mod order;
 mod plan;
 mod pool;
@@ -30,7 +31,7 @@ use tch::{Device, Tensor};
 use torch_ext::Slots;
 
 use batch::Destination;
-use plan::{Bad, Plan};
+use plan::{Plan, Remark};
 use pool::Pool;
 use skipped::Skipped;
 
@@ -56,6 +57,8 @@ pub struct LoaderOptions {
     pub drop_last: bool,
     /// What happens when a picture cannot be read.
     pub unreadable: Unreadable,
+    /// Classes of the data set: the length of soft targets, where the pipeline mixes pictures.
+    pub num_classes: usize,
     /// Where batches are to go. CUDA must be loaded for a CUDA device: batches wait in pinned memory for it.
     pub device: Device,
 }
@@ -70,6 +73,7 @@ impl LoaderOptions {
             seed: 0,
             drop_last: false,
             unreadable: Unreadable::Fail,
+            num_classes: 0,
             device,
         }
     }
@@ -150,7 +154,8 @@ impl Loader {
     /// [`LoaderError::NoCommonSize`].
     pub fn new(index: Arc<Index>, pipeline: Arc<Pipeline>, options: LoaderOptions) -> Loader {
         let options = LoaderOptions { batch_size: options.batch_size.max(1), ..options };
-        let destination = Rc::new(Destination::new(options.device, &pipeline));
+        let soft = pipeline.mixes().then_some(options.num_classes);
+        let destination = Rc::new(Destination::new(options.device, &pipeline, soft));
         Loader { index, pipeline, cache: None, options, destination, skipped: Rc::default() }
     }
 
@@ -255,7 +260,7 @@ impl Iterator for Batches {
         let asked = Instant::now();
         let filled = stream.fill();
         self.waited += asked.elapsed();
-        let batch = filled.and_then(|(images, bad)| stream.deliver(&images, bad));
+        let batch = filled.and_then(|(images, remarks)| stream.deliver(&images, remarks));
         if batch.is_err() || stream.next >= stream.plan.num_batches() {
             // Joins the workers now rather than when the caller lets go of the stream.
             self.stream = None;
@@ -275,36 +280,43 @@ impl Iterator for Batches {
 }
 
 impl Stream {
-    /// The pixels of batch `self.next`, all samples in place, and the pictures that could not be read by position.
-    fn fill(&mut self) -> Result<(Tensor, Vec<(usize, Bad)>), LoaderError> {
+    /// The pixels of batch `self.next`, all samples in place, and remarks on samples by position.
+    fn fill(&mut self) -> Result<(Tensor, Vec<(usize, Remark)>), LoaderError> {
         let used = match &mut self.source {
             Source::Threads(pool) => return pool.wait_for(self.next),
             Source::Here(used) => used,
         };
         let mut slots = self.plan.slots(used)?;
-        let mut all_bad = Vec::new();
+        let mut all_remarks = Vec::new();
         for position in self.plan.samples_of(self.next) {
-            let bad = self.plan.make_sample(position, &mut slots.take(self.plan.sample_bytes()))?;
-            all_bad.extend(bad.into_iter().map(|bad| (position, bad)));
+            let remarks = self.plan.make_sample(position, &mut slots.take(self.plan.sample_bytes()))?;
+            all_remarks.extend(remarks.into_iter().map(|remark| (position, remark)));
         }
         let tensor = finished(slots)?;
         used.push(tensor.shallow_clone());
-        Ok((tensor, all_bad))
+        Ok((tensor, all_remarks))
     }
 
     /// Batch `self.next`, without the pictures that are to be left out.
-    fn deliver(&mut self, images: &Tensor, bad: Vec<(usize, Bad)>) -> Result<Batch, LoaderError> {
-        let positions = self.plan.samples_of(self.next);
-        let targets = self.plan.classes_of(self.next);
+    fn deliver(&mut self, images: &Tensor, remarks: Vec<(usize, Remark)>) -> Result<Batch, LoaderError> {
+        let number = self.next;
+        let positions = self.plan.samples_of(number);
+        let targets = self.plan.classes_of(number);
         self.next += 1;
-        let mut left_out = Vec::new();
-        for (position, (place, error)) in bad {
-            match self.unreadable {
-                Unreadable::Fail => return Err(error.into()),
-                Unreadable::Replace { limit } => self.skipped.note(place, &error, limit)?,
-                Unreadable::LeaveOut { limit } => {
+        let (mut left_out, mut erasures) = (Vec::new(), Vec::new());
+        for (position, remark) in remarks {
+            match (remark, self.unreadable) {
+                (Remark::Bad(_, error), Unreadable::Fail) => return Err(error.into()),
+                (Remark::Bad(place, error), Unreadable::Replace { limit }) => {
+                    self.skipped.note(place, &error, limit)?;
+                }
+                (Remark::Bad(place, error), Unreadable::LeaveOut { limit }) => {
                     self.skipped.note(place, &error, limit)?;
                     left_out.push(position);
+                }
+                // The row, counting those that are left.
+                (Remark::Erase(erasure), _) => {
+                    erasures.push((position - positions.start - left_out.len(), erasure));
                 }
             }
         }
@@ -321,8 +333,9 @@ impl Stream {
             let some = |tensor: &Tensor| tensor.f_index_select(0, &rows).map_err(tensor_error);
             (some(&images)?, some(&targets)?)
         };
-        let indices = positions.filter(kept).map(|position| self.plan.place(position)).collect();
-        Ok(Batch { images, targets, indices, destination: Rc::clone(&self.destination) })
+        let indices: Vec<usize> = positions.filter(kept).map(|position| self.plan.place(position)).collect();
+        let mix = self.plan.mix(number, indices.len());
+        Ok(Batch { images, targets, indices, destination: Rc::clone(&self.destination), erasures, mix })
     }
 }
 

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ml_data::dataset::Index;
-use ml_data::decode::{self, DecodeError, Encoded, Pixels};
+use ml_data::decode::{self, DecodeError, Encoded};
 use ml_data::rng::{self, Purpose};
-use ml_data::transform::Pipeline;
+use ml_data::transform::{Erasure, Mix, Pipeline, Size};
 use tch::{Kind, Tensor};
 use torch_ext::Slots;
 
@@ -39,8 +39,14 @@ pub(super) struct Plan {
     is_remote: bool,
 }
 
-/// A picture that cannot be read, by its place in the index.
-pub(super) type Bad = (usize, DecodeError);
+/// What is to be known of a sample beside its pixels.
+#[derive(Debug)]
+pub(super) enum Remark {
+    /// The picture at this place of the index cannot be read; it was replaced or left out.
+    Bad(usize, DecodeError),
+    /// To be overwritten once the sample is normalised, on its device.
+    Erase(Erasure),
+}
 
 impl Plan {
     pub(super) fn new(
@@ -134,17 +140,20 @@ impl Plan {
     }
 
     /// Decodes and transforms the sample at `position` into `slot`, which is [`sample_bytes`](Plan::sample_bytes) long.
-    /// Returns the pictures that could not be read, and were replaced or left out (the slot is zeros then).
-    pub(super) fn make_sample(&self, position: usize, slot: &mut [u8]) -> Result<Vec<Bad>, LoaderError> {
+    /// The slot of a picture that is left out is zeros.
+    pub(super) fn make_sample(&self, position: usize, slot: &mut [u8]) -> Result<Vec<Remark>, LoaderError> {
         let Entry { place, occurrence } = self.entry(position);
         let mut bad = Vec::new();
         for candidate in self.candidates(place as usize).take(MAX_TRIES) {
             let stream = candidate as u64 | u64::from(occurrence) << 40;
             match (self.make(candidate, stream, slot), self.unreadable) {
-                (Ok(()), _) => return Ok(bad),
+                (Ok(erasure), _) => {
+                    let bad = bad.into_iter().map(|(place, error)| Remark::Bad(place, error));
+                    return Ok(bad.chain(erasure.map(Remark::Erase)).collect());
+                }
                 (Err(LoaderError::Decode(error)), Unreadable::LeaveOut { .. }) => {
                     slot.fill(0);
-                    return Ok(vec![(candidate, error)]);
+                    return Ok(vec![Remark::Bad(candidate, error)]);
                 }
                 (Err(LoaderError::Decode(error)), Unreadable::Replace { .. }) => bad.push((candidate, error)),
                 (Err(error), _) => return Err(error),
@@ -167,8 +176,8 @@ impl Plan {
         std::iter::once(place).chain(others.filter(move |other| samples[*other].class == class))
     }
 
-    /// Makes the sample at `place` of the index with the random stream numbered `stream`.
-    fn make(&self, place: usize, stream: u64, slot: &mut [u8]) -> Result<(), LoaderError> {
+    /// Makes the sample at `place` of the index with the random stream numbered `stream`; what is still to be erased.
+    fn make(&self, place: usize, stream: u64, slot: &mut [u8]) -> Result<Option<Erasure>, LoaderError> {
         let mut rng = rng::stream(self.seed, Purpose::Augmentation, self.epoch, stream);
         let path = || self.index.root.join(&self.index.samples[place].path);
         // A panic must not leave the consumer waiting for this sample for ever.
@@ -188,18 +197,25 @@ impl Plan {
                     self.pipeline.finish(&prepared, &mut rng)
                 }
             };
-            self.write(&pixels, slot);
-            Ok(())
+            let size = Size::of(&pixels);
+            let erasure = self.pipeline.draw_erasure(&mut rng, size);
+            if self.is_remote {
+                self.pipeline.bytes_into(&pixels, slot);
+                return Ok(erasure);
+            }
+            self.pipeline.normalize_into_bytes(&pixels, slot);
+            if let Some(erasure) = erasure {
+                erasure.apply_to_bytes(slot, self.pipeline.channels(), size);
+            }
+            Ok(None)
         }))
         .unwrap_or_else(|panic| Err(LoaderError::Transform { path: path(), reason: message(panic.as_ref()) }))
     }
 
-    fn write(&self, pixels: &Pixels, slot: &mut [u8]) {
-        if self.is_remote {
-            slot.copy_from_slice(&pixels.data);
-        } else {
-            self.pipeline.normalize_into_bytes(pixels, slot);
-        }
+    /// What mixup or cutmix does to batch `number`, of which `samples` samples are left.
+    pub(super) fn mix(&self, number: usize, samples: usize) -> Option<Mix> {
+        let mut rng = rng::stream(self.seed, Purpose::Mix, self.epoch, number as u64);
+        self.pipeline.draw_mix(&mut rng, samples, Size { height: self.size.0, width: self.size.1 })
     }
 }
 

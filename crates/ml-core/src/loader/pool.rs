@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use tch::Tensor;
 use torch_ext::{Part, Slots};
 
-use super::plan::{Bad, Plan};
+use super::plan::{Plan, Remark};
 use super::{LoaderError, finished};
 
 /// Batches under way at least, however few workers there are.
@@ -60,8 +60,8 @@ struct Underway {
     missing: usize,
     /// The failure of the sample with the lowest position.
     error: Option<(usize, LoaderError)>,
-    /// Pictures that could not be read, by position in the epoch.
-    bad: Vec<(usize, Bad)>,
+    /// By position in the epoch.
+    remarks: Vec<(usize, Remark)>,
 }
 
 /// A run of samples that one worker makes.
@@ -77,7 +77,7 @@ struct Run {
 #[derive(Default)]
 struct Made {
     error: Option<(usize, LoaderError)>,
-    bad: Vec<(usize, Bad)>,
+    remarks: Vec<(usize, Remark)>,
 }
 
 impl Pool {
@@ -117,9 +117,9 @@ impl Pool {
         (!workers.is_empty()).then_some(Pool { shared, workers })
     }
 
-    /// Waits until batch `number` is complete; they are to be asked for in order. All samples' slots, and the pictures
-    /// that could not be read by position in the epoch.
-    pub(super) fn wait_for(&mut self, number: usize) -> Result<(Tensor, Vec<(usize, Bad)>), LoaderError> {
+    /// Waits until batch `number` is complete; they are to be asked for in order. All samples' slots, and
+    /// remarks on samples by position in the epoch.
+    pub(super) fn wait_for(&mut self, number: usize) -> Result<(Tensor, Vec<(usize, Remark)>), LoaderError> {
         let shared = &self.shared;
         let mut state = shared.lock();
         debug_assert_eq!(state.next_batch, number);
@@ -132,12 +132,12 @@ impl Pool {
             state = shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         state.next_batch += 1;
-        let mut bad = done.bad;
+        let mut remarks = done.remarks;
         let result = match (done.error, done.slots) {
             (None, Some(slots)) => finished(slots).map(|tensor| {
                 state.used.push(tensor.shallow_clone());
-                bad.sort_unstable_by_key(|(position, _)| *position);
-                (tensor, bad)
+                remarks.sort_by_key(|(position, _)| *position);
+                (tensor, remarks)
             }),
             (Some((_, error)), _) => Err(error),
             (None, None) => Err(LoaderError::Tensor("a batch has no memory".to_owned())),
@@ -197,13 +197,13 @@ impl Shared {
         if place == state.batches.len() {
             let underway = match self.plan.slots(&mut state.used) {
                 Ok(slots) => {
-                    Underway { slots: Some(slots), missing: samples.len(), error: None, bad: Vec::new() }
+                    Underway { slots: Some(slots), missing: samples.len(), error: None, remarks: Vec::new() }
                 }
                 Err(error) => {
                     // Nothing can be made from here on; the consumer learns why when it gets here.
                     state.next_sample = self.plan.num_samples();
                     let error = Some((samples.start, error));
-                    state.batches.push_back(Underway { slots: None, missing: 0, error, bad: Vec::new() });
+                    state.batches.push_back(Underway { slots: None, missing: 0, error, remarks: Vec::new() });
                     self.ready.notify_one();
                     self.work.notify_all();
                     return None;
@@ -227,7 +227,7 @@ impl Shared {
                 break;
             }
             match self.plan.make_sample(position, slot) {
-                Ok(bad) => made.bad.extend(bad.into_iter().map(|bad| (position, bad))),
+                Ok(remarks) => made.remarks.extend(remarks.into_iter().map(|remark| (position, remark))),
                 Err(error) => {
                     made.error = Some((position, error));
                     break;
@@ -245,7 +245,7 @@ impl Shared {
         let place = batch - state.next_batch;
         let batch = &mut state.batches[place];
         batch.missing -= samples;
-        batch.bad.extend(made.bad);
+        batch.remarks.extend(made.remarks);
         if let Some((position, error)) = made.error
             && batch.error.as_ref().is_none_or(|(earlier, _)| position < *earlier)
         {

@@ -24,7 +24,7 @@ fn pictures(folder: &Path, count: usize) -> Arc<Index> {
 
 fn pipeline(yaml: &str) -> Arc<Pipeline> {
     let config: TransformConfig = serde_yaml::from_str(yaml).unwrap();
-    Arc::new(Pipeline::new(&config))
+    Arc::new(Pipeline::new(&config).unwrap())
 }
 
 const AUGMENTED: &str =

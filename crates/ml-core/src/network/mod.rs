@@ -71,13 +71,13 @@ impl Architecture {
         }
     }
 
-    fn build(self, num_classes: i64, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
+    fn build(self, shape: NetworkShape, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
         match self {
-            Architecture::Resnet18 => resnet::build(resnet::RESNET18, num_classes, seed),
-            Architecture::Resnet34 => resnet::build(resnet::RESNET34, num_classes, seed),
-            Architecture::Resnet50 => resnet::build(resnet::RESNET50, num_classes, seed),
-            Architecture::SimpleCnn => small::simple_cnn(num_classes, seed),
-            Architecture::TinyNet => small::tiny_net(num_classes, seed),
+            Architecture::Resnet18 => resnet::build(resnet::RESNET18, shape, seed),
+            Architecture::Resnet34 => resnet::build(resnet::RESNET34, shape, seed),
+            Architecture::Resnet50 => resnet::build(resnet::RESNET50, shape, seed),
+            Architecture::SimpleCnn => small::simple_cnn(shape, seed),
+            Architecture::TinyNet => small::tiny_net(shape, seed),
         }
     }
 }
@@ -123,6 +123,21 @@ impl fmt::Display for NetworkError {
     }
 }
 
+/// What goes into a network and what comes out. A number alone is that of the classes, for colour pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkShape {
+    /// Channels of a picture: 3, or 1.
+    pub in_channels: i64,
+    /// Logits, at least 1.
+    pub num_classes: i64,
+}
+
+impl From<i64> for NetworkShape {
+    fn from(num_classes: i64) -> NetworkShape {
+        NetworkShape { in_channels: 3, num_classes }
+    }
+}
+
 /// A network and its state.
 #[derive(Debug)]
 pub struct Network {
@@ -133,8 +148,13 @@ pub struct Network {
 impl Network {
     /// Initial weights are a function of `seed`: those of torchvision's network after
     /// `torch.manual_seed(seed)`, to the bit. They are drawn on the CPU and moved to `device`.
-    pub fn new(architecture: Architecture, num_classes: i64, seed: i64, device: Device) -> Network {
-        let (layers, mut entries) = architecture.build(num_classes, seed as u64);
+    pub fn new(
+        architecture: Architecture,
+        shape: impl Into<NetworkShape>,
+        seed: i64,
+        device: Device,
+    ) -> Network {
+        let (layers, mut entries) = architecture.build(shape.into(), seed as u64);
         if device != Device::Cpu {
             for entry in &mut entries {
                 let moved = tch::no_grad(|| entry.tensor.to_device(device));
@@ -144,7 +164,7 @@ impl Network {
         Network { layers, entries }
     }
 
-    /// `[N, 3, H, W]` f32 → logits `[N, K]`; `train` switches dropout and batch statistics.
+    /// `[N, C, H, W]` f32 → logits `[N, K]`; `train` switches dropout and batch statistics.
     pub fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
         self.layers.forward_t(images, train)
     }

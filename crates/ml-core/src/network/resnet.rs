@@ -3,6 +3,7 @@
 
 use tch::Tensor;
 
+use super::NetworkShape;
 use super::layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Relu, Sequential};
 use super::state::{Entry, Scope};
 
@@ -32,10 +33,10 @@ pub const RESNET34: Variant = Variant { block: Block::Basic, depths: [3, 4, 6, 3
 pub const RESNET50: Variant = Variant { block: Block::Bottleneck, depths: [3, 4, 6, 3] };
 
 /// Builds a variant; every convolution is drawn anew at the end, as torchvision does.
-pub fn build(variant: Variant, num_classes: i64, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
+pub fn build(variant: Variant, shape: NetworkShape, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
     let scope = Scope::root(seed);
     let mut layers: Vec<Box<dyn Layer>> = vec![
-        Box::new(Conv2d::new(&scope.sub("conv1"), (3, 64), 7, 2, 3)),
+        Box::new(Conv2d::new(&scope.sub("conv1"), (shape.in_channels, 64), 7, 2, 3)),
         Box::new(BatchNorm2d::new(&scope.sub("bn1"), 64)),
         Box::new(Relu),
         Box::new(MaxPool2d { kernel: 3, stride: 2, padding: 1 }),
@@ -57,7 +58,7 @@ pub fn build(variant: Variant, num_classes: i64, seed: u64) -> (Box<dyn Layer>, 
         }
     }
     layers.push(Box::new(GlobalAveragePool));
-    layers.push(Box::new(Linear::new(&scope.sub("fc"), channels, num_classes)));
+    layers.push(Box::new(Linear::new(&scope.sub("fc"), channels, shape.num_classes)));
     scope.draw_convolutions();
     (Box::new(Sequential(layers)), scope.finish())
 }

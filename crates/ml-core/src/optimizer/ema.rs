@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use super::OptimizerError;
-use crate::network::{Architecture, Network, NetworkError};
+use crate::network::{Architecture, Network, NetworkError, NetworkShape};
 
 /// Averaged weights, validated beside the weights themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,10 +66,10 @@ impl Ema {
         config: &EmaConfig,
         network: &Network,
         architecture: Architecture,
-        num_classes: i64,
+        shape: impl Into<NetworkShape>,
         device: Device,
     ) -> Result<Ema, NetworkError> {
-        let average = Network::new(architecture, num_classes, 0, device);
+        let average = Network::new(architecture, shape, 0, device);
         average.load_state_dict(&network.state_dict())?;
         Ok(Ema { config: config.clone(), network: average })
     }

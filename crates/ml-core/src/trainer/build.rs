@@ -16,7 +16,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, read};
 use crate::config::{Config, DataConfig};
 use crate::loader::{Cache, CacheKind, Loader, LoaderOptions, OnError, Order, Unreadable};
 use crate::loss::Loss;
-use crate::network::Network;
+use crate::network::{Network, NetworkShape};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
 use crate::value::Value;
@@ -32,7 +32,9 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
         }
     }
     let architecture = config.model.base().architecture;
-    let network = Network::new(architecture, num_classes as i64, config.seed as i64, device);
+    let in_channels = config.transforms.train.channels.count() as i64;
+    let shape = NetworkShape { in_channels, num_classes: num_classes as i64 };
+    let network = Network::new(architecture, shape, config.seed as i64, device);
     let optimizer = Optimizer::new(&config.optimizer, network.parameters());
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let train_index = Arc::new(dataset.train.clone());
@@ -44,7 +46,7 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
         config.training.num_epochs,
     );
     let ema = config.training.ema.as_ref();
-    let ema = ema.map(|ema| Ema::new(ema, &network, architecture, num_classes as i64, device)).transpose()?;
+    let ema = ema.map(|ema| Ema::new(ema, &network, architecture, shape, device)).transpose()?;
     Ok(Trainer {
         config: config.clone(),
         classes: dataset.classes.clone(),
@@ -87,11 +89,12 @@ fn loaders(
         order: Order::Drawn { sampling, seed: config.seed },
         drop_last,
         unreadable: skip(Unreadable::Replace { limit }),
+        num_classes: dataset.classes.len(),
         ..val_options.clone()
     };
     let budget = config.data.cache_budget(&dataset.root)?;
     let loader = |index: Arc<Index>, transform, options| -> Result<Loader, TrainError> {
-        let pipeline = Arc::new(Pipeline::new(transform));
+        let pipeline = Arc::new(Pipeline::new(transform)?);
         let cache = match (config.data.cache, &budget) {
             (CacheKind::Ram, Some(budget)) => Some(Cache::ram(index.samples.len(), budget.clone())),
             (CacheKind::Disk, Some(budget)) => {

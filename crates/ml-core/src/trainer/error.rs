@@ -7,6 +7,7 @@ use crate::optimizer::OptimizerError;
 use crate::run::RunError;
 use crate::trainer::ReportError;
 use crate::value::ValueError;
+use ml_data::transform::UnresolvedStatistics;
 
 /// Why training ended.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum TrainError {
     /// A picture cannot be read.
     #[error(transparent)]
     Loader(#[from] LoaderError),
+    /// The statistics that `normalize: auto` stands for are not known.
+    #[error("transforms: {0}")]
+    Statistics(#[from] UnresolvedStatistics),
     /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -252,7 +252,7 @@ impl Trainer {
             if stop.load(Ordering::Relaxed) != 0 {
                 return Ok(None);
             }
-            let Inputs { images, targets } = batch?.to_device();
+            let Inputs { images, targets, .. } = batch?.into_inputs();
             let add = |network: &Network, running: &mut Running| {
                 let logits = network.forward_t(&images, false);
                 running.add(&self.loss.forward(&logits, &targets), &logits, &targets);

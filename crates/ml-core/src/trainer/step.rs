@@ -41,7 +41,10 @@ impl Trainer {
     ) -> Result<Option<Stepped>, TrainError> {
         let (step, lr) = (self.state.step, self.lr(self.state.step));
         let count = self.config.training.gradient_accumulation_steps;
-        let shares = shares(batches.next_targets(count).iter().map(|targets| self.loss.divisor(targets)));
+        let mixes = self.config.transforms.train.mixes();
+        let divisor =
+            |targets: &Vec<i64>| if mixes { targets.len() as f64 } else { self.loss.divisor(targets) };
+        let shares = shares(batches.next_targets(count).iter().map(divisor));
         let buffers = self.buffers_to_restore();
         self.optimizer.zero_grad()?;
         let mut parts = Vec::with_capacity(shares.len());
@@ -78,9 +81,9 @@ impl Trainer {
     fn accumulate(&self, batch: Batch, number: usize, share: f64) -> Part {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         tch::manual_seed(seed as i64);
-        let Inputs { images, targets } = batch.to_device();
-        let logits = self.network.forward_t(&images, true); // [N, K]
-        let loss = self.loss.forward(&logits, &targets); // scalar, mean over N
+        let inputs = batch.into_inputs();
+        let logits = self.network.forward_t(&inputs.images, true); // [N, K]
+        let loss = self.loss.forward(&logits, inputs.loss_targets()); // scalar, mean over N
         let loss = if share == 1.0 {
             loss.backward();
             loss
@@ -91,7 +94,8 @@ impl Trainer {
             (&loss * share).backward();
             loss
         };
-        Part { loss: loss.detach(), logits: logits.detach(), targets, indices: batch.indices }
+        let Inputs { targets, indices, .. } = inputs;
+        Part { loss: loss.detach(), logits: logits.detach(), targets, indices }
     }
 
     fn advance(&mut self, num_batches: usize) -> Stepped {

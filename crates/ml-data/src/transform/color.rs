@@ -1,6 +1,7 @@
 //! Colour without randomness: pixels and a factor → pixels, in 8 bits, as torchvision does it to a PIL
 //! image (which is Pillow's `ImageEnhance` for all but the hue).
 
+use super::point;
 use crate::decode::Pixels;
 
 /// A change of colour. A factor of 1, or a shift of 0, changes nothing.
@@ -19,11 +20,8 @@ pub enum Change {
 /// Makes one change.
 pub fn adjust(pixels: &mut Pixels, change: Change) {
     match change {
-        Change::Brightness(factor) => blend_with(pixels, factor, |_| 0),
-        Change::Contrast(factor) => {
-            let grey = mean_luma(pixels);
-            blend_with(pixels, factor, |_| grey);
-        }
+        Change::Brightness(factor) => blend_with_one(pixels, factor, 0),
+        Change::Contrast(factor) => blend_with_one(pixels, factor, mean_luma(pixels)),
         Change::Saturation(factor) => blend_with(pixels, factor, luma),
         Change::Hue(shift) => shift_hue(pixels, shift),
     }
@@ -37,7 +35,7 @@ pub fn grayscale(pixels: &mut Pixels) {
 }
 
 /// ITU-R 601-2: `0.299 R + 0.587 G + 0.114 B`, in 16-bit fixed point, rounded.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }
 
@@ -48,16 +46,26 @@ fn mean_luma(pixels: &Pixels) -> u8 {
 }
 
 /// `base + factor * (value - base)` in f32, cut off at 0 and 255, fractions dropped.
+fn blend(base: u8, value: u8, factor: f32) -> u8 {
+    // A conversion from float saturates, which is the cut.
+    (f32::from(base) + factor * (f32::from(value) - f32::from(base))) as u8
+}
+
+/// Blends all values with the same one.
+fn blend_with_one(pixels: &mut Pixels, factor: f64, base: u8) {
+    point::look_up_all(pixels, |value| blend(base, value, factor as f32));
+}
+
+/// Blends each pixel with a grey of its own.
 fn blend_with(pixels: &mut Pixels, factor: f64, base: impl Fn([u8; 3]) -> u8) {
     let factor = factor as f32;
     if factor == 1.0 {
         return;
     }
     for pixel in pixels.data.as_chunks_mut::<3>().0 {
-        let base = f32::from(base(*pixel));
+        let base = base(*pixel);
         for value in pixel {
-            // A conversion from float saturates, which is the cut.
-            *value = (base + factor * (f32::from(*value) - base)) as u8;
+            *value = blend(base, *value, factor);
         }
     }
 }

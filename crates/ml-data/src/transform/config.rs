@@ -1,17 +1,21 @@
-//! One split's transforms as YAML writes them, and what can be wrong with them.
+//! One split's transforms as YAML writes them. What can be wrong with them is in `check.rs`; operations with
+//! settings of their own have these in their own files.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::blur::GaussianBlur;
+use super::erasing::RandomErasing;
+use super::geometric::{RandomAffine, RandomPerspective, RandomRotation};
+use super::mix::MixConfig;
+use super::normalize::{Channels, Normalize};
+use super::policy::{AugMix, AutoAugment, RandAugment, TrivialAugmentWide};
+use super::spelling;
 pub use crate::geometry::Size;
+use crate::setting::Auto;
 
 /// The largest side, in pixels, that a transform may be asked for.
 pub const MAX_SIDE: u32 = 16_384;
-
-/// Mean of ImageNet's pixels (red, green, blue), on the scale 0 to 1.
-const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's pixels (red, green, blue), on the scale 0 to 1.
-const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
 /// One split's transforms. Keys may stand in any order; they run in the order in which they are listed
 /// here. Each is off unless given.
@@ -35,13 +39,73 @@ pub struct TransformConfig {
     /// Mirrors top and bottom: `true` (every second picture), a probability 0 to 1, or `false`. Off by
     /// default.
     pub random_vertical_flip: Probability,
+    /// AutoAugment: a random pair of operations from a table: `imagenet`, `cifar10`, `svhn`, or `{policy:
+    /// imagenet, interpolation: nearest, fill: 0}`. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<AutoAugment>")]
+    pub auto_augment: Option<AutoAugment>,
+    /// RandAugment: a few random operations of one strength: `true`, or `{num_ops: 2, magnitude: 9,
+    /// num_magnitude_bins: 31, interpolation: nearest, fill: 0}`. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<RandAugment>")]
+    pub rand_augment: Option<RandAugment>,
+    /// TrivialAugment: one random operation of random strength: `true`, or `{num_magnitude_bins: 31,
+    /// interpolation: nearest, fill: 0}`. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<TrivialAugmentWide>")]
+    pub trivial_augment_wide: Option<TrivialAugmentWide>,
+    /// AugMix: a weighted mean of the picture and of chains of operations on it: `true`, or `{severity: 3,
+    /// mixture_width: 3, chain_depth: -1, alpha: 1.0, all_ops: true, interpolation: bilinear, fill: 0}`.
+    /// Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<AugMix>")]
+    pub augmix: Option<AugMix>,
+    /// Rotates by a random angle: degrees, a range `[min, max]`, or `{degrees, interpolation: nearest,
+    /// fill: 0}`. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<RandomRotation>")]
+    pub random_rotation: Option<RandomRotation>,
+    /// Rotates, moves, scales and shears at random: `{degrees, translate: null, scale: null, shear: null,
+    /// interpolation: nearest, fill: 0}`. Off by default.
+    pub random_affine: Option<RandomAffine>,
+    /// Changes the perspective at random: `true`, or `{distortion_scale: 0.5, p: 0.5, interpolation:
+    /// bilinear, fill: 0}`. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<RandomPerspective>")]
+    pub random_perspective: Option<RandomPerspective>,
     /// Changes brightness, contrast, saturation and hue by random amounts in random order. Off by default.
     pub color_jitter: Option<ColorJitter>,
     /// Takes colour away: three equal channels of ITU-R 601-2 luma. Off by default.
     pub grayscale: bool,
-    /// Subtracts a mean and divides by a standard deviation, each channel its own. Off by default: values
-    /// are then 0 to 1.
-    pub normalize: Option<Normalize>,
+    /// Takes colour away from random pictures, as `grayscale` does: a probability 0 to 1, `true` (every
+    /// second picture), or `false`. Off by default.
+    pub random_grayscale: Probability,
+    /// Blurs: `{kernel_size, sigma: [0.1, 2.0], p: 1.0}`, the size one odd number or a pair `[height,
+    /// width]`. Off by default.
+    pub gaussian_blur: Option<GaussianBlur>,
+    /// Channels of the result: 3 (red, green, blue) or 1 (ITU-R 601-2 luma). Default 3.
+    pub channels: Channels,
+    /// Subtracts a mean and divides by a standard deviation, each channel its own: `{mean: […], std: […]}`
+    /// with one entry a channel, or `auto` for those of the training pictures. Off by default: values are
+    /// then 0 to 1.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<Auto<Normalize>>")]
+    pub normalize: Option<Auto<Normalize>>,
+    /// Overwrites a random rectangle after normalising: `true`, a probability, or `{p: 0.5, scale: [0.02,
+    /// 0.33], ratio: [0.3, 3.3], value: 0}`, value a number, a list, or `random`. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<RandomErasing>")]
+    pub random_erasing: Option<RandomErasing>,
+    /// Mixes each picture of a batch, and its target, with the one before: alpha, or `{alpha: 1.0}`. With
+    /// `cutmix` each is done to half of the batches. For training only. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<MixConfig>")]
+    pub mixup: Option<MixConfig>,
+    /// Cuts a rectangle of each picture of a batch from the one before, and mixes the targets: alpha, or
+    /// `{alpha: 1.0}`. For training only. Off by default.
+    #[serde(deserialize_with = "spelling::read")]
+    #[schemars(schema_with = "spelling::schema::<MixConfig>")]
+    pub cutmix: Option<MixConfig>,
     /// How `resize` and `random_resized_crop` compute pixels, with antialiasing except for `nearest`.
     pub interpolation: Interpolation,
     /// Whether a JPEG much larger than needed may be reduced (by 2, 4 or 8) while it is decoded, which is several times
@@ -141,21 +205,6 @@ impl JitterAmount {
     }
 }
 
-/// `(x - mean) / std` for each channel, `x` on the scale 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Normalize {
-    /// Red, green, blue, each 0 to 1.
-    pub mean: [f64; 3],
-    /// Red, green, blue, each above 0, at most 1.
-    pub std: [f64; 3],
-}
-
-impl Normalize {
-    /// The statistics of ImageNet, which pretrained weights expect.
-    pub const IMAGENET: Normalize = Normalize { mean: IMAGENET_MEAN, std: IMAGENET_STD };
-}
-
 /// How a resized picture's pixels are computed from the original's, as Pillow's filters of these names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -185,6 +234,11 @@ pub enum Decoding {
 }
 
 impl TransformConfig {
+    /// Whether batches are mixed, by `mixup` or `cutmix`: targets are probabilities then.
+    pub fn mixes(&self) -> bool {
+        self.mixup.is_some() || self.cutmix.is_some()
+    }
+
     /// The default training transform of `configs/default.yaml`.
     pub fn default_train() -> TransformConfig {
         TransformConfig { random_horizontal_flip: Probability(0.5), ..TransformConfig::default_eval() }
@@ -194,7 +248,7 @@ impl TransformConfig {
     pub fn default_eval() -> TransformConfig {
         TransformConfig {
             resize: Some(Resize::Exact(Size { height: 224, width: 224 })),
-            normalize: Some(Normalize::IMAGENET),
+            normalize: Some(Auto::Value(Normalize::imagenet())),
             ..TransformConfig::default()
         }
     }
@@ -210,152 +264,5 @@ impl TransformConfig {
             Some(Resize::Exact(size)) => Some(size),
             Some(Resize::ShorterSide(_)) | None => None,
         })
-    }
-
-    /// What is wrong, as (key relative to this struct, message): `("color_jitter.hue", "must be within 0 to
-    /// 0.5, got 0.7")`. Empty if nothing is.
-    pub fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = Problems::default();
-        self.check_sizes(&mut problems);
-        self.check_crops(&mut problems);
-        for (key, Probability(p)) in [
-            ("random_horizontal_flip", self.random_horizontal_flip),
-            ("random_vertical_flip", self.random_vertical_flip),
-        ] {
-            problems.check(key, (0.0..=1.0).contains(&p), || {
-                format!("must be `true`, `false` or a probability within 0 to 1, got {p}")
-            });
-        }
-        if let Some(jitter) = &self.color_jitter {
-            check_jitter(jitter, &mut problems);
-        }
-        if let Some(Normalize { mean, std }) = self.normalize {
-            problems.check("normalize.mean", mean.iter().all(|m| (0.0..=1.0).contains(m)), || {
-                format!("must be within 0 to 1 (pixels are scaled to 0..1 first), got {mean:?}")
-            });
-            problems.check("normalize.std", std.iter().all(|s| *s > 0.0 && *s <= 1.0), || {
-                format!("must be above 0 and at most 1 (pixels are scaled to 0..1 first), got {std:?}")
-            });
-        }
-        problems.0
-    }
-
-    fn check_sizes(&self, problems: &mut Problems) {
-        match self.resize {
-            Some(Resize::Exact(size)) => problems.check_size("resize", size),
-            Some(Resize::ShorterSide(side)) => {
-                problems.check_size("resize", Size { height: side, width: side });
-            }
-            None => {}
-        }
-        for (key, size) in [
-            ("center_crop", self.center_crop),
-            ("random_crop", self.random_crop.map(|crop| crop.size)),
-            ("random_resized_crop", self.random_resized_crop.map(|crop| crop.size)),
-        ] {
-            if let Some(size) = size {
-                problems.check_size(key, size);
-            }
-        }
-        problems.check("resize", self.output_size().is_some(), || match self.resize {
-            Some(Resize::ShorterSide(side)) => format!(
-                "one number leaves the longer side as it comes, but a batch needs pictures of one size; \
-                 write [{side}, {side}] or add `center_crop: {side}`"
-            ),
-            _ => "a batch needs pictures of one size; give `resize: [height, width]` or a crop".to_owned(),
-        });
-    }
-
-    fn check_crops(&self, problems: &mut Problems) {
-        let crops = [
-            ("center_crop", self.center_crop.is_some()),
-            ("random_crop", self.random_crop.is_some()),
-            ("random_resized_crop", self.random_resized_crop.is_some()),
-        ];
-        let given: Vec<&str> = crops.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
-        if let [first, second, ..] = given[..] {
-            problems.check(second, false, || format!("contradicts `{first}`; give only one of them"));
-        }
-        if let Some(crop) = &self.random_crop {
-            problems.check("random_crop.padding", crop.padding <= MAX_SIDE, || {
-                format!("must be at most {MAX_SIDE} pixels, got {}", crop.padding)
-            });
-            if let Some(Resize::Exact(size)) = self.resize {
-                problems.check_fits("random_crop", crop.size, size, crop.padding);
-            }
-        }
-        if let (Some(crop), Some(Resize::Exact(size))) = (self.center_crop, self.resize) {
-            problems.check_fits("center_crop", crop, size, 0);
-        }
-        if let Some(RandomResizedCrop { scale, ratio, .. }) = self.random_resized_crop {
-            let [least, most] = scale;
-            problems.check("random_resized_crop.scale", least > 0.0 && least <= most && most <= 1.0, || {
-                format!("must be [min, max] with 0 < min <= max <= 1, got {scale:?}")
-            });
-            let [least, most] = ratio;
-            let valid = least > 0.0 && least <= most && most.is_finite();
-            problems.check("random_resized_crop.ratio", valid, || {
-                format!("must be [min, max] with 0 < min <= max, got {ratio:?}")
-            });
-        }
-    }
-}
-
-fn check_jitter(jitter: &ColorJitter, problems: &mut Problems) {
-    let ColorJitter { brightness, contrast, saturation, hue } = *jitter;
-    for (key, amount) in [
-        ("color_jitter.brightness", brightness),
-        ("color_jitter.contrast", contrast),
-        ("color_jitter.saturation", saturation),
-    ] {
-        match amount {
-            JitterAmount::Symmetric(x) => problems
-                .check(key, x >= 0.0 && x.is_finite(), || format!("must be a number from 0 up, got {x}")),
-            JitterAmount::Range([min, max]) => {
-                problems.check(key, min >= 0.0 && min <= max && max.is_finite(), || {
-                    format!("must be [min, max] with 0 <= min <= max, got [{min}, {max}]")
-                });
-            }
-        }
-    }
-    match hue {
-        JitterAmount::Symmetric(x) => problems.check("color_jitter.hue", (0.0..=0.5).contains(&x), || {
-            format!("must be within 0 to 0.5, got {x}")
-        }),
-        JitterAmount::Range([min, max]) => {
-            problems.check("color_jitter.hue", min >= -0.5 && min <= max && max <= 0.5, || {
-                format!("must be [min, max] with -0.5 <= min <= max <= 0.5, got [{min}, {max}]")
-            });
-        }
-    }
-}
-
-/// Violations so far, as (key, message).
-#[derive(Default)]
-struct Problems(Vec<(String, String)>);
-
-impl Problems {
-    fn check(&mut self, key: &str, holds: bool, message: impl FnOnce() -> String) {
-        if !holds {
-            self.0.push((key.to_owned(), message()));
-        }
-    }
-
-    fn check_size(&mut self, key: &str, Size { height, width }: Size) {
-        let sides = 1..=MAX_SIDE;
-        self.check(key, sides.contains(&height) && sides.contains(&width), || {
-            format!("must be within 1 to {MAX_SIDE} pixels, got [{height}, {width}]")
-        });
-    }
-
-    /// A crop larger than what it is cut from is possible (it is padded), but never meant.
-    fn check_fits(&mut self, key: &str, crop: Size, from: Size, padding: u32) {
-        let within = |side: u32, of: u32| u64::from(side) <= u64::from(of) + 2 * u64::from(padding);
-        self.check(key, within(crop.height, from.height) && within(crop.width, from.width), || {
-            format!(
-                "[{}, {}] is larger than what `resize` gives, [{}, {}]",
-                crop.height, crop.width, from.height, from.width
-            )
-        });
     }
 }

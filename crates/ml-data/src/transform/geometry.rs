@@ -297,14 +297,15 @@ mod tests {
             "{resize: [12, 12], decoding: reduced}",
             "{resize: [7, 9], decoding: exact}",
         ] {
-            let pipeline = Pipeline::new(&yaml(text));
+            let pipeline = Pipeline::new(&yaml(text)).unwrap();
             for (file, name) in files.iter().chain([&photograph()]).zip(pictures.iter().chain([&"420.jpg"])) {
                 for sample in 0..8 {
                     let encoded = || Encoded::read(file).unwrap();
                     let loaded = pipeline.load(encoded(), &mut rng(sample)).unwrap();
                     let prepared = pipeline.prepare(encoded()).unwrap();
                     assert_eq!(loaded, pipeline.finish(&prepared, &mut rng(sample)), "{text}: {name}");
-                    let exact = Pipeline::new(&TransformConfig { decoding: Decoding::Exact, ..yaml(text) });
+                    let exact =
+                        Pipeline::new(&TransformConfig { decoding: Decoding::Exact, ..yaml(text) }).unwrap();
                     let whole = exact.apply(encoded().decode().unwrap(), &mut rng(sample));
                     if exact.config() == pipeline.config() || !text.contains("12") {
                         assert_eq!(loaded, whole, "{text}: {name}");
@@ -328,8 +329,8 @@ mod tests {
             ("{random_resized_crop: 40, decoding: exact}", false),
         ] {
             let config = yaml(text);
-            let pipeline = Pipeline::new(&config);
-            let exact = Pipeline::new(&TransformConfig { decoding: Decoding::Exact, ..config });
+            let pipeline = Pipeline::new(&config).unwrap();
+            let exact = Pipeline::new(&TransformConfig { decoding: Decoding::Exact, ..config }).unwrap();
             let mut differences = Vec::new();
             for sample in 0..20 {
                 let load = |pipeline: &Pipeline| {

@@ -73,7 +73,7 @@ pub fn color_jitter(rng: &mut ChaCha8Rng, jitter: &ColorJitter) -> impl Iterator
 }
 
 /// Uniform in `[min, max)`; `min` if they are equal.
-fn uniform(rng: &mut ChaCha8Rng, [min, max]: [f64; 2]) -> f64 {
+pub(super) fn uniform(rng: &mut ChaCha8Rng, [min, max]: [f64; 2]) -> f64 {
     min + (max - min) * rng.random::<f64>()
 }
 

@@ -1,3 +1,10 @@
+mod apply;
+mod config;
+mod drawing;
+mod operations;
+mod policies;
+mod statistics;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -31,6 +38,10 @@ fn cases(thing: &str) -> Vec<(Value, Pixels)> {
     assert!(!cases.is_empty());
     let folder = tests_folder().join("reference").join(thing);
     cases.iter().map(|c| (c.clone(), decode(&folder.join(c["result"].as_str().unwrap())).unwrap())).collect()
+}
+
+fn pipeline_of(config: &TransformConfig) -> Pipeline {
+    Pipeline::new(config).unwrap()
 }
 
 fn size(value: &Value) -> Size {
@@ -141,13 +152,13 @@ fn normalisation_is_torchvisions_to_the_bit() {
     let ramp = Pixels { width: 16, height: 16, data };
 
     let mut scaled = vec![f32::NAN; 3 * 256];
-    Pipeline::new(&TransformConfig::default()).normalize_into(&ramp, &mut scaled);
+    pipeline_of(&TransformConfig::default()).normalize_into(&ramp, &mut scaled);
     assert_eq!(
         scaled,
         [floats(&reference["scaled"]), floats(&reference["scaled"]), floats(&reference["scaled"])].concat()
     );
 
-    let pipeline = Pipeline::new(&TransformConfig::default_eval());
+    let pipeline = pipeline_of(&TransformConfig::default_eval());
     let mut normalized = vec![f32::NAN; 3 * 256];
     pipeline.normalize_into(&ramp, &mut normalized);
     let expected: Vec<f32> = reference["normalized"].as_array().unwrap().iter().flat_map(floats).collect();
@@ -174,165 +185,7 @@ fn the_defaults_are_those_of_the_default_configuration() {
     assert_eq!(parse(&format!("{imagenet}\nresize: [224, 224]")), TransformConfig::default_eval());
     for config in [train, TransformConfig::default_eval()] {
         assert_eq!(config.problems(), []);
-        assert_eq!(Pipeline::new(&config).output_size(), Some((224, 224)));
-    }
-}
-
-#[test]
-fn every_spelling_is_understood_and_survives_being_saved() {
-    let square = Size { height: 20, width: 20 };
-    for (yaml, expected) in [
-        ("resize: 256", TransformConfig { resize: Some(Resize::ShorterSide(256)), ..Default::default() }),
-        (
-            "resize: [20, 30]",
-            TransformConfig {
-                resize: Some(Resize::Exact(Size { height: 20, width: 30 })),
-                ..Default::default()
-            },
-        ),
-        ("center_crop: 20", TransformConfig { center_crop: Some(square), ..Default::default() }),
-        (
-            "random_crop: {size: 20, padding: 4}",
-            TransformConfig {
-                random_crop: Some(RandomCrop { size: square, padding: 4, fill: 0 }),
-                ..Default::default()
-            },
-        ),
-        (
-            "random_resized_crop: [20, 20]",
-            TransformConfig {
-                random_resized_crop: Some(RandomResizedCrop {
-                    size: square,
-                    scale: RandomResizedCrop::DEFAULT_SCALE,
-                    ratio: RandomResizedCrop::DEFAULT_RATIO,
-                }),
-                ..Default::default()
-            },
-        ),
-        (
-            "random_resized_crop: {size: 20, scale: [0.2, 1]}",
-            TransformConfig {
-                random_resized_crop: Some(RandomResizedCrop {
-                    size: square,
-                    scale: [0.2, 1.0],
-                    ratio: RandomResizedCrop::DEFAULT_RATIO,
-                }),
-                ..Default::default()
-            },
-        ),
-        (
-            "{random_horizontal_flip: true, random_vertical_flip: 0.3}",
-            TransformConfig {
-                random_horizontal_flip: Probability(0.5),
-                random_vertical_flip: Probability(0.3),
-                ..Default::default()
-            },
-        ),
-        (
-            "{color_jitter: {brightness: 0.4, contrast: 1, hue: [-0.1, 0.2]}, grayscale: true}",
-            TransformConfig {
-                color_jitter: Some(ColorJitter {
-                    brightness: JitterAmount::Symmetric(0.4),
-                    contrast: JitterAmount::Symmetric(1.0),
-                    saturation: JitterAmount::Symmetric(0.0),
-                    hue: JitterAmount::Range([-0.1, 0.2]),
-                }),
-                grayscale: true,
-                ..Default::default()
-            },
-        ),
-        (
-            "interpolation: bicubic",
-            TransformConfig { interpolation: Interpolation::Bicubic, ..Default::default() },
-        ),
-        ("{resize: null, random_horizontal_flip: false}", TransformConfig::default()),
-    ] {
-        let parsed = parse(yaml);
-        assert_eq!(parsed, expected, "{yaml}");
-        let saved = serde_yaml::to_string(&parsed).unwrap();
-        assert_eq!(parse(&saved), parsed, "{saved}");
-        let json = serde_json::to_string(&parsed).unwrap();
-        assert_eq!(serde_json::from_str::<TransformConfig>(&json).unwrap(), parsed, "{json}");
-    }
-}
-
-#[test]
-fn what_cannot_be_read_is_refused_with_what_was_expected() {
-    for (yaml, expected) in [
-        ("resize: [224]", "one whole number for the shorter side"),
-        ("resize: big", "[height, width]"),
-        ("resize: -1", "-1"),
-        ("resize: [1, 2, 3]", "length 3"),
-        ("resize: {size: 3}", "one whole number for the shorter side"),
-        ("center_crop: 22.5", "one whole number"),
-        ("random_crop: {size: 3, pading: 4}", "unknown field `pading`"),
-        ("random_crop: {padding: 4}", "missing field `size`"),
-        ("random_crop: {size: 3, fill: 256}", "256"),
-        ("random_resized_crop: {size: 3, scale: 0.5}", "0.5"),
-        ("random_horizontal_flip: sometimes", "a probability within 0 to 1"),
-        ("color_jitter: {brightness: [1, 2, 3]}", "a pair [min, max]"),
-        ("color_jitter: 0.4", "ColorJitter"),
-        ("normalize: {mean: [0.5, 0.5, 0.5]}", "missing field `std`"),
-        ("interpolation: cubic", "bicubic"),
-        ("random_rotation: 10", "unknown field `random_rotation`"),
-    ] {
-        let message = serde_yaml::from_str::<TransformConfig>(yaml).unwrap_err().to_string();
-        assert!(message.contains(expected), "{yaml}: {message}");
-    }
-}
-
-#[test]
-fn values_out_of_range_are_listed_all_at_once_by_key() {
-    for (yaml, keys) in [
-        ("{}", vec!["resize"]),
-        ("resize: 256", vec!["resize"]),
-        ("resize: [0, 3]", vec!["resize"]),
-        ("resize: [3, 20000]", vec!["resize"]),
-        ("{resize: 256, center_crop: 224}", vec![]),
-        ("{resize: [20, 20], center_crop: 24}", vec!["center_crop"]),
-        ("{resize: [20, 20], random_crop: 24}", vec!["random_crop"]),
-        ("{resize: [20, 20], random_crop: {size: 24, padding: 2}}", vec![]),
-        ("random_crop: {size: 24, padding: 4000000000}", vec!["random_crop.padding"]),
-        ("{center_crop: 3, random_crop: 3}", vec!["random_crop"]),
-        ("random_resized_crop: {size: 9, scale: [0.5, 0.2]}", vec!["random_resized_crop.scale"]),
-        ("random_resized_crop: {size: 9, scale: [0, 1.5]}", vec!["random_resized_crop.scale"]),
-        ("random_resized_crop: {size: 9, ratio: [.nan, 2]}", vec!["random_resized_crop.ratio"]),
-        ("random_resized_crop: {size: 9, ratio: [1, .inf]}", vec!["random_resized_crop.ratio"]),
-        (
-            "{resize: [9, 9], random_horizontal_flip: 1.5, random_vertical_flip: -0.1}",
-            vec!["random_horizontal_flip", "random_vertical_flip"],
-        ),
-        (
-            "{resize: [9, 9], color_jitter: {brightness: -1, contrast: .inf, saturation: [2, 1], hue: 0.7}}",
-            vec![
-                "color_jitter.brightness",
-                "color_jitter.contrast",
-                "color_jitter.saturation",
-                "color_jitter.hue",
-            ],
-        ),
-        (
-            "{resize: [9, 9], normalize: {mean: [123.7, 116.3, 103.5], std: [0, 1, 1]}}",
-            vec!["normalize.mean", "normalize.std"],
-        ),
-        (
-            "{resize: [9, 9], normalize: {mean: [.nan, 0, 0], std: [1, 1, .nan]}}",
-            vec!["normalize.mean", "normalize.std"],
-        ),
-    ] {
-        let problems = parse(yaml).problems();
-        let found: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(found, keys, "{yaml}: {problems:?}");
-    }
-}
-
-#[test]
-fn the_schema_describes_each_key() {
-    let schema = serde_json::to_value(schemars::schema_for!(TransformConfig)).unwrap();
-    let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 11);
-    for (key, property) in properties {
-        assert!(property["description"].as_str().is_some_and(|text| text.len() > 20), "{key}: {property}");
+        assert_eq!(pipeline_of(&config).output_size(), Some((224, 224)));
     }
 }
 
@@ -347,7 +200,7 @@ fn the_output_has_the_promised_size_whatever_goes_in() {
         "{resize: [40, 40], random_crop: [17, 23], random_horizontal_flip: 1, random_vertical_flip: 1,
           color_jitter: {brightness: 0.5, contrast: 0.5, saturation: 0.5, hue: 0.5}, grayscale: true}",
     ] {
-        let pipeline = Pipeline::new(&parse(yaml));
+        let pipeline = pipeline_of(&parse(yaml));
         assert_eq!(pipeline.output_size(), Some((17, 23)), "{yaml}");
         for (width, height) in [(1, 1), (1, 400), (400, 1), (5, 60), (23, 17), (90, 61)] {
             let data = vec![100; (width * height * 3) as usize];
@@ -362,7 +215,7 @@ fn the_output_has_the_promised_size_whatever_goes_in() {
 
 #[test]
 fn augmentation_is_a_function_of_the_sample_and_differs_between_samples() {
-    let pipeline = Pipeline::new(&parse(
+    let pipeline = pipeline_of(&parse(
         "{random_resized_crop: 24, random_horizontal_flip: true, color_jitter: {brightness: 0.4, hue: 0.1}}",
     ));
     let source = picture("picture.png");
@@ -375,7 +228,7 @@ fn augmentation_is_a_function_of_the_sample_and_differs_between_samples() {
 fn flips_happen_as_often_as_asked() {
     let two = Pixels { width: 2, height: 1, data: vec![0, 0, 0, 255, 255, 255] };
     for (probability, expected) in [("true", 0.5), ("false", 0.0), ("1", 1.0), ("0.2", 0.2)] {
-        let pipeline = Pipeline::new(&parse(&format!("random_horizontal_flip: {probability}")));
+        let pipeline = pipeline_of(&parse(&format!("random_horizontal_flip: {probability}")));
         let flipped = |sample| pipeline.apply(two.clone(), &mut rng(sample)).data[0] == 255;
         let share = (0..4000).filter(|sample| flipped(*sample)).count() as f64 / 4000.0;
         // Five standard deviations of a share of 4000.

@@ -49,7 +49,7 @@ pub fn best_on_test(
     let evaluation = evaluate(
         |images| trainer.network().forward_t(images, false),
         |logits, targets| trainer.loss().forward(logits, targets),
-        &loader(session, index, device),
+        &loader(session, index, device)?,
         options,
         |_| {
             if session.stop.load(Ordering::Relaxed) == 0 {
@@ -74,7 +74,7 @@ pub fn best_on_test(
     Ok(Tested::Accuracy(evaluation.totals.accuracy()))
 }
 
-fn loader(session: &Session<'_>, index: &Index, device: Device) -> Loader {
+fn loader(session: &Session<'_>, index: &Index, device: Device) -> anyhow::Result<Loader> {
     let config = &session.config;
     let limit = config.data.max_skipped;
     let skip = config.data.on_error == OnError::Skip;
@@ -83,5 +83,6 @@ fn loader(session: &Session<'_>, index: &Index, device: Device) -> Loader {
         unreadable: if skip { Unreadable::LeaveOut { limit } } else { Unreadable::Fail },
         ..LoaderOptions::sequential(config.training.batch_size, config.num_workers(), device)
     };
-    Loader::new(Arc::new(index.clone()), Arc::new(Pipeline::new(&config.transforms.test)), options)
+    let pipeline = Pipeline::new(&config.transforms.test)?;
+    Ok(Loader::new(Arc::new(index.clone()), Arc::new(pipeline), options))
 }

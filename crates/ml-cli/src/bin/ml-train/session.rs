@@ -156,7 +156,7 @@ impl Session<'_> {
         let mut progress = Progress::new(self.console.clone(), training.batch_size, training.num_epochs);
         let mut board =
             BoardReporter::start(&run.tensorboard_dir(), &trainer.state().history, unix_seconds())?;
-        let pipeline = Pipeline::new(&self.config.transforms.train);
+        let pipeline = Pipeline::new(&self.config.transforms.train)?;
         board.show_samples(&dataset.train, &pipeline, self.config.seed);
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut progress, &mut board];
         let (outcome, saving) = trainer.fit(run, &mut reporters, &self.stop)?;

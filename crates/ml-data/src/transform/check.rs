@@ -1,0 +1,143 @@
+//! What can be wrong with one split's transforms.
+
+use super::config::{
+    ColorJitter, JitterAmount, MAX_SIDE, Probability, RandomResizedCrop, Resize, Size, TransformConfig,
+};
+use super::problems::Problems;
+use crate::setting::Auto;
+
+impl TransformConfig {
+    /// What is wrong, as (key relative to this struct, message): `("color_jitter.hue", "must be within 0 to
+    /// 0.5, got 0.7")`. Empty if nothing is.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Problems::default();
+        self.check_sizes(&mut problems);
+        self.check_crops(&mut problems);
+        for (key, Probability(p)) in [
+            ("random_horizontal_flip", self.random_horizontal_flip),
+            ("random_vertical_flip", self.random_vertical_flip),
+            ("random_grayscale", self.random_grayscale),
+        ] {
+            problems.check(key, (0.0..=1.0).contains(&p), || {
+                format!("must be `true`, `false` or a probability within 0 to 1, got {p}")
+            });
+        }
+        if let Some(jitter) = &self.color_jitter {
+            check_jitter(jitter, &mut problems);
+        }
+        self.check_operations(&mut problems);
+        problems.0
+    }
+
+    fn check_operations(&self, problems: &mut Problems) {
+        problems.check_one_of(&[
+            ("auto_augment", self.auto_augment.is_some()),
+            ("rand_augment", self.rand_augment.is_some()),
+            ("trivial_augment_wide", self.trivial_augment_wide.is_some()),
+            ("augmix", self.augmix.is_some()),
+        ]);
+        problems.check_one_of(&[
+            ("grayscale", self.grayscale),
+            ("random_grayscale", self.random_grayscale.0 > 0.0),
+        ]);
+        let output = self.output_size();
+        self.rand_augment.iter().for_each(|policy| policy.check(problems));
+        self.trivial_augment_wide.iter().for_each(|policy| policy.check(problems));
+        self.augmix.iter().for_each(|policy| policy.check(problems));
+        self.random_rotation.iter().for_each(|rotation| rotation.check(problems));
+        self.random_affine.iter().for_each(|affine| affine.check(problems));
+        self.random_perspective.iter().for_each(|perspective| perspective.check(problems));
+        self.gaussian_blur.iter().for_each(|blur| blur.check(output, problems));
+        if let Some(Auto::Value(normalize)) = &self.normalize {
+            normalize.check(self.channels, problems);
+        }
+        self.random_erasing.iter().for_each(|erasing| erasing.check(self.channels.count(), problems));
+        self.mixup.iter().for_each(|mixup| mixup.check("mixup", problems));
+        self.cutmix.iter().for_each(|cutmix| cutmix.check("cutmix", problems));
+    }
+
+    fn check_sizes(&self, problems: &mut Problems) {
+        match self.resize {
+            Some(Resize::Exact(size)) => problems.check_size("resize", size),
+            Some(Resize::ShorterSide(side)) => {
+                problems.check_size("resize", Size { height: side, width: side });
+            }
+            None => {}
+        }
+        for (key, size) in [
+            ("center_crop", self.center_crop),
+            ("random_crop", self.random_crop.map(|crop| crop.size)),
+            ("random_resized_crop", self.random_resized_crop.map(|crop| crop.size)),
+        ] {
+            if let Some(size) = size {
+                problems.check_size(key, size);
+            }
+        }
+        problems.check("resize", self.output_size().is_some(), || match self.resize {
+            Some(Resize::ShorterSide(side)) => format!(
+                "one number leaves the longer side as it comes, but a batch needs pictures of one size; \
+                 write [{side}, {side}] or add `center_crop: {side}`"
+            ),
+            _ => "a batch needs pictures of one size; give `resize: [height, width]` or a crop".to_owned(),
+        });
+    }
+
+    fn check_crops(&self, problems: &mut Problems) {
+        problems.check_one_of(&[
+            ("center_crop", self.center_crop.is_some()),
+            ("random_crop", self.random_crop.is_some()),
+            ("random_resized_crop", self.random_resized_crop.is_some()),
+        ]);
+        if let Some(crop) = &self.random_crop {
+            problems.check("random_crop.padding", crop.padding <= MAX_SIDE, || {
+                format!("must be at most {MAX_SIDE} pixels, got {}", crop.padding)
+            });
+            if let Some(Resize::Exact(size)) = self.resize {
+                problems.check_fits("random_crop", crop.size, size, crop.padding);
+            }
+        }
+        if let (Some(crop), Some(Resize::Exact(size))) = (self.center_crop, self.resize) {
+            problems.check_fits("center_crop", crop, size, 0);
+        }
+        if let Some(RandomResizedCrop { scale, ratio, .. }) = self.random_resized_crop {
+            let [least, most] = scale;
+            problems.check("random_resized_crop.scale", least > 0.0 && least <= most && most <= 1.0, || {
+                format!("must be [min, max] with 0 < min <= max <= 1, got {scale:?}")
+            });
+            let [least, most] = ratio;
+            let valid = least > 0.0 && least <= most && most.is_finite();
+            problems.check("random_resized_crop.ratio", valid, || {
+                format!("must be [min, max] with 0 < min <= max, got {ratio:?}")
+            });
+        }
+    }
+}
+
+fn check_jitter(jitter: &ColorJitter, problems: &mut Problems) {
+    let ColorJitter { brightness, contrast, saturation, hue } = *jitter;
+    for (key, amount) in [
+        ("color_jitter.brightness", brightness),
+        ("color_jitter.contrast", contrast),
+        ("color_jitter.saturation", saturation),
+    ] {
+        match amount {
+            JitterAmount::Symmetric(x) => problems
+                .check(key, x >= 0.0 && x.is_finite(), || format!("must be a number from 0 up, got {x}")),
+            JitterAmount::Range([min, max]) => {
+                problems.check(key, min >= 0.0 && min <= max && max.is_finite(), || {
+                    format!("must be [min, max] with 0 <= min <= max, got [{min}, {max}]")
+                });
+            }
+        }
+    }
+    match hue {
+        JitterAmount::Symmetric(x) => problems.check("color_jitter.hue", (0.0..=0.5).contains(&x), || {
+            format!("must be within 0 to 0.5, got {x}")
+        }),
+        JitterAmount::Range([min, max]) => {
+            problems.check("color_jitter.hue", min >= -0.5 && min <= max && max <= 0.5, || {
+                format!("must be [min, max] with -0.5 <= min <= max <= 0.5, got [{min}, {max}]")
+            });
+        }
+    }
+}
