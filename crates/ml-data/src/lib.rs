@@ -1,12 +1,14 @@
 //! Pictures and their labels: what lies on disk, how it is divided, and how a file becomes pixels at
 //! network size. Nothing here knows tensors, so `ml-split` neither links nor loads libtorch.
 //!
+//! - [`check`]: a folder → what is wrong with its pictures, as a report.
 //! - [`dataset`]: a folder → an index of samples, ordered classes and splits.
 //! - [`decode`]: a file → RGB pixels, as Pillow's `convert("RGB")` would give them.
 //! - [`transform`]: pixels + a sample's random stream → pixels at network size.
 //! - [`rng`]: random streams derived from (seed, purpose, epoch, sample).
 //! - [`setting`]: values of the configuration that may be left to the program (`auto`).
 
+pub mod check;
 pub mod dataset;
 pub mod decode;
 pub mod rng;

@@ -30,6 +30,7 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+pub(crate) use error::name as format_name;
 pub use error::{DecodeError, DecodeProblem};
 
 /// Pictures of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls a
@@ -79,7 +80,7 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Pixels, DecodeProblem> {
         .unwrap_or_else(|panic| Err(DecodeProblem::crashed(format, panic.as_ref())))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, DecodeProblem> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DecodeProblem> {
     let metadata = fs::metadata(path).map_err(DecodeProblem::Read)?;
     if !metadata.is_file() {
         // Opening a pipe or a device could wait for ever.

@@ -1,0 +1,173 @@
+//! Classes as bars in a table, sizes as a drawing.
+
+use std::collections::BTreeMap;
+
+use super::{escape, grouped, short};
+use crate::check::report::{ClassSummary, Report};
+
+/// Rows of the class table; of more classes the largest and the smallest are shown.
+const CLASSES: usize = 100;
+/// Colours of splits in the style sheet.
+const COLORS: usize = 6;
+
+/// A row a class, from the largest to the smallest.
+pub(super) fn classes(report: &Report) -> String {
+    if report.classes.is_empty() {
+        return String::new();
+    }
+    let mut classes: Vec<&ClassSummary> = report.classes.iter().collect();
+    classes.sort_by_key(|class| std::cmp::Reverse(class.pictures));
+    let most = classes[0].pictures.max(1);
+    let row = |class: &&ClassSummary| row(report, class, most);
+    let rows: String = if classes.len() > CLASSES {
+        let (first, last) = (&classes[..CLASSES / 2], &classes[classes.len() - CLASSES / 2..]);
+        let left_out = grouped(classes.len() - CLASSES);
+        let gap = format!(
+            "<tr><td class=\"soft\" colspan=\"7\">{left_out} classes in between are left out here</td></tr>\n"
+        );
+        first.iter().map(row).chain([gap]).chain(last.iter().map(row)).collect()
+    } else {
+        classes.iter().map(row).collect()
+    };
+    format!(
+        "<h2>Classes</h2>\n<div class=\"card scroll\">{}<table>\n<tr><th>Class</th><th></th><th class=\"n\">Pictures</th>\
+         <th class=\"n\">Unreadable</th><th class=\"n\">Copies</th><th class=\"n\">Alike</th><th class=\"n\">Median pixels</th></tr>\n\
+         {rows}</table></div>\n",
+        legend(report)
+    )
+}
+
+fn row(report: &Report, class: &ClassSummary, most: usize) -> String {
+    let part = |count: usize, color: usize| {
+        let width = 100.0 * count as f64 / most as f64;
+        format!("<i class=\"s{}\" style=\"width:{width:.2}%\"></i>", color % COLORS)
+    };
+    let mut left = class.pictures;
+    let mut parts = String::new();
+    for (color, split) in report.splits.iter().enumerate() {
+        let count = class.splits.get(split).copied().unwrap_or(0);
+        left -= count;
+        parts += &part(count, color);
+    }
+    // Without splits, or in none of them.
+    parts += &part(left, if report.splits.is_empty() { 0 } else { COLORS - 1 });
+    let some = |count: usize| if count == 0 { "–".to_owned() } else { grouped(count) };
+    let size = match class.usable {
+        0 => "–".to_owned(),
+        _ => format!("{} × {}", class.median_width, class.median_height),
+    };
+    format!(
+        "<tr><td>{}</td><td class=\"bar\"><div class=\"track\">{parts}</div></td><td class=\"n\">{}</td>\
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{size}</td></tr>\n",
+        short(&class.name),
+        grouped(class.pictures),
+        some(class.pictures - class.usable),
+        some(class.duplicates),
+        some(class.near_duplicates),
+    )
+}
+
+fn legend(report: &Report) -> String {
+    if report.splits.is_empty() {
+        return String::new();
+    }
+    let entry = |(color, split): (usize, &String)| {
+        let total: usize = report.classes.iter().filter_map(|class| class.splits.get(split)).sum();
+        format!("<span><i class=\"s{}\"></i>{} ({})</span>", color % COLORS, escape(split), grouped(total))
+    };
+    let entries: String = report.splits.iter().enumerate().map(entry).collect();
+    format!("<div class=\"legend\">{entries}</div>")
+}
+
+/// Width of the drawing, its height, and the margin for the axes.
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 380.0;
+const MARGIN: f64 = 48.0;
+/// Steps of a doubling into which sizes are drawn together, so that a million pictures are a few circles.
+const STEPS: f64 = 4.0;
+/// Circles at most: beyond, the rarest sizes are left out.
+const CIRCLES: usize = 1500;
+
+/// Width against height on doubling scales; the area of a circle is the number of pictures.
+pub(super) fn sizes(report: &Report) -> String {
+    let Some(sizes) = &report.sizes else { return String::new() };
+    if sizes.min == sizes.max {
+        let [width, height] = sizes.min;
+        return format!(
+            "<h2>Sizes</h2>\n<div class=\"card\">All pictures are {width} × {height} pixels.</div>\n"
+        );
+    }
+    let mut bins: BTreeMap<(i64, i64), usize> = BTreeMap::new();
+    let step = |side: u32| (f64::from(side).log2() * STEPS).round() as i64;
+    for (width, height) in report.files.iter().filter_map(|file| file.size) {
+        *bins.entry((step(width), step(height))).or_default() += 1;
+    }
+    let mut bins: Vec<((i64, i64), usize)> = bins.into_iter().collect();
+    bins.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let left_out: usize = bins.iter().skip(CIRCLES).map(|(_, count)| count).sum();
+    bins.truncate(CIRCLES);
+    let scale = |min: u32, max: u32, from: f64, to: f64| {
+        let (low, high) = (f64::from(min).log2() - 0.5, f64::from(max).log2() + 0.5);
+        (low, high, move |log: f64| from + (log - low) / (high - low) * (to - from))
+    };
+    let (low_x, high_x, x) = scale(sizes.min[0], sizes.max[0], MARGIN, WIDTH - 16.0);
+    let (low_y, high_y, y) = scale(sizes.min[1], sizes.max[1], HEIGHT - MARGIN, 16.0);
+    let most = bins.first().map_or(1, |(_, count)| *count) as f64;
+    let mut svg =
+        format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Sizes of pictures\">\n");
+    for power in ticks(low_x, high_x) {
+        let at = x(f64::from(power));
+        svg += &format!(
+            "<line class=\"axis\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"16\" y2=\"{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+            HEIGHT - MARGIN,
+            HEIGHT - MARGIN + 18.0,
+            1_u64 << power
+        );
+    }
+    for power in ticks(low_y, high_y) {
+        let at = y(f64::from(power));
+        svg += &format!(
+            "<line class=\"axis\" x1=\"{MARGIN}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            WIDTH - 16.0,
+            MARGIN - 8.0,
+            at + 4.0,
+            1_u64 << power
+        );
+    }
+    let (middle_x, middle_y) =
+        (x(f64::from(sizes.median_width).log2()), y(f64::from(sizes.median_height).log2()));
+    svg += &format!(
+        "<line class=\"mid\" x1=\"{middle_x:.1}\" x2=\"{middle_x:.1}\" y1=\"16\" y2=\"{:.1}\"/><line class=\"mid\" x1=\"{MARGIN}\" x2=\"{:.1}\" y1=\"{middle_y:.1}\" y2=\"{middle_y:.1}\"/>\n",
+        HEIGHT - MARGIN,
+        WIDTH - 16.0
+    );
+    for ((width, height), count) in bins {
+        let radius = 3.0 + 17.0 * (count as f64 / most).sqrt();
+        let (at_x, at_y) = (x(width as f64 / STEPS), y(height as f64 / STEPS));
+        let near = |step: i64| 2_f64.powf(step as f64 / STEPS).round();
+        svg += &format!(
+            "<circle cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"{radius:.1}\"><title>about {} × {} pixels: {}</title></circle>\n",
+            near(width),
+            near(height),
+            grouped(count)
+        );
+    }
+    svg += &format!(
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">width in pixels</text><text x=\"{MARGIN}\" y=\"11\">height in pixels</text></svg>",
+        WIDTH - 16.0,
+        HEIGHT - 8.0
+    );
+    let more = if left_out > 0 {
+        format!("<p class=\"more\">{} pictures of rare sizes are left out.</p>", grouped(left_out))
+    } else {
+        String::new()
+    };
+    format!(
+        "<h2>Sizes</h2>\n<div class=\"card\">{svg}\n<p class=\"soft\">The dashed lines are the medians; a circle's area is the number of pictures.</p>{more}</div>\n"
+    )
+}
+
+/// Powers of two on an axis.
+fn ticks(low: f64, high: f64) -> impl Iterator<Item = u32> {
+    low.ceil().max(0.0) as u32..=high.floor().max(0.0) as u32
+}
