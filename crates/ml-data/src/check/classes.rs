@@ -64,7 +64,7 @@ pub(super) fn judge(listing: &Listing, classes: &[ClassSummary], options: &Optio
         let place = listing.classes.iter().position(|name| *name == class.name);
         let path = place.map(|place| shown(&listing.class_folders[place]));
         let (class, split) = (Some(class.name.clone()), split.map(str::to_owned));
-        found.push(Finding { path, class, split, ..listing.finding(kind, message) });
+        found.push(Finding { path, class, split, ..Finding::new(kind, message) });
     };
     let trained_on = listing.splits.iter().find(|split| *split == "train");
     for class in classes {

@@ -55,6 +55,22 @@ pub struct Finding {
     pub(super) pictures: Vec<u32>,
 }
 
+impl Finding {
+    /// A finding that names neither path, class nor split yet.
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Finding {
+        Finding {
+            kind,
+            severity: kind.severity(),
+            path: None,
+            class: None,
+            split: None,
+            message: message.into(),
+            paths: Vec::new(),
+            pictures: Vec::new(),
+        }
+    }
+}
+
 impl Kind {
     /// Whether it says that a listed picture cannot be decoded.
     pub fn is_unusable(self) -> bool {
@@ -133,6 +149,8 @@ kinds! {
         "A link that leads back to a folder that contains it. Remove it.";
     UnreadableFolder "unreadable_folder" Error "Unreadable folders"
         "The system does not let the folder be listed. Make it readable, or remove it.";
+    BesideRaw "beside_raw" Error "Folders beside `raw`"
+        "Either `raw` holds the classes, or it is one of them: ml-split refuses to guess. Move the other folder away, or rename `raw`.";
     BrokenSplits "broken_splits" Error "Broken split files"
         "The manifest or an index file cannot be used as it is. Run ml-split again with --force.";
     NoPictures "no_pictures" Error "No pictures"

@@ -21,32 +21,22 @@ const TINY_SIDE: u32 = 8;
 
 pub(super) fn judge(
     mut listing: Listing,
-    facts: Vec<Facts>,
+    facts: &[Facts],
     duplicates: Duplicates,
     options: &Options,
 ) -> Report {
     let sizes = sizes(facts.iter().filter_map(|facts| facts.seen.as_ref().ok()));
-    let usual = usual_mode(&facts);
     let mut findings = std::mem::take(&mut listing.findings);
-    for (i, facts) in facts.iter().enumerate() {
-        match &facts.seen {
-            Err((kind, problem)) => findings.push(listing.about(*kind, i, problem.clone())),
-            Ok(seen) => {
-                let problems =
-                    content(seen).into_iter().chain(size(seen, sizes.as_ref())).chain(color(seen, usual));
-                findings.extend(problems.map(|(kind, message)| listing.about(kind, i, message)));
-            }
-        }
-    }
+    findings.extend(of_pictures(&listing, facts, sizes.as_ref()));
     findings.extend(copies(&listing, &duplicates));
-    let classes = classes::summarize(&listing, &facts, &duplicates);
+    let classes = classes::summarize(&listing, facts, &duplicates);
     findings.extend(classes::judge(&listing, &classes, options));
     if duplicates.cut {
-        findings.push(listing.finding(Kind::SearchCut, "too many pictures look alike to compare them all"));
+        findings.push(Finding::new(Kind::SearchCut, "too many pictures look alike to compare them all"));
     }
     findings.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
     let size = |facts: &Facts| facts.seen.as_ref().ok().map(|seen| (seen.width, seen.height));
-    let files = listing.files.into_iter().zip(&facts);
+    let files = listing.files.into_iter().zip(facts);
     let mut report = Report {
         format_version: FORMAT_VERSION,
         created_by: concat!("ml-split ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -79,6 +69,22 @@ pub(super) fn judge(
     };
     report.duplicates = report.shown_groups();
     report
+}
+
+/// What is to be said of each picture by itself.
+fn of_pictures(listing: &Listing, facts: &[Facts], sizes: Option<&Sizes>) -> Vec<Finding> {
+    let usual = usual_mode(facts);
+    let mut findings = Vec::new();
+    for (i, facts) in facts.iter().enumerate() {
+        match &facts.seen {
+            Err((kind, problem)) => findings.push(listing.about(*kind, i, problem.clone())),
+            Ok(seen) => {
+                let problems = content(seen).into_iter().chain(size(seen, sizes)).chain(color(seen, usual));
+                findings.extend(problems.map(|(kind, message)| listing.about(kind, i, message)));
+            }
+        }
+    }
+    findings
 }
 
 fn count(findings: &[Finding], severity: Severity) -> usize {

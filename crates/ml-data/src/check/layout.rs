@@ -56,6 +56,12 @@ pub(super) fn survey(dir: &Path) -> Result<Listing, CheckError> {
     } else {
         let raw = is_raw_itself || holds_raw(&data_dir, &entries);
         listing.images = vec![(PathBuf::from(if raw { RAW_FOLDER } else { "" }), None)];
+        if raw && !is_raw_itself {
+            for name in folders(&entries).filter(|name| *name != RAW_FOLDER) {
+                let message = "stands beside `raw`, which has class folders of its own, and is not examined";
+                listing.find(Kind::BesideRaw, Path::new(name), message);
+            }
+        }
     }
     for (folder, split) in listing.images.clone() {
         walk::images(&mut listing, &folder, split);
@@ -91,12 +97,15 @@ fn folders(entries: &[Entry]) -> impl Iterator<Item = &OsStr> {
         .filter(|name| *name != SPLITS_FOLDER)
 }
 
-/// Whether `raw` is the only folder and holds folders, not pictures.
+/// Whether `raw` holds the class folders: it is the only folder, or has folders and no pictures right in it.
 fn holds_raw(data_dir: &Path, entries: &[Entry]) -> bool {
-    folders(entries).eq([OsStr::new(RAW_FOLDER)])
-        && walk::entries(&data_dir.join(RAW_FOLDER)).is_ok_and(|inside| {
-            !inside.iter().any(|entry| entry.kind.is_file() && walk::is_picture(&entry.name))
-        })
+    let raw = OsStr::new(RAW_FOLDER);
+    folders(entries).eq([raw])
+        || folders(entries).any(|name| name == raw)
+            && walk::entries(&data_dir.join(RAW_FOLDER)).is_ok_and(|inside| {
+                folders(&inside).next().is_some()
+                    && !inside.iter().any(|entry| entry.kind.is_file() && walk::is_picture(&entry.name))
+            })
 }
 
 /// The splits of an ImageFolder tree: `train` and `val` beside whatever else, or nothing but split names.

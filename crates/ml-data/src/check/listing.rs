@@ -68,24 +68,7 @@ impl Listing {
 
     /// Adds a finding about a path of this folder.
     pub(super) fn find(&mut self, kind: Kind, path: &Path, message: impl Into<String>) {
-        let finding = self.finding(kind, message);
-        self.findings.push(Finding { path: Some(shown(path)), ..finding });
-    }
-
-    /// A finding that names neither path, class nor split yet.
-    pub(super) fn finding(&self, kind: Kind, message: impl Into<String>) -> Finding {
-        let severity = kind.severity();
-        let message = message.into();
-        Finding {
-            kind,
-            severity,
-            path: None,
-            class: None,
-            split: None,
-            message,
-            paths: Vec::new(),
-            pictures: Vec::new(),
-        }
+        self.findings.push(Finding { path: Some(shown(path)), ..Finding::new(kind, message) });
     }
 
     /// A finding about one picture.
@@ -96,7 +79,7 @@ impl Listing {
             class: Some(self.classes[file.class as usize].clone()),
             split: file.split.map(|split| self.splits[split as usize].clone()),
             pictures: vec![picture as u32],
-            ..self.finding(kind, message)
+            ..Finding::new(kind, message)
         }
     }
 

@@ -122,7 +122,7 @@ impl Survey {
     ) -> Result<Report, CheckError> {
         let facts = picture::examine_all(&self.listing, options.threads, progress, stop)?;
         let duplicates = duplicates::find(&facts, options.near_distance, stop)?;
-        Ok(judge::judge(self.listing, facts, duplicates, options))
+        Ok(judge::judge(self.listing, &facts, duplicates, options))
     }
 }
 

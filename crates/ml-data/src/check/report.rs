@@ -143,7 +143,7 @@ pub struct ShownGroups {
 impl Report {
     /// Groups of pictures that must stay in one split. Every picture is in at most one group of each kind.
     pub fn duplicate_groups(&self) -> DuplicateGroups {
-        let paths = |groups: &[Vec<u32>]| self.grouped(groups, |path| path.to_owned());
+        let paths = |groups: &[Vec<u32>]| self.grouped(groups, Path::to_owned);
         DuplicateGroups {
             exact: paths(&self.groups.exact),
             same_pixels: paths(&self.groups.pixels),
@@ -160,7 +160,7 @@ impl Report {
         }
     }
 
-    fn grouped<T>(&self, groups: &[Vec<u32>], form: impl Fn(&Path) -> T) -> Vec<Vec<T>> {
+    fn grouped<T>(&self, groups: &[Vec<u32>], form: fn(&Path) -> T) -> Vec<Vec<T>> {
         let member = |number: &u32| form(&self.files[*number as usize].path);
         groups.iter().map(|group| group.iter().map(member).collect()).collect()
     }

@@ -30,7 +30,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     console::start_log(&args.console, std::io::stderr);
     if let Some(Command::Check(what)) = &args.command {
-        return check::run(what, &args.console);
+        return check::run(what, args.console);
     }
     let division = args.division()?;
     let tree = args.tree()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{escape, grouped, short};
-use crate::check::report::{ClassSummary, Report};
+use crate::check::report::{ClassSummary, Report, Sizes};
 
 /// Rows of the class table; of more classes the largest and the smallest are shown.
 const CLASSES: usize = 100;
@@ -80,7 +80,7 @@ fn legend(report: &Report) -> String {
 }
 
 /// Width of the drawing, its height, and the margin for the axes.
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 1040.0;
 const HEIGHT: f64 = 380.0;
 const MARGIN: f64 = 48.0;
 /// Steps of a doubling into which sizes are drawn together, so that a million pictures are a few circles.
@@ -97,77 +97,112 @@ pub(super) fn sizes(report: &Report) -> String {
             "<h2>Sizes</h2>\n<div class=\"card\">All pictures are {width} × {height} pixels.</div>\n"
         );
     }
+    let (bins, left_out) = binned(report);
+    let plot = Plot {
+        low: [f64::from(sizes.min[0]).log2() - 0.5, f64::from(sizes.min[1]).log2() - 0.5],
+        high: [f64::from(sizes.max[0]).log2() + 0.5, f64::from(sizes.max[1]).log2() + 0.5],
+    };
+    let more = match left_out {
+        0 => String::new(),
+        _ => format!("<p class=\"more\">{} pictures of rare sizes are left out.</p>", grouped(left_out)),
+    };
+    format!(
+        "<h2>Sizes</h2>\n<div class=\"card\"><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Sizes of pictures\">\n\
+         {}{}{}</svg>\n<p class=\"soft\">The dashed lines are the medians; a circle's area is the number of pictures.</p>{more}</div>\n",
+        plot.axes(),
+        plot.medians(sizes),
+        plot.circles(&bins)
+    )
+}
+
+/// A place on both scales, in steps, and the number of pictures there.
+type Bin = ((i64, i64), usize);
+
+/// The commonest sizes, and how many pictures have others.
+fn binned(report: &Report) -> (Vec<Bin>, usize) {
     let mut bins: BTreeMap<(i64, i64), usize> = BTreeMap::new();
     let step = |side: u32| (f64::from(side).log2() * STEPS).round() as i64;
     for (width, height) in report.files.iter().filter_map(|file| file.size) {
         *bins.entry((step(width), step(height))).or_default() += 1;
     }
-    let mut bins: Vec<((i64, i64), usize)> = bins.into_iter().collect();
+    let mut bins: Vec<Bin> = bins.into_iter().collect();
     bins.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let left_out: usize = bins.iter().skip(CIRCLES).map(|(_, count)| count).sum();
+    let left_out = bins.iter().skip(CIRCLES).map(|(_, count)| count).sum();
     bins.truncate(CIRCLES);
-    let scale = |min: u32, max: u32, from: f64, to: f64| {
-        let (low, high) = (f64::from(min).log2() - 0.5, f64::from(max).log2() + 0.5);
-        (low, high, move |log: f64| from + (log - low) / (high - low) * (to - from))
-    };
-    let (low_x, high_x, x) = scale(sizes.min[0], sizes.max[0], MARGIN, WIDTH - 16.0);
-    let (low_y, high_y, y) = scale(sizes.min[1], sizes.max[1], HEIGHT - MARGIN, 16.0);
-    let most = bins.first().map_or(1, |(_, count)| *count) as f64;
-    let mut svg =
-        format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Sizes of pictures\">\n");
-    for power in ticks(low_x, high_x) {
-        let at = x(f64::from(power));
-        svg += &format!(
-            "<line class=\"axis\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"16\" y2=\"{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
-            HEIGHT - MARGIN,
-            HEIGHT - MARGIN + 18.0,
-            1_u64 << power
-        );
-    }
-    for power in ticks(low_y, high_y) {
-        let at = y(f64::from(power));
-        svg += &format!(
-            "<line class=\"axis\" x1=\"{MARGIN}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-            WIDTH - 16.0,
-            MARGIN - 8.0,
-            at + 4.0,
-            1_u64 << power
-        );
-    }
-    let (middle_x, middle_y) =
-        (x(f64::from(sizes.median_width).log2()), y(f64::from(sizes.median_height).log2()));
-    svg += &format!(
-        "<line class=\"mid\" x1=\"{middle_x:.1}\" x2=\"{middle_x:.1}\" y1=\"16\" y2=\"{:.1}\"/><line class=\"mid\" x1=\"{MARGIN}\" x2=\"{:.1}\" y1=\"{middle_y:.1}\" y2=\"{middle_y:.1}\"/>\n",
-        HEIGHT - MARGIN,
-        WIDTH - 16.0
-    );
-    for ((width, height), count) in bins {
-        let radius = 3.0 + 17.0 * (count as f64 / most).sqrt();
-        let (at_x, at_y) = (x(width as f64 / STEPS), y(height as f64 / STEPS));
-        let near = |step: i64| 2_f64.powf(step as f64 / STEPS).round();
-        svg += &format!(
-            "<circle cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"{radius:.1}\"><title>about {} × {} pixels: {}</title></circle>\n",
-            near(width),
-            near(height),
-            grouped(count)
-        );
-    }
-    svg += &format!(
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">width in pixels</text><text x=\"{MARGIN}\" y=\"11\">height in pixels</text></svg>",
-        WIDTH - 16.0,
-        HEIGHT - 8.0
-    );
-    let more = if left_out > 0 {
-        format!("<p class=\"more\">{} pictures of rare sizes are left out.</p>", grouped(left_out))
-    } else {
-        String::new()
-    };
-    format!(
-        "<h2>Sizes</h2>\n<div class=\"card\">{svg}\n<p class=\"soft\">The dashed lines are the medians; a circle's area is the number of pictures.</p>{more}</div>\n"
-    )
+    (bins, left_out)
 }
 
-/// Powers of two on an axis.
-fn ticks(low: f64, high: f64) -> impl Iterator<Item = u32> {
-    low.ceil().max(0.0) as u32..=high.floor().max(0.0) as u32
+/// Both scales, as binary logarithms of width and height.
+struct Plot {
+    low: [f64; 2],
+    high: [f64; 2],
+}
+
+/// The edges of the drawing within its axes.
+const RIGHT: f64 = WIDTH - 16.0;
+const BOTTOM: f64 = HEIGHT - MARGIN;
+const TOP: f64 = 16.0;
+
+impl Plot {
+    fn x(&self, log: f64) -> f64 {
+        MARGIN + (log - self.low[0]) / (self.high[0] - self.low[0]) * (RIGHT - MARGIN)
+    }
+
+    fn y(&self, log: f64) -> f64 {
+        BOTTOM + (log - self.low[1]) / (self.high[1] - self.low[1]) * (TOP - BOTTOM)
+    }
+
+    fn axes(&self) -> String {
+        let mut svg = String::new();
+        for power in self.ticks(0) {
+            let x = self.x(f64::from(power));
+            svg += &vertical("axis", x);
+            let y = BOTTOM + 18.0;
+            svg +=
+                &format!("<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>\n", 1_u64 << power);
+        }
+        for power in self.ticks(1) {
+            let y = self.y(f64::from(power));
+            svg += &horizontal("axis", y);
+            let (x, y) = (MARGIN - 8.0, y + 4.0);
+            svg += &format!("<text x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>\n", 1_u64 << power);
+        }
+        let y = HEIGHT - 8.0;
+        svg += &format!("<text x=\"{RIGHT}\" y=\"{y}\" text-anchor=\"end\">width in pixels</text>\n");
+        svg + &format!("<text x=\"{MARGIN}\" y=\"11\">height in pixels</text>\n")
+    }
+
+    fn medians(&self, sizes: &Sizes) -> String {
+        vertical("mid", self.x(f64::from(sizes.median_width).log2()))
+            + &horizontal("mid", self.y(f64::from(sizes.median_height).log2()))
+    }
+
+    fn circles(&self, bins: &[Bin]) -> String {
+        let most = bins.first().map_or(1, |(_, count)| *count) as f64;
+        let side = |step: i64| 2_f64.powf(step as f64 / STEPS).round();
+        let circle = |((width, height), count): &Bin| {
+            let radius = 3.0 + 17.0 * (*count as f64 / most).sqrt();
+            let (x, y) = (self.x(*width as f64 / STEPS), self.y(*height as f64 / STEPS));
+            format!(
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\"><title>about {} × {} pixels: {}</title></circle>\n",
+                side(*width),
+                side(*height),
+                grouped(*count)
+            )
+        };
+        bins.iter().map(circle).collect()
+    }
+
+    /// Powers of two on an axis.
+    fn ticks(&self, axis: usize) -> std::ops::RangeInclusive<u32> {
+        self.low[axis].ceil().max(0.0) as u32..=self.high[axis].floor().max(0.0) as u32
+    }
+}
+
+fn vertical(class: &str, x: f64) -> String {
+    format!("<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\n")
+}
+
+fn horizontal(class: &str, y: f64) -> String {
+    format!("<line class=\"{class}\" x1=\"{MARGIN}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\n")
 }

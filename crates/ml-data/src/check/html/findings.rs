@@ -74,7 +74,9 @@ fn section(report: &Report, same: &[Finding], thumbnails: &Thumbnails) -> String
     let kind = same[0].kind;
     let has_pictures = shown_pictures(same).iter().any(|picture| thumbnails.contains_key(picture));
     let (limit, body) = if is_grouped(same) {
-        (GROUPS, same.iter().take(GROUPS).map(|finding| group(report, finding, thumbnails)).collect())
+        let groups: String =
+            same.iter().take(GROUPS).map(|finding| group(report, finding, thumbnails)).collect();
+        (GROUPS, format!("<div class=\"groups\">\n{groups}</div>\n"))
     } else if has_pictures {
         let figures: String =
             same.iter().take(PICTURES).map(|finding| figure_of(report, finding, thumbnails)).collect();
@@ -109,8 +111,9 @@ fn group(report: &Report, finding: &Finding, thumbnails: &Thumbnails) -> String 
         figure(*picture, &tags(report, *picture), &format!("<div class=\"path\">{name}</div>"), thumbnails)
     };
     let figures: String = finding.pictures.iter().take(MEMBERS).map(member).collect();
+    let wide = if finding.pictures.len() > 2 { " wide" } else { "" };
     format!(
-        "<div class=\"group\"><div>{}</div><div class=\"grid\">\n{figures}</div>\n{}</div>\n",
+        "<div class=\"group{wide}\"><div>{}</div><div class=\"grid\">\n{figures}</div>\n{}</div>\n",
         escape(&finding.message),
         left_out(finding.pictures.len(), MEMBERS, "in dataset_report.json"),
     )

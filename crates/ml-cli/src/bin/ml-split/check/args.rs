@@ -26,7 +26,7 @@ pub struct CheckArgs {
     /// Folder of class folders, a folder that holds raw/ or train/ and val/, or a data folder with splits/
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Folder for dataset_report.json and dataset_report.html [default: the data folder, beside the pictures]
+    /// Folder for the report's two files [default: the data folder, beside the pictures]
     #[arg(short, long, value_name = "DIR", conflicts_with = "no_report")]
     pub output: Option<PathBuf>,
     /// Write no report

@@ -18,12 +18,13 @@ use crate::args::Args;
 use progress::Meter;
 
 /// The subcommand.
-pub fn run(args: &CheckArgs, console: &ConsoleArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &CheckArgs, console: ConsoleArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::catch().context("cannot catch signals")?;
     let survey = Survey::open(&args.dir).map_err(classified)?;
-    let output = match args.no_report {
-        true => None,
-        false => Some(Output::claim(&survey, args.output.as_deref()).map_err(classified)?),
+    let output = if args.no_report {
+        None
+    } else {
+        Some(Output::claim(&survey, args.output.as_deref()).map_err(classified)?)
     };
     let options =
         Options { threads: args.num_workers, near_distance: args.near_distance, ..Options::default() };
@@ -46,11 +47,12 @@ pub fn run(args: &CheckArgs, console: &ConsoleArgs) -> anyhow::Result<ExitCode> 
 /// is given if it was interrupted.
 pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Option<ExitCode>> {
     let survey = Survey::open(args.image_dir()).map_err(classified)?;
-    let output = match args.first.no_report || args.dry_run {
-        true => None,
-        false => Some(Output::claim(&survey, None).map_err(classified)?),
+    let output = if args.first.no_report || args.dry_run {
+        None
+    } else {
+        Some(Output::claim(&survey, None).map_err(classified)?)
     };
-    let report = match examine(survey, &Options::default(), &args.console, interrupt)? {
+    let report = match examine(survey, &Options::default(), args.console, interrupt)? {
         Ok(report) => report,
         Err(code) => return Ok(Some(code)),
     };
@@ -91,7 +93,7 @@ fn refusal(report: &Report, count: usize, written: bool) -> anyhow::Error {
 fn examine(
     survey: Survey,
     options: &Options,
-    console: &ConsoleArgs,
+    console: ConsoleArgs,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Result<Report, ExitCode>> {
     let mut meter = Meter::start(survey.len(), console.quiet == 0);
