@@ -157,7 +157,10 @@ fn every_kind_has_a_name_of_its_own_and_kinds_come_worst_first() {
     let names: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     assert_eq!(names.len(), Kind::ALL.len());
     assert!(Kind::ALL.is_sorted_by_key(|kind| kind.severity()));
+    let docs = fs::read_to_string(tests_folder().join("../docs/data.md")).unwrap();
     for kind in Kind::ALL {
+        let row = format!("| {} | `{}` | {} |", kind.severity().name(), kind.name(), kind.meaning());
+        assert!(docs.contains(&row), "docs/data.md lacks {row}");
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
 }

@@ -25,9 +25,8 @@ Examples:
   ml-split check data/flowers                          look for damaged pictures, duplicates, leaks; write a report
   ml-split data/flowers/raw --layout folders --link symlink --output data/flowers_tree
 
-Then train with `ml-train --data_dir data/flowers`. Pictures are not moved, and read only to
-check them. The same names, flags and
-seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage.
+Then train with `ml-train --data_dir data/flowers`. Pictures are not moved, and read only by --check. The same names,
+flags and seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage.
 `ml-split completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
 /// Divide a folder of class folders into training, validation and test pictures

@@ -13,8 +13,9 @@ Examples:
   ml-split check data/flowers --no_report        only prints
   ml-split check data/flowers --json | jq '.findings[] | select(.severity == \"error\")'
 
-Nothing is changed among the pictures. Exit codes: 0 no errors (there may be warnings), 1 errors were found or the
-report cannot be written, 2 usage, 130 interrupted. To divide a folder that is itself called check: ml-split ./check";
+Nothing is changed among the pictures.
+Exit codes: 0 no errors (there may be warnings), 1 errors found or report not written, 2 usage, 130 interrupted.
+To divide a folder that is itself called check: ml-split ./check";
 
 /// Read every picture of a data folder and report what is wrong with it
 ///
@@ -45,15 +46,15 @@ pub struct CheckArgs {
 
 /// `--check` of a division.
 #[derive(Args, Debug)]
-#[command(rename_all = "snake_case", next_help_heading = "Check")]
+#[command(rename_all = "snake_case")]
 pub struct FirstArgs {
     /// Examine the pictures first, as `ml-split check` does, and divide nothing if one cannot be read
-    #[arg(long)]
+    #[arg(long, help_heading = "Check")]
     pub check: bool,
     /// With --check: divide even if pictures cannot be read; they are divided like the others
-    #[arg(long, requires = "check")]
+    #[arg(long, requires = "check", help_heading = "Check")]
     pub allow_unreadable: bool,
     /// With --check: write no report
-    #[arg(long, requires = "check")]
+    #[arg(long, requires = "check", help_heading = "Check")]
     pub no_report: bool,
 }
