@@ -1,6 +1,7 @@
 //! Pictures and their labels: what lies on disk, how it is divided, and how a file becomes pixels at
 //! network size. Nothing here knows tensors, so `ml-split` neither links nor loads libtorch.
 //!
+//! - [`check`]: a folder → what is wrong with its pictures, as a report.
 //! - [`dataset`]: a folder → an index of samples, ordered classes and splits.
 //! - [`decode`]: a file → RGB pixels, as Pillow's `convert("RGB")` would give them.
 //! - [`geometry`]: sizes and areas.
@@ -12,6 +13,7 @@
 #[cfg(test)]
 extern crate self as ml_data;
 
+pub mod check;
 pub mod dataset;
 pub mod decode;
 pub mod geometry;

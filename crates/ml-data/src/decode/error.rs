@@ -189,7 +189,7 @@ fn first_line(text: &impl fmt::Display) -> String {
 }
 
 /// A format's usual name.
-pub(super) fn name(format: ImageFormat) -> &'static str {
+pub(crate) fn name(format: ImageFormat) -> &'static str {
     match format {
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Png => "PNG",

@@ -33,6 +33,7 @@ use std::path::Path;
 use crate::geometry::Size;
 
 pub use encoded::Encoded;
+pub(crate) use error::name as format_name;
 pub use error::{DecodeError, DecodeProblem};
 
 /// Pictures of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls a

@@ -8,6 +8,8 @@ use ml_cli::exit::{UsageError, usage};
 use ml_cli::flags::{ConsoleArgs, whole_number};
 use ml_data::dataset::{Division, Link, Ratio};
 
+use crate::check::{CheckArgs, FirstArgs};
+
 const DEFAULT_RATIO: [f64; 3] = [0.7, 0.15, 0.15];
 const DEFAULT_TEST_RATIO: f64 = 0.15;
 
@@ -19,10 +21,12 @@ Examples:
   ml-split data/flowers/raw --folds 5                  5 folds of 85 %, and one test split of 15 % for all of them
   ml-split data/flowers/raw --folds 5 --test_ratio 0   5 folds of everything, no test split
   ml-split data/flowers/raw --dry_run                  show the numbers, write nothing
+  ml-split data/flowers/raw --check                    read every picture first, and refuse if one cannot be read
+  ml-split check data/flowers                          look for damaged pictures, duplicates, leaks; write a report
   ml-split data/flowers/raw --layout folders --link symlink --output data/flowers_tree
 
-Then train with `ml-train --data_dir data/flowers`. Pictures are neither read nor moved. The same names, flags and
-seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage.
+Then train with `ml-train --data_dir data/flowers`. Pictures are not moved, and read only by --check. The same names,
+flags and seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage.
 `ml-split completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
 /// Divide a folder of class folders into training, validation and test pictures
@@ -72,11 +76,15 @@ pub struct Args {
     pub json: bool,
 
     #[command(flatten)]
+    pub first: FirstArgs,
+    #[command(flatten)]
     pub console: ConsoleArgs,
 }
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Read every picture and report what is wrong with the data set
+    Check(CheckArgs),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions { shell: Shell },

@@ -2,6 +2,7 @@
 //! Neither links nor loads libtorch: it starts in milliseconds.
 
 mod args;
+mod check;
 mod show;
 
 use std::process::ExitCode;
@@ -28,8 +29,17 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return exit::print(String::from_utf8_lossy(&script).trim_end());
     }
     console::start_log(&args.console, std::io::stderr);
+    if let Some(Command::Check(what)) = &args.command {
+        return check::run(what, args.console);
+    }
     let division = args.division()?;
     let tree = args.tree()?;
+    let interrupt = Interrupt::catch().context("cannot catch signals")?;
+    if args.first.check
+        && let Some(code) = check::first(args, &interrupt)?
+    {
+        return Ok(code);
+    }
     let source = Source::open(args.image_dir()).map_err(|error| classified(error.into()))?;
     if !source.ignored().is_empty() {
         let kinds: Vec<_> = source.ignored().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -39,7 +49,6 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in plan.warnings() {
         tracing::warn!("{warning}");
     }
-    let interrupt = Interrupt::catch().context("cannot catch signals")?;
     let written = match (write(args, tree, &plan, &interrupt), interrupt.exit_code()) {
         (Err(SplitError::Interrupted), Some(code)) => {
             tracing::warn!("interrupted; nothing was written");

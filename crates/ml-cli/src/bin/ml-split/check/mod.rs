@@ -1,0 +1,115 @@
+//! `ml-split check DIR`, and `--check` before a division: examines, prints, writes the report.
+
+mod args;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use ml_cli::exit::{self, UsageError};
+use ml_cli::flags::ConsoleArgs;
+use ml_cli::interrupt::Interrupt;
+use ml_data::check::{CheckError, Finding, HTML_FILE, Options, Output, Report, Severity, Survey};
+
+pub use args::{CheckArgs, FirstArgs};
+
+use crate::args::Args;
+use progress::Meter;
+
+/// The subcommand.
+pub fn run(args: &CheckArgs, console: ConsoleArgs) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::catch().context("cannot catch signals")?;
+    let survey = Survey::open(&args.dir).map_err(classified)?;
+    let output = if args.no_report {
+        None
+    } else {
+        Some(Output::claim(&survey, args.output.as_deref()).map_err(classified)?)
+    };
+    let options =
+        Options { threads: args.num_workers, near_distance: args.near_distance, ..Options::default() };
+    let report = match examine(survey, &options, console, &interrupt)? {
+        Ok(report) => report,
+        Err(code) => return Ok(code),
+    };
+    if let Some(output) = &output {
+        output.write(&report).map_err(classified)?;
+    }
+    if args.json {
+        exit::print(report.to_json()?.trim_end())?;
+    } else {
+        exit::print(&table::text(&report, output.as_ref()))?;
+    }
+    Ok(if report.count(Severity::Error) > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// `--check`: says on stderr what was found, and refuses the division if pictures cannot be read. An exit code
+/// is given if it was interrupted.
+pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Option<ExitCode>> {
+    let survey = Survey::open(args.image_dir()).map_err(classified)?;
+    let output = if args.first.no_report || args.dry_run {
+        None
+    } else {
+        Some(Output::claim(&survey, None).map_err(classified)?)
+    };
+    let report = match examine(survey, &Options::default(), args.console, interrupt)? {
+        Ok(report) => report,
+        Err(code) => return Ok(Some(code)),
+    };
+    for kind in &report.kinds {
+        let example = kind.example.as_ref().map_or_else(String::new, |path| format!("{path}: "));
+        let line = format!("{} ({}), for example {example}{}", kind.kind.title(), kind.count, kind.message);
+        match kind.severity {
+            Severity::Error | Severity::Warning => tracing::warn!("{line}"),
+            Severity::Note => tracing::info!("{line}"),
+        }
+    }
+    if let Some(output) = &output {
+        output.write(&report).map_err(classified)?;
+        tracing::info!("report: {}", output.paths()[1].display());
+    }
+    match (report.unusable(), args.first.allow_unreadable) {
+        (0, _) => {}
+        (count, true) => tracing::warn!("{count} pictures cannot be read, and are divided like the others"),
+        (count, false) => return Err(refusal(&report, count, output.is_some())),
+    }
+    Ok(None)
+}
+
+/// Why nothing is divided.
+fn refusal(report: &Report, count: usize, written: bool) -> anyhow::Error {
+    let is_unusable = |finding: &&Finding| finding.kind.is_unusable();
+    let first = report.findings.iter().find(is_unusable).map_or_else(String::new, |finding| {
+        format!("{}: {}", finding.path.as_deref().unwrap_or_default(), finding.message)
+    });
+    let see = if written { format!("see {HTML_FILE}; ") } else { String::new() };
+    anyhow!(
+        "nothing was divided: {count} of {} pictures cannot be read, the first is {first}; {see}mend or remove them, or give --allow_unreadable",
+        report.pictures
+    )
+}
+
+/// The report, or the exit code of an interruption.
+fn examine(
+    survey: Survey,
+    options: &Options,
+    console: ConsoleArgs,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Result<Report, ExitCode>> {
+    let mut meter = Meter::start(survey.len(), console.quiet == 0);
+    let stop = || interrupt.flow().is_break();
+    let result = survey.examine(options, &mut |progress| meter.show(progress), &stop);
+    meter.finish();
+    match (result, interrupt.exit_code()) {
+        (Err(CheckError::Interrupted), Some(code)) => {
+            tracing::warn!("interrupted; nothing was written");
+            Ok(Err(code))
+        }
+        (result, _) => Ok(Ok(result.map_err(classified)?)),
+    }
+}
+
+/// With the exit code that the error calls for.
+fn classified(error: CheckError) -> anyhow::Error {
+    if error.is_usage() { UsageError(error.into()).into() } else { error.into() }
+}

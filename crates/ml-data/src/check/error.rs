@@ -1,0 +1,62 @@
+//! Why a folder cannot be examined at all, or its report not be written.
+
+use std::io;
+use std::path::PathBuf;
+
+/// What ends an examination. Each message is one line: what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// There is nothing at the path.
+    #[error("{}: there is no such folder; check the path", path.display())]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// There is a file at the path.
+    #[error("{}: is a file, not a folder; give the folder that holds the class folders or the splits", path.display())]
+    NotAFolder {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// The folder itself cannot be listed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The report would lie among the pictures.
+    #[error("{}: lies among the pictures or the splits; choose another place for the report with --output", path.display())]
+    OutputInside {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A file that is no report of ours has its name.
+    #[error("{}: exists and is no report of ml-split, so it is not replaced; move it away, or give --output for another place", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refuses the report.
+    #[error("{}: cannot be written: {source}; give --output for another place, or --no_report", path.display())]
+    Output {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl CheckError {
+    /// Whether what was asked for is wrong, rather than what the folders hold: exit code 2, not 1.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            CheckError::Missing { .. } | CheckError::NotAFolder { .. } | CheckError::OutputInside { .. }
+        )
+    }
+}

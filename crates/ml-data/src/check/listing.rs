@@ -1,0 +1,99 @@
+//! What lies in a data folder, before any picture is read.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::finding::{Finding, Kind};
+use super::layout::Form;
+use super::names::shown;
+
+/// One picture file.
+#[derive(Debug)]
+pub(super) struct File {
+    /// Relative to [`Listing::root`].
+    pub path: PathBuf,
+    /// In `0..classes.len()`.
+    pub class: u32,
+    /// In `0..splits.len()`; absent if it is in none.
+    pub split: Option<u32>,
+}
+
+/// The pictures of a data folder, and what was found wrong while listing them.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// Where reports go and `splits/` lies.
+    pub data_dir: PathBuf,
+    /// What paths are relative to: the same, unless the manifest says otherwise.
+    pub root: PathBuf,
+    pub form: Form,
+    /// Folders that hold class folders, relative to the root, with the split that they are.
+    pub images: Vec<(PathBuf, Option<u32>)>,
+    /// As [`shown`], in order of discovery until [`Listing::sort`].
+    pub classes: Vec<String>,
+    /// Folder of each class, relative to the root: the first found.
+    pub class_folders: Vec<PathBuf>,
+    pub splits: Vec<String>,
+    pub files: Vec<File>,
+    pub findings: Vec<Finding>,
+    numbers: BTreeMap<OsString, u32>,
+}
+
+impl Listing {
+    pub(super) fn new(data_dir: &Path, form: Form) -> Listing {
+        Listing {
+            data_dir: data_dir.to_owned(),
+            root: data_dir.to_owned(),
+            form,
+            images: Vec::new(),
+            classes: Vec::new(),
+            class_folders: Vec::new(),
+            splits: Vec::new(),
+            files: Vec::new(),
+            findings: Vec::new(),
+            numbers: BTreeMap::new(),
+        }
+    }
+
+    /// The class called `name`, which is new if it was not met before.
+    pub(super) fn class(&mut self, name: &OsStr, folder: &Path) -> u32 {
+        let next = self.classes.len() as u32;
+        let number = *self.numbers.entry(name.to_owned()).or_insert(next);
+        if number == next {
+            self.classes.push(shown(Path::new(name)));
+            self.class_folders.push(folder.to_owned());
+        }
+        number
+    }
+
+    /// Adds a finding about a path of this folder.
+    pub(super) fn find(&mut self, kind: Kind, path: &Path, message: impl Into<String>) {
+        self.findings.push(Finding { path: Some(shown(path)), ..Finding::new(kind, message) });
+    }
+
+    /// A finding about one picture.
+    pub(super) fn about(&self, kind: Kind, picture: usize, message: impl Into<String>) -> Finding {
+        let file = &self.files[picture];
+        Finding {
+            path: Some(shown(&file.path)),
+            class: Some(self.classes[file.class as usize].clone()),
+            split: file.split.map(|split| self.splits[split as usize].clone()),
+            pictures: vec![picture as u32],
+            ..Finding::new(kind, message)
+        }
+    }
+
+    /// Files bytewise by path.
+    pub(super) fn sort(&mut self) {
+        self.files.sort_unstable_by(|a, b| key(&a.path).cmp(key(&b.path)));
+    }
+
+    /// The number of the file at `path`; the files are sorted.
+    pub(super) fn position(&self, path: &Path) -> Option<usize> {
+        self.files.binary_search_by(|file| key(&file.path).cmp(key(path))).ok()
+    }
+}
+
+fn key(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}

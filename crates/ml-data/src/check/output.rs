@@ -1,0 +1,122 @@
+//! Where a report goes: two files, each written whole or not at all, which never replace a stranger's.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::{CheckError, Report, Survey};
+use crate::dataset::SPLITS_FOLDER;
+
+/// The report for programs.
+pub const JSON_FILE: &str = "dataset_report.json";
+/// The report for people.
+pub const HTML_FILE: &str = "dataset_report.html";
+
+/// The beginnings by which our files are known.
+const JSON_START: &str = "{\n  \"format_version\": ";
+const JSON_MARK: &str = "\"created_by\": \"ml-split ";
+pub(super) const HTML_START: &str = "<!doctype html>\n<!-- dataset report by ml-split";
+
+/// A place for a report that has been checked before the work starts.
+#[derive(Debug)]
+pub struct Output {
+    folder: PathBuf,
+}
+
+impl Output {
+    /// Checks that a report can be written to `folder` ([`Survey::data_dir`] if absent), which is made if it
+    /// is missing.
+    ///
+    /// # Errors
+    /// The place lies among the pictures or cannot be written, or holds a file of that name that is no report.
+    pub fn claim(survey: &Survey, folder: Option<&Path>) -> Result<Output, CheckError> {
+        let folder = folder.unwrap_or(survey.data_dir()).to_owned();
+        refuse_inside(survey, &folder)?;
+        fs::create_dir_all(&folder).map_err(refused(&folder))?;
+        let output = Output { folder };
+        for (path, is_ours) in output.paths().into_iter().zip([is_our_json as fn(&str) -> bool, is_our_html])
+        {
+            let mut start = Vec::new();
+            if fs::metadata(&path).is_ok_and(|status| !status.is_file()) {
+                return Err(CheckError::NotOurs { path });
+            }
+            match File::open(&path).and_then(|file| file.take(200).read_to_end(&mut start)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => return Err(CheckError::Output { path, source }),
+                Ok(_) if is_ours(&String::from_utf8_lossy(&start)) => {}
+                Ok(_) => return Err(CheckError::NotOurs { path }),
+            }
+        }
+        // A folder that cannot be written is told now, not after an hour of decoding.
+        let probe = output.folder.join(format!(".{JSON_FILE}.{}.tmp", std::process::id()));
+        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(refused(&output.folder))?;
+        Ok(output)
+    }
+
+    /// The two files: JSON, HTML.
+    pub fn paths(&self) -> [PathBuf; 2] {
+        [JSON_FILE, HTML_FILE].map(|name| self.folder.join(name))
+    }
+
+    /// Writes both files; what was there before stays until each is complete.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn write(&self, report: &Report) -> Result<(), CheckError> {
+        let [json, html] = self.paths();
+        let text = report.to_json().map_err(|error| refused(&json)(error.into()))?;
+        replace(&json, text.as_bytes())?;
+        replace(&html, report.to_html().as_bytes())
+    }
+}
+
+fn is_our_json(start: &str) -> bool {
+    start.starts_with(JSON_START) && start.contains(JSON_MARK)
+}
+
+fn is_our_html(start: &str) -> bool {
+    start.starts_with(HTML_START)
+}
+
+fn refused(path: &Path) -> impl FnOnce(std::io::Error) -> CheckError {
+    let path = path.to_owned();
+    |source| CheckError::Output { path, source }
+}
+
+/// A report below a folder of class folders would be a class, or lie in one.
+fn refuse_inside(survey: &Survey, folder: &Path) -> Result<(), CheckError> {
+    let place = real(folder);
+    let inside = survey.image_dirs().any(|images| place.starts_with(real(&images)) && place != real(&images));
+    if inside || place.starts_with(real(&survey.data_dir().join(SPLITS_FOLDER))) {
+        return Err(CheckError::OutputInside { path: folder.to_owned() });
+    }
+    Ok(())
+}
+
+/// With links resolved as far as the path exists.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in path.ancestors() {
+        if let Ok(real) = there.canonicalize() {
+            return path.strip_prefix(there).map_or(real.clone(), |rest| real.join(rest));
+        }
+    }
+    path
+}
+
+/// Written beside, synced, renamed.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), CheckError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = (|| {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    })();
+    written.map_err(|source| {
+        // The first error is the one to tell; there may be nothing to remove.
+        let _ = fs::remove_file(&beside);
+        refused(path)(source)
+    })
+}

@@ -1,0 +1,209 @@
+//! A folder of class folders → its files, going on past whatever is wrong on the way. Hidden names are ignored
+//! and links to folders followed, as the listing for training does.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::finding::Kind;
+use super::listing::{File, Listing};
+use super::output::{HTML_FILE, JSON_FILE};
+use crate::dataset::{SPLITS_FOLDER, SUFFIXES};
+
+/// A name in a folder.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub name: OsString,
+    pub kind: EntryKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EntryKind {
+    Folder {
+        linked: bool,
+    },
+    File,
+    DanglingLink,
+    LinkLoop,
+    /// A pipe, a socket, a device.
+    Other,
+}
+
+impl EntryKind {
+    pub(super) fn is_file(self) -> bool {
+        self == EntryKind::File
+    }
+}
+
+/// What lies in `folder` and is not hidden, sorted by name.
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let own = entry.file_type()?;
+        let kind = if own.is_symlink() {
+            match fs::metadata(entry.path()) {
+                Ok(target) if target.is_dir() => EntryKind::Folder { linked: true },
+                Ok(target) if target.is_file() => EntryKind::File,
+                Ok(_) => EntryKind::Other,
+                Err(error) if error.kind() == ErrorKind::NotFound => EntryKind::DanglingLink,
+                // A link to itself, in so many words (`FilesystemLoop` is not yet stable).
+                Err(error) if error.raw_os_error() == Some(40) => EntryKind::LinkLoop,
+                // Reading it will say why.
+                Err(_) => EntryKind::File,
+            }
+        } else if own.is_dir() {
+            EntryKind::Folder { linked: false }
+        } else if own.is_file() {
+            EntryKind::File
+        } else {
+            EntryKind::Other
+        };
+        found.push(Entry { name, kind });
+    }
+    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Whether a file counts as a picture by its name.
+pub(super) fn is_picture(name: &OsStr) -> bool {
+    let suffix = Path::new(name).extension().and_then(OsStr::to_str);
+    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+}
+
+/// Lists the class folders in `images` (relative to the root), which is the split `split` if that is given.
+pub(super) fn images(listing: &mut Listing, images: &Path, split: Option<u32>) {
+    let folder = listing.root.join(images);
+    let found = match entries(&folder) {
+        Ok(found) => found,
+        Err(error) => return listing.find(Kind::UnreadableFolder, images, error.to_string()),
+    };
+    // Beside class folders, `splits` holds index files; below `raw` or a split it would be a class, which
+    // is refused there.
+    for Entry { name, kind } in found {
+        let path = images.join(&name);
+        match kind {
+            EntryKind::Folder { .. } if name == SPLITS_FOLDER => {
+                if images != Path::new("") {
+                    let message =
+                        "`splits` is reserved for index files and cannot be a class; rename the folder";
+                    listing.find(Kind::BadName, &path, message);
+                }
+            }
+            EntryKind::Folder { .. } => {
+                check_name(listing, &path, &name);
+                let class = listing.class(&name, &path);
+                let mut walk = Walk { listing, class, split, seen: HashSet::new(), above: Vec::new() };
+                walk.enter(&folder);
+                walk.folder(&path, kind);
+            }
+            EntryKind::File if is_picture(&name) => {
+                listing.find(Kind::NoClass, &path, "lies beside the class folders, in none of them");
+            }
+            EntryKind::File if name == JSON_FILE || name == HTML_FILE => {}
+            _ => other_file(listing, &path, kind),
+        }
+    }
+}
+
+/// One class of one split.
+struct Walk<'a> {
+    listing: &'a mut Listing,
+    class: u32,
+    split: Option<u32>,
+    /// Real paths of the folders listed for this class: none is listed twice, so that links cannot multiply them.
+    seen: HashSet<PathBuf>,
+    /// Real paths of the folders on the way here.
+    above: Vec<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, folder: &Path) {
+        // What has no real path cannot be listed either, which is told then.
+        self.above.extend(folder.canonicalize());
+    }
+
+    /// Lists the folder at `relative` and what is below it.
+    fn folder(&mut self, relative: &Path, kind: EntryKind) {
+        let path = self.listing.root.join(relative);
+        let listed = path.canonicalize().and_then(|real| Ok((real, entries(&path)?)));
+        let (real, found) = match listed {
+            Ok(listed) => listed,
+            Err(error) => return self.listing.find(Kind::UnreadableFolder, relative, error.to_string()),
+        };
+        let linked = kind == EntryKind::Folder { linked: true };
+        if linked && self.above.iter().any(|above| above.starts_with(&real)) {
+            return self.listing.find(
+                Kind::LinkLoop,
+                relative,
+                "the link leads back to a folder that contains it",
+            );
+        }
+        if !self.seen.insert(real.clone()) {
+            let message = "its pictures are listed already, by another way to the same folder";
+            return self.listing.find(Kind::FolderTwice, relative, message);
+        }
+        self.above.push(real);
+        for Entry { name, kind } in found {
+            let path = relative.join(&name);
+            match kind {
+                EntryKind::Folder { .. } => {
+                    check_name(self.listing, &path, &name);
+                    self.folder(&path, kind);
+                }
+                EntryKind::File if is_picture(&name) => {
+                    check_name(self.listing, &path, &name);
+                    self.listing.files.push(File { path, class: self.class, split: self.split });
+                }
+                _ => other_file(self.listing, &path, kind),
+            }
+        }
+        self.above.pop();
+    }
+}
+
+/// A name must fit on a line of an index file.
+fn check_name(listing: &mut Listing, path: &Path, name: &OsStr) {
+    match name.to_str() {
+        None => listing.find(Kind::BadName, path, "the name is not valid UTF-8; rename it"),
+        Some(text) if text.contains(['\n', '\r']) => {
+            listing.find(Kind::BadName, path, "the name contains a line break; rename it");
+        }
+        Some(_) => {}
+    }
+}
+
+/// What is neither a folder nor a picture by its name.
+fn other_file(listing: &mut Listing, path: &Path, kind: EntryKind) {
+    match kind {
+        EntryKind::DanglingLink => listing.find(Kind::DanglingLink, path, "is a link that leads nowhere"),
+        EntryKind::LinkLoop => listing.find(Kind::LinkLoop, path, "is a link that leads back to itself"),
+        EntryKind::File => match sniff(&listing.root.join(path)) {
+            Some(format) => {
+                let message = format!("is a {format} file by its content, and not used because of its name");
+                listing.find(Kind::IgnoredPicture, path, message);
+            }
+            None => listing.find(Kind::IgnoredFile, path, "is no picture by its name"),
+        },
+        EntryKind::Other => {
+            let picture = path.file_name().is_some_and(is_picture);
+            let kind = if picture { Kind::Unreadable } else { Kind::IgnoredFile };
+            listing.find(kind, path, "is a pipe, a socket or a device");
+        }
+        EntryKind::Folder { .. } => {}
+    }
+}
+
+/// The format of a file, if it is one that is read.
+fn sniff(path: &Path) -> Option<&'static str> {
+    let mut start = Vec::new();
+    fs::File::open(path).ok()?.take(64).read_to_end(&mut start).ok()?;
+    let format = image::guess_format(&start).ok().filter(image::ImageFormat::reading_enabled)?;
+    Some(crate::decode::format_name(format))
+}
