@@ -16,7 +16,7 @@ pub use layers::{ConfigError, Override, Problem, Resolved, Source, differences, 
 pub use print::annotated;
 pub use schema::schema;
 pub use sections::{
-    BaseModel, Cache, DataConfig, ModelConfig, OnError, Precision, TrainingConfig, TransformsConfig,
+    BaseModel, Cache, DataConfig, ModelConfig, OnError, Precision, Reaction, TrainingConfig, TransformsConfig,
 };
 
 use crate::loss::LossConfig;

@@ -28,6 +28,24 @@ pub struct DataConfig {
     pub cache: Cache,
     /// What happens when a picture cannot be read: `fail` ends the run and names the picture.
     pub on_error: OnError,
+    /// What happens when pictures with the same content, or of one group, are in two of train, val and test: `fail`,
+    /// `warn`, or `ignore`, which does not look for them.
+    pub on_leak: Reaction,
+    /// What happens when the pictures are not those that `ml-split` divided (other sizes, new ones, other labels):
+    /// `fail`, `warn`, or `ignore`. A missing picture always fails.
+    pub on_change: Reaction,
+}
+
+/// What is done about something that is wrong with the data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reaction {
+    /// The run does not start.
+    Fail,
+    /// It is said, and the run goes on.
+    Warn,
+    /// It is not looked for.
+    Ignore,
 }
 
 /// What is kept between epochs.
@@ -56,6 +74,8 @@ impl Default for DataConfig {
             num_workers: Auto::Auto,
             cache: Cache::None,
             on_error: OnError::Fail,
+            on_leak: Reaction::Fail,
+            on_change: Reaction::Warn,
         }
     }
 }

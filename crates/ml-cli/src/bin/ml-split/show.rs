@@ -1,6 +1,6 @@
 //! A division → what stdout says: a table, or JSON.
 
-use ml_data::dataset::{Manifest, Method, Plan, SplitEntry, Written, shell_quoted};
+use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Written, shell_quoted};
 use serde::Serialize;
 
 /// What was done.
@@ -25,12 +25,29 @@ struct Json<'a> {
     classes: &'a [String],
     total: usize,
     splits: &'a [SplitEntry],
+    /// What stays together; null if nothing does.
+    groups: Option<&'a GroupsEntry>,
+    /// Share of each split (or of each fold's validation pictures), and what was asked for; empty for splits that a
+    /// CSV gave.
+    shares: Vec<Share>,
     warnings: &'a [String],
+}
+
+/// How far a split is from what was asked for.
+#[derive(Serialize)]
+struct Share {
+    split: String,
+    /// Fraction of all pictures.
+    share: f64,
+    asked: f64,
+    /// The class whose own share is farthest off, and by how much of its pictures.
+    farthest_class: String,
+    farthest_class_share: f64,
 }
 
 impl Outcome<'_> {
     pub fn json(&self) -> anyhow::Result<String> {
-        let Manifest { seed, method, classes, total, splits, .. } = self.plan.manifest();
+        let Manifest { seed, method, classes, total, splits, groups, .. } = self.plan.manifest();
         Ok(serde_json::to_string_pretty(&Json {
             status: self.status(),
             image_dir: self.plan.source().image_dir().display().to_string(),
@@ -41,6 +58,8 @@ impl Outcome<'_> {
             classes,
             total: *total,
             splits,
+            groups: groups.as_ref(),
+            shares: shares(self.plan.manifest()),
             warnings: self.plan.warnings(),
         })?)
     }
@@ -80,6 +99,7 @@ impl Outcome<'_> {
         let data_dir = shell_quoted(&self.written.data_dir);
         let mut lines = vec![String::new()];
         let mut next = format!("next:    ml-train --data_dir {data_dir}");
+        lines.extend(groups_in_words(manifest));
         if matches!(manifest.method, Method::Folds { .. }) {
             lines.push(
                 "A fold's column is its validation split; it is trained on all the other folds.".to_owned(),
@@ -96,6 +116,53 @@ impl Outcome<'_> {
         text += &lines.join("\n");
         text
     }
+}
+
+/// Shares of the columns, beside those that were asked for.
+fn shares(manifest: &Manifest) -> Vec<Share> {
+    let asked = |entry: &SplitEntry| match (&manifest.method, entry.name.as_str()) {
+        (Method::Given { .. }, _) => None,
+        (Method::Ratio { train, .. }, "train") => Some(*train),
+        (Method::Ratio { val, .. }, "val") => Some(*val),
+        (Method::Ratio { test, .. } | Method::Folds { test, .. }, "test") => Some(*test),
+        (Method::Ratio { .. }, _) => None,
+        (Method::Folds { folds, test }, _) => Some((1.0 - test) / f64::from(*folds)),
+    };
+    let of_class = |class: &String| -> usize {
+        let columns = manifest.splits.iter().filter_map(column);
+        columns.filter_map(|(_, entry)| entry.counts.get(class)).sum()
+    };
+    let share = |(split, entry): (String, &SplitEntry)| {
+        let asked = asked(entry)?;
+        let shares =
+            entry.counts.iter().map(|(class, count)| (class, *count as f64 / of_class(class) as f64));
+        let farthest = shares.max_by(|(_, a), (_, b)| (a - asked).abs().total_cmp(&(b - asked).abs()));
+        let (farthest_class, farthest_class_share) = farthest.map(|(class, share)| (class.clone(), share))?;
+        let share = entry.total as f64 / manifest.total as f64;
+        Some(Share { split, share, asked, farthest_class, farthest_class_share })
+    };
+    manifest.splits.iter().filter_map(column).filter_map(share).collect()
+}
+
+/// What stayed together, and what that did to the shares.
+fn groups_in_words(manifest: &Manifest) -> Vec<String> {
+    let Some(groups) = manifest.groups.as_ref().filter(|groups| groups.count > 0) else { return Vec::new() };
+    let by = groups.by.as_ref().map_or_else(String::new, |by| format!(" (by {by}, and duplicates)"));
+    let mut lines = vec![format!(
+        "{} groups of 2 or more pictures stay together{by}; the largest has {}",
+        grouped(groups.count),
+        grouped(groups.largest)
+    )];
+    lines.extend(shares(manifest).into_iter().map(|share| {
+        let [got, asked, class] = [share.share, share.asked, share.farthest_class_share]
+            .map(|share| format!("{:.2} %", share * 100.0));
+        format!(
+            "{}: {got} of the pictures, {asked} asked for; farthest off is class {} with {class}",
+            share.split, share.farthest_class
+        )
+    }));
+    lines.push(String::new());
+    lines
 }
 
 /// A fold is shown by its validation pictures: every picture is then in one column.
