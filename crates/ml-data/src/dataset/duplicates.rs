@@ -62,14 +62,14 @@ pub fn exact(
     candidates.sort_unstable_by_key(|file| (size(*file), *file));
     let candidates = in_company(candidates, |a, b| size(*a) == size(*b));
 
-    let heads = look(&candidates, &path, &stop, HEAD as u64)?;
+    let heads = look(&candidates, &path, &stop, |file| size(file).min(HEAD as u64))?;
     let mut heads = readable(heads, &mut found.unreadable);
     heads.sort_unstable_by_key(|look| (size(look.file), look.head, look.file));
     let (small, large): (Vec<_>, Vec<_>) = heads.into_iter().partition(|look| size(look.file) <= HEAD as u64);
     let large = in_company(large, |a, b| size(a.file) == size(b.file) && a.head == b.head);
     let large: Vec<u32> = large.into_iter().map(|look| look.file).collect();
 
-    let wholes = look(&large, &path, &stop, u64::MAX)?;
+    let wholes = look(&large, &path, &stop, size)?;
     let mut wholes = readable(wholes, &mut found.unreadable);
     wholes.extend(small);
     found.hashes = wholes.iter().map(|look| (look.file, look.head)).collect();
@@ -91,19 +91,19 @@ fn in_company<T>(items: Vec<T>, alike: impl Fn(&T, &T) -> bool) -> Vec<T> {
     items.into_iter().filter(|_| keep.next().unwrap_or(false)).collect()
 }
 
-/// Hashes of up to `limit` bytes of each file.
+/// Hashes of the first `length` bytes of each file.
 fn look(
     files: &[u32],
     path: &(impl Fn(u32) -> PathBuf + Sync),
     stop: &(impl Fn() -> bool + Sync),
-    limit: u64,
+    length: impl Fn(u32) -> u64 + Sync,
 ) -> Result<Vec<Look>, Stopped> {
     map_in_parallel(files.len(), |i| {
         if stop() {
             return Err(Stopped);
         }
         let file = files[i];
-        let (head, error) = match hash(path(file), limit) {
+        let (head, error) = match hash(path(file), length(file)) {
             Ok(hash) => (hash, None),
             Err(error) => (Hash::default(), Some(error)),
         };
@@ -111,18 +111,25 @@ fn look(
     })
 }
 
-fn hash(path: PathBuf, limit: u64) -> io::Result<Hash> {
-    let mut file = File::open(path)?.take(limit);
+/// Of as many bytes, or fewer if the file has become shorter.
+fn hash(path: PathBuf, length: u64) -> io::Result<Hash> {
+    let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = [0; 4 * HEAD];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hash.finalize().into()),
-            Ok(bytes) => hash.update(&buffer[..bytes]),
+    let mut left = length;
+    while left > 0 {
+        let wanted = left.min(buffer.len() as u64) as usize;
+        match file.read(&mut buffer[..wanted]) {
+            Ok(0) => break,
+            Ok(bytes) => {
+                hash.update(&buffer[..bytes]);
+                left -= bytes as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(hash.finalize().into())
 }
 
 fn readable(looks: Vec<Look>, unreadable: &mut Vec<(u32, io::Error)>) -> Vec<Look> {

@@ -30,7 +30,11 @@ impl Grouping {
             pattern => Regex::new(pattern).map(Grouping::Pattern).map_err(|error| SplitError::Pattern {
                 pattern: pattern.to_owned(),
                 // The last line says what is wrong; those before draw the place.
-                problem: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+                problem: {
+                    let text = error.to_string();
+                    let last = text.lines().last().unwrap_or_default().trim();
+                    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+                },
             }),
         }
     }

@@ -20,13 +20,16 @@ pub(super) struct Picture {
     pub group: String,
 }
 
-/// The file, for pictures in ascending order of paths: path, bytes, group, SHA-256.
-pub(super) fn text<'a>(pictures: impl Iterator<Item = (String, u64, &'a str, Option<&'a Hash>)>) -> String {
+/// The file, for pictures in ascending order of paths, which follow `prefix`: path, bytes, group, SHA-256.
+pub(super) fn text<'a>(
+    prefix: &str,
+    pictures: impl Iterator<Item = (&'a str, u64, &'a str, Option<&'a Hash>)>,
+) -> String {
     let mut text = "path,bytes,group,sha256\n".to_owned();
     for (path, bytes, group, hash) in pictures {
-        push(&mut text, &path);
+        push(&mut text, prefix, path);
         let _ = write!(text, ",{bytes},");
-        push(&mut text, group);
+        push(&mut text, "", group);
         text.push(',');
         if let Some(hash) = hash {
             text += &hex(hash);
@@ -36,12 +39,12 @@ pub(super) fn text<'a>(pictures: impl Iterator<Item = (String, u64, &'a str, Opt
     text
 }
 
-/// A field, in quotes where it needs them.
-fn push(text: &mut String, field: &str) {
+/// A field, in quotes where it needs them; `prefix` is a folder called `raw`, or nothing.
+fn push(text: &mut String, prefix: &str, field: &str) {
     if field.contains([',', '"', '\n', '\r']) {
-        text.extend(["\"", &field.replace('"', "\"\""), "\""]);
+        text.extend(["\"", prefix, &field.replace('"', "\"\""), "\""]);
     } else {
-        text.push_str(field);
+        text.extend([prefix, field]);
     }
 }
 
@@ -68,8 +71,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(PICTURES_FILE);
         let hash = [7; 32];
-        let text =
-            text(rows.iter().map(|(path, bytes, group)| ((*path).to_owned(), *bytes, *group, Some(&hash))));
+        let text = text("", rows.iter().map(|(path, bytes, group)| (*path, *bytes, *group, Some(&hash))));
         assert!(text.lines().nth(1).unwrap().starts_with("\"a,b/\"\"1\"\".png\",3,"));
         std::fs::write(&path, &text).unwrap();
         let expected = rows.map(|(path, bytes, group)| Picture {

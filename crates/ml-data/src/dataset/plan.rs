@@ -47,22 +47,26 @@ impl Plan {
     pub(super) fn pictures(&self) -> String {
         let source = &self.source;
         let prefix = prefix(source.images);
-        let mut numbers: Vec<u32> = (0..source.len() as u32).collect();
-        numbers.sort_unstable_by(|a, b| source.picture(*a).cmp(source.picture(*b)));
+        let paths = source.scan.classes.iter().flat_map(|class| &class.pictures);
+        let mut numbered: Vec<(&str, u32)> = paths.map(String::as_str).zip(0..).collect();
+        numbered.sort_unstable();
         let mut hashes = vec![None; source.len()];
         source.hashes.iter().for_each(|(picture, hash)| hashes[*picture as usize] = Some(hash));
-        let mut groups: Vec<&str> = numbers.iter().map(|_| "").collect();
+        let mut groups = vec![""; source.len()];
         for set in source.groups.clone().sets() {
             let name = group_name(source, &set);
             set.iter().for_each(|picture| groups[*picture as usize] = name);
         }
-        pictures::text(numbers.into_iter().map(|picture| {
-            let at = picture as usize;
-            // A group of one picture is one all the same: others of it may come.
-            let group = if groups[at].is_empty() { source.groups.name(picture) } else { Some(groups[at]) };
-            let path = format!("{prefix}{}", source.picture(picture));
-            (path, source.sizes[at], group.unwrap_or(""), hashes[at])
-        }))
+        pictures::text(
+            &prefix,
+            numbered.into_iter().map(|(path, picture)| {
+                let at = picture as usize;
+                // A group of one picture is one all the same: others of it may come.
+                let group =
+                    if groups[at].is_empty() { source.groups.name(picture) } else { Some(groups[at]) };
+                (path, source.sizes[at], group.unwrap_or(""), hashes[at])
+            }),
+        )
     }
 }
 
@@ -125,7 +129,9 @@ impl Source {
             let error = SplitError::GivenLeak {
                 path: self.image_dir(),
                 count: leaking.len(),
-                group: set.iter().find_map(|i| self.groups.name(*i)).map(str::to_owned),
+                group: other
+                    .and_then(|i| self.groups.name(*i).filter(|name| self.groups.name(set[0]) == Some(*name)))
+                    .map(str::to_owned),
                 first: (self.picture(set[0]).to_owned(), splits[set[0] as usize].name()),
                 second: other
                     .map(|i| (self.picture(*i).to_owned(), splits[*i as usize].name()))
@@ -344,3 +350,6 @@ fn members(method: &Method) -> Vec<(String, Members)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,7 +190,8 @@ impl Source {
     /// # Errors
     /// `stop` said so.
     pub fn keep_duplicates_together(&mut self, stop: impl Fn() -> bool + Sync) -> Result<(), SplitError> {
-        let path = |picture| self.picture_path(picture);
+        let folder = join(&self.root, self.images);
+        let path = |picture| folder.join(self.picture(picture));
         let found = duplicates::exact(&self.sizes, path, stop).map_err(|_| SplitError::Interrupted)?;
         let count = self.len();
         let mut crossing: Vec<[u32; 2]> = Vec::new();

@@ -97,7 +97,7 @@ pub enum SplitError {
         path: PathBuf,
         /// How many groups.
         count: usize,
-        /// The first one's name, if it has one: otherwise its pictures have the same content.
+        /// The group that both pictures name; otherwise their contents keep them together.
         group: Option<String>,
         /// A picture of it, and its split.
         first: (String, &'static str),
