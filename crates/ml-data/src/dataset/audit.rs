@@ -7,24 +7,21 @@
 
 mod cache;
 mod changes;
+mod files;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::duplicates;
 use super::error::DatasetError;
 use super::manifest::{Method, Policy};
-use super::parallel::map_in_parallel;
-use super::{
-    Dataset, Index, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Sample, Split, pictures, shell_quoted,
-};
+use super::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted};
 
 pub use changes::Changes;
+use files::{Pictures, Stat};
 
 /// Where verdicts are kept, in the data folder; hidden, so never a class.
 pub const CACHE_FOLDER: &str = ".ml-cache";
@@ -95,29 +92,6 @@ impl fmt::Display for Leaks {
     }
 }
 
-/// Of one picture.
-#[derive(Clone, Copy, Debug)]
-struct Stat {
-    bytes: u64,
-    /// Nanoseconds since 1970.
-    modified: i64,
-    /// Likewise, of its contents or its status: cannot be set by hand.
-    changed: i64,
-}
-
-impl Stat {
-    fn of(path: &Path) -> std::io::Result<Stat> {
-        let status = fs::metadata(path)?;
-        let nanoseconds =
-            |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-        Ok(Stat {
-            bytes: status.len(),
-            modified: nanoseconds(status.mtime(), status.mtime_nsec()),
-            changed: nanoseconds(status.ctime(), status.ctime_nsec()),
-        })
-    }
-}
-
 impl Dataset {
     /// Looks at all pictures of all splits; see the module. `stop` is asked before each.
     ///
@@ -183,7 +157,7 @@ impl Dataset {
         }
         let key = cache::key(self, stats);
         if let Some(known) = cache::read(self, &key) {
-            return Ok(known);
+            return Ok(known.leaks);
         }
         let sizes: Vec<u64> = stats.iter().map(|stat| stat.bytes).collect();
         let found =
@@ -288,79 +262,6 @@ impl Dataset {
             String::new()
         };
         Some(format!("ml-split {} --force{output}", shell_quoted(&images)))
-    }
-}
-
-/// The samples of all splits, numbered through.
-struct Pictures<'a> {
-    indices: Vec<&'a Index>,
-}
-
-impl Pictures<'_> {
-    fn len(&self) -> usize {
-        self.indices.iter().map(|index| index.samples.len()).sum()
-    }
-
-    fn place(&self, picture: u32) -> (&Index, usize) {
-        let mut place = picture as usize;
-        for index in &self.indices {
-            if place < index.samples.len() {
-                return (index, place);
-            }
-            place -= index.samples.len();
-        }
-        unreachable!("numbers are below len()")
-    }
-
-    fn split(&self, picture: u32) -> Split {
-        self.place(picture).0.split
-    }
-
-    fn sample(&self, picture: u32) -> &Sample {
-        let (index, place) = self.place(picture);
-        &index.samples[place]
-    }
-
-    fn path(&self, picture: u32) -> PathBuf {
-        let (index, place) = self.place(picture);
-        index.root.join(&index.samples[place].path)
-    }
-
-    /// With its split where the path does not tell it.
-    fn name(&self, picture: u32) -> String {
-        let (index, place) = self.place(picture);
-        let (path, split) = (index.samples[place].path.display(), index.split.name());
-        if index.samples[place].path.starts_with(split) {
-            path.to_string()
-        } else {
-            format!("{path} ({split})")
-        }
-    }
-
-    /// Of each picture; all that are missing are counted.
-    fn stats(&self, stop: &(impl Fn() -> bool + Sync)) -> Result<Vec<Stat>, DatasetError> {
-        let stats = map_in_parallel(self.len(), |picture| {
-            if stop() {
-                return Err(DatasetError::Interrupted);
-            }
-            let path = self.path(picture as u32);
-            match Stat::of(&path) {
-                Ok(stat) => Ok(Some(stat)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(source) => Err(DatasetError::Io { path, source }),
-            }
-        })?;
-        let missing: Vec<u32> =
-            (0..).zip(&stats).filter(|(_, stat)| stat.is_none()).map(|(i, _)| i).collect();
-        if missing.is_empty() {
-            return Ok(stats.into_iter().flatten().collect());
-        }
-        let name = |i: &u32| self.sample(*i).path.display().to_string();
-        Err(DatasetError::MissingPictures {
-            root: self.indices.first().map(|index| index.root.clone()).unwrap_or_default(),
-            count: missing.len(),
-            first: missing.iter().take(SHOWN).map(name).collect(),
-        })
     }
 }
 

@@ -40,7 +40,7 @@ pub use pictures::PICTURES_FILE;
 pub use plan::Plan;
 pub use scan::SUFFIXES;
 pub use source::Source;
-pub use split_error::SplitError;
+pub use split_error::{GivenLeak, SplitError};
 pub use write::{Link, Written};
 
 /// The folder of index files beside the pictures; reserved, never a class.

@@ -9,7 +9,7 @@ use super::hex;
 use super::manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, SplitEntry, version_for};
 use super::pictures;
 use super::source::Source;
-use super::split_error::SplitError;
+use super::split_error::{GivenLeak, SplitError};
 use super::stratify::{self, Task};
 
 /// Pictures divided, in memory.
@@ -122,11 +122,11 @@ impl Source {
             .map(|(first, length)| splits[*first..first + length].iter().map(|split| *split as u16).collect())
             .collect();
         let sets = self.groups.sets();
-        let leak = |set: &&Vec<u32>| set.iter().any(|i| splits[*i as usize] != splits[set[0] as usize]);
-        let leaking: Vec<&Vec<u32>> = sets.iter().filter(leak).collect();
+        let leaks = |set: &&Vec<u32>| set.iter().any(|i| splits[*i as usize] != splits[set[0] as usize]);
+        let leaking: Vec<&Vec<u32>> = sets.iter().filter(leaks).collect();
         if let Some(set) = leaking.first() {
             let other = set.iter().find(|i| splits[**i as usize] != splits[set[0] as usize]);
-            let error = SplitError::GivenLeak {
+            let leak = GivenLeak {
                 path: self.image_dir(),
                 count: leaking.len(),
                 group: other
@@ -138,9 +138,9 @@ impl Source {
                     .unwrap_or_default(),
             };
             if !accept_leaks {
-                return Err(error);
+                return Err(SplitError::GivenLeak(Box::new(leak)));
             }
-            self.warnings.push(error.to_string());
+            self.warnings.push(leak.to_string());
         }
         let test = splits.contains(&super::Split::Test);
         self.finish(Method::Given { test }, 0, &parts, &sets)

@@ -1,5 +1,6 @@
 //! What can be wrong with a division. Each message is one line: what, where, and what to do.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -91,19 +92,8 @@ pub enum SplitError {
         of: String,
     },
     /// Splits given by a CSV that leak.
-    #[error("{}: {count} group(s) of pictures that belong together are in more than one split, first {}: `{}` in {} and `{}` in {}; correct the column, leave it out to have groups kept together, or accept this with --on_leak warn", path.display(), group.as_ref().map_or_else(|| "with the same content".to_owned(), |group| group_in_words(group)), first.0, first.1, second.0, second.1)]
-    GivenLeak {
-        /// The CSV.
-        path: PathBuf,
-        /// How many groups.
-        count: usize,
-        /// The group that both pictures name; otherwise their contents keep them together.
-        group: Option<String>,
-        /// A picture of it, and its split.
-        first: (String, &'static str),
-        /// Another.
-        second: (String, &'static str),
-    },
+    #[error("{0}")]
+    GivenLeak(Box<GivenLeak>),
     /// Splits given by a CSV that lack one.
     #[error("{}: no line has the split `{split}`; name some, or leave the column out and give shares", path.display())]
     NoGivenPictures {
@@ -202,6 +192,40 @@ impl SplitError {
     pub(super) fn output(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> SplitError {
         let path = path.into();
         |source| SplitError::Output { path, source }
+    }
+}
+
+/// Splits given by a CSV that divide pictures which belong together.
+#[derive(Clone, Debug)]
+pub struct GivenLeak {
+    /// The CSV.
+    pub path: PathBuf,
+    /// How many groups are divided.
+    pub count: usize,
+    /// The group that both pictures name; otherwise their contents keep them together.
+    pub group: Option<String>,
+    /// A picture of the first of them, and its split.
+    pub first: (String, &'static str),
+    /// Another.
+    pub second: (String, &'static str),
+}
+
+impl fmt::Display for GivenLeak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GivenLeak { path, count, group, first, second } = self;
+        let what =
+            group.as_ref().map_or_else(|| "with the same content".to_owned(), |name| group_in_words(name));
+        write!(
+            f,
+            "{}: {count} group(s) of pictures that belong together are in more than one split, first {what}: `{}` in {} \
+             and `{}` in {}; correct the column, leave it out to have groups kept together, or accept this with \
+             --on_leak warn",
+            path.display(),
+            first.0,
+            first.1,
+            second.0,
+            second.1
+        )
     }
 }
 

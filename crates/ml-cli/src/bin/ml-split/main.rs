@@ -78,13 +78,12 @@ fn open(args: &Args, groups: &Groups) -> anyhow::Result<Source> {
         tracing::info!("columns left out: {}", source.ignored_columns().join(", "));
     }
     match groups {
-        Groups::None => {}
         Groups::By(grouping) => source.group_by(grouping).map_err(classified)?,
         Groups::Default if source.has_group_column() => {
             tracing::info!("pictures stay together by the column `group` (--group_by none ignores it)");
             source.group_by(&Grouping::Column).map_err(classified)?;
         }
-        Groups::Default => {}
+        Groups::None | Groups::Default => {}
     }
     if args.duplicates == Duplicates::KeepTogether {
         // Nothing is written yet, so a signal may simply end the process.

@@ -1,5 +1,7 @@
 //! A division → what stdout says: a table, or JSON.
 
+use std::collections::BTreeMap;
+
 use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Written, shell_quoted};
 use serde::Serialize;
 
@@ -38,11 +40,12 @@ struct Json<'a> {
 struct Share {
     split: String,
     /// Fraction of all pictures.
-    share: f64,
+    got: f64,
     asked: f64,
-    /// The class whose own share is farthest off, and by how much of its pictures.
+    /// The class that is farthest off.
     farthest_class: String,
-    farthest_class_share: f64,
+    /// Fraction of its pictures.
+    farthest: f64,
 }
 
 impl Outcome<'_> {
@@ -121,25 +124,23 @@ impl Outcome<'_> {
 /// Shares of the columns, beside those that were asked for.
 fn shares(manifest: &Manifest) -> Vec<Share> {
     let asked = |entry: &SplitEntry| match (&manifest.method, entry.name.as_str()) {
-        (Method::Given { .. }, _) => None,
         (Method::Ratio { train, .. }, "train") => Some(*train),
         (Method::Ratio { val, .. }, "val") => Some(*val),
         (Method::Ratio { test, .. } | Method::Folds { test, .. }, "test") => Some(*test),
-        (Method::Ratio { .. }, _) => None,
+        (Method::Ratio { .. } | Method::Given { .. }, _) => None,
         (Method::Folds { folds, test }, _) => Some((1.0 - test) / f64::from(*folds)),
     };
-    let of_class = |class: &String| -> usize {
-        let columns = manifest.splits.iter().filter_map(column);
-        columns.filter_map(|(_, entry)| entry.counts.get(class)).sum()
-    };
+    let mut totals: BTreeMap<&String, usize> = BTreeMap::new();
+    for (class, count) in manifest.splits.iter().filter_map(column).flat_map(|(_, entry)| &entry.counts) {
+        *totals.entry(class).or_default() += count;
+    }
     let share = |(split, entry): (String, &SplitEntry)| {
         let asked = asked(entry)?;
-        let shares =
-            entry.counts.iter().map(|(class, count)| (class, *count as f64 / of_class(class) as f64));
+        let shares = entry.counts.iter().map(|(class, count)| (class, *count as f64 / totals[class] as f64));
         let farthest = shares.max_by(|(_, a), (_, b)| (a - asked).abs().total_cmp(&(b - asked).abs()));
-        let (farthest_class, farthest_class_share) = farthest.map(|(class, share)| (class.clone(), share))?;
-        let share = entry.total as f64 / manifest.total as f64;
-        Some(Share { split, share, asked, farthest_class, farthest_class_share })
+        let (farthest_class, farthest) = farthest.map(|(class, share)| (class.clone(), share))?;
+        let got = entry.total as f64 / manifest.total as f64;
+        Some(Share { split, got, asked, farthest_class, farthest })
     };
     manifest.splits.iter().filter_map(column).filter_map(share).collect()
 }
@@ -147,15 +148,17 @@ fn shares(manifest: &Manifest) -> Vec<Share> {
 /// What stayed together, and what that did to the shares.
 fn groups_in_words(manifest: &Manifest) -> Vec<String> {
     let Some(groups) = manifest.groups.as_ref().filter(|groups| groups.count > 0) else { return Vec::new() };
-    let by = groups.by.as_ref().map_or_else(String::new, |by| format!(" (by {by}, and duplicates)"));
+    let mut why: Vec<&str> = groups.by.as_deref().into_iter().collect();
+    why.extend(manifest.duplicates.map(|_| "same content"));
+    let by = if why.is_empty() { String::new() } else { format!(" (by {})", why.join(", ")) };
     let mut lines = vec![format!(
         "{} groups of 2 or more pictures stay together{by}; the largest has {}",
         grouped(groups.count),
         grouped(groups.largest)
     )];
     lines.extend(shares(manifest).into_iter().map(|share| {
-        let [got, asked, class] = [share.share, share.asked, share.farthest_class_share]
-            .map(|share| format!("{:.2} %", share * 100.0));
+        let [got, asked, class] =
+            [share.got, share.asked, share.farthest].map(|share| format!("{:.2} %", share * 100.0));
         format!(
             "{}: {got} of the pictures, {asked} asked for; farthest off is class {} with {class}",
             share.split, share.farthest_class

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{CACHE_FOLDER, Leaks, Stat};
+use super::files::Stat;
+use super::{CACHE_FOLDER, Leaks};
 use crate::dataset::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, hex};
 
 /// Bytes of the largest file that is read: a verdict is short.
@@ -17,12 +18,13 @@ const LARGEST: u64 = 1 << 20;
 /// Changes with what a verdict means.
 const VERSION: &[u8] = b"leaks 1";
 
+/// What was found for one state of a data folder.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Verdict {
+pub(super) struct Verdict {
     /// Of the state that the verdict is about.
     key: String,
-    leaks: Option<Leaks>,
+    pub leaks: Option<Leaks>,
 }
 
 /// Hex SHA-256 over everything that a verdict depends on: the samples, the sizes and times of their files, and those
@@ -47,13 +49,13 @@ fn path(dataset: &Dataset) -> PathBuf {
 }
 
 /// The verdict for `key`, if there is one.
-pub(super) fn read(dataset: &Dataset, key: &str) -> Option<Option<Leaks>> {
+pub(super) fn read(dataset: &Dataset, key: &str) -> Option<Verdict> {
     let path = path(dataset);
     if fs::metadata(&path).ok()?.len() > LARGEST {
         return None;
     }
     let verdict: Verdict = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    (verdict.key == key).then_some(verdict.leaks)
+    (verdict.key == key).then_some(verdict)
 }
 
 /// Keeps the verdict, if the folder can be written to.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Pictures, SHOWN, Stat};
+use super::SHOWN;
+use super::files::{Pictures, Stat};
 use crate::dataset::error::DatasetError;
 use crate::dataset::labels;
 use crate::dataset::manifest::{CsvLabels, Manifest};

@@ -17,7 +17,7 @@ fn random(seed: u64) -> (Vec<usize>, Vec<Vec<u32>>) {
         let first = below(classes as u64) as usize;
         let mut group = Vec::new();
         for class in (first..first + spans).map(|class| class % classes) {
-            for _ in 0..1 + below(9) {
+            for _ in 0..=below(9) {
                 if next[class] < sizes[class] {
                     group.push((offset[class] + next[class]) as u32);
                     next[class] += 1;
