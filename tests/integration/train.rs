@@ -220,3 +220,72 @@ fn a_dry_run_checks_everything_and_writes_nothing() {
     let shown = ok(train(place.path(), &["--print_config", "--lr", "0.5"]));
     assert!(String::from_utf8_lossy(&shown.stdout).contains("# --lr"));
 }
+
+/// Digits with a copy of a training picture among the validation pictures.
+fn leaking_tree(place: &Path) -> PathBuf {
+    let data = place.join("tree");
+    small_digits(&data.join("train"), &[12, 12]);
+    small_digits(&data.join("val"), &[1, 0]);
+    let ones = workspace().join("tests/data/digits/raw/1");
+    let mut files: Vec<_> = std::fs::read_dir(&ones).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    std::fs::create_dir_all(data.join("val/1")).unwrap();
+    std::fs::copy(&files[40], data.join("val/1/unseen.png")).unwrap();
+    data
+}
+
+#[test]
+fn a_picture_in_two_splits_is_refused_unless_the_configuration_accepts_it() {
+    let place = tempfile::tempdir().unwrap();
+    let data = leaking_tree(place.path());
+    let run =
+        |args: &[&str]| train(place.path(), &[&["--data_dir", "tree", "--num_epochs", "1"], args].concat());
+    let parts =
+        ["1 picture(s) are in more than one split", "train/0/", "= val/0/", "ml-split", "data.on_leak=warn"];
+    fails(run(&[]), 1, &parts);
+    assert!(!place.path().join("runs").exists(), "no run is claimed");
+    assert!(data.join(".ml-cache/leaks.json").exists());
+    fails(run(&[]), 1, &parts);
+    let output = ok(run(&["--set", "data.on_leak=warn"]));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("WARNING") && told.contains("same content"), "{told}");
+    let output = ok(run(&["--set", "data.on_leak=ignore"]));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("same content"));
+    assert!(place.path().join("runs/epochs_1_2").exists(), "it is not part of the name");
+    // Going on looks again.
+    let on = ["--resume", "runs/epochs_1", "--num_epochs", "2", "--set", "data.on_leak=fail"];
+    fails(train(place.path(), &on), 1, &parts);
+    for entry in std::fs::read_dir(data.join("val/0")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    ok(run(&["--run_name", "clean"]));
+}
+
+#[test]
+fn a_data_set_that_changed_after_it_was_divided_is_told_of() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    let run = |args: &[&str]| train(place.path(), &[&["--data_dir", "digits", "--dry_run"], args].concat());
+    let output = ok(run(&[]));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("changed after"));
+    let line = read(data.join("splits/val.txt")).lines().next().unwrap().to_owned();
+    let mut bytes = std::fs::read(data.join(&line)).unwrap();
+    bytes.extend_from_slice(b"what follows a PNG's end is nobody's business");
+    std::fs::write(data.join(&line), bytes).unwrap();
+    std::fs::copy(data.join(&line), data.join("raw/1/new.png")).unwrap();
+    let output = ok(run(&[]));
+    let told = String::from_utf8_lossy(&output.stderr);
+    for part in [
+        "changed after it was divided",
+        &format!("1 picture(s) have another size ({line})"),
+        "1 picture(s) are new and in no split (raw/1/new.png)",
+        "`ml-split digits/raw --force`",
+    ] {
+        assert!(told.contains(part), "`{part}` is not in {told}");
+    }
+    fails(run(&["--set", "data.on_change=fail"]), 1, &["another size", "data.on_change=warn"]);
+    let output = ok(run(&["--set", "data.on_change=ignore"]));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("another size"));
+    std::fs::remove_file(data.join(&line)).unwrap();
+    fails(run(&["--set", "data.on_change=ignore"]), 1, &["cannot be found", &line]);
+}

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 pub use layers::{ConfigError, Override, Problem, Resolved, Source, differences, parse_set, resolve};
 pub use print::annotated;
 pub use schema::schema;
-pub use sections::{BaseModel, DataConfig, ModelConfig, Precision, TrainingConfig, TransformsConfig};
+pub use sections::{
+    BaseModel, DataConfig, ModelConfig, Precision, Reaction, TrainingConfig, TransformsConfig,
+};
 
 use crate::loader::{Budget, CacheError, CacheKind};
 use crate::loss::LossConfig;

@@ -42,6 +42,24 @@ pub struct DataConfig {
     pub on_error: OnError,
     /// With `on_error: skip`: more unreadable pictures than this in a split end the run.
     pub max_skipped: usize,
+    /// What happens when pictures with the same content, or of one group, are in two of train, val and test: `fail`,
+    /// `warn`, or `ignore`, which does not look for them.
+    pub on_leak: Reaction,
+    /// What happens when the pictures are not those that `ml-split` divided (other sizes, new ones, other labels):
+    /// `fail`, `warn`, or `ignore`. A missing picture always fails.
+    pub on_change: Reaction,
+}
+
+/// What is done about something that is wrong with the data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reaction {
+    /// The run does not start.
+    Fail,
+    /// It is said, and the run goes on.
+    Warn,
+    /// It is not looked for.
+    Ignore,
 }
 
 impl Default for DataConfig {
@@ -57,6 +75,8 @@ impl Default for DataConfig {
             drop_last: false,
             on_error: OnError::Fail,
             max_skipped: 100,
+            on_leak: Reaction::Fail,
+            on_change: Reaction::Warn,
         }
     }
 }

@@ -29,12 +29,14 @@ const SHORT: [(&str, &str); 13] = [
 ];
 
 /// Keys that cannot change the result, or are paths of this machine.
-const UNNAMED: [&str; 10] = [
+const UNNAMED: [&str; 12] = [
     "data.data_dir",
     "data.num_workers",
     "data.cache",
     "data.cache_max_gb",
     "data.cache_dir",
+    "data.on_leak",
+    "data.on_change",
     "training.device",
     "training.checkpoint.every_epochs",
     "training.checkpoint.every_steps",

@@ -11,8 +11,8 @@ use std::collections::BinaryHeap;
 
 use rand_chacha::rand_core::RngCore;
 
-use super::error::SplitError;
 use super::manifest::Method;
+use super::split_error::SplitError;
 use crate::rng::{Purpose, stream};
 
 /// One whole picture (or all of the shares) in the unit of quotas: they are integers, so nothing depends on
@@ -301,7 +301,7 @@ impl<'a, const PARTS: usize> Leveller<'a, PARTS> {
 }
 
 /// `0..size` in random order: Fisher and Yates's shuffle, from the class's own stream.
-fn shuffled(size: usize, seed: u64, class: u64) -> Vec<usize> {
+pub(super) fn shuffled(size: usize, seed: u64, class: u64) -> Vec<usize> {
     let mut rng = stream(seed, Purpose::Split, class, 0);
     let mut order: Vec<usize> = (0..size).collect();
     for last in (1..size).rev() {

@@ -1,5 +1,4 @@
-//! What can be wrong with a data folder or with its division. Each message is one line: what, where, and
-//! what to do.
+//! What can be wrong with a data folder. Each message is one line: what, where, and what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -174,6 +173,29 @@ pub enum DatasetError {
         /// What differs.
         problem: String,
     },
+    /// A CSV of labels that cannot be used.
+    #[error("{}: {}{}{}; correct the file", path.display(), if *count > 1 { format!("{count} problems: ") } else { String::new() }, first.join("; "), if *count > first.len() { "; …" } else { "" })]
+    Labels {
+        /// The CSV.
+        path: PathBuf,
+        /// How many problems there are.
+        count: usize,
+        /// The first of them, with their lines.
+        first: Vec<String>,
+    },
+    /// Pictures of an opened data folder that are not there any more.
+    #[error("{}: {count} picture(s) of the data set cannot be found: {}{}; bring them back, or divide the data set again", root.display(), first.join(", "), if *count > first.len() { ", …" } else { "" })]
+    MissingPictures {
+        /// What the paths are relative to.
+        root: PathBuf,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: Vec<String>,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// The folder has folds and none was chosen.
     #[error("{}: is divided into folds; choose one with --fold (data.fold), 0 to {}", path.display(), folds - 1)]
     FoldNeeded {
@@ -223,138 +245,6 @@ impl DatasetError {
                 | DatasetError::NoFolds { .. }
                 | DatasetError::NoSuchFold { .. }
         )
-    }
-}
-
-/// Why a division cannot be made or written.
-#[derive(Debug, thiserror::Error)]
-pub enum SplitError {
-    /// The pictures cannot be listed.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// The ratios make no sense.
-    #[error(
-        "--ratio {given}: {problem}; for example 0.7 0.15 0.15, or 70 15 15, or 0.8 0.2 for no test split"
-    )]
-    Ratio {
-        /// As it was given.
-        given: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The share of the test split makes no sense.
-    #[error("--test_ratio {0}: must be at least 0 and less than 1")]
-    TestRatio(f64),
-    /// The number of folds makes no sense.
-    #[error("--folds {0}: must be 2 to 1000")]
-    Folds(u32),
-    /// A class that cannot be trained on in every fold.
-    #[error(
-        "class `{class}` has {pictures} picture(s), and one outside its validation fold is needed for training; add pictures, or use ratios instead of folds"
-    )]
-    TooFew {
-        /// Its name.
-        class: String,
-        /// How many it has.
-        pictures: usize,
-    },
-    /// So few pictures that a split would be empty.
-    #[error(
-        "{total} pictures are too few: the {split} split would be empty; add pictures, or ask for larger shares or fewer folds"
-    )]
-    EmptySplit {
-        /// All pictures.
-        total: usize,
-        /// The split's name.
-        split: String,
-    },
-    /// Something is there already.
-    #[error("{}: exists already and differs; give --force to replace it, or --output for another place", path.display())]
-    Exists {
-        /// What is there.
-        path: PathBuf,
-    },
-    /// Something is there that was not written by [`Plan`](super::Plan), so it is never replaced.
-    #[error("{}: holds `{stranger}`, which ml-split did not write; move it away, or give --output for another place", path.display())]
-    NotOurs {
-        /// The folder.
-        path: PathBuf,
-        /// A file in it, or the manifest it lacks.
-        stranger: String,
-    },
-    /// There is a file where a folder is to be.
-    #[error("{}: is a file, not a folder; move it away, or give --output for another place", path.display())]
-    OutputNotAFolder {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file system refuses.
-    #[error("{}: cannot be written: {source}; give --output for another place", path.display())]
-    Output {
-        /// The file or folder that was to be.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The output would become a class.
-    #[error("{}: lies among the pictures of {}; choose an output outside of it", path.display(), images.display())]
-    OutputInside {
-        /// The output.
-        path: PathBuf,
-        /// The folder of class folders.
-        images: PathBuf,
-    },
-    /// Trees are made of one division.
-    #[error(
-        "folds have no folder layout (their trees would hold every picture many times); leave out --layout folders: the index files need no copies"
-    )]
-    FoldsAsFolders,
-    /// Hard links do not reach other disks.
-    #[error("{}: cannot be hard-linked from {}, which is on another file system; use --link symlink or --link copy", to.display(), from.display())]
-    OtherDevice {
-        /// The picture.
-        from: PathBuf,
-        /// The link that was to be.
-        to: PathBuf,
-    },
-    /// The file system refuses a link or a copy.
-    #[error("{}: cannot be made from {}: {source}; try another --link, or give --output for another place", to.display(), from.display())]
-    Picture {
-        /// The picture.
-        from: PathBuf,
-        /// The link or copy that was to be.
-        to: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The caller asked to stop.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl SplitError {
-    /// Whether what was asked for is wrong, rather than what the folders hold: exit code 2, not 1.
-    pub fn is_usage(&self) -> bool {
-        match self {
-            SplitError::Dataset(error) => error.is_usage(),
-            SplitError::Ratio { .. }
-            | SplitError::TestRatio(_)
-            | SplitError::Folds(_)
-            | SplitError::OutputNotAFolder { .. }
-            | SplitError::OutputInside { .. }
-            | SplitError::FoldsAsFolders => true,
-            _ => false,
-        }
-    }
-
-    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> SplitError {
-        let path = path.into();
-        |source| SplitError::Dataset(DatasetError::Io { path, source })
-    }
-
-    pub(super) fn output(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> SplitError {
-        let path = path.into();
-        |source| SplitError::Output { path, source }
     }
 }
 

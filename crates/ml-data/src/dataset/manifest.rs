@@ -7,8 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DatasetError;
 
-/// The version of the format that is written, and the newest that is read.
-pub(super) const FORMAT_VERSION: u32 = 1;
+/// The newest version of the format that is read. Version 1 has no `labels`, `duplicates`, `groups` and no method
+/// `given`; it is still written where none of them is there.
+const NEWEST_VERSION: u32 = 2;
+
+/// The oldest version that can say what `manifest` says.
+pub(super) fn version_for(manifest: &Manifest) -> u32 {
+    let Manifest { labels, duplicates, groups, method, .. } = manifest;
+    let newer = labels.is_some() || duplicates.is_some() || groups.is_some();
+    if newer || matches!(method, Method::Given { .. }) { NEWEST_VERSION } else { 1 }
+}
 
 /// The contents of `manifest.yaml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,12 +38,53 @@ pub struct Manifest {
     pub root: Option<String>,
     /// The folder of class folders, relative to the root: `raw`, or `.` for the root itself.
     pub images: String,
+    /// The CSV that gives the labels; lines of index files are then `<path><tab><class>`. Absent if the class is
+    /// the path's first folder in `images`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<CsvLabels>,
+    /// What was done about pictures with the same content; absent if they were not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<Policy>,
+    /// Groups that were not divided; absent if there are none. `pictures.csv` names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupsEntry>,
     /// In order: a class's number is its place.
     pub classes: Vec<String>,
     /// All pictures; with folds, each is counted once.
     pub total: usize,
     /// What was written: `train`, `val`, `test`, or `test`, `fold_0_train`, `fold_0_val`, …
     pub splits: Vec<SplitEntry>,
+}
+
+/// Where labels come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CsvLabels {
+    /// The file, relative to the folder that holds `splits/`, or absolute.
+    pub csv: String,
+    /// Hex SHA-256 of the file when the pictures were divided.
+    pub sha256: String,
+}
+
+/// What is done about pictures with the same content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// They are in the same split.
+    KeepTogether,
+}
+
+/// Pictures that stay together, for whatever reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupsEntry {
+    /// `folder`, `csv` or the regular expression that made groups; absent if only duplicates did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Groups of two pictures or more.
+    pub count: usize,
+    /// Pictures in the largest.
+    pub largest: usize,
 }
 
 /// In which form a division lies on disk.
@@ -67,6 +116,11 @@ pub enum Method {
         folds: u32,
         /// Share of 1 of the test split; 0 if there is none.
         test: f64,
+    },
+    /// As a CSV gave it.
+    Given {
+        /// Whether there is a test split.
+        test: bool,
     },
 }
 
@@ -100,9 +154,9 @@ impl Manifest {
         let unreadable = |error: serde_yaml::Error| bad(format!("is damaged: {error}"));
         // First, so that a newer format is called that, and not a list of unknown keys.
         let Version { format_version } = serde_yaml::from_str(text).map_err(unreadable)?;
-        if format_version != FORMAT_VERSION {
+        if !(1..=NEWEST_VERSION).contains(&format_version) {
             return Err(bad(format!(
-                "has format_version {format_version}, and this program knows {FORMAT_VERSION}"
+                "has format_version {format_version}, and this program knows 1 to {NEWEST_VERSION}"
             )));
         }
         let manifest: Manifest = serde_yaml::from_str(text).map_err(unreadable)?;

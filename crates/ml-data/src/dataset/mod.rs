@@ -1,6 +1,8 @@
 //! A data folder → [`Dataset`]: ordered classes and one [`Index`] a split; and a folder of class folders →
 //! its division into splits ([`Source`], [`Plan`]).
 //!
+//! Labels may come from a CSV instead of folders. [`Dataset::audit`] looks at the files of an opened data folder.
+//!
 //! A data folder is an ImageFolder tree (`train/`, `val/`, perhaps `test/`, each with one folder a class),
 //! or pictures beside a `splits/` folder of index files that [`Plan::write_index`] made. Files are known by
 //! their names: opening a data folder reads no picture and asks for no file's status, so a missing or
@@ -8,23 +10,37 @@
 //!
 //! Everything is sorted bytewise by name, so nothing depends on the order in which a file system lists.
 
+mod audit;
 mod divide;
+pub mod duplicates;
 mod error;
+mod groups;
+mod labels;
 mod manifest;
 mod open;
+mod parallel;
+mod pictures;
+mod plan;
 mod scan;
 mod source;
+mod split_error;
+mod stratify;
 mod write;
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks};
 pub use divide::{Division, Ratio};
-pub use error::{DatasetError, SplitError, shell_quoted};
-pub use manifest::{Layout, Manifest, Method, SplitEntry};
+pub use error::{DatasetError, shell_quoted};
+pub use groups::Grouping;
+pub use manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, Policy, SplitEntry};
+pub use pictures::PICTURES_FILE;
+pub use plan::Plan;
 pub use scan::SUFFIXES;
-pub use source::{Plan, Source};
+pub use source::Source;
+pub use split_error::{GivenLeak, SplitError};
 pub use write::{Link, Written};
 
 /// The folder of index files beside the pictures; reserved, never a class.
@@ -96,6 +112,10 @@ pub struct Dataset {
     pub val: Index,
     /// Absent if the folder has no test split; it may lack classes.
     pub test: Option<Index>,
+    /// The fold that was opened, if the folder has folds.
+    pub fold: Option<u32>,
+    /// What `splits/manifest.yaml` says; absent for an ImageFolder tree.
+    pub manifest: Option<Box<Manifest>>,
 }
 
 impl Dataset {
@@ -152,11 +172,9 @@ impl Dataset {
 
 /// Lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

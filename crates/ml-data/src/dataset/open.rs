@@ -159,15 +159,20 @@ fn open_indexed(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetEr
         }
     }
     refuse_leaks(&splits, &prefix, &indices)?;
-    assemble(data_dir, manifest.classes, indices)
+    let mut dataset = assemble(data_dir, manifest.classes.clone(), indices)?;
+    dataset.fold = fold;
+    dataset.manifest = Some(Box::new(manifest));
+    Ok(dataset)
 }
 
 /// What stands before `train` and `val` in the index files' names.
 fn fold_prefix(data_dir: &Path, method: &Method, fold: Option<u32>) -> Result<String, DatasetError> {
     let path = data_dir.to_owned();
     match (method, fold) {
-        (Method::Ratio { .. }, None) => Ok(String::new()),
-        (Method::Ratio { .. }, Some(fold)) => Err(DatasetError::NoFolds { path, fold }),
+        (Method::Ratio { .. } | Method::Given { .. }, None) => Ok(String::new()),
+        (Method::Ratio { .. } | Method::Given { .. }, Some(fold)) => {
+            Err(DatasetError::NoFolds { path, fold })
+        }
         (Method::Folds { folds, .. }, None) => Err(DatasetError::FoldNeeded { path, folds: *folds }),
         (Method::Folds { folds, .. }, Some(fold)) if fold >= *folds => {
             Err(DatasetError::NoSuchFold { path, fold, folds: *folds })
@@ -220,7 +225,10 @@ impl Reader<'_> {
             "." => String::new(),
             images => format!("{images}/"),
         };
-        let mut samples = Vec::new();
+        let labelled = self.manifest.labels.is_some();
+        // Exactly as many as are needed: growing would take half as much again.
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        let mut samples = Vec::with_capacity(lines);
         for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
@@ -230,13 +238,21 @@ impl Reader<'_> {
             let Ok(text) = str::from_utf8(line) else {
                 return Err(bad("is not valid UTF-8".to_owned()));
             };
+            let (text, label) = match text.rsplit_once('\t') {
+                Some((text, label)) if labelled => (text, Some(label)),
+                None if labelled => {
+                    return Err(bad(format!("`{text}` is not of the form <path><tab><class>")));
+                }
+                _ => (text, None),
+            };
             if !inside(text) {
                 return Err(bad(format!(
                     "`{text}` must be a path below {}, without `..`",
                     self.root.display()
                 )));
             }
-            let Some((class, _)) = text.strip_prefix(&prefix).and_then(|rest| rest.split_once('/')) else {
+            let first_folder = || Some(text.strip_prefix(&prefix)?.split_once('/')?.0);
+            let Some(class) = label.or_else(first_folder) else {
                 return Err(bad(format!("`{text}` is not of the form {prefix}<class>/<picture>")));
             };
             let Ok(place) = numbers.binary_search_by(|(name, _)| (*name).cmp(class)) else {
@@ -299,7 +315,15 @@ fn assemble(data_dir: &Path, classes: Vec<String>, indices: Vec<Index>) -> Resul
     let (Some(train), Some(val)) = (indices.next(), indices.next()) else {
         return Err(DatasetError::NoPictures { path: data_dir.to_owned() });
     };
-    Ok(Dataset { root: data_dir.to_owned(), classes, train, val, test: indices.next() })
+    Ok(Dataset {
+        root: data_dir.to_owned(),
+        classes,
+        train,
+        val,
+        test: indices.next(),
+        fold: None,
+        manifest: None,
+    })
 }
 
 fn bytes(sample: &Sample) -> &[u8] {

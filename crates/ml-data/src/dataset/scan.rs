@@ -2,12 +2,13 @@
 //! folder count to the class; links to folders are followed; hidden names are ignored.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::{Component, Path, PathBuf};
 
 use super::error::DatasetError;
+use super::parallel::in_parallel;
+use super::{RAW_FOLDER, SPLITS_FOLDER};
 
 /// Endings (after the dot, in any case) of the files that count as pictures; `pbm`, `pgm`, `ppm` are PNM's
 /// three kinds.
@@ -67,37 +68,6 @@ pub(super) fn scan(images: &Path, skip: &[&str]) -> Result<Scan, DatasetError> {
         scan.classes.push(ClassFolder { name, pictures: walk.pictures });
     }
     Ok(scan)
-}
-
-/// `work` for each number below `count`, in threads; the first error by number, if any.
-pub(super) fn in_parallel<T: Send, E: Send>(
-    count: usize,
-    work: impl Fn(usize) -> Result<T, E> + Sync,
-) -> Result<Vec<T>, E> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16).min(count.max(1));
-    if threads == 1 {
-        return (0..count).map(work).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let mut results: Vec<(usize, Result<T, E>)> = std::thread::scope(|scope| {
-        let run = || {
-            let mut mine = Vec::new();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= count {
-                    return mine;
-                }
-                mine.push((i, work(i)));
-            }
-        };
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        handles
-            .into_iter()
-            .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    results.sort_unstable_by_key(|(i, _)| *i);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 enum Kind {
@@ -215,4 +185,47 @@ pub(super) fn require_folder(path: &Path) -> Result<(), DatasetError> {
         }
         Err(source) => Err(DatasetError::Io { path: path.to_owned(), source }),
     }
+}
+
+/// The root, and the folder of class folders in it.
+pub(super) fn locate(image_dir: &Path) -> Result<(PathBuf, &'static str), DatasetError> {
+    // A link called raw counts by that name; `.` and `..` count by what they are.
+    let named = match image_dir.components().next_back() {
+        Some(Component::Normal(_)) => image_dir.to_owned(),
+        _ => image_dir.canonicalize().map_err(DatasetError::io(image_dir))?,
+    };
+    if named.file_name() == Some(OsStr::new(RAW_FOLDER)) {
+        let parent = match named.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        return Ok((parent.to_owned(), RAW_FOLDER));
+    }
+    let raw = image_dir.join(RAW_FOLDER);
+    if raw.is_dir() {
+        let others =
+            folder_names(image_dir)?.into_iter().filter(|name| name != RAW_FOLDER && name != SPLITS_FOLDER);
+        match others.min() {
+            None => return Ok((image_dir.to_owned(), RAW_FOLDER)),
+            Some(other) if has_class_folders(&raw)? => {
+                let other = other.to_string_lossy().into_owned();
+                return Err(DatasetError::RawBesideOthers { path: image_dir.to_owned(), other });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok((image_dir.to_owned(), "."))
+}
+
+/// Names of the folders in `folder` that are not hidden.
+fn folder_names(folder: &Path) -> Result<Vec<OsString>, DatasetError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(DatasetError::io(folder))? {
+        let entry = entry.map_err(DatasetError::io(folder))?;
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") && entry.path().is_dir() {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }

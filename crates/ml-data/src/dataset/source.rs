@@ -1,29 +1,54 @@
-//! A folder of class folders → its pictures ([`Source`]) → their division ([`Plan`]), not yet written.
+//! A folder of class folders, or a CSV of labels → its pictures and which of them must stay together
+//! ([`Source`]). [`Source::plan`] divides them.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use super::duplicates::{self, Hash};
+use super::error::DatasetError;
+use super::groups::{Grouping, Groups};
+use super::labels::{self, Labels, Problems};
+use super::manifest::Policy;
+use super::parallel::map_in_parallel;
+use super::scan::{ClassFolder, Scan, locate, require_folder, scan};
+use super::split_error::SplitError;
+use super::{SPLITS_FOLDER, Split};
 
-use super::divide::{Division, TEST, TRAIN, VAL, divide};
-use super::error::{DatasetError, SplitError};
-use super::manifest::{FORMAT_VERSION, Layout, Manifest, Method, SplitEntry};
-use super::scan::{Scan, has_class_folders, in_parallel, require_folder, scan};
-use super::{RAW_FOLDER, SPLITS_FOLDER, hex};
-
-/// A folder of class folders and what lies in it. Every class has a picture.
+/// Pictures of known classes. Every class has a picture.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The folder that holds `raw/` or the class folders, and to which index lines are relative.
-    root: PathBuf,
+    /// To which index lines are relative: the folder that holds `raw/` or the class folders, or the CSV's root.
+    pub(super) root: PathBuf,
+    /// The default place for `splits/`.
+    pub(super) home: PathBuf,
     /// From the root to the class folders: `raw`, or `.`.
-    images: &'static str,
-    scan: Scan,
+    pub(super) images: &'static str,
+    pub(super) scan: Scan,
+    /// Number of each class's first picture: pictures are numbered through all classes.
+    pub(super) offsets: Vec<usize>,
     /// Of each picture, in bytes.
-    sizes: Vec<Vec<u64>>,
+    pub(super) sizes: Vec<u64>,
+    pub(super) groups: Groups,
+    /// SHA-256 of pictures that were read as a whole, by number, ascending.
+    pub(super) hashes: Vec<(u32, Hash)>,
+    pub(super) grouping: Option<Grouping>,
+    pub(super) duplicates: Option<Policy>,
+    pub(super) csv: Option<Csv>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// What a CSV says beyond path and label.
+#[derive(Clone, Debug)]
+pub(super) struct Csv {
+    pub path: PathBuf,
+    pub sha256: String,
+    /// Of each picture, empty if it stands alone; none without the column.
+    pub groups: Option<Vec<String>>,
+    /// Of each picture; none without the column.
+    pub splits: Option<Vec<Split>>,
+    pub others: Vec<String>,
 }
 
 impl Source {
@@ -38,46 +63,200 @@ impl Source {
         require_folder(&folder)?;
         // Beside class folders, `splits` holds the index files; below raw/ it can only be meant as a class.
         let scan = scan(&folder, if images == "." { &[SPLITS_FOLDER] } else { &[] })?;
-        if scan.classes.iter().any(|class| class.name == SPLITS_FOLDER) {
-            return Err(DatasetError::Reserved { path: folder.join(SPLITS_FOLDER) });
-        }
-        if scan.classes.is_empty() {
-            return Err(DatasetError::NoClasses { path: folder, loose: scan.loose });
-        }
-        let names: Vec<&str> = scan.classes.iter().map(|class| class.name.as_str()).collect();
-        let is_split = |name: &&&str| ["train", "val", "valid", "validation", "test"].contains(name);
-        if names.len() > 1 && names.contains(&"train") && names.iter().all(|name| is_split(&name)) {
-            let found = names.into_iter().map(str::to_owned).collect();
-            return Err(DatasetError::AlreadySplit { path: folder, found });
-        }
-        if scan.classes.iter().all(|class| class.pictures.is_empty()) {
-            return Err(DatasetError::NoPictures { path: folder });
-        }
-        if let Some(class) = scan.classes.iter().find(|class| class.pictures.is_empty()) {
-            let path = folder.join(&class.name);
-            return Err(DatasetError::EmptyClass { class: class.name.clone(), path });
-        }
-        let sizes = in_parallel(scan.classes.len(), |class| {
-            let size = |picture: &String| {
-                let path = folder.join(picture);
-                match fs::metadata(&path) {
-                    Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-                        Err(DatasetError::DanglingLink { path })
-                    }
-                    status => status.map(|status| status.len()).map_err(DatasetError::io(path)),
+        check_classes(&scan, folder)?;
+        let source = Source::new(root.clone(), root, images, scan);
+        let sizes = map_in_parallel(source.len(), |picture| {
+            let path = source.picture_path(picture as u32);
+            match fs::metadata(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+                    Err(DatasetError::DanglingLink { path })
                 }
-            };
-            scan.classes[class].pictures.iter().map(size).collect()
+                status => status.map(|status| status.len()).map_err(DatasetError::io(path)),
+            }
         })?;
-        Ok(Source { root, images, scan, sizes })
+        Ok(Source { sizes, ..source })
     }
 
-    /// The folder that holds the class folders.
+    /// Reads a CSV of labels: columns `path,label` and perhaps `group,split`, in any order. Paths are relative to
+    /// `root`, by default the CSV's folder.
+    ///
+    /// # Errors
+    /// The CSV cannot be read or has lines that cannot be used (all are counted), or a picture is missing.
+    pub fn open_csv(csv: &Path, root: Option<&Path>) -> Result<Source, DatasetError> {
+        let home = match csv.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let root = root.unwrap_or(home);
+        require_folder(root)?;
+        let Labels { classes, mut rows, has_groups, has_splits, others, sha256 } = labels::read(csv)?;
+        rows.sort_unstable_by(|a, b| (a.class, &a.path).cmp(&(b.class, &b.path)));
+        let sizes =
+            map_in_parallel(rows.len(), |i| Ok::<_, DatasetError>(size_of(&root.join(&rows[i].path))))?;
+        let mut missing: Vec<_> = rows
+            .iter()
+            .zip(&sizes)
+            .filter_map(|(row, size)| Some((row.line, &row.path, size.as_ref().err()?)))
+            .collect();
+        missing.sort_unstable();
+        let mut problems = Problems::default();
+        missing.into_iter().for_each(|(line, path, why)| problems.add(line, || format!("`{path}` {why}")));
+        problems.none(csv)?;
+        let mut scan = Scan::default();
+        let (mut groups, mut splits) = (Vec::new(), Vec::new());
+        for (number, name) in (0..).zip(classes) {
+            let end = rows.partition_point(|row| row.class <= number);
+            let mut pictures = Vec::with_capacity(end);
+            for row in rows.drain(..end) {
+                pictures.push(row.path);
+                groups.extend(has_groups.then_some(row.group));
+                splits.extend(row.split);
+            }
+            scan.classes.push(ClassFolder { name, pictures });
+        }
+        let csv = Csv {
+            path: csv.to_owned(),
+            sha256,
+            groups: has_groups.then_some(groups),
+            splits: has_splits.then_some(splits),
+            others,
+        };
+        let sizes = sizes.into_iter().flatten().collect();
+        let source = Source::new(root.to_owned(), home.to_owned(), ".", scan);
+        Ok(Source { sizes, csv: Some(csv), ..source })
+    }
+
+    fn new(root: PathBuf, home: PathBuf, images: &'static str, scan: Scan) -> Source {
+        let mut next = 0;
+        let mut offset = |class: &ClassFolder| {
+            next += class.pictures.len();
+            next - class.pictures.len()
+        };
+        Source {
+            offsets: scan.classes.iter().map(&mut offset).collect(),
+            root,
+            home,
+            images,
+            scan,
+            sizes: Vec::new(),
+            groups: Groups::default(),
+            hashes: Vec::new(),
+            grouping: None,
+            duplicates: None,
+            csv: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Keeps the pictures that `grouping` puts into one group together, across classes too.
+    ///
+    /// # Errors
+    /// The column `group` is asked for, and there is none.
+    pub fn group_by(&mut self, grouping: &Grouping) -> Result<(), SplitError> {
+        let count = self.len();
+        let column = match (grouping, self.csv.as_mut().map(|csv| csv.groups.take())) {
+            (Grouping::Column, Some(Some(column))) => Some(column),
+            (Grouping::Column, _) => return Err(SplitError::NoGroupColumn { path: self.image_dir() }),
+            _ => None,
+        };
+        let mut alone = Vec::new();
+        let mut groups = std::mem::take(&mut self.groups);
+        for picture in 0..count as u32 {
+            let key = match &column {
+                Some(column) => Some(column[picture as usize].as_str()).filter(|key| !key.is_empty()),
+                None => grouping.key(self.picture(picture), self.csv.is_none()),
+            };
+            match key {
+                Some(key) => groups.put(count, picture, key),
+                None => alone.push(picture),
+            }
+        }
+        self.groups = groups;
+        self.grouping = Some(grouping.clone());
+        if let Some(&first) = alone.first() {
+            let (lone, path) = (alone.len(), self.picture_path(first));
+            self.warnings.push(format!(
+                "{lone} picture(s) are in no group by `{}` and count as groups of their own, first {}",
+                grouping.name(),
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads the pictures that may have the same content, and keeps those that have it together. `stop` is asked
+    /// before each picture.
+    ///
+    /// # Errors
+    /// `stop` said so.
+    pub fn keep_duplicates_together(&mut self, stop: impl Fn() -> bool + Sync) -> Result<(), SplitError> {
+        let folder = join(&self.root, self.images);
+        let path = |picture| folder.join(self.picture(picture));
+        let found = duplicates::exact(&self.sizes, path, stop).map_err(|_| SplitError::Interrupted)?;
+        let count = self.len();
+        let mut crossing: Vec<[u32; 2]> = Vec::new();
+        for set in &found.sets {
+            set.windows(2).for_each(|pair| self.groups.join(count, pair[0], pair[1]));
+            let other = set.iter().find(|picture| self.class_of(**picture) != self.class_of(set[0]));
+            crossing.extend(other.map(|other| [set[0], *other]));
+        }
+        if let Some(&[a, b]) = crossing.first() {
+            self.warnings.push(format!(
+                "{} picture(s) lie in several classes with the same content, so some labels are wrong, first {} and {}",
+                crossing.len(),
+                self.picture_path(a).display(),
+                self.picture_path(b).display()
+            ));
+        }
+        if let Some((first, error)) = found.unreadable.first() {
+            self.warnings.push(format!(
+                "{} picture(s) cannot be read and are taken for no duplicates, first {}: {error}",
+                found.unreadable.len(),
+                self.picture_path(*first).display()
+            ));
+        }
+        self.hashes = found.hashes;
+        self.duplicates = Some(Policy::KeepTogether);
+        Ok(())
+    }
+
+    /// Keeps the pictures of each set together; paths are those of index lines, relative to [`Source::root`].
+    ///
+    /// # Errors
+    /// A path that is no picture of this source.
+    pub fn keep_together<P: AsRef<str>>(&mut self, sets: &[Vec<P>]) -> Result<(), SplitError> {
+        let count = self.len();
+        for set in sets {
+            let numbers = set.iter().map(|path| self.number(path.as_ref())).collect::<Result<Vec<_>, _>>()?;
+            numbers.windows(2).for_each(|pair| self.groups.join(count, pair[0], pair[1]));
+        }
+        Ok(())
+    }
+
+    /// The number of the picture with this index line.
+    fn number(&self, line: &str) -> Result<u32, SplitError> {
+        let path = match self.images {
+            "." => Some(line),
+            images => line.strip_prefix(images).and_then(|path| path.strip_prefix('/')),
+        };
+        let find = |path: &str| {
+            self.scan.classes.iter().zip(&self.offsets).find_map(|(class, offset)| {
+                let place = class.pictures.binary_search_by(|picture| picture.as_str().cmp(path)).ok()?;
+                Some((offset + place) as u32)
+            })
+        };
+        path.and_then(find).ok_or_else(|| SplitError::NoSuchPicture { path: line.to_owned() })
+    }
+
+    /// The folder that holds the class folders; with labels from a CSV, that file.
     pub fn image_dir(&self) -> PathBuf {
-        join(&self.root, self.images)
+        match &self.csv {
+            Some(csv) => csv.path.clone(),
+            None => join(&self.root, self.images),
+        }
     }
 
-    /// What index lines are relative to; the default place for `splits/`.
+    /// What index lines are relative to.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -87,232 +266,86 @@ impl Source {
         self.scan.classes.iter().map(|class| class.name.as_str())
     }
 
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.scan.classes.iter().map(|class| class.pictures.len()).sum()
+    }
+
+    /// Never: every class has a picture.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many files were left out because their names do not end as pictures' do, by ending.
     pub fn ignored(&self) -> &BTreeMap<String, usize> {
         &self.scan.ignored
     }
 
-    /// Divides the pictures; writes nothing. The result is a function of the names, the division and `seed`.
-    ///
-    /// # Errors
-    /// The division makes no sense, a class is too small for folds, or a split would be empty.
-    pub fn plan(self, division: &Division, seed: u64) -> Result<Plan, SplitError> {
-        let lengths: Vec<usize> = self.scan.classes.iter().map(|class| class.pictures.len()).collect();
-        let parts = divide(&lengths, division, seed)?;
-        let method = division.method();
-        let total = lengths.iter().sum();
-        let mut files = Vec::new();
-        let mut splits = Vec::new();
-        for (name, members) in members(&method) {
-            let chosen = |class: usize, picture: usize| members(parts[class][picture]);
-            let (text, entry) = self.split(&name, chosen);
-            if entry.total == 0 {
-                return Err(SplitError::EmptySplit { total, split: name });
-            }
-            files.push((name, text));
-            splits.push(entry);
-        }
-        for (class, &pictures) in self.scan.classes.iter().zip(&lengths) {
-            let has = |entry: &SplitEntry| entry.counts.get(&class.name).is_some_and(|count| *count > 0);
-            if !splits.iter().filter(|entry| entry.name.ends_with("train")).all(has) {
-                return Err(SplitError::TooFew { class: class.name.clone(), pictures });
-            }
-        }
-        let manifest = Manifest {
-            format_version: FORMAT_VERSION,
-            created_by: concat!("ml-split ", env!("CARGO_PKG_VERSION")).to_owned(),
-            layout: Layout::Index,
-            seed,
-            method,
-            root: None,
-            images: self.images.to_owned(),
-            classes: self.classes().map(str::to_owned).collect(),
-            total,
-            splits,
-        };
-        let warnings = self.warnings(&manifest);
-        Ok(Plan { source: self, manifest, files, warnings })
+    /// Columns of the CSV that were left out.
+    pub fn ignored_columns(&self) -> &[String] {
+        self.csv.as_ref().map_or(&[], |csv| &csv.others)
     }
 
-    /// Lines and counts of the pictures that are `chosen`.
-    fn split(&self, name: &str, chosen: impl Fn(usize, usize) -> bool) -> (String, SplitEntry) {
-        let prefix = if self.images == "." { String::new() } else { format!("{}/", self.images) };
-        let mut lines = Vec::new();
-        let mut counts = BTreeMap::new();
-        for (class, folder) in self.scan.classes.iter().enumerate() {
-            let before = lines.len();
-            let pictures = folder.pictures.iter().zip(&self.sizes[class]).enumerate();
-            lines.extend(pictures.filter(|(i, _)| chosen(class, *i)).map(|(_, picture)| picture));
-            counts.insert(folder.name.clone(), lines.len() - before);
-        }
-        // `a-b/…` sorts before `a/…`, so the order of lines is not that of classes.
-        lines.sort_unstable();
-        let mut text = String::new();
-        let mut hash = Sha256::new();
-        for (path, bytes) in &lines {
-            text.extend([&prefix, path.as_str(), "\n"]);
-            hash.update(format!("{bytes} {prefix}{path}\n"));
-        }
-        let entry = SplitEntry {
-            name: name.to_owned(),
-            total: lines.len(),
-            index_sha256: Some(hex(&Sha256::digest(&text))),
-            pictures_sha256: Some(hex(&hash.finalize())),
-            counts,
-        };
-        (text, entry)
+    /// Whether a CSV says which group each picture is in.
+    pub fn has_group_column(&self) -> bool {
+        self.csv.as_ref().is_some_and(|csv| csv.groups.is_some())
     }
 
-    fn warnings(&self, manifest: &Manifest) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let [only] = self.scan.classes.as_slice() {
-            warnings.push(format!(
-                "there is only one class, `{}`: is {} the folder that holds the class folders?",
-                only.name,
-                self.image_dir().display()
-            ));
-        }
-        if self.scan.loose > 0 {
-            let folder = self.image_dir();
-            warnings.push(format!(
-                "{} pictures lie right in {}, in no class folder, and are left out",
-                self.scan.loose,
-                folder.display()
-            ));
-        }
-        let empty = |(class, i): (usize, usize)| self.sizes[class][i] == 0;
-        let all =
-            (0..self.sizes.len()).flat_map(|class| (0..self.sizes[class].len()).map(move |i| (class, i)));
-        let empty: Vec<_> = all.filter(|place| empty(*place)).collect();
-        if let Some(&(class, i)) = empty.first() {
-            let path = self.image_dir().join(&self.scan.classes[class].pictures[i]);
-            let count = empty.len();
-            warnings.push(format!(
-                "{count} picture(s) have 0 bytes and cannot be read, first {}",
-                path.display()
-            ));
-        }
-        for class in &self.scan.classes {
-            let lacks = |entry: &&SplitEntry| entry.counts[&class.name] == 0;
-            let missing: Vec<_> =
-                manifest.splits.iter().filter(lacks).map(|entry| entry.name.as_str()).collect();
-            if !missing.is_empty() {
-                warnings.push(format!(
-                    "class `{}` has {} picture(s), too few for every split: none in {}",
-                    class.name,
-                    class.pictures.len(),
-                    missing.join(", ")
-                ));
-            }
-        }
-        warnings
+    /// Whether a CSV says which split each picture is in: then [`Source::plan_given`] takes them.
+    pub fn has_split_column(&self) -> bool {
+        self.csv.as_ref().is_some_and(|csv| csv.splits.is_some())
+    }
+
+    pub(super) fn class_of(&self, picture: u32) -> usize {
+        self.offsets.partition_point(|offset| *offset <= picture as usize) - 1
+    }
+
+    /// Relative to the class folders' folder.
+    pub(super) fn picture(&self, picture: u32) -> &str {
+        let class = self.class_of(picture);
+        &self.scan.classes[class].pictures[picture as usize - self.offsets[class]]
+    }
+
+    pub(super) fn picture_path(&self, picture: u32) -> PathBuf {
+        join(&self.root, self.images).join(self.picture(picture))
     }
 }
 
-/// Pictures divided, in memory.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    pub(super) source: Source,
-    pub(super) manifest: Manifest,
-    /// Name and text of each index file.
-    pub(super) files: Vec<(String, String)>,
-    warnings: Vec<String>,
-}
-
-impl Plan {
-    /// What `manifest.yaml` will say.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+fn check_classes(scan: &Scan, folder: PathBuf) -> Result<(), DatasetError> {
+    if scan.classes.iter().any(|class| class.name == SPLITS_FOLDER) {
+        return Err(DatasetError::Reserved { path: folder.join(SPLITS_FOLDER) });
     }
-
-    /// What was divided.
-    pub fn source(&self) -> &Source {
-        &self.source
+    if scan.classes.is_empty() {
+        return Err(DatasetError::NoClasses { path: folder, loose: scan.loose });
     }
-
-    /// What the user should know, a line each: classes that a split lacks, empty files, loose pictures.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+    let names: Vec<&str> = scan.classes.iter().map(|class| class.name.as_str()).collect();
+    let is_split = |name: &&&str| ["train", "val", "valid", "validation", "test"].contains(name);
+    if names.len() > 1 && names.contains(&"train") && names.iter().all(|name| is_split(&name)) {
+        let found = names.into_iter().map(str::to_owned).collect();
+        return Err(DatasetError::AlreadySplit { path: folder, found });
     }
-
-    /// The lines of the index file `name`.txt.
-    pub fn lines(&self, name: &str) -> Option<impl Iterator<Item = &str>> {
-        self.files.iter().find(|(file, _)| file == name).map(|(_, text)| text.lines())
+    if scan.classes.iter().all(|class| class.pictures.is_empty()) {
+        return Err(DatasetError::NoPictures { path: folder });
     }
-}
-
-type Members = Box<dyn Fn(u16) -> bool>;
-
-/// Names of the index files, and which parts are in each.
-fn members(method: &Method) -> Vec<(String, Members)> {
-    let exactly = |wanted: u16| -> Members { Box::new(move |part| part == wanted) };
-    match *method {
-        Method::Ratio { test, .. } => {
-            let mut splits = vec![("train".to_owned(), exactly(TRAIN)), ("val".to_owned(), exactly(VAL))];
-            if test > 0.0 {
-                splits.push(("test".to_owned(), exactly(TEST)));
-            }
-            splits
+    match scan.classes.iter().find(|class| class.pictures.is_empty()) {
+        Some(class) => {
+            let path = folder.join(&class.name);
+            Err(DatasetError::EmptyClass { class: class.name.clone(), path })
         }
-        Method::Folds { folds, test } => {
-            let folds = folds as u16;
-            let mut splits = Vec::new();
-            if test > 0.0 {
-                splits.push(("test".to_owned(), exactly(folds)));
-            }
-            for fold in 0..folds {
-                let train: Members = Box::new(move |part| part != fold && part != folds);
-                splits.push((format!("fold_{fold}_train"), train));
-                splits.push((format!("fold_{fold}_val"), exactly(fold)));
-            }
-            splits
-        }
+        None => Ok(()),
     }
 }
 
-/// The root, and the folder of class folders in it.
-fn locate(image_dir: &Path) -> Result<(PathBuf, &'static str), DatasetError> {
-    // A link called raw counts by that name; `.` and `..` count by what they are.
-    let named = match image_dir.components().next_back() {
-        Some(Component::Normal(_)) => image_dir.to_owned(),
-        _ => image_dir.canonicalize().map_err(DatasetError::io(image_dir))?,
-    };
-    if named.file_name() == Some(OsStr::new(RAW_FOLDER)) {
-        let parent = match named.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        return Ok((parent.to_owned(), RAW_FOLDER));
+/// Bytes of a picture that a CSV names, or why it is none.
+fn size_of(path: &Path) -> Result<u64, String> {
+    match fs::metadata(path) {
+        Ok(status) if status.is_file() => Ok(status.len()),
+        Ok(_) => Err("is not a file".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err("does not exist".to_owned()),
+        Err(error) => Err(format!("cannot be looked at: {error}")),
     }
-    let raw = image_dir.join(RAW_FOLDER);
-    if raw.is_dir() {
-        let others =
-            scan_names(image_dir)?.into_iter().filter(|name| name != RAW_FOLDER && name != SPLITS_FOLDER);
-        match others.min() {
-            None => return Ok((image_dir.to_owned(), RAW_FOLDER)),
-            Some(other) if has_class_folders(&raw)? => {
-                let other = other.to_string_lossy().into_owned();
-                return Err(DatasetError::RawBesideOthers { path: image_dir.to_owned(), other });
-            }
-            Some(_) => {}
-        }
-    }
-    Ok((image_dir.to_owned(), "."))
 }
 
-/// Names of the folders in `folder` that are not hidden.
-fn scan_names(folder: &Path) -> Result<Vec<std::ffi::OsString>, DatasetError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DatasetError::io(folder))? {
-        let entry = entry.map_err(DatasetError::io(folder))?;
-        let name = entry.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") && entry.path().is_dir() {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-fn join(root: &Path, images: &str) -> PathBuf {
+pub(super) fn join(root: &Path, images: &str) -> PathBuf {
     if images == "." { root.to_owned() } else { root.join(images) }
 }

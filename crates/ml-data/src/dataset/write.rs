@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::{DatasetError, SplitError};
+use super::error::DatasetError;
 use super::manifest::{Layout, Manifest, Method};
-use super::scan::in_parallel;
-use super::source::Plan;
-use super::{MANIFEST_FILE, SPLITS_FOLDER, SplitEntry};
+use super::parallel::in_parallel;
+use super::plan::Plan;
+use super::split_error::SplitError;
+use super::{CACHE_FOLDER, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, SplitEntry};
 
 /// What stands in a tree of folders for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Written {
 impl Plan {
     /// Where [`Plan::write_index`] would write, without looking whether it may.
     pub fn index_place(&self, output: Option<&Path>) -> Written {
-        let data_dir = output.unwrap_or(self.source.root()).to_owned();
+        let data_dir = output.unwrap_or(&self.source.home).to_owned();
         Written { path: data_dir.join(SPLITS_FOLDER), data_dir, unchanged: false }
     }
 
@@ -61,7 +62,7 @@ impl Plan {
             return Ok(place);
         }
         let folder = Unfinished::beside(&place.path)?;
-        for (name, text) in self.index_files(&yaml(&manifest)?) {
+        for (name, text) in self.index_files(&yaml(&manifest)?, &self.pictures()) {
             write_file(&folder.path.join(name), text)?;
         }
         folder.finish(&place.path)?;
@@ -75,14 +76,20 @@ impl Plan {
         if let Some(output) = output {
             refuse_file(output)?;
             self.refuse_inside(output)?;
-            let root = canonical(self.source.root())?;
-            if canonical_if_there(output)? != root {
-                manifest.root = Some(manifest_path(root)?);
-            }
+        }
+        let root = canonical(self.source.root())?;
+        let data_dir = canonical_if_there(&place.data_dir)?;
+        if data_dir != root {
+            manifest.root = Some(manifest_path(root)?);
+        }
+        if let (Some(labels), Some(csv)) = (&mut manifest.labels, &self.source.csv) {
+            let csv = canonical(&csv.path)?;
+            labels.csv = manifest_path(csv.strip_prefix(&data_dir).unwrap_or(&csv).to_owned())?;
         }
         refuse_file(&place.path)?;
         if place.path.symlink_metadata().is_ok() {
-            place.unchanged = same_files(&place.path, &manifest, &self.index_files(&yaml(&manifest)?))?;
+            place.unchanged =
+                same_files(&place.path, &manifest, &self.index_files(&yaml(&manifest)?, &self.pictures()))?;
             if !place.unchanged {
                 check_ours(&place.path)?;
                 if !force {
@@ -94,9 +101,9 @@ impl Plan {
     }
 
     /// Names and contents.
-    fn index_files<'a>(&'a self, manifest: &'a str) -> Vec<(String, &'a str)> {
+    fn index_files<'a>(&'a self, manifest: &'a str, pictures: &'a str) -> Vec<(String, &'a str)> {
         let texts = self.files.iter().map(|(name, text)| (format!("{name}.txt"), text.as_str()));
-        texts.chain([(MANIFEST_FILE.to_owned(), manifest)]).collect()
+        texts.chain([(PICTURES_FILE.to_owned(), pictures), (MANIFEST_FILE.to_owned(), manifest)]).collect()
     }
 
     /// Where [`Plan::write_folders`] would write: `output`, or the data folder's name with `_split` beside it.
@@ -108,8 +115,9 @@ impl Plan {
             output.to_owned()
         } else {
             // `.` and `..` have no name to add to.
-            let real = canonical(self.source.root())?;
-            let root = if self.source.root().file_name().is_some() { self.source.root() } else { &real };
+            let home = &self.source.home;
+            let real = canonical(home)?;
+            let root = if home.file_name().is_some() { home } else { &real };
             let mut name = real.file_name().unwrap_or_default().to_owned();
             name.push("_split");
             root.with_file_name(name)
@@ -173,8 +181,13 @@ impl Plan {
                 if stop() {
                     return Err(SplitError::Interrupted);
                 }
-                let relative = lines[i].strip_prefix(prefix).unwrap_or(lines[i]);
-                place_picture(&root.join(lines[i]), &folder.join(relative), link)
+                let (picture, place) = match lines[i].rsplit_once('\t') {
+                    Some((picture, class)) if self.source.csv.is_some() => {
+                        (picture, folder.join(class).join(picture))
+                    }
+                    _ => (lines[i], folder.join(lines[i].strip_prefix(prefix).unwrap_or(lines[i]))),
+                };
+                place_picture(&root.join(picture), &place, link)
             })?;
         }
         write_file(&tree.path.join(MANIFEST_FILE), &yaml(&manifest)?)?;
@@ -188,6 +201,10 @@ impl Plan {
 
     /// The output must not become a class.
     fn refuse_inside(&self, output: &Path) -> Result<(), SplitError> {
+        // With labels from a CSV no folder is a class.
+        if self.source.csv.is_some() {
+            return Ok(());
+        }
         let images = canonical(&self.source.image_dir())?;
         let output_path = canonical_if_there(output)?;
         // Beside class folders, the output may be the folder itself: `splits` is reserved there.
@@ -352,7 +369,7 @@ fn check_ours(folder: &Path) -> Result<(), SplitError> {
         let entry = entry.map_err(SplitError::io(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let known = match name.strip_suffix(".txt") {
-            None => name == MANIFEST_FILE,
+            None => name == MANIFEST_FILE || name == PICTURES_FILE,
             Some(stem) => matches!(stem, "train" | "val" | "test") || stem.starts_with("fold_"),
         };
         if !known || entry.path().is_dir() {
@@ -362,7 +379,7 @@ fn check_ours(folder: &Path) -> Result<(), SplitError> {
     Ok(())
 }
 
-/// A tree that this module made has its manifest, and nothing beside its splits.
+/// A tree that this module made has its manifest, and nothing beside its splits (but what an audit remembers).
 fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
     let stranger =
         |stranger: &str| Err(SplitError::NotOurs { path: folder.to_owned(), stranger: stranger.to_owned() });
@@ -373,7 +390,7 @@ fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
     for entry in fs::read_dir(folder).map_err(SplitError::io(folder))? {
         let entry = entry.map_err(SplitError::io(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !made || !matches!(name.as_str(), "train" | "val" | "test" | MANIFEST_FILE) {
+        if !made || !matches!(name.as_str(), "train" | "val" | "test" | MANIFEST_FILE | CACHE_FOLDER) {
             return stranger(&name);
         }
     }

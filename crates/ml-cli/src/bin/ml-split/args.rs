@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::flags::{ConsoleArgs, whole_number};
-use ml_data::dataset::{Division, Link, Ratio};
+use ml_data::dataset::{Division, Grouping, Link, Ratio};
 
 use crate::check::{CheckArgs, FirstArgs};
 
@@ -20,18 +20,22 @@ Examples:
   ml-split data/flowers/raw --ratio 0.8 0.2            no test split
   ml-split data/flowers/raw --folds 5                  5 folds of 85 %, and one test split of 15 % for all of them
   ml-split data/flowers/raw --folds 5 --test_ratio 0   5 folds of everything, no test split
+  ml-split data/scans/raw --group_by folder            CLASS/PATIENT/…: each patient in one split, in whatever classes
+  ml-split data/scans/raw --group_by '(patient_\\d+)'   likewise, by what the path says
+  ml-split data/scans/labels.csv                       labels from columns path,label and perhaps group,split
   ml-split data/flowers/raw --dry_run                  show the numbers, write nothing
   ml-split data/flowers/raw --check                    read every picture first, and refuse if one cannot be read
   ml-split check data/flowers                          look for damaged pictures, duplicates, leaks; write a report
   ml-split data/flowers/raw --layout folders --link symlink --output data/flowers_tree
 
-Then train with `ml-train --data_dir data/flowers`. Pictures are not moved, and read only by --check. The same names,
-flags and seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage.
+Then train with `ml-train --data_dir data/flowers`. Pictures are not moved, and read only to find duplicates and by
+--check. The same pictures, flags and seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed,
+2 usage.
 `ml-split completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
-/// Divide a folder of class folders into training, validation and test pictures
+/// Divide a folder of class folders, or the pictures of a CSV, into training, validation and test pictures
 ///
-/// Each class is divided in the same proportions, to exact counts.
+/// Each class is divided in the same proportions, to exact counts, or as close as groups that stay together allow.
 #[derive(Parser, Debug)]
 #[command(name = "ml-split", version, after_help = EXAMPLES, rename_all = "snake_case")]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
@@ -39,7 +43,7 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Folder with one folder of pictures a class
+    /// Folder with one folder of pictures a class, or a CSV with the columns path and label, perhaps group and split
     #[arg(required = true, value_name = "IMAGE_DIR")]
     pub image_dir: Option<PathBuf>,
 
@@ -55,6 +59,20 @@ pub struct Args {
     /// Seed of the shuffle within each class
     #[arg(long, default_value_t = 42, allow_negative_numbers = true, value_name = "N", value_parser = whole_number::<u64>)]
     pub seed: u64,
+
+    /// What stays together: folder (the one below the class folder), csv (the column group), none, or a regular
+    /// expression on CLASS/…/PICTURE, by its first capture group [default: csv if there is such a column, else none]
+    #[arg(long, value_name = "WHAT", help_heading = "Staying together")]
+    pub group_by: Option<String>,
+    /// What is done about pictures with the same content
+    #[arg(long, value_enum, default_value_t = Duplicates::KeepTogether, value_name = "WHAT", help_heading = "Staying together")]
+    pub duplicates: Duplicates,
+    /// Where the CSV gives splits that divide a group or duplicates
+    #[arg(long, value_enum, default_value_t = OnLeak::Fail, value_name = "WHAT", help_heading = "Staying together")]
+    pub on_leak: OnLeak,
+    /// What paths in the CSV are relative to [default: the CSV's folder]
+    #[arg(long, value_name = "DIR", help_heading = "Staying together")]
+    pub root: Option<PathBuf>,
 
     /// index: text files that name the pictures; folders: a tree SPLIT/CLASS/PICTURE
     #[arg(long, value_enum, default_value_t = LayoutName::Index, value_name = "LAYOUT", help_heading = "Output")]
@@ -103,6 +121,30 @@ pub enum LinkName {
     Copy,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// They are in one split
+    KeepTogether,
+    /// They are not looked for, and no picture is read
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnLeak {
+    Fail,
+    Warn,
+}
+
+/// What makes groups.
+#[derive(Clone, Debug)]
+pub enum Groups {
+    /// The CSV's column, if it has one.
+    Default,
+    None,
+    By(Grouping),
+}
+
 fn parse_share(text: &str) -> Result<f64, String> {
     text.parse().map_err(|_| "is not a number (IMAGE_DIR stands before --ratio)".to_owned())
 }
@@ -127,6 +169,22 @@ impl Args {
                 Ok(Division::Ratio(Ratio::new(shares).map_err(|error| UsageError(error.into()))?))
             }
         }
+    }
+
+    /// # Errors
+    /// A regular expression that is none.
+    pub fn groups(&self) -> anyhow::Result<Groups> {
+        match self.group_by.as_deref() {
+            None => Ok(Groups::Default),
+            Some("none") => Ok(Groups::None),
+            Some(text) => Ok(Groups::By(Grouping::parse(text).map_err(|error| UsageError(error.into()))?)),
+        }
+    }
+
+    /// Whether a CSV of labels is to be divided.
+    pub fn is_csv(&self) -> bool {
+        let suffix = self.image_dir().extension();
+        suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("csv")) && !self.image_dir().is_dir()
     }
 
     /// What to put into a tree of folders; none for index files.

@@ -1,10 +1,11 @@
-//! Divides a folder of class folders into splits, which it writes as index files or as a tree of links.
+//! Divides a folder of class folders, or the pictures of a CSV, into splits, which it writes as index files or as a tree of links.
 //! Neither links nor loads libtorch: it starts in milliseconds.
 
 mod args;
 mod check;
 mod show;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,9 +13,10 @@ use clap::{CommandFactory, Parser};
 use ml_cli::exit::{self, UsageError};
 use ml_cli::interrupt::Interrupt;
 use ml_cli::{console, flags};
-use ml_data::dataset::{Link, Plan, Source, SplitError, Written};
+use ml_data::check::{DuplicateGroups, Report};
+use ml_data::dataset::{Grouping, Link, Plan, Source, SplitError, Written};
 
-use args::{Args, Command};
+use args::{Args, Command, Duplicates, Groups, OnLeak};
 use show::Outcome;
 
 fn main() -> ExitCode {
@@ -35,17 +37,39 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let division = args.division()?;
     let tree = args.tree()?;
     let interrupt = Interrupt::catch().context("cannot catch signals")?;
-    if args.first.check
-        && let Some(code) = check::first(args, &interrupt)?
-    {
-        return Ok(code);
-    }
-    let source = Source::open(args.image_dir()).map_err(|error| classified(error.into()))?;
+    let groups = args.groups()?;
+    let report = if args.first.check {
+        match check::first(args, &interrupt)? {
+            Ok(report) => Some(report),
+            Err(code) => return Ok(code),
+        }
+    } else {
+        None
+    };
+    let source = match (open(args, &groups, report.as_ref(), &interrupt), interrupt.exit_code()) {
+        (Err(_), Some(code)) => {
+            tracing::warn!("interrupted; nothing was written");
+            return Ok(code);
+        }
+        (source, _) => source?,
+    };
     if !source.ignored().is_empty() {
         let kinds: Vec<_> = source.ignored().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         tracing::info!("left out, as their names are not those of pictures: {}", kinds.join(", "));
     }
-    let plan = source.plan(&division, args.seed).map_err(classified)?;
+    let plan = if source.has_split_column() {
+        if args.ratio.is_some() || args.folds.is_some() {
+            let csv = args.image_dir().display();
+            return exit::usage(format!(
+                "--ratio, --folds: {csv} says in its column `split` which split each picture is in; leave the flag \
+                 out, or the column"
+            ));
+        }
+        source.plan_given(args.on_leak == OnLeak::Warn)
+    } else {
+        source.plan(&division, args.seed)
+    };
+    let plan = plan.map_err(classified)?;
     for warning in plan.warnings() {
         tracing::warn!("{warning}");
     }
@@ -58,6 +82,46 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let outcome = Outcome { plan: &plan, written: &written, dry_run: args.dry_run };
     exit::print(&if args.json { outcome.json()? } else { outcome.table() })
+}
+
+/// The pictures, and what of them stays together.
+fn open(
+    args: &Args,
+    groups: &Groups,
+    report: Option<&Report>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Source> {
+    let opened = match (args.is_csv(), &args.root) {
+        (true, root) => Source::open_csv(args.image_dir(), root.as_deref()),
+        (false, None) => Source::open(args.image_dir()),
+        (false, Some(_)) => {
+            return exit::usage("--root goes with a CSV of labels; give the folder of class folders itself");
+        }
+    };
+    let mut source = opened.map_err(|error| classified(error.into()))?;
+    if !source.ignored_columns().is_empty() {
+        tracing::info!("columns left out: {}", source.ignored_columns().join(", "));
+    }
+    match groups {
+        Groups::By(grouping) => source.group_by(grouping).map_err(classified)?,
+        Groups::Default if source.has_group_column() => {
+            tracing::info!("pictures stay together by the column `group` (--group_by none ignores it)");
+            source.group_by(&Grouping::Column).map_err(classified)?;
+        }
+        Groups::None | Groups::Default => {}
+    }
+    if args.duplicates == Duplicates::KeepTogether {
+        source.keep_duplicates_together(|| interrupt.flow().is_break()).map_err(classified)?;
+        // What only looks alike is known if the pictures were examined.
+        if let Some(report) = report {
+            let DuplicateGroups { same_pixels, near, .. } = report.duplicate_groups();
+            let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+            let sets: Vec<Vec<String>> =
+                same_pixels.iter().chain(&near).map(|set| set.iter().map(text).collect()).collect();
+            source.keep_together(&sets).map_err(classified)?;
+        }
+    }
+    Ok(source)
 }
 
 /// Writes the plan, or only says where it would go.

@@ -1,6 +1,8 @@
 //! A division → what stdout says: a table, or JSON.
 
-use ml_data::dataset::{Manifest, Method, Plan, SplitEntry, Written, shell_quoted};
+use std::collections::BTreeMap;
+
+use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Written, shell_quoted};
 use serde::Serialize;
 
 /// What was done.
@@ -25,12 +27,30 @@ struct Json<'a> {
     classes: &'a [String],
     total: usize,
     splits: &'a [SplitEntry],
+    /// What stays together; null if nothing does.
+    groups: Option<&'a GroupsEntry>,
+    /// Share of each split (or of each fold's validation pictures), and what was asked for; empty for splits that a
+    /// CSV gave.
+    shares: Vec<Share>,
     warnings: &'a [String],
+}
+
+/// How far a split is from what was asked for.
+#[derive(Serialize)]
+struct Share {
+    split: String,
+    /// Fraction of all pictures.
+    got: f64,
+    asked: f64,
+    /// The class that is farthest off.
+    farthest_class: String,
+    /// Fraction of its pictures.
+    farthest: f64,
 }
 
 impl Outcome<'_> {
     pub fn json(&self) -> anyhow::Result<String> {
-        let Manifest { seed, method, classes, total, splits, .. } = self.plan.manifest();
+        let Manifest { seed, method, classes, total, splits, groups, .. } = self.plan.manifest();
         Ok(serde_json::to_string_pretty(&Json {
             status: self.status(),
             image_dir: self.plan.source().image_dir().display().to_string(),
@@ -41,6 +61,8 @@ impl Outcome<'_> {
             classes,
             total: *total,
             splits,
+            groups: groups.as_ref(),
+            shares: shares(self.plan.manifest()),
             warnings: self.plan.warnings(),
         })?)
     }
@@ -80,6 +102,7 @@ impl Outcome<'_> {
         let data_dir = shell_quoted(&self.written.data_dir);
         let mut lines = vec![String::new()];
         let mut next = format!("next:    ml-train --data_dir {data_dir}");
+        lines.extend(groups_in_words(manifest));
         if matches!(manifest.method, Method::Folds { .. }) {
             lines.push(
                 "A fold's column is its validation split; it is trained on all the other folds.".to_owned(),
@@ -96,6 +119,53 @@ impl Outcome<'_> {
         text += &lines.join("\n");
         text
     }
+}
+
+/// Shares of the columns, beside those that were asked for.
+fn shares(manifest: &Manifest) -> Vec<Share> {
+    let asked = |entry: &SplitEntry| match (&manifest.method, entry.name.as_str()) {
+        (Method::Ratio { train, .. }, "train") => Some(*train),
+        (Method::Ratio { val, .. }, "val") => Some(*val),
+        (Method::Ratio { test, .. } | Method::Folds { test, .. }, "test") => Some(*test),
+        (Method::Ratio { .. } | Method::Given { .. }, _) => None,
+        (Method::Folds { folds, test }, _) => Some((1.0 - test) / f64::from(*folds)),
+    };
+    let mut totals: BTreeMap<&String, usize> = BTreeMap::new();
+    for (class, count) in manifest.splits.iter().filter_map(column).flat_map(|(_, entry)| &entry.counts) {
+        *totals.entry(class).or_default() += count;
+    }
+    let share = |(split, entry): (String, &SplitEntry)| {
+        let asked = asked(entry)?;
+        let shares = entry.counts.iter().map(|(class, count)| (class, *count as f64 / totals[class] as f64));
+        let farthest = shares.max_by(|(_, a), (_, b)| (a - asked).abs().total_cmp(&(b - asked).abs()));
+        let (farthest_class, farthest) = farthest.map(|(class, share)| (class.clone(), share))?;
+        let got = entry.total as f64 / manifest.total as f64;
+        Some(Share { split, got, asked, farthest_class, farthest })
+    };
+    manifest.splits.iter().filter_map(column).filter_map(share).collect()
+}
+
+/// What stayed together, and what that did to the shares.
+fn groups_in_words(manifest: &Manifest) -> Vec<String> {
+    let Some(groups) = manifest.groups.as_ref().filter(|groups| groups.count > 0) else { return Vec::new() };
+    let mut why: Vec<&str> = groups.by.as_deref().into_iter().collect();
+    why.extend(manifest.duplicates.map(|_| "same content"));
+    let by = if why.is_empty() { String::new() } else { format!(" (by {})", why.join(", ")) };
+    let mut lines = vec![format!(
+        "{} groups of 2 or more pictures stay together{by}; the largest has {}",
+        grouped(groups.count),
+        grouped(groups.largest)
+    )];
+    lines.extend(shares(manifest).into_iter().map(|share| {
+        let [got, asked, class] =
+            [share.got, share.asked, share.farthest].map(|share| format!("{:.2} %", share * 100.0));
+        format!(
+            "{}: {got} of the pictures, {asked} asked for; farthest off is class {} with {class}",
+            share.split, share.farthest_class
+        )
+    }));
+    lines.push(String::new());
+    lines
 }
 
 /// A fold is shown by its validation pictures: every picture is then in one column.

@@ -1,6 +1,7 @@
 //! `ml-train`: parse, resolve the configuration, claim or reopen a run folder, train, report.
 
 mod args;
+mod audit;
 mod evaluate;
 mod resume;
 mod session;

@@ -14,8 +14,15 @@ use ml_core::trainer::{Changes, Foreign};
 use crate::args::Args;
 
 /// Keys that may change when a run goes on: they cannot change a step that is already determined.
-const CHANGEABLE: [&str; 5] =
-    ["data.data_dir", "data.num_workers", "data.cache", "training.device", "training.num_epochs"];
+const CHANGEABLE: [&str; 7] = [
+    "data.data_dir",
+    "data.num_workers",
+    "data.cache",
+    "data.on_leak",
+    "data.on_change",
+    "training.device",
+    "training.num_epochs",
+];
 
 /// Likewise, unless a run rolls back when it diverges: then they say where to.
 const CADENCE: [&str; 4] = [
@@ -26,7 +33,8 @@ const CADENCE: [&str; 4] = [
 ];
 
 /// Keys in which a run that `--resume auto` takes may differ.
-const IRRELEVANT: [&str; 3] = ["data.num_workers", "data.cache", "training.device"];
+const IRRELEVANT: [&str; 5] =
+    ["data.num_workers", "data.cache", "data.on_leak", "data.on_change", "training.device"];
 
 /// What a run begins with.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use ml_core::trainer::{Foreign, Outcome, Reporter, Trainer};
 use ml_core::transform::Pipeline;
 
 use crate::args::Args;
+use crate::audit;
 use crate::evaluate::{Tested, best_on_test};
 use crate::resume::{Beginning, State};
 
@@ -48,6 +49,10 @@ impl Session<'_> {
         ml_core::set_deterministic(config.deterministic)?;
         let dataset =
             Dataset::open(&config.data.data_dir, config.data.fold).context("--data_dir (data.data_dir)")?;
+        if audit::refuse_or_warn(&config.data, &dataset, self.args.dry_run, &self.stop)?.is_break() {
+            tracing::warn!("interrupted before the first step");
+            return Ok(ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8));
+        }
         let device = device::resolve(config.training.device).map_err(crate::usage)?;
         let mut trainer = Trainer::new(config, &dataset, device.device)?;
         let earlier = run.as_ref().and_then(|(run, _)| run.read_summary().ok());

@@ -43,9 +43,12 @@ pub fn run(args: &CheckArgs, console: ConsoleArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.count(Severity::Error) > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// `--check`: says on stderr what was found, and refuses the division if pictures cannot be read. An exit code
-/// is given if it was interrupted.
-pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Option<ExitCode>> {
+/// `--check`: says on stderr what was found, and refuses the division if pictures cannot be read. The report, or an
+/// exit code if it was interrupted.
+pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Result<Report, ExitCode>> {
+    if args.is_csv() {
+        return exit::usage("--check examines a folder of class folders, not a CSV of labels");
+    }
     let survey = Survey::open(args.image_dir()).map_err(classified)?;
     let output = if args.first.no_report || args.dry_run {
         None
@@ -54,7 +57,7 @@ pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Option<ExitCo
     };
     let report = match examine(survey, &Options::default(), args.console, interrupt)? {
         Ok(report) => report,
-        Err(code) => return Ok(Some(code)),
+        Err(code) => return Ok(Err(code)),
     };
     for kind in &report.kinds {
         let example = kind.example.as_ref().map_or_else(String::new, |path| format!("{path}: "));
@@ -73,7 +76,7 @@ pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Option<ExitCo
         (count, true) => tracing::warn!("{count} pictures cannot be read, and are divided like the others"),
         (count, false) => return Err(refusal(&report, count, output.is_some())),
     }
-    Ok(None)
+    Ok(Ok(report))
 }
 
 /// Why nothing is divided.

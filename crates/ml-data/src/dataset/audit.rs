@@ -1,0 +1,269 @@
+//! A data folder that was opened → what is wrong with its pictures before any is decoded: missing ones, changes
+//! since they were divided ([`Changes`]), and pictures that are in two splits ([`Leaks`]).
+//!
+//! Every picture's status is looked up, in threads. Contents are read only where two pictures may be alike, and
+//! not again as long as nothing changes: either `ml-split` kept duplicates together and no picture is younger than
+//! its manifest, or an earlier verdict is found in [`CACHE_FOLDER`].
+
+mod cache;
+mod changes;
+mod files;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::duplicates;
+use super::error::DatasetError;
+use super::manifest::{Method, Policy};
+use super::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted};
+
+pub use changes::Changes;
+use files::{Pictures, Stat};
+
+/// Where verdicts are kept, in the data folder; hidden, so never a class.
+pub const CACHE_FOLDER: &str = ".ml-cache";
+
+/// Examples that are named.
+const SHOWN: usize = 3;
+
+/// What is to be looked at besides missing pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// Changes since the pictures were divided.
+    pub changes: bool,
+    /// Pictures in two splits.
+    pub leaks: bool,
+    /// Whether a verdict may be written to [`CACHE_FOLDER`].
+    pub remember: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// How the folder differs from what was divided; none for ImageFolder trees.
+    pub changes: Option<Changes>,
+    /// What is in two splits.
+    pub leaks: Option<Leaks>,
+}
+
+/// Pictures in two splits that belong into one. The figures on one of them would be too good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaks {
+    /// Contents that are in more than one split.
+    pub contents: usize,
+    /// Examples: two paths of one content.
+    pub same: Vec<[String; 2]>,
+    /// Groups that are in more than one split.
+    pub groups: usize,
+    /// Examples: a group's name and two paths.
+    pub divided: Vec<[String; 3]>,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Leaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = |shown: usize, all: usize| if all > shown { ", …" } else { "" };
+        let mut parts = Vec::new();
+        if self.contents > 0 {
+            let pairs: Vec<_> = self.same.iter().map(|[a, b]| format!("{a} = {b}")).collect();
+            let more = more(pairs.len(), self.contents);
+            parts.push(format!(
+                "{} picture(s) are in more than one split with the same content ({}{more})",
+                self.contents,
+                pairs.join(", ")
+            ));
+        }
+        if self.groups > 0 {
+            let named = self.divided.iter().map(|[name, a, b]| format!("`{name}`: {a} and {b}"));
+            let named: Vec<_> = named.collect();
+            let more = more(named.len(), self.groups);
+            parts.push(format!(
+                "{} group(s) are in more than one split ({}{more})",
+                self.groups,
+                named.join(", ")
+            ));
+        }
+        write!(f, "{}, so figures on unseen pictures would be too good; {}", parts.join("; "), self.remedy)
+    }
+}
+
+impl Dataset {
+    /// Looks at all pictures of all splits; see the module. `stop` is asked before each.
+    ///
+    /// # Errors
+    /// A picture is missing, what `ml-split` wrote cannot be read, or `stop` said so.
+    pub fn audit(&self, checks: Checks, stop: impl Fn() -> bool + Sync) -> Result<Audit, DatasetError> {
+        let pictures = Pictures { indices: Split::ALL.iter().filter_map(|s| self.index(*s)).collect() };
+        let stats = pictures.stats(&stop)?;
+        let mut audit = Audit::default();
+        let untouched = self.sizes_are_those_divided(&pictures, &stats);
+        if checks.changes {
+            audit.changes = changes::find(self, &pictures, &stats, untouched)?;
+        }
+        if checks.leaks {
+            audit.leaks = self.leaks(&pictures, &stats, untouched == Some(true), checks.remember, &stop)?;
+        }
+        Ok(audit)
+    }
+
+    /// Whether names and sizes are those of the manifest; none if it does not say.
+    fn sizes_are_those_divided(&self, pictures: &Pictures<'_>, stats: &[Stat]) -> Option<bool> {
+        use sha2::Digest;
+        use std::io::Write;
+        let manifest = self.manifest.as_ref()?;
+        let mut next = stats.iter();
+        let mut same = true;
+        for index in &pictures.indices {
+            let expected = manifest.split(&self.entry_name(index.split))?.pictures_sha256.as_ref()?;
+            let mut hash = sha2::Sha256::new();
+            let mut line = Vec::new();
+            for (sample, stat) in index.samples.iter().zip(next.by_ref()) {
+                line.clear();
+                // Writing to memory cannot fail.
+                let _ = write!(line, "{} ", stat.bytes);
+                line.extend_from_slice(sample.path.as_os_str().as_encoded_bytes());
+                line.push(b'\n');
+                hash.update(&line);
+            }
+            same &= super::hex(&hash.finalize()).eq_ignore_ascii_case(expected);
+        }
+        Some(same)
+    }
+
+    /// The manifest's name for a split: that of the opened fold.
+    fn entry_name(&self, split: Split) -> String {
+        match self.fold {
+            Some(fold) if split != Split::Test => format!("fold_{fold}_{}", split.name()),
+            _ => split.name().to_owned(),
+        }
+    }
+
+    fn leaks(
+        &self,
+        pictures: &Pictures<'_>,
+        stats: &[Stat],
+        untouched: bool,
+        remember: bool,
+        stop: &(impl Fn() -> bool + Sync),
+    ) -> Result<Option<Leaks>, DatasetError> {
+        let by_ml_split = self.kept_together(untouched);
+        if by_ml_split && self.is_as_ml_split_left_it(stats) {
+            return Ok(None);
+        }
+        let key = cache::key(self, stats);
+        if let Some(known) = cache::read(self, &key) {
+            return Ok(known.leaks);
+        }
+        let sizes: Vec<u64> = stats.iter().map(|stat| stat.bytes).collect();
+        let found =
+            duplicates::exact(&sizes, |i| pictures.path(i), stop).map_err(|_| DatasetError::Interrupted)?;
+        let mut leaks = Leaks::default();
+        for set in &found.sets {
+            if let Some(other) = set.iter().find(|i| pictures.split(**i) != pictures.split(set[0])) {
+                leaks.contents += 1;
+                if leaks.same.len() < SHOWN {
+                    leaks.same.push([set[0], *other].map(|i| pictures.name(i)));
+                }
+            }
+        }
+        if !by_ml_split {
+            self.divided_groups(pictures, &mut leaks)?;
+        }
+        leaks.remedy = self.remedy();
+        let leaks = (leaks.contents + leaks.groups > 0).then_some(leaks);
+        if remember {
+            cache::write(self, &key, leaks.as_ref());
+        }
+        Ok(leaks)
+    }
+
+    /// Whether `ml-split` divided these pictures, and its index files are as it wrote them.
+    fn kept_together(&self, untouched: bool) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| {
+            let sealed = |split: Split| {
+                self.index(split).is_none()
+                    || manifest
+                        .split(&self.entry_name(split))
+                        .is_some_and(|entry| entry.index_sha256.is_some())
+            };
+            untouched
+                && Split::ALL.into_iter().all(sealed)
+                && !matches!(manifest.method, Method::Given { .. })
+        })
+    }
+
+    /// Whether duplicates were looked for then, and no picture has been touched since.
+    fn is_as_ml_split_left_it(&self, stats: &[Stat]) -> bool {
+        let searched =
+            self.manifest.as_ref().is_some_and(|manifest| manifest.duplicates == Some(Policy::KeepTogether));
+        let written = Stat::of(&self.root.join(SPLITS_FOLDER).join(MANIFEST_FILE));
+        searched && written.is_ok_and(|written| stats.iter().all(|stat| stat.changed < written.changed))
+    }
+
+    /// Groups of `pictures.csv` that are in two splits.
+    fn divided_groups(&self, pictures: &Pictures<'_>, leaks: &mut Leaks) -> Result<(), DatasetError> {
+        if self.manifest.as_ref().is_none_or(|manifest| manifest.groups.is_none()) {
+            return Ok(());
+        }
+        let path = self.root.join(SPLITS_FOLDER).join(PICTURES_FILE);
+        if !path.exists() {
+            return Ok(());
+        }
+        let known = pictures::read(&path)?;
+        let group_of: HashMap<&str, &str> = known
+            .iter()
+            .filter(|known| !known.group.is_empty())
+            .map(|known| (known.path.as_str(), known.group.as_str()))
+            .collect();
+        let mut first: HashMap<&str, (u32, bool)> = HashMap::new();
+        for picture in 0..pictures.len() as u32 {
+            let sample = pictures.sample(picture);
+            let Some(group) = sample.path.to_str().and_then(|path| group_of.get(path)) else { continue };
+            let (earlier, told) = first.entry(group).or_insert((picture, false));
+            if !*told && pictures.split(*earlier) != pictures.split(picture) {
+                *told = true;
+                leaks.groups += 1;
+                if leaks.divided.len() < SHOWN {
+                    let [a, b] = [*earlier, picture].map(|i| pictures.name(i));
+                    leaks.divided.push([(*group).to_owned(), a, b]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remedy(&self) -> String {
+        let root = shell_quoted(&self.root);
+        match self.divided_again() {
+            Some(again) => format!("divide again with `{again}`"),
+            None => format!(
+                "remove the copies from one of the splits, or put all pictures into {root}/raw/<class>/ and run \
+                 `ml-split {root}`"
+            ),
+        }
+    }
+
+    /// The command that divides the pictures again.
+    fn divided_again(&self) -> Option<String> {
+        let manifest = self.manifest.as_ref()?;
+        let images = match (&manifest.labels, &manifest.root) {
+            (Some(labels), _) => self.root.join(&labels.csv),
+            (None, Some(root)) => super::source::join(Path::new(root), &manifest.images),
+            (None, None) => super::source::join(&self.root, &manifest.images),
+        };
+        let output = if manifest.labels.is_none() && manifest.root.is_some() {
+            format!(" --output {}", shell_quoted(&self.root))
+        } else {
+            String::new()
+        };
+        Some(format!("ml-split {} --force{output}", shell_quoted(&images)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,355 @@
+//! Pictures and how to divide them → their division ([`Plan`]), not yet written.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::divide::{Division, TEST, TRAIN, VAL, divide};
+use super::hex;
+use super::manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, SplitEntry, version_for};
+use super::pictures;
+use super::source::Source;
+use super::split_error::{GivenLeak, SplitError};
+use super::stratify::{self, Task};
+
+/// Pictures divided, in memory.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) source: Source,
+    pub(super) manifest: Manifest,
+    /// Name and text of each index file.
+    pub(super) files: Vec<(String, String)>,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    /// What `manifest.yaml` will say.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What was divided.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// What the user should know, a line each: classes that a split lacks, empty files, loose pictures.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The lines of the index file `name`.txt.
+    pub fn lines(&self, name: &str) -> Option<impl Iterator<Item = &str>> {
+        self.files.iter().find(|(file, _)| file == name).map(|(_, text)| text.lines())
+    }
+
+    /// The text of `pictures.csv`.
+    pub(super) fn pictures(&self) -> String {
+        let source = &self.source;
+        let prefix = prefix(source.images);
+        let paths = source.scan.classes.iter().flat_map(|class| &class.pictures);
+        let mut numbered: Vec<(&str, u32)> = paths.map(String::as_str).zip(0..).collect();
+        numbered.sort_unstable();
+        let mut hashes = vec![None; source.len()];
+        source.hashes.iter().for_each(|(picture, hash)| hashes[*picture as usize] = Some(hash));
+        let mut groups = vec![""; source.len()];
+        for set in source.groups.clone().sets() {
+            let name = group_name(source, &set);
+            set.iter().for_each(|picture| groups[*picture as usize] = name);
+        }
+        pictures::text(
+            &prefix,
+            numbered.into_iter().map(|(path, picture)| {
+                let at = picture as usize;
+                // A group of one picture is one all the same: others of it may come.
+                let group =
+                    if groups[at].is_empty() { source.groups.name(picture) } else { Some(groups[at]) };
+                (path, source.sizes[at], group.unwrap_or(""), hashes[at])
+            }),
+        )
+    }
+}
+
+/// What a set is called: the first name that one of its pictures has, or else its first picture.
+fn group_name<'a>(source: &'a Source, set: &[u32]) -> &'a str {
+    set.iter().find_map(|picture| source.groups.name(*picture)).unwrap_or_else(|| source.picture(set[0]))
+}
+
+fn prefix(images: &str) -> String {
+    if images == "." { String::new() } else { format!("{images}/") }
+}
+
+impl Source {
+    /// Divides the pictures; writes nothing. The result is a function of the names, of what must stay together, of
+    /// the division and of `seed`.
+    ///
+    /// # Errors
+    /// The division makes no sense, a class is too small for folds, or a split would be empty.
+    pub fn plan(mut self, division: &Division, seed: u64) -> Result<Plan, SplitError> {
+        let lengths = self.lengths();
+        let alone = divide(&lengths, division, seed)?;
+        let sets = self.groups.sets();
+        if sets.is_empty() {
+            return self.finish(division.method(), seed, &alone, &sets);
+        }
+        let (parts, folds) = match *division {
+            Division::Ratio(_) => (3, 0),
+            Division::Folds { folds, .. } => (folds as usize + 1, folds as usize),
+        };
+        let count = |parts_of: &Vec<u16>| {
+            let mut counts = vec![0; parts];
+            parts_of.iter().for_each(|part| counts[*part as usize] += 1);
+            counts
+        };
+        let targets: Vec<Vec<u32>> = alone.iter().map(count).collect();
+        let task = Task { sizes: &lengths, targets: &targets, groups: &sets, folds, seed };
+        let parts = stratify::assign(&task);
+        self.finish(division.method(), seed, &parts, &sets)
+    }
+
+    /// Takes the splits that the CSV gives. `accept_leaks`: a group, or pictures with the same content, may be in
+    /// two of them; a warning says so.
+    ///
+    /// # Errors
+    /// There is no column `split`, a split is empty, or pictures that belong together are divided.
+    pub fn plan_given(mut self, accept_leaks: bool) -> Result<Plan, SplitError> {
+        let splits = self.csv.as_mut().and_then(|csv| csv.splits.take());
+        let splits = splits.ok_or_else(|| SplitError::NoSplitColumn { path: self.image_dir() })?;
+        let parts: Vec<Vec<u16>> = self
+            .offsets
+            .iter()
+            .zip(self.lengths())
+            .map(|(first, length)| splits[*first..first + length].iter().map(|split| *split as u16).collect())
+            .collect();
+        let sets = self.groups.sets();
+        let leaks = |set: &&Vec<u32>| set.iter().any(|i| splits[*i as usize] != splits[set[0] as usize]);
+        let leaking: Vec<&Vec<u32>> = sets.iter().filter(leaks).collect();
+        if let Some(set) = leaking.first() {
+            let other = set.iter().find(|i| splits[**i as usize] != splits[set[0] as usize]);
+            let leak = GivenLeak {
+                path: self.image_dir(),
+                count: leaking.len(),
+                group: other
+                    .and_then(|i| self.groups.name(*i).filter(|name| self.groups.name(set[0]) == Some(*name)))
+                    .map(str::to_owned),
+                first: (self.picture(set[0]).to_owned(), splits[set[0] as usize].name()),
+                second: other
+                    .map(|i| (self.picture(*i).to_owned(), splits[*i as usize].name()))
+                    .unwrap_or_default(),
+            };
+            if !accept_leaks {
+                return Err(SplitError::GivenLeak(Box::new(leak)));
+            }
+            self.warnings.push(leak.to_string());
+        }
+        let test = splits.contains(&super::Split::Test);
+        self.finish(Method::Given { test }, 0, &parts, &sets)
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        self.scan.classes.iter().map(|class| class.pictures.len()).collect()
+    }
+
+    /// Index files and manifest for pictures that are in these parts.
+    fn finish(
+        self,
+        method: Method,
+        seed: u64,
+        parts: &[Vec<u16>],
+        sets: &[Vec<u32>],
+    ) -> Result<Plan, SplitError> {
+        let total = self.len();
+        let mut files = Vec::new();
+        let mut splits = Vec::new();
+        for (name, members) in members(&method) {
+            let chosen = |class: usize, picture: usize| members(parts[class][picture]);
+            let (text, entry) = self.split(&name, chosen);
+            if entry.total == 0 {
+                return Err(self.empty_split(&method, name, sets));
+            }
+            files.push((name, text));
+            splits.push(entry);
+        }
+        self.check_trained(&splits, sets)?;
+        let by = self.grouping.as_ref().map(|grouping| grouping.name().to_owned());
+        let groups = (by.is_some() || !sets.is_empty()).then(|| GroupsEntry {
+            by,
+            count: sets.len(),
+            largest: sets.iter().map(Vec::len).max().unwrap_or(1),
+        });
+        let mut manifest = Manifest {
+            format_version: 0,
+            created_by: concat!("ml-split ", env!("CARGO_PKG_VERSION")).to_owned(),
+            layout: Layout::Index,
+            seed,
+            method,
+            root: None,
+            images: self.images.to_owned(),
+            labels: self
+                .csv
+                .as_ref()
+                .map(|csv| CsvLabels { csv: csv.path.display().to_string(), sha256: csv.sha256.clone() }),
+            duplicates: self.duplicates,
+            groups,
+            classes: self.classes().map(str::to_owned).collect(),
+            total,
+            splits,
+        };
+        manifest.format_version = version_for(&manifest);
+        let mut warnings = self.warnings.clone();
+        warnings.extend(self.further_warnings(&manifest));
+        Ok(Plan { source: self, manifest, files, warnings })
+    }
+
+    fn empty_split(&self, method: &Method, split: String, sets: &[Vec<u32>]) -> SplitError {
+        let total = self.len();
+        if matches!(method, Method::Given { .. }) {
+            return SplitError::NoGivenPictures { path: self.image_dir(), split };
+        }
+        match sets.iter().max_by_key(|set| set.len()) {
+            None => SplitError::EmptySplit { total, split },
+            Some(set) => SplitError::GroupTooLarge {
+                problem: format!("the {split} split would be empty"),
+                group: group_name(self, set).to_owned(),
+                pictures: set.len(),
+                of: format!("{total} pictures"),
+            },
+        }
+    }
+
+    /// Every class must be in everything that is trained on.
+    fn check_trained(&self, splits: &[SplitEntry], sets: &[Vec<u32>]) -> Result<(), SplitError> {
+        for (number, class) in self.scan.classes.iter().enumerate() {
+            let has = |entry: &SplitEntry| entry.counts.get(&class.name).is_some_and(|count| *count > 0);
+            let lacking = splits.iter().find(|entry| entry.name.ends_with("train") && !has(entry));
+            let Some(lacking) = lacking else { continue };
+            let range = self.offsets[number]..self.offsets[number] + class.pictures.len();
+            let within = |set: &Vec<u32>| set.iter().filter(|i| range.contains(&(**i as usize))).count();
+            let largest = sets.iter().map(|set| (within(set), set)).max_by_key(|(count, _)| *count);
+            return Err(match largest.filter(|(count, _)| *count > 1) {
+                Some((pictures, set)) => SplitError::GroupTooLarge {
+                    problem: format!("class `{}` would have no pictures in {}", class.name, lacking.name),
+                    group: group_name(self, set).to_owned(),
+                    pictures,
+                    of: format!("the class's {}", class.pictures.len()),
+                },
+                None => SplitError::TooFew { class: class.name.clone(), pictures: class.pictures.len() },
+            });
+        }
+        Ok(())
+    }
+
+    /// Lines and counts of the pictures that are `chosen`.
+    fn split(&self, name: &str, chosen: impl Fn(usize, usize) -> bool) -> (String, SplitEntry) {
+        let prefix = prefix(self.images);
+        let mut lines = Vec::new();
+        let mut counts = BTreeMap::new();
+        for (class, folder) in self.scan.classes.iter().enumerate() {
+            let before = lines.len();
+            let sizes = &self.sizes[self.offsets[class]..];
+            let pictures = folder.pictures.iter().zip(sizes).enumerate();
+            let mine = pictures.filter(|(i, _)| chosen(class, *i));
+            lines.extend(mine.map(|(_, (path, bytes))| (path, bytes, folder.name.as_str())));
+            counts.insert(folder.name.clone(), lines.len() - before);
+        }
+        // `a-b/…` sorts before `a/…`, so the order of lines is not that of classes.
+        lines.sort_unstable();
+        let mut text = String::new();
+        let mut hash = Sha256::new();
+        for (path, bytes, class) in &lines {
+            text.extend([&prefix, path.as_str()]);
+            if self.csv.is_some() {
+                text.extend(["\t", class]);
+            }
+            text.push('\n');
+            hash.update(format!("{bytes} {prefix}{path}\n"));
+        }
+        let entry = SplitEntry {
+            name: name.to_owned(),
+            total: lines.len(),
+            index_sha256: Some(hex(&Sha256::digest(&text))),
+            pictures_sha256: Some(hex(&hash.finalize())),
+            counts,
+        };
+        (text, entry)
+    }
+
+    fn further_warnings(&self, manifest: &Manifest) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let ([only], None) = (self.scan.classes.as_slice(), &self.csv) {
+            warnings.push(format!(
+                "there is only one class, `{}`: is {} the folder that holds the class folders?",
+                only.name,
+                self.image_dir().display()
+            ));
+        }
+        if self.scan.loose > 0 {
+            warnings.push(format!(
+                "{} pictures lie right in {}, in no class folder, and are left out",
+                self.scan.loose,
+                self.image_dir().display()
+            ));
+        }
+        let count = self.sizes.iter().filter(|bytes| **bytes == 0).count();
+        if let Some(first) = self.sizes.iter().position(|bytes| *bytes == 0) {
+            let path = self.picture_path(first as u32);
+            warnings.push(format!(
+                "{count} picture(s) have 0 bytes and cannot be read, first {}",
+                path.display()
+            ));
+        }
+        for class in &self.scan.classes {
+            let lacks = |entry: &&SplitEntry| entry.counts[&class.name] == 0;
+            let missing: Vec<_> =
+                manifest.splits.iter().filter(lacks).map(|entry| entry.name.as_str()).collect();
+            if !missing.is_empty() {
+                let grouped = manifest.groups.as_ref().is_some_and(|groups| groups.count > 0);
+                warnings.push(format!(
+                    "class `{}` has {} picture(s){}, too few for every split: none in {}",
+                    class.name,
+                    class.pictures.len(),
+                    if grouped { ", some of which stay together" } else { "" },
+                    missing.join(", ")
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+type Members = Box<dyn Fn(u16) -> bool>;
+
+/// Names of the index files, and which parts are in each.
+fn members(method: &Method) -> Vec<(String, Members)> {
+    let exactly = |wanted: u16| -> Members { Box::new(move |part| part == wanted) };
+    match *method {
+        Method::Ratio { test, .. } => {
+            let mut splits = vec![("train".to_owned(), exactly(TRAIN)), ("val".to_owned(), exactly(VAL))];
+            if test > 0.0 {
+                splits.push(("test".to_owned(), exactly(TEST)));
+            }
+            splits
+        }
+        Method::Given { test } => {
+            let all = [("train", TRAIN), ("val", VAL), ("test", TEST)];
+            let used = if test { &all[..] } else { &all[..2] };
+            used.iter().map(|(name, part)| ((*name).to_owned(), exactly(*part))).collect()
+        }
+        Method::Folds { folds, test } => {
+            let folds = folds as u16;
+            let mut splits = Vec::new();
+            if test > 0.0 {
+                splits.push(("test".to_owned(), exactly(folds)));
+            }
+            for fold in 0..folds {
+                let train: Members = Box::new(move |part| part != fold && part != folds);
+                splits.push((format!("fold_{fold}_train"), train));
+                splits.push((format!("fold_{fold}_val"), exactly(fold)));
+            }
+            splits
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

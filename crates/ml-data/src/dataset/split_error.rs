@@ -1,0 +1,234 @@
+//! What can be wrong with a division. Each message is one line: what, where, and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::error::DatasetError;
+
+/// Why a division cannot be made or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SplitError {
+    /// The pictures cannot be listed.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The ratios make no sense.
+    #[error(
+        "--ratio {given}: {problem}; for example 0.7 0.15 0.15, or 70 15 15, or 0.8 0.2 for no test split"
+    )]
+    Ratio {
+        /// As it was given.
+        given: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The share of the test split makes no sense.
+    #[error("--test_ratio {0}: must be at least 0 and less than 1")]
+    TestRatio(f64),
+    /// The number of folds makes no sense.
+    #[error("--folds {0}: must be 2 to 1000")]
+    Folds(u32),
+    /// A class that cannot be trained on in every fold.
+    #[error(
+        "class `{class}` has {pictures} picture(s), and one outside its validation fold is needed for training; add pictures, or use ratios instead of folds"
+    )]
+    TooFew {
+        /// Its name.
+        class: String,
+        /// How many it has.
+        pictures: usize,
+    },
+    /// So few pictures that a split would be empty.
+    #[error(
+        "{total} pictures are too few: the {split} split would be empty; add pictures, or ask for larger shares or fewer folds"
+    )]
+    EmptySplit {
+        /// All pictures.
+        total: usize,
+        /// The split's name.
+        split: String,
+    },
+    /// A regular expression that is none.
+    #[error(
+        "--group_by `{pattern}`: is not a regular expression ({problem}); give folder, csv, none, or an expression such as 'patient_(\\d+)'"
+    )]
+    Pattern {
+        /// As it was given.
+        pattern: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Groups are to come from a CSV that has none.
+    #[error("--group_by csv: {} has no column `group`; give a CSV of labels with one (ml-split labels.csv), or group by folder or an expression", path.display())]
+    NoGroupColumn {
+        /// The CSV, or the folder of class folders.
+        path: PathBuf,
+    },
+    /// Splits are to come from a CSV that has none.
+    #[error("{}: has no column `split`; add one, or give shares", path.display())]
+    NoSplitColumn {
+        /// The CSV, or the folder of class folders.
+        path: PathBuf,
+    },
+    /// Something else than a picture is to be kept together with others.
+    #[error("`{path}`: is no picture of this data set; give paths as index files have them")]
+    NoSuchPicture {
+        /// As it was given.
+        path: String,
+    },
+    /// A group without which something would be empty.
+    #[error(
+        "{problem}: {} stays together and has {pictures} of {of}; divide the group, add pictures, or ask for other shares",
+        group_in_words(group)
+    )]
+    GroupTooLarge {
+        /// What would be empty.
+        problem: String,
+        /// Its name, or its first picture.
+        group: String,
+        /// Pictures in it.
+        pictures: usize,
+        /// Out of how many.
+        of: String,
+    },
+    /// Splits given by a CSV that leak.
+    #[error("{0}")]
+    GivenLeak(Box<GivenLeak>),
+    /// Splits given by a CSV that lack one.
+    #[error("{}: no line has the split `{split}`; name some, or leave the column out and give shares", path.display())]
+    NoGivenPictures {
+        /// The CSV.
+        path: PathBuf,
+        /// The split.
+        split: String,
+    },
+    /// Something is there already.
+    #[error("{}: exists already and differs; give --force to replace it, or --output for another place", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Something is there that was not written by [`Plan`](super::Plan), so it is never replaced.
+    #[error("{}: holds `{stranger}`, which ml-split did not write; move it away, or give --output for another place", path.display())]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+        /// A file in it, or the manifest it lacks.
+        stranger: String,
+    },
+    /// There is a file where a folder is to be.
+    #[error("{}: is a file, not a folder; move it away, or give --output for another place", path.display())]
+    OutputNotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refuses.
+    #[error("{}: cannot be written: {source}; give --output for another place", path.display())]
+    Output {
+        /// The file or folder that was to be.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The output would become a class.
+    #[error("{}: lies among the pictures of {}; choose an output outside of it", path.display(), images.display())]
+    OutputInside {
+        /// The output.
+        path: PathBuf,
+        /// The folder of class folders.
+        images: PathBuf,
+    },
+    /// Trees are made of one division.
+    #[error(
+        "folds have no folder layout (their trees would hold every picture many times); leave out --layout folders: the index files need no copies"
+    )]
+    FoldsAsFolders,
+    /// Hard links do not reach other disks.
+    #[error("{}: cannot be hard-linked from {}, which is on another file system; use --link symlink or --link copy", to.display(), from.display())]
+    OtherDevice {
+        /// The picture.
+        from: PathBuf,
+        /// The link that was to be.
+        to: PathBuf,
+    },
+    /// The file system refuses a link or a copy.
+    #[error("{}: cannot be made from {}: {source}; try another --link, or give --output for another place", to.display(), from.display())]
+    Picture {
+        /// The picture.
+        from: PathBuf,
+        /// The link or copy that was to be.
+        to: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl SplitError {
+    /// Whether what was asked for is wrong, rather than what the folders hold: exit code 2, not 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            SplitError::Dataset(error) => error.is_usage(),
+            SplitError::Ratio { .. }
+            | SplitError::TestRatio(_)
+            | SplitError::Folds(_)
+            | SplitError::OutputNotAFolder { .. }
+            | SplitError::OutputInside { .. }
+            | SplitError::Pattern { .. }
+            | SplitError::NoGroupColumn { .. }
+            | SplitError::NoSplitColumn { .. }
+            | SplitError::FoldsAsFolders => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> SplitError {
+        let path = path.into();
+        |source| SplitError::Dataset(DatasetError::Io { path, source })
+    }
+
+    pub(super) fn output(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> SplitError {
+        let path = path.into();
+        |source| SplitError::Output { path, source }
+    }
+}
+
+/// Splits given by a CSV that divide pictures which belong together.
+#[derive(Clone, Debug)]
+pub struct GivenLeak {
+    /// The CSV.
+    pub path: PathBuf,
+    /// How many groups are divided.
+    pub count: usize,
+    /// The group that both pictures name; otherwise their contents keep them together.
+    pub group: Option<String>,
+    /// A picture of the first of them, and its split.
+    pub first: (String, &'static str),
+    /// Another.
+    pub second: (String, &'static str),
+}
+
+impl fmt::Display for GivenLeak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GivenLeak { path, count, group, first, second } = self;
+        let what =
+            group.as_ref().map_or_else(|| "with the same content".to_owned(), |name| group_in_words(name));
+        write!(
+            f,
+            "{}: {count} group(s) of pictures that belong together are in more than one split, first {what}: `{}` in {} \
+             and `{}` in {}; correct the column, leave it out to have groups kept together, or accept this with \
+             --on_leak warn",
+            path.display(),
+            first.0,
+            first.1,
+            second.0,
+            second.1
+        )
+    }
+}
+
+fn group_in_words(name: &str) -> String {
+    format!("the group `{name}`")
+}
