@@ -58,7 +58,7 @@ fn load(folder: &Path, size: u32, num_workers: usize, epochs: u64, cache: &str) 
          std: [0.229, 0.224, 0.225]}}}}"
     );
     let config: TransformConfig = serde_yaml::from_str(&text)?;
-    let pipeline = Arc::new(Pipeline::new(&config));
+    let pipeline = Arc::new(Pipeline::new(&config)?);
     let options = LoaderOptions {
         order: Order::shuffled(1),
         ..LoaderOptions::sequential(BATCH_SIZE, num_workers, tch::Device::Cpu)
@@ -70,7 +70,7 @@ fn load(folder: &Path, size: u32, num_workers: usize, epochs: u64, cache: &str) 
         "ram" => loader = loader.with_cache(Cache::ram(index.samples.len(), Budget::half_of_memory())),
         "disk" => {
             loader =
-                loader.with_cache(Cache::disk(place.path(), &pipeline, Budget::half_of_disk(place.path())?)?)
+                loader.with_cache(Cache::disk(place.path(), &pipeline, Budget::half_of_disk(place.path())?)?);
         }
         other => return Err(format!("no cache is called {other}").into()),
     }

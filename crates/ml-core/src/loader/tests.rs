@@ -440,3 +440,75 @@ fn memory_of_batches_serves_again_once_they_are_dropped() {
         assert!(kept.into_iter().map(content).collect::<Vec<_>>() == all(&loader, 0, 0));
     }
 }
+
+#[test]
+fn erased_and_mixed_batches_are_a_function_of_epoch_and_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = pictures(folder.path(), 21);
+    let pipeline = pipeline(
+        "{resize: [8, 6], random_erasing: {p: 1.0, value: random}, mixup: 0.4, cutmix: 1.0, \
+         normalize: {mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.2]}}",
+    );
+    let epoch = |num_workers, epoch, first| -> Vec<(Vec<f64>, Vec<f64>, Vec<i64>)> {
+        let options = LoaderOptions { num_classes: 3, ..options(num_workers) };
+        let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options);
+        let batches = loader.epoch(epoch, first).map(|batch| batch.unwrap().into_inputs());
+        let floats = |tensor: &Tensor| Vec::try_from(tensor.flatten(0, -1).to_kind(Kind::Double)).unwrap();
+        batches
+            .map(|inputs| {
+                let soft = inputs.loss_targets();
+                assert_eq!(soft.size(), [inputs.indices.len() as i64, 3]);
+                (floats(&inputs.images), floats(soft), Vec::try_from(&inputs.targets).unwrap())
+            })
+            .collect()
+    };
+    let reference = epoch(0, 4, 0);
+    assert_eq!(reference.len(), 6);
+    for num_workers in [1, 2, 7] {
+        assert!(epoch(num_workers, 4, 0) == reference, "{num_workers} workers");
+        assert!(epoch(num_workers, 4, 2) == reference[2..], "{num_workers} workers, from the third batch");
+    }
+    assert!(epoch(0, 5, 0) != reference);
+    let mut mixed = 0;
+    for (_, soft, targets) in &reference {
+        for (row, target) in soft.chunks_exact(3).zip(targets) {
+            assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{row:?}");
+            assert!(row[*target as usize] >= 0.5, "{row:?}: {target}");
+            mixed += usize::from(row.iter().all(|share| *share < 1.0));
+        }
+    }
+    assert!(mixed > 5, "{mixed}");
+}
+
+#[test]
+fn erasing_happens_after_normalising_and_only_in_its_rectangle() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = pictures(folder.path(), 8);
+    let with = |erasing: &str| {
+        let text = format!(
+            "{{resize: [12, 10], normalize: {{mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.2]}}, random_erasing: {erasing}}}"
+        );
+        let loader = Loader::new(Arc::clone(&index), pipeline(&text), options(2));
+        let images: Vec<Tensor> =
+            loader.epoch(0, 0).map(|batch| batch.unwrap().into_inputs().images.copy()).collect();
+        Tensor::cat(&images, 0)
+    };
+    let (plain, erased) = (with("null"), with("{p: 1.0, value: 7.5}"));
+    let changed = plain.ne_tensor(&erased);
+    let values = erased.masked_select(&changed);
+    assert_eq!(values.eq(7.5).all().int64_value(&[]), 1);
+    // Between 2 and 33 % of each picture.
+    let share = changed.to_kind(Kind::Float).mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float);
+    let shares: Vec<f32> = Vec::try_from(share).unwrap();
+    assert!(shares.iter().all(|share| (0.005..0.4).contains(share)), "{shares:?}");
+}
+
+#[test]
+fn pictures_of_one_channel_come_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = pictures(folder.path(), 5);
+    let pipeline = pipeline("{resize: [4, 6], channels: 1, normalize: {mean: [0.5], std: [0.25]}}");
+    let loader = Loader::new(Arc::clone(&index), pipeline, options(2));
+    let batch = loader.epoch(0, 0).next().unwrap().unwrap();
+    assert_eq!(batch.images.size(), [4, 1, 4, 6]);
+}

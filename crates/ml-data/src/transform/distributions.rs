@@ -33,7 +33,7 @@ fn ln_gamma_variable(rng: &mut ChaCha8Rng, alpha: f64) -> f64 {
 /// (above 0).
 pub fn dirichlet(rng: &mut ChaCha8Rng, alpha: f64, count: usize) -> Vec<f64> {
     // What is out of range must not keep the search for a variable from ending.
-    let alpha = alpha.max(1e-9).min(1e9);
+    let alpha = if alpha.is_nan() { 1.0 } else { alpha.clamp(1e-9, 1e9) };
     let logs: Vec<f64> = (0..count).map(|_| ln_gamma_variable(rng, alpha)).collect();
     let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let parts: Vec<f64> = logs.iter().map(|log| (log - most).exp()).collect();

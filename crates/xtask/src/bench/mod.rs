@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod first_step;
+mod loader;
 mod measure;
 mod report;
 mod split;
@@ -41,6 +42,8 @@ enum Name {
     Split,
     /// A ResNet-18 training step at 224 px
     Step,
+    /// The loader on JPEGs and small PNGs, its caches and memory, and an index of a million samples
+    Loader,
     /// Saving and loading ResNet-50 with its optimizer
     Checkpoint,
 }
@@ -80,6 +83,7 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::FirstStep => first_step::run(&bench),
             Name::Split => split::run(&bench),
             Name::Step => step::run(&bench),
+            Name::Loader => loader::run(&bench),
             Name::Checkpoint => checkpoint::run(&bench),
         };
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot delete {}", scratch.display()))?;

@@ -9,6 +9,8 @@ pub enum Target {
     AtLeast(f64),
     /// Ours divided by peer: lower is better.
     AtMost(f64),
+    /// Of rates, ours divided by peer: higher is better.
+    RateAtLeast(f64),
 }
 
 /// One figure on two sides, each measured several times in turn.
@@ -34,14 +36,17 @@ impl Comparison {
     /// Of the medians, in the direction that the target gives; without one, the peer's by ours.
     pub fn ratio(&self) -> f64 {
         let (ours, theirs) = (median(&self.ours), median(&self.theirs));
-        if matches!(self.target, Some(Target::AtMost(_))) { ours / theirs } else { theirs / ours }
+        match self.target {
+            Some(Target::AtMost(_) | Target::RateAtLeast(_)) => ours / theirs,
+            Some(Target::AtLeast(_)) | None => theirs / ours,
+        }
     }
 
     /// Whether every target is met.
     pub fn is_met(&self) -> bool {
         let ratio = self.ratio();
         let ratio_is_met = match self.target {
-            Some(Target::AtLeast(least)) => ratio >= least,
+            Some(Target::AtLeast(least) | Target::RateAtLeast(least)) => ratio >= least,
             Some(Target::AtMost(most)) => ratio <= most,
             None => true,
         };
@@ -53,21 +58,28 @@ impl Comparison {
         let Self { what, peer, unit, ours, theirs, target, below } = self;
         let direction = match target {
             Some(Target::AtMost(_)) => format!("ours / {peer}, lower is better"),
+            Some(Target::RateAtLeast(_)) => format!("ours / {peer}, higher is better"),
             _ => format!("{peer} / ours, higher is better"),
         };
         let mut wanted = match target {
-            Some(Target::AtLeast(least)) => vec![format!("ratio at least {least}")],
+            Some(Target::RateAtLeast(0.0)) | None => Vec::new(),
+            Some(Target::AtLeast(least) | Target::RateAtLeast(least)) => {
+                vec![format!("ratio at least {least}")]
+            }
             Some(Target::AtMost(most)) => vec![format!("ratio at most {most}")],
-            None => Vec::new(),
         };
         wanted.extend(below.map(|limit| format!("ours below {limit} {unit}")));
         let verdict = if self.is_met() { "met" } else { "MISSED" };
+        let target = if wanted.is_empty() {
+            "no target".to_owned()
+        } else {
+            format!("target: {}: {verdict}", wanted.join(", "))
+        };
         format!(
-            "{what} ({direction}) ratio: {:.2}\n    ours {}, {peer} {}; target: {}: {verdict}",
+            "{what} ({direction}) ratio: {:.2}\n    ours {}, {peer} {}; {target}",
             self.ratio(),
             spread(ours, unit),
             spread(theirs, unit),
-            wanted.join(", "),
         )
     }
 }
@@ -116,6 +128,11 @@ mod tests {
         );
         assert!(text.contains("ours 0.500 s (median of 3, 0.400 to 0.900)"), "{text}");
         assert!(text.ends_with("ratio at least 6: met"), "{text}");
+        let text = comparison(Some(Target::RateAtLeast(0.1)), None).text();
+        assert!(
+            text.starts_with("first step (ours / torchvision, higher is better) ratio: 0.11\n"),
+            "{text}"
+        );
         let text = comparison(Some(Target::AtMost(1.05)), None).text();
         assert!(text.starts_with("first step (ours / torchvision, lower is better) ratio: 0.11\n"), "{text}");
     }
