@@ -32,7 +32,7 @@ pub struct Inputs {
     pub images: Tensor,
     /// `[N]`, i64, in `0..num_classes`; of mixed pictures the class with the larger share.
     pub targets: Tensor,
-    /// `[N, K]`, f32, probabilities; where pictures are mixed, see [`Mixing`](super::Mixing).
+    /// `[N, K]`, f32, probabilities; where pictures are mixed: none else.
     pub soft_targets: Option<Tensor>,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
