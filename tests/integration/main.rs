@@ -4,6 +4,7 @@
 
 mod check;
 mod inference;
+mod loading;
 mod resume;
 mod split;
 mod support;

@@ -71,6 +71,7 @@ unsafe extern "C" {
     fn te_normal(tensor: *const c_void, mean: f64, std: f64, generator: *mut c_void) -> *mut c_char;
     fn te_scale(tensors: Pointers, count: usize, factor: f64) -> *mut c_char;
     fn te_lerp(tensors: Pointers, ends: Pointers, count: usize, weight: f64) -> *mut c_char;
+    fn te_empty_pinned(shape: *const i64, dims: usize, out: *mut *mut c_void) -> *mut c_char;
     fn te_is_unshared(tensor: *const c_void) -> bool;
     fn te_clear_grads(parameters: Pointers, count: usize) -> *mut c_char;
     fn te_fused_sgd(
@@ -122,6 +123,15 @@ fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
 pub fn version() -> &'static str {
     // SAFETY: a string literal of the shim.
     unsafe { CStr::from_ptr(te_version()) }.to_str().unwrap_or("?")
+}
+
+/// A byte tensor in pinned memory; CUDA must be loaded.
+pub(crate) fn empty_pinned(shape: &[i64]) -> Result<Tensor, Error> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: the shape lives through the call.
+    result(unsafe { te_empty_pinned(shape.as_ptr(), shape.len(), &raw mut out) })?;
+    // SAFETY: without an error, `out` is a new `at::Tensor` that nobody else owns.
+    Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
 /// Whether no other tensor has this one's memory, and no other handle leads to this one.

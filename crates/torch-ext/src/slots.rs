@@ -39,12 +39,22 @@ pub struct Part {
 }
 
 impl Slots {
-    /// Memory for a tensor of this shape; `kind` must take any byte (u8, f32). `pinned` memory is copied to CUDA
-    /// devices without waiting, and takes CUDA to be loaded.
+    /// Bytes in pinned memory, which is copied to CUDA devices without waiting; CUDA must be loaded.
+    ///
+    /// Such memory must not serve [`again`](Slots::again), since a copy from it may still be under way: dropped, it goes
+    /// back to PyTorch's allocator, which knows.
     ///
     /// # Errors
-    /// No memory, no CUDA, or `kind` is bool.
-    pub fn new(shape: &[i64], kind: Kind, pinned: bool) -> Result<Slots, Error> {
+    /// No memory, or no CUDA.
+    pub fn pinned(shape: &[i64]) -> Result<Slots, Error> {
+        crate::shim::empty_pinned(shape).map(Slots::over)
+    }
+
+    /// Memory for a tensor of this shape; `kind` must take any byte (u8, f32).
+    ///
+    /// # Errors
+    /// No memory, or `kind` is bool.
+    pub fn new(shape: &[i64], kind: Kind) -> Result<Slots, Error> {
         if kind == Kind::Bool {
             return Err(Error("a bool cannot have any byte".to_owned()));
         }
@@ -57,11 +67,7 @@ impl Slots {
         if bytes.is_none() {
             return Err(Error(format!("a tensor of shape {shape:?} does not fit into memory")));
         }
-        let mut tensor = Tensor::f_empty(shape, (kind, Device::Cpu)).map_err(failed)?;
-        if pinned {
-            tensor = tensor.f_pin_memory(Device::Cuda(0)).map_err(failed)?;
-        }
-        Ok(Slots::over(tensor))
+        Ok(Slots::over(Tensor::f_empty(shape, (kind, Device::Cpu)).map_err(failed)?))
     }
 
     /// The memory of a tensor that [`Slots::finish`] gave, again; or the tensor back, if anyone else still has it.
@@ -136,7 +142,7 @@ mod tests {
 
     #[test]
     fn threads_fill_their_parts_and_the_tensor_is_whole_when_all_are_back() {
-        let mut slots = Slots::new(&[4, 3], Kind::Uint8, false).unwrap();
+        let mut slots = Slots::new(&[4, 3], Kind::Uint8).unwrap();
         let parts: Vec<Part> = (0..4).map(|_| slots.take(3)).collect();
         let slots = slots.finish().unwrap_err();
         std::thread::scope(|scope| {
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_only_when_no_one_else_has_it() {
-        let tensor = Slots::new(&[2, 2], Kind::Float, false).unwrap().finish().unwrap();
+        let tensor = Slots::new(&[2, 2], Kind::Float).unwrap().finish().unwrap();
         let start = tensor.data_ptr();
         let (clone, view) = (tensor.shallow_clone(), tensor.narrow(0, 0, 1));
         let tensor = Slots::again(tensor).unwrap_err();
@@ -163,9 +169,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_held_is_an_error() {
-        assert!(Slots::new(&[i64::MAX, 2], Kind::Uint8, false).is_err());
-        assert!(Slots::new(&[1 << 55], Kind::Uint8, false).is_err());
-        assert!(Slots::new(&[1], Kind::Bool, false).is_err());
-        assert_eq!(Slots::new(&[0, 3], Kind::Float, false).unwrap().take(0).len(), 0);
+        assert!(Slots::new(&[i64::MAX, 2], Kind::Uint8).is_err());
+        assert!(Slots::new(&[1 << 55], Kind::Uint8).is_err());
+        assert!(Slots::new(&[1], Kind::Bool).is_err());
+        assert_eq!(Slots::new(&[0, 3], Kind::Float).unwrap().take(0).len(), 0);
     }
 }

@@ -115,6 +115,9 @@ impl Plan {
 
     /// Memory for one batch; that of an earlier one, if it is free again.
     pub(super) fn slots(&self, used: &mut Vec<Tensor>) -> Result<Slots, LoaderError> {
+        if self.is_remote {
+            used.clear();
+        }
         for _ in 0..used.len() {
             let Some(tensor) = used.pop() else { break };
             match Slots::again(tensor) {
@@ -126,12 +129,12 @@ impl Plan {
         let samples = self.batch_size.min(self.num_samples) as i64;
         let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
         let channels = self.pipeline.channels() as i64;
-        let (shape, kind) = if self.is_remote {
-            ([samples, height, width, channels], Kind::Uint8)
+        let slots = if self.is_remote {
+            Slots::pinned(&[samples, height, width, channels])
         } else {
-            ([samples, channels, height, width], Kind::Float)
+            Slots::new(&[samples, channels, height, width], Kind::Float)
         };
-        Slots::new(&shape, kind, self.is_remote).map_err(|source| LoaderError::Memory {
+        slots.map_err(|source| LoaderError::Memory {
             batch_size: self.batch_size,
             height: self.size.0,
             width: self.size.1,

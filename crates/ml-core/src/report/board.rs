@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ml_data::dataset::Index;
-use ml_data::decode::{DecodeError, Pixels, decode};
+use ml_data::decode::{self, Encoded, Pixels};
 use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
 
@@ -64,11 +64,21 @@ impl BoardReporter {
     fn make_samples(&mut self) -> Result<(), BoardError> {
         let Some(Samples { pictures, pipeline, seed }) = self.pending.take() else { return Ok(()) };
         let Some((height, width)) = pipeline.output_size() else { return Ok(()) };
-        let tiles = pictures.into_iter().map(|(place, path)| {
-            let mut rng = stream(seed, Purpose::Augmentation, 0, place as u64);
-            Ok(pipeline.apply(decode(&path)?, &mut rng))
-        });
-        let tiles = tiles.collect::<Result<Vec<Pixels>, DecodeError>>()?;
+        // A picture that cannot be read is the loader's business, which fails or skips it.
+        let tiles: Vec<Pixels> = pictures
+            .into_iter()
+            .filter_map(|(place, path)| {
+                let mut rng = stream(seed, Purpose::Augmentation, 0, place as u64);
+                let mut bytes = Vec::new();
+                decode::read_into(&path, &mut bytes)
+                    .and_then(|()| Encoded::read(&bytes))
+                    .and_then(|encoded| pipeline.load(encoded, &mut rng))
+                    .ok()
+            })
+            .collect();
+        if tiles.is_empty() {
+            return Ok(());
+        }
         self.samples = Some((tile(&tiles, width, height), unix_seconds()));
         Ok(self.write_samples()?)
     }
@@ -153,9 +163,6 @@ pub enum BoardError {
     /// The confusion matrix.
     #[error("cannot draw the confusion matrix: {0}")]
     Figure(#[from] figures::FigureError),
-    /// A sample picture.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
 }
 
 /// Pictures on the sheet of samples.

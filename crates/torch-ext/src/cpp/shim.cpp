@@ -12,6 +12,7 @@
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <c10/util/Exception.h>
@@ -70,6 +71,15 @@ extern "C" {
 void te_free(char *message) { free(message); }
 
 const char *te_version() { return TORCH_EXT_LIBTORCH_VERSION; }
+
+// A byte tensor in pinned host memory of PyTorch's own allocator, which gives memory out again only when the copies that
+// were made from it are done. `*out` is a new at::Tensor, for the caller to own.
+char *te_empty_pinned(const int64_t *shape, size_t dims, void **out) {
+  return guarded([&] {
+    const auto options = at::TensorOptions().dtype(at::kByte).pinned_memory(true);
+    *out = new at::Tensor(at::empty(at::IntArrayRef(shape, dims), options));
+  });
+}
 
 bool te_is_unshared(const void *tensor) {
   const auto &it = *static_cast<const at::Tensor *>(tensor);
