@@ -4,6 +4,7 @@
 
 mod check;
 mod inference;
+mod init;
 mod resume;
 mod split;
 mod support;

@@ -7,8 +7,8 @@ use std::io::{Read as _, Write as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::audit::CACHE_FOLDER;
 use super::Dataset;
+use super::audit::CACHE_FOLDER;
 
 /// Bytes of the largest file that is read: what is kept is short.
 const LARGEST: u64 = 1 << 20;

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::files::Stat;
 use super::Leaks;
+use super::files::Stat;
 use crate::dataset::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, hex, hidden};
 
 /// Changes with what a verdict means.

@@ -136,9 +136,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let dataset = tree(place.path());
         let small = config("{resize: [7, 7], random_crop: 5, normalize: auto}");
-        let know = |config: &TransformConfig| {
-            training_statistics(&dataset, config, &options(false), true).unwrap()
-        };
+        let know =
+            |config: &TransformConfig| training_statistics(&dataset, config, &options(false), true).unwrap();
         let first = know(&small);
         assert_eq!((&first.normalize, first.pictures), (&direct(&dataset, &small).normalize, 10));
         assert!(!first.was_kept);
