@@ -4,6 +4,7 @@
 
 mod check;
 mod inference;
+mod init;
 mod loading;
 mod resume;
 mod split;

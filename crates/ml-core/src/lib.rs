@@ -3,7 +3,7 @@
 //!
 //! In import order, each module using only those above it:
 //! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
-//! [`checkpoint`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`report`] → [`inference`].
+//! [`checkpoint`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`report`] → [`inference`].
 
 pub use ml_data::{dataset, decode, rng, setting, transform};
 
@@ -20,6 +20,7 @@ pub mod optimizer;
 pub mod policy;
 pub mod report;
 pub mod run;
+pub mod starter;
 pub mod trainer;
 pub mod value;
 

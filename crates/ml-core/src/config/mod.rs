@@ -8,6 +8,7 @@ mod layers;
 mod print;
 mod schema;
 mod sections;
+mod statistics;
 
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,9 @@ use crate::optimizer::OptimizerError;
 use crate::run::RunError;
 use crate::trainer::ReportError;
 use crate::value::ValueError;
+use ml_data::dataset::shell_quoted;
 use ml_data::transform::UnresolvedStatistics;
+use ml_data::transform::statistics::StatisticsError;
 
 /// Why training ended.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +20,22 @@ pub enum TrainError {
     /// The statistics that `normalize: auto` stands for are not known.
     #[error("transforms: {0}")]
     Statistics(#[from] UnresolvedStatistics),
+    /// They cannot be computed from the training pictures.
+    #[error("normalize: auto: {0}")]
+    Pictures(#[from] StatisticsError),
+    /// More training pictures cannot be read than `data.on_error: skip` allows.
+    #[error(
+        "normalize: auto: {count} training pictures cannot be read, and data.max_skipped is {limit}; `ml-split check {}` \
+         names them", shell_quoted(.root)
+    )]
+    TooManyUnreadable {
+        /// Pictures.
+        count: usize,
+        /// Configured.
+        limit: usize,
+        /// The data folder.
+        root: std::path::PathBuf,
+    },
     /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -10,6 +10,7 @@ mod reporter;
 mod restore;
 mod saves;
 mod state;
+mod statistics;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use error::TrainError;
 pub use reporter::{EpochReport, NoReporter, Phase, ReportError, Reporter};
 pub use restore::{Changes, Foreign};
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
+pub use statistics::resolve_statistics;
 
 use crate::checkpoint::{Checkpoint, SaveStats};
 use crate::config::Config;

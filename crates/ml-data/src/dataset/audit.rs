@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::duplicates;
 use super::error::DatasetError;
 use super::manifest::{Method, Policy};
-use super::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted};
+use super::{Dataset, Index, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted};
 
 pub use changes::Changes;
 use files::{Pictures, Stat};
@@ -90,6 +90,21 @@ impl fmt::Display for Leaks {
         }
         write!(f, "{}, so figures on unseen pictures would be too good; {}", parts.join("; "), self.remedy)
     }
+}
+
+/// Hex SHA-256 over names, sizes and times of the pictures of `indices`.
+pub(super) fn state(indices: &[&Index], stop: &(impl Fn() -> bool + Sync)) -> Result<String, DatasetError> {
+    use sha2::Digest;
+    let pictures = Pictures { indices: indices.to_vec() };
+    let mut hash = sha2::Sha256::new();
+    for (picture, stat) in (0..).zip(pictures.stats(stop)?) {
+        let path = pictures.sample(picture).path.as_os_str().as_encoded_bytes();
+        hash.update((path.len() as u64).to_le_bytes());
+        hash.update(path);
+        hash.update(stat.bytes.to_le_bytes());
+        hash.update(stat.modified.to_le_bytes());
+    }
+    Ok(super::hex(&hash.finalize()))
 }
 
 impl Dataset {

@@ -15,6 +15,7 @@ mod divide;
 pub mod duplicates;
 mod error;
 mod groups;
+pub(crate) mod hidden;
 mod labels;
 mod manifest;
 mod open;
@@ -145,6 +146,19 @@ impl Dataset {
         }
     }
 
+    /// Of the files of a split's pictures, what changes when one of them does: hex SHA-256 over their names, sizes and
+    /// times. `stop` is asked before each.
+    ///
+    /// # Errors
+    /// A picture is missing or may not be looked up, or `stop` said so.
+    pub(crate) fn state_of(
+        &self,
+        split: Split,
+        stop: &(impl Fn() -> bool + Sync),
+    ) -> Result<String, DatasetError> {
+        audit::state(&self.index(split).into_iter().collect::<Vec<_>>(), stop)
+    }
+
     /// Hex SHA-256 over classes and samples of all splits (names, not contents; the root does not count):
     /// equal for equal indices.
     pub fn fingerprint(&self) -> String {
@@ -171,7 +185,7 @@ impl Dataset {
 }
 
 /// Lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

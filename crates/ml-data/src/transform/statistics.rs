@@ -2,7 +2,9 @@
 //!
 //! Pictures are taken at the size of the pipeline's fixed geometry: after `resize` and `center_crop`, before
 //! anything random. Each pixel of each picture counts once. Sums are whole numbers, so the result depends neither
-//! on the number of threads nor on the order.
+//! on the number of threads nor on the order. [`training_statistics`] keeps what it finds in the data folder.
+
+mod known;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +14,10 @@ use std::thread;
 use super::config::{Size, TransformConfig};
 use super::normalize::{Channels, Normalize};
 use super::{color, ops};
+use crate::dataset::DatasetError;
 use crate::decode::{self, DecodeError, Pixels};
+
+pub use known::{Known, training_statistics};
 
 /// How pictures are gone through.
 #[derive(Clone, Copy)]
@@ -42,6 +47,9 @@ pub enum StatisticsError {
     /// A picture cannot be read: the first of them in the order given.
     #[error("{0}")]
     Picture(#[from] DecodeError),
+    /// A picture is missing or may not be looked up.
+    #[error(transparent)]
+    Dataset(DatasetError),
     /// The stop callback said so.
     #[error("stopped before the statistics of all pictures were known")]
     Stopped,
@@ -56,6 +64,21 @@ pub enum StatisticsError {
         /// Number of the channel, from 0.
         channel: usize,
     },
+}
+
+impl TransformConfig {
+    /// What decides about the statistics: what is done to each picture before anything random, and its channels.
+    fn fixed_part(&self) -> TransformConfig {
+        let TransformConfig { resize, center_crop, interpolation, grayscale, channels, .. } = *self;
+        TransformConfig {
+            resize,
+            center_crop,
+            interpolation,
+            grayscale,
+            channels,
+            ..TransformConfig::default()
+        }
+    }
 }
 
 /// Sums over pixels.

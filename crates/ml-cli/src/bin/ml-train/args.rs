@@ -11,6 +11,7 @@ use serde_yaml::Value;
 const EXAMPLES: &str = "\
 Examples:
   ml-train --data_dir data/flowers                     the defaults of configs/default.yaml
+  ml-train --init_config data/flowers > my.yaml        a configuration made for these pictures, with comments
   ml-train --config configs/digits.yaml --lr 0.01      a file, with a flag that wins over it
   ml-train --set optimizer.name=adamw --set scheduler.name=cosine
   ml-train --config my.yaml --print_config             what would run, and where each value comes from
@@ -54,6 +55,14 @@ pub struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Runs")]
     pub run_name: Option<String>,
 
+    /// Print a commented configuration to start with, made from what the pictures of a data folder show, then stop
+    #[arg(
+        long,
+        value_name = "DATA_DIR",
+        help_heading = "Look first",
+        conflicts_with_all = ["config", "resume", "run_name", "print_config", "print_schema", "dry_run", "json"]
+    )]
+    pub init_config: Option<PathBuf>,
     /// Show the configuration and where each value comes from, then stop
     #[arg(long, help_heading = "Look first")]
     pub print_config: bool,

@@ -3,8 +3,10 @@
 mod args;
 mod audit;
 mod evaluate;
+mod init;
 mod resume;
 mod session;
+mod statistics;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,6 +72,9 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     let overrides = args.overrides().map_err(usage)?;
     // Before a resumed run is touched, so that no signal leaves it half taken over.
     let stop = stop_on_signals()?;
+    if let Some(data_dir) = &args.init_config {
+        return init::print(data_dir, &overrides, &stop);
+    }
     let beginning = resume::find(args, &overrides)?;
     if args.print_config {
         return ml_cli::exit::print(config::annotated(&beginning.resolved).trim_end());

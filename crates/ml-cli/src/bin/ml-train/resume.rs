@@ -74,7 +74,7 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
         let resolved = crate::resolve(args, overrides)?;
         let run = match &args.run_name {
             Some(name) => Run::named(&args.runs_dir, name)?,
-            None => newest(args, &resolved.config)?,
+            None => newest(args, &resolved)?,
         };
         return match run {
             Some(run) => go_on(args, run, |_| Ok(resolved), None, changes),
@@ -99,7 +99,8 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
         Err(_) if target.is_file() => match loose_state(target)? {
             State::Own(checkpoint) => {
                 let own = configuration_of(&checkpoint)?;
-                let resolved = wanted(&checkpoint.config.to_string())?;
+                let mut resolved = wanted(&checkpoint.config.to_string())?;
+                resolved.keep_statistics(&own);
                 refuse_changes(&own, &resolved.config, changes)?;
                 Ok(new(resolved, Some(State::Own(checkpoint))))
             }
@@ -140,7 +141,7 @@ fn go_on(
         run.remove_leftovers()?;
     }
     let text = run.read_config()?;
-    let resolved = wanted(&text)?;
+    let mut resolved = wanted(&text)?;
     let checkpoint = match file {
         Some(file) => Some(Checkpoint::load(file)?),
         None => run.newest_state(lock.is_some())?,
@@ -150,6 +151,7 @@ fn go_on(
         Some(checkpoint) => configuration_of(checkpoint)?,
         None => config::resolve(Some((&text, Source::Run)), &[]).map_err(crate::usage)?.config,
     };
+    resolved.keep_statistics(&own);
     refuse_changes(&own, &resolved.config, changes)?;
     if file.is_none() {
         refuse_finished(&run, &own, &resolved.config, checkpoint.as_ref())?;
@@ -212,7 +214,7 @@ fn refuse_finished(
 }
 
 /// `--resume auto`: the newest unfinished run of this very configuration.
-fn newest(args: &Args, wanted: &Config) -> anyhow::Result<Option<Run>> {
+fn newest(args: &Args, wanted: &Resolved) -> anyhow::Result<Option<Run>> {
     let mut found: Option<(SystemTime, Run)> = None;
     let cannot_read = || format!("{}: cannot read", args.runs_dir.display());
     let entries = match std::fs::read_dir(&args.runs_dir) {
@@ -224,7 +226,10 @@ fn newest(args: &Args, wanted: &Config) -> anyhow::Result<Option<Run>> {
         let Ok(run) = Run::open(&entry.with_context(cannot_read)?.path()) else { continue };
         let Ok(text) = run.read_config() else { continue };
         let Ok(own) = config::resolve(Some((&text, Source::Run)), &[]) else { continue };
-        let same = differences(&own.config, wanted).iter().all(|path| IRRELEVANT.contains(&path.as_str()));
+        let mut wanted = wanted.clone();
+        wanted.keep_statistics(&own.config);
+        let same =
+            differences(&own.config, &wanted.config).iter().all(|path| IRRELEVANT.contains(&path.as_str()));
         // Killed before its first summary, a run has none.
         let finished = run.read_summary().is_ok_and(|summary| summary.status.is_final());
         let time = [run.last_path(), run.config_path()]

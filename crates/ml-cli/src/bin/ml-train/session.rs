@@ -1,5 +1,6 @@
 //! One run, from an accepted configuration to its summary.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::args::Args;
 use crate::audit;
 use crate::evaluate::{Tested, best_on_test};
 use crate::resume::{Beginning, State};
+use crate::statistics;
 
 /// What a run is made of.
 pub struct Session<'a> {
@@ -42,17 +44,20 @@ impl Session<'_> {
     ///
     /// # Errors
     /// Anything that keeps the run from completing; its summary says `failed` then.
-    pub fn run(self, beginning: Beginning) -> anyhow::Result<ExitCode> {
-        let config = &self.config;
+    pub fn run(mut self, beginning: Beginning) -> anyhow::Result<ExitCode> {
         let Beginning { run, state, is_unsaved, changes, .. } = beginning;
         // Before CUDA is loaded: it looks at the settings once.
-        ml_core::set_deterministic(config.deterministic)?;
-        let dataset =
-            Dataset::open(&config.data.data_dir, config.data.fold).context("--data_dir (data.data_dir)")?;
-        if audit::refuse_or_warn(&config.data, &dataset, self.args.dry_run, &self.stop)?.is_break() {
-            tracing::warn!("interrupted before the first step");
-            return Ok(ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8));
+        ml_core::set_deterministic(self.config.deterministic)?;
+        let Config { data, .. } = &self.config;
+        let dataset = Dataset::open(&data.data_dir, data.fold).context("--data_dir (data.data_dir)")?;
+        if audit::refuse_or_warn(data, &dataset, self.args.dry_run, &self.stop)?.is_break() {
+            return Ok(self.interrupted_early());
         }
+        match statistics::resolve(&self.config, &dataset, self.args.dry_run, &self.stop)? {
+            ControlFlow::Continue(resolved) => self.config = resolved,
+            ControlFlow::Break(()) => return Ok(self.interrupted_early()),
+        }
+        let config = &self.config;
         let device = device::resolve(config.training.device).map_err(crate::usage)?;
         let mut trainer = Trainer::new(config, &dataset, device.device)?;
         let earlier = run.as_ref().and_then(|(run, _)| run.read_summary().ok());
@@ -106,6 +111,12 @@ impl Session<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Nothing has been written yet.
+    fn interrupted_early(&self) -> ExitCode {
+        tracing::warn!("interrupted before the first step");
+        ExitCode::from(128 + self.stop.load(Ordering::Relaxed) as u8)
     }
 
     fn claim(&self) -> anyhow::Result<(Run, RunLock)> {

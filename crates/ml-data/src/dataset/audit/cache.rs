@@ -1,19 +1,12 @@
 //! Verdicts about leaks, so that the next start need not read the pictures again: one file a list of splits in the
 //! data folder. Anything unexpected in it counts as no verdict; a folder that cannot be written to gets none.
 
-use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Leaks;
 use super::files::Stat;
-use super::{CACHE_FOLDER, Leaks};
-use crate::dataset::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, hex};
-
-/// Bytes of the largest file that is read: a verdict is short.
-const LARGEST: u64 = 1 << 20;
+use crate::dataset::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, hex, hidden};
 
 /// Changes with what a verdict means.
 const VERSION: &[u8] = b"leaks 1";
@@ -43,33 +36,18 @@ pub(super) fn key(dataset: &Dataset, stats: &[Stat]) -> String {
 }
 
 /// Named by the samples: folds have verdicts of their own, and a new one replaces the outdated.
-fn path(dataset: &Dataset) -> PathBuf {
+fn name(dataset: &Dataset) -> String {
     let fold = dataset.fold.map_or_else(String::new, |fold| format!("_fold_{fold}"));
-    dataset.root.join(CACHE_FOLDER).join(format!("leaks{fold}.json"))
+    format!("leaks{fold}.json")
 }
 
 /// The verdict for `key`, if there is one.
 pub(super) fn read(dataset: &Dataset, key: &str) -> Option<Verdict> {
-    let path = path(dataset);
-    if fs::metadata(&path).ok()?.len() > LARGEST {
-        return None;
-    }
-    let verdict: Verdict = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let verdict: Verdict = hidden::read(dataset, &name(dataset))?;
     (verdict.key == key).then_some(verdict)
 }
 
 /// Keeps the verdict, if the folder can be written to.
 pub(super) fn write(dataset: &Dataset, key: &str, leaks: Option<&Leaks>) {
-    let path = path(dataset);
-    let verdict = Verdict { key: key.to_owned(), leaks: leaks.cloned() };
-    let keep = || -> std::io::Result<()> {
-        let folder = dataset.root.join(CACHE_FOLDER);
-        fs::create_dir_all(&folder)?;
-        let unfinished = path.with_extension(format!("tmp-{}", std::process::id()));
-        let mut file = fs::File::create(&unfinished)?;
-        file.write_all(&serde_json::to_vec(&verdict)?)?;
-        fs::rename(&unfinished, &path)
-    };
-    // Without it the next start only takes longer.
-    let _ = keep();
+    hidden::write(dataset, &name(dataset), &Verdict { key: key.to_owned(), leaks: leaks.cloned() });
 }

@@ -1,0 +1,398 @@
+//! [`Survey`] and [`Choices`] → YAML in which every choice says why, with the figures that it was made from.
+
+use ml_data::transform::{Channels, Normalize};
+
+use super::Normalization;
+use super::choose::{Choices, Geometry, Optimizer, UNEVEN};
+use super::survey::{Spread, Survey};
+
+/// Columns of a comment.
+const WIDTH: usize = 110;
+/// Stands for a space at which no line is broken.
+const TOGETHER: char = '\u{a0}';
+/// Classes that are listed.
+const LISTED: usize = 20;
+
+pub(super) fn text(survey: &Survey, choices: &Choices, normalization: &Normalization) -> String {
+    let mut page = Page::default();
+    head(&mut page, survey);
+    page.line(0, "\nseed: 42");
+    data(&mut page, survey, choices);
+    model(&mut page, survey, choices);
+    loss(&mut page, survey, choices);
+    optimization(&mut page, survey, choices);
+    transforms(&mut page, survey, choices, normalization);
+    page.0
+}
+
+/// The text so far.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, depth: usize, text: impl AsRef<str>) {
+        let text = text.as_ref();
+        // A blank line stands before sections.
+        let (blank, text) = text.strip_prefix('\n').map_or(("", text), |text| ("\n", text));
+        self.0.push_str(&format!("{blank}{}{text}\n", "  ".repeat(depth)));
+    }
+
+    /// A comment, broken into lines between words.
+    fn comment(&mut self, depth: usize, text: impl AsRef<str>) {
+        let indent = "  ".repeat(depth);
+        let mut line = format!("{indent}#");
+        let mut has_words = false;
+        for word in printable(text.as_ref()).split(' ').filter(|word| !word.is_empty()) {
+            if has_words && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                self.0.push_str(&line);
+                self.0.push('\n');
+                line = format!("{indent}#");
+            }
+            line.push(' ');
+            line.push_str(&word.replace(TOGETHER, " "));
+            has_words = true;
+        }
+        self.0.push_str(&line);
+        self.0.push('\n');
+    }
+}
+
+/// Names come from users: nothing in one may end a comment or be unfit for YAML.
+fn printable(text: &str) -> String {
+    let is_odd = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
+    text.chars().flat_map(|c| if is_odd(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
+}
+
+/// A string as a YAML value on one line. JSON's strings are YAML's.
+fn quoted(text: &str) -> String {
+    let plain = serde_yaml::to_string(text).unwrap_or_default();
+    match plain.trim_end() {
+        plain if !plain.contains('\n') && printable(plain) == plain => plain.to_owned(),
+        _ => format!("\"{}\"", text.chars().map(escaped).collect::<String>()),
+    }
+}
+
+fn escaped(c: char) -> String {
+    match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if printable(&c.to_string()) == c.to_string() => c.to_string(),
+        c => format!("\\U{:08X}", u32::from(c)),
+    }
+}
+
+fn head(page: &mut Page, survey: &Survey) {
+    let [train, val, test] = survey.counts.each_ref().map(|counts| counts.iter().sum::<usize>());
+    page.comment(
+        0,
+        "A configuration to start with, made by `ml-train --init_config` from what the pictures show.",
+    );
+    page.comment(
+        0,
+        "Every key that is not here has its default, see `ml-train --print_config --config FILE`.",
+    );
+    page.comment(0, "");
+    page.comment(
+        0,
+        format!("{} classes; pictures: train {train}, val {val}, test {test}.", survey.classes.len()),
+    );
+    page.comment(0, "Class (train/val/test):");
+    let counted = |class: usize| {
+        let [train, val, test] = survey.counts.each_ref().map(|counts| counts[class]);
+        format!("{}{TOGETHER}({train}/{val}/{test})", survey.classes[class])
+    };
+    let shown = survey.classes.len().min(LISTED);
+    let mut listed: Vec<String> = (0..shown).map(counted).collect();
+    if survey.classes.len() > shown {
+        listed.push(format!("and {} more", survey.classes.len() - shown));
+    }
+    page.comment(0, listed.join(", "));
+    page.comment(0, sizes(survey));
+    let lacking: Vec<&str> = survey
+        .classes
+        .iter()
+        .zip(&survey.counts[1])
+        .filter_map(|(class, count)| (*count == 0).then_some(class.as_str()))
+        .take(LISTED)
+        .collect();
+    if !lacking.is_empty() {
+        page.comment(0, format!("Without a validation picture, so never judged: {}.", lacking.join(", ")));
+    }
+    if test == 0 {
+        page.comment(0, "There is no test split: the best epoch's figure on val will be a little too good.");
+    }
+}
+
+fn sizes(survey: &Survey) -> String {
+    let colour = if survey.is_grey { "grey" } else { "colour" };
+    let looked = survey.looked_at - survey.unreadable;
+    if survey.is_uniform() {
+        let (height, width) = (survey.height.median, survey.width.median);
+        return format!(
+            "{looked} training pictures were looked at: all {height}x{width} (height x width), {colour}."
+        );
+    }
+    let span = |Spread { min, median, max }: Spread| format!("{min} to {max}, median {median}");
+    format!(
+        "{looked} training pictures were looked at: height {}; width {}; {colour}.",
+        span(survey.height),
+        span(survey.width)
+    )
+}
+
+fn data(page: &mut Page, survey: &Survey, choices: &Choices) {
+    page.line(0, "\ndata:");
+    page.line(1, format!("data_dir: {}", quoted(&survey.data_dir)));
+    if let Some(fold) = survey.fold {
+        page.line(1, format!("fold: {fold}"));
+    }
+    if let Some(gb) = choices.cache {
+        let needed = if gb < 0.001 { "less than 0.001".to_owned() } else { format!("about {gb:.3}") };
+        page.comment(1, format!("Decoded, all pictures together take {needed} GB of memory."));
+        page.line(1, "cache: ram");
+    }
+    if let Some(first) = &survey.first_unreadable {
+        page.comment(
+            1,
+            format!(
+                "{} of {} pictures looked at cannot be read, the first: {first}. They are left out, with a warning; \
+                 `ml-split check` finds all of them.",
+                survey.unreadable, survey.looked_at
+            ),
+        );
+        page.line(1, "on_error: skip");
+    }
+    if choices.drop_last {
+        page.comment(
+            1,
+            format!(
+                "{} pictures in batches of {} leave a last one of a single picture, of which batch norm learns nothing.",
+                survey.train(),
+                choices.batch_size
+            ),
+        );
+        page.line(1, "drop_last: true");
+    }
+}
+
+fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
+    use crate::network::Architecture;
+    let train = survey.train();
+    page.line(0, "\nmodel:");
+    match (choices.architecture, choices.geometry) {
+        (Architecture::TinyNet, _) => page.comment(
+            1,
+            format!(
+                "24 thousand parameters: enough for pictures this small, and few enough for {train} of them. simple_cnn \
+                 and resnet18 are the next larger."
+            ),
+        ),
+        (Architecture::SimpleCnn, _) => page.comment(
+            1,
+            format!(
+                "290 thousand parameters, which {train} small pictures can teach. resnet18 is larger, but halves \
+                 pictures this small too early."
+            ),
+        ),
+        (_, Geometry::Small { .. }) => {
+            page.comment(1, format!("{train} pictures are enough to teach 11 million parameters."));
+        }
+        (_, Geometry::Photograph { .. }) => {
+            page.comment(1, "11 million parameters: the usual first network for photographs.");
+            if train < 50_000 {
+                page.comment(
+                    1,
+                    format!(
+                        "{train} pictures are few for it. Most is gained by weights from ImageNet: `weights: FILE` takes \
+                         torchvision's resnet18 .pth; give `normalize` ImageNet's numbers (below) and `channels: 3` then."
+                    ),
+                );
+            }
+            if !choices.cuda {
+                page.comment(
+                    1,
+                    "No CUDA device is used here: expect hours. For a quick look take simple_cnn and 64 instead of the \
+                     sizes below.",
+                );
+            }
+        }
+    }
+    page.line(1, format!("architecture: {}", choices.architecture.name()));
+}
+
+fn loss(page: &mut Page, survey: &Survey, choices: &Choices) {
+    if survey.imbalance() < UNEVEN {
+        return;
+    }
+    let train = || survey.counts[0].iter().zip(&survey.classes);
+    let (Some((most, largest)), Some((least, smallest))) =
+        (train().max_by_key(|(count, _)| **count), train().min_by_key(|(count, _)| **count))
+    else {
+        return;
+    };
+    page.line(0, "\nloss:");
+    let uneven = format!(
+        "The classes are uneven: {largest} has {most} training pictures, {smallest} {least} ({:.1} times as many).",
+        survey.imbalance()
+    );
+    if choices.class_weights {
+        page.comment(
+            1,
+            format!(
+                "{uneven} Rare classes weigh more, so that they are learnt at all; accuracy over all pictures may suffer: \
+                 `none` leaves it. Instead of it, data.sampling: {{name: balanced}} shows rare classes more often."
+            ),
+        );
+        page.line(1, "class_weights: balanced");
+    } else {
+        page.comment(
+            1,
+            format!(
+                "{uneven} If the rare ones are not learnt, try `balanced` here, or data.sampling: {{name: balanced}}; \
+                 look at the figures of each class in report/."
+            ),
+        );
+        page.line(1, "class_weights: none");
+    }
+}
+
+fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
+    let Choices { optimizer, batch_size, num_epochs, warmup_epochs, cuda, .. } = choices;
+    page.line(0, "\noptimizer:");
+    match optimizer {
+        Optimizer::AdamW { lr, weight_decay } => {
+            page.comment(1, "Small networks learn fastest with it, and at this learning rate; halve it if the loss jumps.");
+            page.line(1, "name: adamw");
+            page.line(1, format!("lr: {lr}"));
+            page.line(1, format!("weight_decay: {weight_decay}"));
+        }
+        Optimizer::Sgd { lr, weight_decay } => {
+            page.comment(
+                1,
+                "0.1 for each 256 pictures of a batch, as residual networks are trained from random weights.",
+            );
+            page.comment(1, "With pretrained weights take a tenth.");
+            page.line(1, "name: sgd");
+            page.line(1, format!("lr: {lr}"));
+            page.line(1, "momentum: 0.9");
+            page.line(1, "nesterov: true");
+            page.line(1, format!("weight_decay: {weight_decay}"));
+        }
+    }
+    page.line(0, "\nscheduler:");
+    page.comment(1, "Falls smoothly to zero at the last epoch, so num_epochs is all there is to set.");
+    page.line(1, "name: cosine");
+    page.line(1, "interval: step");
+    if *warmup_epochs > 0 {
+        page.line(1, format!("warmup_epochs: {warmup_epochs}"));
+    }
+    page.line(0, "\ntraining:");
+    let (train, device) = (survey.train(), if *cuda { "a CUDA device" } else { "the CPU" });
+    page.comment(1, format!("For {device}; {} steps an epoch.", train.div_ceil(*batch_size)));
+    page.line(1, format!("batch_size: {batch_size}"));
+    page.comment(
+        1,
+        format!("{} looks at {train} pictures. A tenth is enough for a first try.", train * num_epochs),
+    );
+    page.line(1, format!("num_epochs: {num_epochs}"));
+}
+
+fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization: &Normalization) {
+    page.line(0, "\ntransforms:");
+    if choices.channels == Channels::One {
+        page.comment(
+            1,
+            format!(
+                "None of {} pictures decoded has colour: one channel, luma. 3 for pretrained weights.",
+                survey.decoded
+            ),
+        );
+    }
+    match normalization {
+        Normalization::Computed(_, pictures) => page.comment(
+            1,
+            format!(
+                "normalize: computed from {pictures} training pictures. `auto` follows them when they change."
+            ),
+        ),
+        Normalization::Later => page.comment(
+            1,
+            "normalize: too many pixels to compute it for this file; `auto` does when training starts, once.",
+        ),
+        Normalization::Constant => page.comment(
+            1,
+            "normalize: a channel of all pictures has one and the same value, so the numbers are ImageNet's.",
+        ),
+    }
+    page.line(1, "train:");
+    match choices.geometry {
+        Geometry::Small { size, padding, enlarged } => {
+            let pair = format!("[{}, {}]", size.height, size.width);
+            page.comment(2, small(survey, enlarged, padding));
+            page.line(2, format!("resize: {pair}"));
+            page.line(2, format!("random_crop: {{size: {pair}, padding: {padding}}}"));
+        }
+        Geometry::Photograph { side, .. } => {
+            page.comment(
+                2,
+                format!(
+                    "Shorter sides are {} to {}, median {}. A random part, 8 to 100 % of the area; [0.3, 1.0] where what \
+                     matters is small or at the edge.",
+                    survey.shorter.min, survey.shorter.max, survey.shorter.median
+                ),
+            );
+            page.line(2, format!("random_resized_crop: {{size: {side}, scale: [0.08, 1.0]}}"));
+        }
+    }
+    if choices.flip {
+        page.comment(2, "`false` if a mirrored picture is something else, as with text or left and right.");
+    } else {
+        page.comment(
+            2,
+            "Classes or pictures look like signs, which mirrored are others; `true` if they are not.",
+        );
+    }
+    page.line(2, format!("random_horizontal_flip: {}", choices.flip));
+    ending(page, choices, normalization);
+    page.comment(1, "Also for the test split, and what ml-inference does to new pictures.");
+    page.line(1, "val:");
+    match choices.geometry {
+        Geometry::Small { size, .. } => page.line(2, format!("resize: [{}, {}]", size.height, size.width)),
+        Geometry::Photograph { side, resize } => {
+            page.line(2, format!("resize: {resize}  # the shorter side"));
+            page.line(2, format!("center_crop: {side}"));
+        }
+    }
+    ending(page, choices, normalization);
+}
+
+fn small(survey: &Survey, enlarged: bool, padding: u32) -> String {
+    let size = match (enlarged, survey.is_uniform()) {
+        (true, _) => "So small that they are enlarged, since networks halve them several times",
+        (false, true) => "Their own size",
+        (false, false) => "The median of the longer sides",
+    };
+    format!("{size}; moved by up to {padding} pixels at random.")
+}
+
+/// Channels and normalisation, alike for all splits.
+fn ending(page: &mut Page, choices: &Choices, normalization: &Normalization) {
+    if choices.channels == Channels::One {
+        page.line(2, "channels: 1");
+    }
+    let imagenet = Normalize::imagenet();
+    let numbers = match normalization {
+        Normalization::Later => None,
+        Normalization::Computed(numbers, _) => Some(numbers.clone()),
+        Normalization::Constant if choices.channels == Channels::One => {
+            Some(Normalize { mean: vec![0.45], std: vec![0.23] })
+        }
+        Normalization::Constant => Some(imagenet),
+    };
+    let text = numbers.map_or_else(
+        || "auto".to_owned(),
+        |Normalize { mean, std }| format!("{{mean: {mean:?}, std: {std:?}}}"),
+    );
+    page.line(2, format!("normalize: {text}"));
+}
