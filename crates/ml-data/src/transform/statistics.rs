@@ -73,9 +73,9 @@ impl TransformConfig {
         TransformConfig {
             resize,
             center_crop,
-            interpolation,
             grayscale,
             channels,
+            interpolation,
             ..TransformConfig::default()
         }
     }
