@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ml_data::dataset::Index;
-use ml_data::decode::{DecodeError, Pixels, decode};
+use ml_data::decode::{Pixels, decode};
 use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
 
@@ -64,11 +64,12 @@ impl BoardReporter {
     fn make_samples(&mut self) -> Result<(), BoardError> {
         let Some(Samples { pictures, pipeline, seed }) = self.pending.take() else { return Ok(()) };
         let Some((height, width)) = pipeline.output_size() else { return Ok(()) };
-        let tiles = pictures.into_iter().map(|(place, path)| {
+        // One that cannot be read is left out: the loader tells of it, and ends the run if it is to.
+        let tiles = pictures.into_iter().filter_map(|(place, path)| {
             let mut rng = stream(seed, Purpose::Augmentation, 0, place as u64);
-            Ok(pipeline.apply(decode(&path)?, &mut rng))
+            Some(pipeline.apply(decode(&path).ok()?, &mut rng))
         });
-        let tiles = tiles.collect::<Result<Vec<Pixels>, DecodeError>>()?;
+        let tiles: Vec<Pixels> = tiles.collect();
         self.samples = Some((tile(&tiles, width, height), unix_seconds()));
         Ok(self.write_samples()?)
     }
@@ -153,9 +154,6 @@ pub enum BoardError {
     /// The confusion matrix.
     #[error("cannot draw the confusion matrix: {0}")]
     Figure(#[from] figures::FigureError),
-    /// A sample picture.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
 }
 
 /// Pictures on the sheet of samples.
