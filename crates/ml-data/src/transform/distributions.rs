@@ -33,6 +33,7 @@ fn ln_gamma_variable(rng: &mut ChaCha8Rng, alpha: f64) -> f64 {
 /// (above 0).
 pub fn dirichlet(rng: &mut ChaCha8Rng, alpha: f64, count: usize) -> Vec<f64> {
     // What is out of range must not keep the search for a variable from ending.
+    #[expect(clippy::manual_clamp, reason = "clamp keeps what is not a number")]
     let alpha = alpha.max(1e-9).min(1e9);
     let logs: Vec<f64> = (0..count).map(|_| ln_gamma_variable(rng, alpha)).collect();
     let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
