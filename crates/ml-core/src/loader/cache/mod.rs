@@ -121,7 +121,7 @@ impl Cache {
         match &self.store {
             Store::Ram(ram) => ram.put(place, picture, &self.budget),
             Store::Disk(disk) => {
-                disk.put(&index.root.join(&index.samples[place].path), picture, &self.budget)
+                disk.put(&index.root.join(&index.samples[place].path), picture, &self.budget);
             }
         }
     }
