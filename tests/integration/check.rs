@@ -1,5 +1,6 @@
 //! `ml-split check` and `--check` on folders in which everything is wrong.
 
+mod divided;
 mod outputs;
 
 use std::collections::BTreeSet;
@@ -72,7 +73,7 @@ fn save(path: impl AsRef<Path>, width: u32, height: u32, pixel: impl Fn(u32, u32
 }
 
 /// A PNG whose header announces 60,000 x 60,000 pixels, in about 1 kB.
-fn bomb() -> Vec<u8> {
+pub fn bomb() -> Vec<u8> {
     let crc = |bytes: &[u8]| {
         !bytes.iter().fold(!0_u32, |crc, byte| {
             (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 * (crc & 1)))

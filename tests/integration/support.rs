@@ -56,7 +56,9 @@ pub fn fails(mut command: Command, code: i32, parts: &[&str]) {
     }
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(!text.contains("stack backtrace") && !text.contains("panicked"), "{text}");
-    assert_eq!(text.matches("error:").count(), 1, "one error: {text}");
+    // A decoder's own words may hold the word again.
+    let errors = text.lines().filter(|line| line.starts_with("error:")).count();
+    assert_eq!(errors, 1, "one error: {text}");
 }
 
 pub fn read(path: impl AsRef<Path>) -> String {

@@ -45,6 +45,9 @@ pub struct Header {
     pub height: u32,
     /// Four channels of ink; otherwise decoding gives red, green, blue.
     pub is_cmyk: bool,
+    /// Coded without the cosine transform (ITU-T T.81, annex H): decoded only as a whole and unscaled.
+    pub is_lossless: bool,
+    is_progressive: bool,
     unit_width: u32,
 }
 
@@ -88,6 +91,8 @@ struct RawHeader {
     height: u32,
     unit_width: u32,
     is_cmyk: u8,
+    is_lossless: u8,
+    is_progressive: u8,
 }
 
 #[repr(C)]
@@ -130,15 +135,16 @@ impl Header {
         let status =
             unsafe { jx_read_header(bytes.as_ptr(), bytes.len(), &raw mut raw, message.as_mut_ptr()) };
         check(status, &message)?;
-        let RawHeader { width, height, unit_width, is_cmyk } = raw;
-        Ok(Header { width, height, is_cmyk: is_cmyk != 0, unit_width })
+        let RawHeader { width, height, unit_width, is_cmyk, is_lossless, is_progressive } = raw;
+        let (is_cmyk, is_lossless, is_progressive) = (is_cmyk != 0, is_lossless != 0, is_progressive != 0);
+        Ok(Header { width, height, is_cmyk, is_lossless, is_progressive, unit_width })
     }
 
     /// Decodes `wanted` of `bytes`, of which this is the header, with at most `max_memory` bytes beside the pixels.
     /// What lies below the wanted rows is not looked at.
     ///
     /// # Errors
-    /// As [`Header::read`]; or `wanted` does not lie within the picture.
+    /// As [`Header::read`]; or `wanted` does not lie within the picture, or is a part or a scale of a lossless one.
     pub fn decode(&self, bytes: &[u8], wanted: Wanted, max_memory: usize) -> Result<Decoded, Error> {
         let (eighths, region) = self.region(wanted)?;
         let channels = if self.is_cmyk { 4 } else { 3 };
@@ -184,9 +190,15 @@ impl Header {
                     && top.checked_add(height).is_some_and(|bottom| bottom <= self.height) =>
             {
                 let unit = self.unit_width.max(1);
-                let x = left.saturating_sub(MARGIN) / unit * unit;
                 let y = top.saturating_sub(MARGIN);
-                let right = (left + width).saturating_add(MARGIN).min(self.width);
+                // Where a progressive file leaves coefficients unknown, the library smooths blocks by their
+                // neighbours, but not across the edge of a crop.
+                let (x, right) = if self.is_progressive {
+                    (0, self.width)
+                } else {
+                    let right = (left + width).saturating_add(MARGIN).min(self.width);
+                    (left.saturating_sub(MARGIN) / unit * unit, right)
+                };
                 let bottom = (top + height).saturating_add(MARGIN).min(self.height);
                 Ok((8, Region { x, y, width: right - x, height: bottom - y }))
             }

@@ -1,5 +1,5 @@
-/* Two calls over libjpeg-turbo: a file's header, and its pixels (scaled, in part). Errors and warnings come
- * back as codes and text; nothing is printed, nothing exits. */
+/* Two calls over libjpeg-turbo: a file's header, and its pixels (scaled, in part). Errors, and warnings that mean
+ * damage, end a call at once and come back as a code and text; nothing is printed, nothing exits. */
 
 #include <setjmp.h>
 #include <stddef.h>
@@ -19,6 +19,10 @@ struct jx_header {
   uint32_t unit_width;
   /* Four channels of ink, rather than grey or colour. */
   uint8_t is_cmyk;
+  /* Coded without a transform: decoded only as a whole. */
+  uint8_t is_lossless;
+  /* Coded in several scans. */
+  uint8_t is_progressive;
 };
 
 struct jx_region {
@@ -28,8 +32,6 @@ struct jx_region {
 struct jx_manager {
   struct jpeg_error_mgr base;
   jmp_buf escape;
-  /* The first warning that means damage, else 0. */
-  int damage;
   char *message;
 };
 
@@ -49,7 +51,6 @@ static void jx_error_exit(j_common_ptr cinfo) {
 }
 
 static void jx_emit_message(j_common_ptr cinfo, int level) {
-  struct jx_manager *manager = (struct jx_manager *)cinfo->err;
   if (level >= 0) return;
   switch (cinfo->err->msg_code) {
     /* What other programs put between segments, or write into headers, spoils no pixel. */
@@ -61,10 +62,8 @@ static void jx_emit_message(j_common_ptr cinfo, int level) {
     default:
       break;
   }
-  if (manager->damage == 0) {
-    manager->damage = cinfo->err->msg_code;
-    jx_text(cinfo, manager->message);
-  }
+  /* What follows damage is noise, and a file of many scans would be minutes of it. */
+  jx_error_exit(cinfo);
 }
 
 static void jx_output_message(j_common_ptr cinfo) { (void)cinfo; }
@@ -110,7 +109,6 @@ static void jx_begin(struct jpeg_decompress_struct *cinfo, struct jx_manager *ma
   manager->base.error_exit = jx_error_exit;
   manager->base.emit_message = jx_emit_message;
   manager->base.output_message = jx_output_message;
-  manager->damage = 0;
   manager->message = message;
   message[0] = 0;
 }
@@ -129,10 +127,10 @@ int jx_read_header(const uint8_t *data, size_t length, struct jx_header *header,
   jpeg_create_decompress(&cinfo);
   jpeg_mem_src(&cinfo, data, length);
   jpeg_read_header(&cinfo, TRUE);
+  if (cinfo.data_precision != BITS_IN_JSAMPLE) ERREXIT1(&cinfo, JERR_BAD_PRECISION, cinfo.data_precision);
   header->width = cinfo.image_width;
   header->height = cinfo.image_height;
   header->is_cmyk = cinfo.jpeg_color_space == JCS_CMYK || cinfo.jpeg_color_space == JCS_YCCK;
-  header->unit_width = 0;
   {
     int component, factor = 1;
     for (component = 0; component < cinfo.num_components; component++)
@@ -140,6 +138,13 @@ int jx_read_header(const uint8_t *data, size_t length, struct jx_header *header,
         factor = cinfo.comp_info[component].h_samp_factor;
     header->unit_width = DCTSIZE * (cinfo.num_components == 1 ? 1 : factor);
   }
+  header->is_progressive = cinfo.progressive_mode != 0;
+  /* The library ignores a scale it cannot decode at. */
+  cinfo.scale_num = 1;
+  cinfo.scale_denom = 8;
+  jpeg_calc_output_dimensions(&cinfo);
+  header->is_lossless = (cinfo.image_width > 1 || cinfo.image_height > 1) &&
+                        cinfo.output_width == cinfo.image_width && cinfo.output_height == cinfo.image_height;
   jpeg_destroy_decompress(&cinfo);
   return JX_OK;
 }
@@ -193,9 +198,7 @@ int jx_decode(const uint8_t *data, size_t length, uint32_t eighths, const struct
     if (count > 8) count = 8;
     for (i = 0; i < count; i++) rows[i] = out + pitch * (at + i);
     if (jpeg_read_scanlines(&cinfo, rows, count) == 0) ERREXIT(&cinfo, JERR_CANT_SUSPEND);
-    /* What follows damage is noise: no need to go on. */
-    if (manager.damage) break;
   }
   jpeg_destroy_decompress(&cinfo);
-  return manager.damage ? jx_status(manager.damage) : JX_OK;
+  return JX_OK;
 }

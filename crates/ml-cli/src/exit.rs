@@ -23,6 +23,10 @@ impl std::error::Error for UsageError {
 /// it says where, without a stack, and the exit code is 1.
 pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
+        // A decoder's panic over a damaged picture is told as an error of that picture.
+        if ml_data::decode::is_guarded() {
+            return;
+        }
         let place = info
             .location()
             .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));

@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: usize = count.into_iter().flatten().map(|index| index.samples.len()).sum();
     println!("{count} samples opened in {:.3} s", started.elapsed().as_secs_f64());
     if args.next().as_deref() != Some("open") {
-        let checks = Checks { changes: true, leaks: true, remember: true };
+        let checks = Checks { tolerate_missing: false, changes: true, leaks: true, remember: true };
         let started = Instant::now();
         let audit = dataset.audit(checks, || false)?;
         println!("looked through in {:.3} s: {audit:?}", started.elapsed().as_secs_f64());

@@ -42,9 +42,9 @@ enum Command {
     Bench(bench::Args),
     /// Kill and resume training again and again, and compare the result with that of a run left alone
     Chaos(chaos::Args),
-    /// Read a million mutated checkpoints
+    /// Read a million mutated checkpoints, and as many mutated pictures
     Fuzz {
-        /// How many
+        /// How many of each
         #[arg(long, default_value_t = 1_000_000)]
         inputs: u64,
         /// Of the random numbers that mutate them
@@ -82,22 +82,17 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// The test that the suite leaves out for its length.
+/// The tests that the suite leaves out for their length.
 fn fuzz(shell: &shell::Shell, inputs: u64, seed: u64, options: &setup::Options) -> anyhow::Result<()> {
     let shell = setup::run(shell, setup::Purpose::Test, options)?;
-    let mut command = shell.command("cargo");
-    command.args([
-        "test",
-        "--package",
-        "ml-core",
-        "--lib",
-        "--",
-        "--ignored",
-        "--nocapture",
-        "a_million_mutated",
-    ]);
-    command.env("FUZZ_INPUTS", inputs.to_string()).env("FUZZ_SEED", seed.to_string());
-    shell::check(&mut command, "cargo test a_million_mutated_files_never_panic")
+    for (package, test) in [("ml-core", "a_million_mutated_files"), ("ml-data", "a_million_mutated_pictures")]
+    {
+        let mut command = shell.command("cargo");
+        command.args(["test", "--package", package, "--lib", "--", "--ignored", "--nocapture", test]);
+        command.env("FUZZ_INPUTS", inputs.to_string()).env("FUZZ_SEED", seed.to_string());
+        shell::check(&mut command, &format!("cargo test {test}_never_panic"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub struct DataConfig {
     /// `warn`, or `ignore`, which does not look for them.
     pub on_leak: Reaction,
     /// What happens when the pictures are not those that `ml-split` divided (other sizes, new ones, other labels):
-    /// `fail`, `warn`, or `ignore`. A missing picture always fails.
+    /// `fail`, `warn`, or `ignore`. A missing picture fails too, unless `on_error` is `skip`.
     pub on_change: Reaction,
 }
 

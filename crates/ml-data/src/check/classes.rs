@@ -62,7 +62,11 @@ pub(super) fn judge(listing: &Listing, classes: &[ClassSummary], options: &Optio
     let mut found = Vec::new();
     let mut find = |kind: Kind, class: &ClassSummary, split: Option<&str>, message: String| {
         let place = listing.classes.iter().position(|name| *name == class.name);
-        let path = place.map(|place| shown(&listing.class_folders[place]));
+        // With labels from a CSV a class has no folder.
+        let path = place
+            .map(|place| &listing.class_folders[place])
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .map(|folder| shown(folder));
         let (class, split) = (Some(class.name.clone()), split.map(str::to_owned));
         found.push(Finding { path, class, split, ..Finding::new(kind, message) });
     };

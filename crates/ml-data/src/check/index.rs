@@ -1,15 +1,20 @@
 //! `splits/`: where the pictures are, and in which split each is. Reads leniently what training reads strictly,
 //! so that one wrong line is one finding.
+//!
+//! Where the labels come from a CSV, the lines also say which pictures there are, and of which class each is.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::finding::Kind;
-use super::listing::Listing;
+use super::listing::{File, Listing};
 use crate::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 
-/// Takes the root and the folder of class folders from the manifest, or guesses `raw` as told.
-pub(super) fn locate_images(listing: &mut Listing, raw: bool) {
+/// Takes the root and the folder of class folders from the manifest, or guesses `raw` as told. Whether labels come
+/// from a CSV: then no folder is a class.
+pub(super) fn locate_images(listing: &mut Listing, raw: bool) -> bool {
     let path = Path::new(SPLITS_FOLDER).join(MANIFEST_FILE);
     let manifest = fs::read_to_string(listing.root.join(&path))
         .map_err(|error| error.to_string())
@@ -34,11 +39,14 @@ pub(super) fn locate_images(listing: &mut Listing, raw: bool) {
     if let Some(root) = root {
         listing.root = root;
     }
-    listing.images = vec![(images, None)];
+    let labelled =
+        manifest.is_ok_and(|manifest| manifest.get("labels").is_some_and(|labels| !labels.is_null()));
+    listing.images = if labelled { Vec::new() } else { vec![(images, None)] };
+    labelled
 }
 
-/// Gives each listed picture its split. The files are sorted.
-pub(super) fn assign_splits(listing: &mut Listing) {
+/// Gives each listed picture its split. The files are sorted; with labels from a CSV they are those of the lines.
+pub(super) fn assign_splits(listing: &mut Listing, labelled: bool) {
     let folder = listing.data_dir.join(SPLITS_FOLDER);
     let names = match super::walk::entries(&folder) {
         Ok(entries) => entries,
@@ -53,17 +61,60 @@ pub(super) fn assign_splits(listing: &mut Listing) {
     if names.is_empty() {
         listing.find(Kind::BrokenSplits, Path::new(SPLITS_FOLDER), "there are no index files");
     }
+    let mut texts = Vec::new();
     for name in names {
-        let path = folder.join(format!("{name}.txt"));
-        match fs::read(&path) {
-            Ok(bytes) => read_index(listing, &name, &bytes),
-            Err(error) => {
-                let path = Path::new(SPLITS_FOLDER).join(format!("{name}.txt"));
-                listing.find(Kind::BrokenSplits, &path, error.to_string());
-            }
+        let path = index_path(&name);
+        match fs::read(folder.join(format!("{name}.txt"))) {
+            Ok(bytes) => texts.push((name, bytes)),
+            Err(error) => listing.find(Kind::BrokenSplits, &path, error.to_string()),
         }
     }
+    if labelled {
+        list_labelled(listing, &texts);
+    }
+    for (name, bytes) in &texts {
+        read_index(listing, name, bytes, labelled);
+    }
     note_unlisted(listing);
+}
+
+/// Relative to the data folder.
+fn index_path(name: &str) -> PathBuf {
+    Path::new(SPLITS_FOLDER).join(format!("{name}.txt"))
+}
+
+/// The lines that are not empty, with their numbers from 1.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    (1..).zip(lines).filter(|(_, line)| !line.is_empty())
+}
+
+/// Whether `path` stays below what it is relative to.
+fn is_inside(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// A line of an index file, with its class if labels come from a CSV.
+fn parse(line: &[u8], labelled: bool) -> Result<(&Path, Option<&str>), &'static str> {
+    let text = str::from_utf8(line).map_err(|_| "is not valid UTF-8")?;
+    if !labelled {
+        return Ok((Path::new(text), None));
+    }
+    let (path, class) = text.rsplit_once('\t').ok_or("is not of the form <path><tab><class>")?;
+    Ok((Path::new(path), Some(class)))
+}
+
+/// The pictures that lines with classes name, each once. What is wrong with a line is told when its split is read.
+fn list_labelled(listing: &mut Listing, texts: &[(String, Vec<u8>)]) {
+    let mut seen = HashSet::new();
+    for (_, line) in texts.iter().flat_map(|(_, bytes)| lines(bytes)) {
+        let Ok((path, Some(class))) = parse(line, true) else { continue };
+        let class = listing.class(OsStr::new(class), Path::new(""));
+        if seen.insert(path) && is_inside(path) && listing.root.join(path).is_file() {
+            listing.files.push(File { path: path.to_owned(), class, split: None });
+        }
+    }
+    listing.sort();
 }
 
 /// Pictures that no index file lists.
@@ -92,43 +143,41 @@ fn split_name(name: &str) -> String {
     fold.map_or_else(|| name.to_owned(), |fold| format!("fold {fold}"))
 }
 
-fn read_index(listing: &mut Listing, name: &str, bytes: &[u8]) {
-    let index = Path::new(SPLITS_FOLDER).join(format!("{name}.txt"));
+fn read_index(listing: &mut Listing, name: &str, bytes: &[u8], labelled: bool) {
+    let index = index_path(name);
     let own_split = (!is_fold_train(name)).then(|| {
         listing.splits.push(split_name(name));
         listing.splits.len() as u32 - 1
     });
     // The side that a fold's training file must keep away from.
     let validated = name.strip_suffix("_train").map(|fold| split_name(&format!("{fold}_val")));
-    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            continue;
-        }
-        let Ok(text) = str::from_utf8(line) else {
-            listing.find(Kind::BrokenSplits, &index, format!("line {number} is not valid UTF-8"));
-            continue;
+    for (number, line) in lines(bytes) {
+        let (path, class) = match parse(line, labelled) {
+            Ok(parsed) => parsed,
+            Err(problem) => {
+                listing.find(Kind::BrokenSplits, &index, format!("line {number} {problem}"));
+                continue;
+            }
         };
-        let path = Path::new(text);
         let Some(picture) = listing.position(path) else {
-            not_listed(listing, &index, number, path);
+            not_listed(listing, &index, number, path, labelled);
             continue;
         };
+        if let Some(class) = class {
+            check_class(listing, &index, number, picture, class);
+        }
         let earlier = listing.files[picture].split;
         match (own_split, earlier) {
             (Some(split), None) => listing.files[picture].split = Some(split),
             (Some(split), Some(earlier)) => {
-                let (one, two) = (&listing.splits[earlier as usize], &listing.splits[split as usize]);
-                let message = format!("is listed in {one} and again in {two}");
-                let finding = listing.about(Kind::ListedTwice, picture, message);
-                listing.findings.push(finding);
+                let (one, two) = (earlier as usize, split as usize);
+                let (one, two) = (listing.splits[one].clone(), listing.splits[two].clone());
+                listed_twice(listing, picture, &one, &two);
             }
             (None, Some(earlier)) => {
-                let split = &listing.splits[earlier as usize];
-                if split == "test" || validated.as_ref() == Some(split) {
-                    let message = format!("is listed in {split} and again in {name}");
-                    let finding = listing.about(Kind::ListedTwice, picture, message);
-                    listing.findings.push(finding);
+                let split = listing.splits[earlier as usize].clone();
+                if split == "test" || validated.as_ref() == Some(&split) {
+                    listed_twice(listing, picture, &split, name);
                 }
             }
             (None, None) => {
@@ -139,14 +188,31 @@ fn read_index(listing: &mut Listing, name: &str, bytes: &[u8]) {
     }
 }
 
+fn listed_twice(listing: &mut Listing, picture: usize, one: &str, two: &str) {
+    let finding = listing.about(Kind::ListedTwice, picture, format!("is listed in {one} and again in {two}"));
+    listing.findings.push(finding);
+}
+
+/// All lines about a picture give it one class.
+fn check_class(listing: &mut Listing, index: &Path, number: usize, picture: usize, class: &str) {
+    let known = &listing.classes[listing.files[picture].class as usize];
+    if *known != super::shown(Path::new(class)) {
+        let message = format!(
+            "line {number} gives `{}` the class `{}`, and another line `{known}`",
+            super::shown(&listing.files[picture].path),
+            super::shown(Path::new(class))
+        );
+        listing.find(Kind::BrokenSplits, index, message);
+    }
+}
+
 /// A line that names none of the listed pictures.
-fn not_listed(listing: &mut Listing, index: &Path, number: usize, path: &Path) {
-    let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    if inside && fs::symlink_metadata(listing.root.join(path)).is_err() {
+fn not_listed(listing: &mut Listing, index: &Path, number: usize, path: &Path, labelled: bool) {
+    if is_inside(path) && fs::symlink_metadata(listing.root.join(path)).is_err() {
         let message = format!("{} line {number} lists it, and it is not there", index.display());
         return listing.find(Kind::Missing, path, message);
     }
-    let message =
-        format!("line {number} lists `{}`, which is no picture in a class folder", super::shown(path));
+    let what = if labelled { "file below the folder of pictures" } else { "picture in a class folder" };
+    let message = format!("line {number} lists `{}`, which is no {what}", super::shown(path));
     listing.find(Kind::BrokenSplits, index, message);
 }

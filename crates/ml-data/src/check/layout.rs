@@ -46,9 +46,10 @@ pub(super) fn survey(dir: &Path) -> Result<Listing, CheckError> {
     let entries = walk::entries(dir).map_err(io)?;
     let manifest = data_dir.join(SPLITS_FOLDER).join(MANIFEST_FILE).exists();
     let mut listing = Listing::new(&data_dir, Form::ClassFolders);
+    let mut labelled = false;
     if manifest {
         listing.form = Form::IndexFiles;
-        index::locate_images(&mut listing, is_raw_itself || holds_raw(&data_dir, &entries));
+        labelled = index::locate_images(&mut listing, is_raw_itself || holds_raw(&data_dir, &entries));
     } else if let Some(splits) = if is_raw_itself { None } else { split_folders(&entries) } {
         listing.form = Form::ImageFolder;
         listing.images = splits.iter().map(PathBuf::from).zip((0..).map(Some)).collect();
@@ -68,11 +69,16 @@ pub(super) fn survey(dir: &Path) -> Result<Listing, CheckError> {
     }
     listing.sort();
     if manifest {
-        index::assign_splits(&mut listing);
+        index::assign_splits(&mut listing, labelled);
     }
     if listing.files.is_empty() {
         let folder = listing.images.first().map(|(folder, _)| folder.clone()).unwrap_or_default();
-        listing.find(Kind::NoPictures, &folder, "there are no pictures in class folders");
+        let message = if labelled {
+            "no index file lists a picture that is there"
+        } else {
+            "there are no pictures in class folders"
+        };
+        listing.find(Kind::NoPictures, &folder, message);
     }
     Ok(listing)
 }

@@ -5,12 +5,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::{CheckError, Report, Survey};
-use crate::dataset::SPLITS_FOLDER;
+use crate::dataset::{REPORT_FILES, SPLITS_FOLDER};
 
 /// The report for programs.
-pub const JSON_FILE: &str = "dataset_report.json";
+pub const JSON_FILE: &str = REPORT_FILES[0];
 /// The report for people.
-pub const HTML_FILE: &str = "dataset_report.html";
+pub const HTML_FILE: &str = REPORT_FILES[1];
 
 /// The beginnings by which our files are known.
 const JSON_START: &str = "{\n  \"format_version\": ";

@@ -21,6 +21,7 @@ use super::manifest::{Method, Policy};
 use super::{Dataset, Index, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted};
 
 pub use changes::Changes;
+pub use files::Missing;
 use files::{Pictures, Stat};
 
 /// Where verdicts are kept, in the data folder; hidden, so never a class.
@@ -29,9 +30,11 @@ pub const CACHE_FOLDER: &str = ".ml-cache";
 /// Examples that are named.
 const SHOWN: usize = 3;
 
-/// What is to be looked at besides missing pictures.
+/// What is to be looked at, and what is to be done about missing pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checks {
+    /// Whether missing pictures become part of the [`Audit`] instead of an error.
+    pub tolerate_missing: bool,
     /// Changes since the pictures were divided.
     pub changes: bool,
     /// Pictures in two splits.
@@ -43,6 +46,8 @@ pub struct Checks {
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
+    /// Pictures that are not there, if that is tolerated.
+    pub missing: Option<Missing>,
     /// How the folder differs from what was divided; none for ImageFolder trees.
     pub changes: Option<Changes>,
     /// What is in two splits.
@@ -111,11 +116,15 @@ impl Dataset {
     /// Looks at all pictures of all splits; see the module. `stop` is asked before each.
     ///
     /// # Errors
-    /// A picture is missing, what `ml-split` wrote cannot be read, or `stop` said so.
+    /// A picture is missing and that is not tolerated, what `ml-split` wrote cannot be read, or `stop` said so.
     pub fn audit(&self, checks: Checks, stop: impl Fn() -> bool + Sync) -> Result<Audit, DatasetError> {
         let pictures = Pictures { indices: Split::ALL.iter().filter_map(|s| self.index(*s)).collect() };
-        let stats = pictures.stats(&stop)?;
-        let mut audit = Audit::default();
+        let (stats, missing) = pictures.stats(&stop)?;
+        let missing = match missing {
+            Some(missing) if !checks.tolerate_missing => return Err(DatasetError::MissingPictures(missing)),
+            missing => missing,
+        };
+        let mut audit = Audit { missing, ..Audit::default() };
         let untouched = self.sizes_are_those_divided(&pictures, &stats);
         if checks.changes {
             audit.changes = changes::find(self, &pictures, &stats, untouched)?;

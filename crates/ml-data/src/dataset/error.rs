@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::RAW_FOLDER;
+use super::audit::Missing;
 use super::scan::suffix_list;
 
 /// Why a data folder or a folder of class folders cannot be used.
@@ -184,15 +185,8 @@ pub enum DatasetError {
         first: Vec<String>,
     },
     /// Pictures of an opened data folder that are not there any more.
-    #[error("{}: {count} picture(s) of the data set cannot be found: {}{}; bring them back, or divide the data set again", root.display(), first.join(", "), if *count > first.len() { ", …" } else { "" })]
-    MissingPictures {
-        /// What the paths are relative to.
-        root: PathBuf,
-        /// How many.
-        count: usize,
-        /// The first of them.
-        first: Vec<String>,
-    },
+    #[error("{0}; bring them back, or divide the data set again")]
+    MissingPictures(Missing),
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks};
+pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks, Missing};
 pub use divide::{Division, Ratio};
 pub use error::{DatasetError, shell_quoted};
 pub use groups::Grouping;
@@ -50,6 +50,8 @@ pub const SPLITS_FOLDER: &str = "splits";
 pub const MANIFEST_FILE: &str = "manifest.yaml";
 /// The name that a folder of class folders has when the index files lie beside it.
 pub const RAW_FOLDER: &str = "raw";
+/// What an examination ([`crate::check`]) leaves in a data folder: JSON and HTML. Neither picture nor stranger.
+pub(crate) const REPORT_FILES: [&str; 2] = ["dataset_report.json", "dataset_report.html"];
 
 /// Which part of a data set.
 #[derive(

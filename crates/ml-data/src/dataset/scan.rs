@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::error::DatasetError;
 use super::parallel::in_parallel;
-use super::{RAW_FOLDER, SPLITS_FOLDER};
+use super::{RAW_FOLDER, REPORT_FILES, SPLITS_FOLDER};
 
 /// Endings (after the dot, in any case) of the files that count as pictures; `pbm`, `pgm`, `ppm` are PNM's
 /// three kinds.
@@ -34,7 +34,7 @@ pub(super) struct ClassFolder {
 pub(super) struct Scan {
     /// Sorted bytewise by name.
     pub classes: Vec<ClassFolder>,
-    /// Files that are no pictures, by their ending.
+    /// Files that are no pictures, by their ending; reports of an examination are not counted.
     pub ignored: BTreeMap<String, usize>,
     /// Pictures right in the folder, which have no class.
     pub loose: usize,
@@ -51,6 +51,7 @@ pub(super) fn scan(images: &Path, skip: &[&str]) -> Result<Scan, DatasetError> {
             }
             Kind::Folder { .. } => {}
             Kind::Picture => scan.loose += 1,
+            Kind::Other if REPORT_FILES.iter().any(|report| name == *report) => {}
             Kind::Other => *scan.ignored.entry(suffix_of(&name)).or_default() += 1,
         }
     }

@@ -10,7 +10,7 @@ use super::manifest::{Layout, Manifest, Method};
 use super::parallel::in_parallel;
 use super::plan::Plan;
 use super::split_error::SplitError;
-use super::{CACHE_FOLDER, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, SplitEntry};
+use super::{CACHE_FOLDER, MANIFEST_FILE, PICTURES_FILE, REPORT_FILES, SPLITS_FOLDER, SplitEntry};
 
 /// What stands in a tree of folders for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -379,7 +379,8 @@ fn check_ours(folder: &Path) -> Result<(), SplitError> {
     Ok(())
 }
 
-/// A tree that this module made has its manifest, and nothing beside its splits (but what an audit remembers).
+/// A tree that this module made has its manifest, and nothing beside its splits but what an audit remembers and
+/// the reports of an examination.
 fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
     let stranger =
         |stranger: &str| Err(SplitError::NotOurs { path: folder.to_owned(), stranger: stranger.to_owned() });
@@ -390,7 +391,9 @@ fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
     for entry in fs::read_dir(folder).map_err(SplitError::io(folder))? {
         let entry = entry.map_err(SplitError::io(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !made || !matches!(name.as_str(), "train" | "val" | "test" | MANIFEST_FILE | CACHE_FOLDER) {
+        let known = REPORT_FILES.contains(&name.as_str())
+            || matches!(name.as_str(), "train" | "val" | "test" | MANIFEST_FILE | CACHE_FOLDER);
+        if !made || !known {
             return stranger(&name);
         }
     }

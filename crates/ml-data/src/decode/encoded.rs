@@ -1,6 +1,7 @@
 //! A picture file in memory whose header has been read: [`Encoded`] → its size, and then its pixels, as much of them
 //! as are wanted.
 
+use std::cell::Cell;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -92,7 +93,7 @@ impl<'a> Encoded<'a> {
 
     /// Whether [`decode_reduced`](Encoded::decode_reduced) can save anything.
     pub fn is_reducible(&self) -> bool {
-        matches!(self.kind, Kind::Jpeg(_))
+        matches!(&self.kind, Kind::Jpeg(header) if !header.is_lossless)
     }
 
     /// The whole picture.
@@ -103,8 +104,8 @@ impl<'a> Encoded<'a> {
         self.decode_reduced(1)
     }
 
-    /// The whole picture, both sides divided by `divisor` (1, 2, 4 or 8) and rounded up; formats other than JPEG
-    /// ([`is_reducible`](Encoded::is_reducible)) come in full.
+    /// The whole picture, both sides divided by `divisor` (1, 2, 4 or 8) and rounded up; what is not
+    /// [`is_reducible`](Encoded::is_reducible) comes in full.
     ///
     /// # Errors
     /// As [`decode`](Encoded::decode).
@@ -113,6 +114,7 @@ impl<'a> Encoded<'a> {
         guarded(format, || {
             let rgb = match kind {
                 Kind::Jpeg(header) => {
+                    let divisor = if header.is_lossless { 1 } else { divisor };
                     let decoded = decode_jpeg(&header, bytes, Wanted::Scaled(divisor))?;
                     rgb_image(decoded.width, decoded.height, decoded.data)?
                 }
@@ -134,7 +136,7 @@ impl<'a> Encoded<'a> {
     pub fn decode_part(self, area: Area) -> Result<(Pixels, Area), DecodeProblem> {
         debug_assert!(area.is_within(self.size()));
         match self.kind {
-            Kind::Jpeg(header) if area.size != self.size() => {
+            Kind::Jpeg(header) if area.size != self.size() && !header.is_lossless => {
                 let Encoded { bytes, format, stored, orientation, .. } = self;
                 guarded(format, || decode_jpeg_part(&header, bytes, stored, orientation, area))
             }
@@ -177,13 +179,24 @@ fn decode_jpeg_part(
     Ok((pixels, whole))
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread runs a decoder whose panic becomes a [`DecodeProblem`], so that a panic hook has nothing to say.
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
 /// Runs a decoder; its panics become errors.
 fn guarded<T>(
     format: ImageFormat,
     decode: impl FnOnce() -> Result<T, DecodeProblem>,
 ) -> Result<T, DecodeProblem> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .unwrap_or_else(|panic| Err(DecodeProblem::crashed(format, panic.as_ref())))
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(decode));
+    GUARDED.set(outer);
+    result.unwrap_or_else(|panic| Err(DecodeProblem::crashed(format, panic.as_ref())))
 }
 
 fn check_size(format: ImageFormat, Size { height, width }: Size) -> Result<(), DecodeProblem> {

@@ -136,6 +136,11 @@ impl DecodeProblem {
         let short_webp = format == ImageFormat::WebP && is_short_webp(bytes);
         let format = name(format);
         let reason = first_line(&error);
+        // The format is named already.
+        let reason = match reason.split_once(": ") {
+            Some((head, rest)) if head.starts_with("Format error decoding") => rest.to_owned(),
+            _ => reason,
+        };
         match error {
             ImageError::Limits(_) => DecodeProblem::TooMuchMemory { format },
             ImageError::Unsupported(_) => DecodeProblem::Unsupported { format, reason },
@@ -185,7 +190,7 @@ fn read_failure(error: &io::Error) -> String {
 }
 
 fn first_line(text: &impl fmt::Display) -> String {
-    text.to_string().lines().next().unwrap_or_default().trim_end().to_owned()
+    text.to_string().lines().next().unwrap_or_default().trim_end().trim_end_matches('.').to_owned()
 }
 
 /// A format's usual name.

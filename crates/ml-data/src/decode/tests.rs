@@ -1,3 +1,5 @@
+mod fuzz;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -251,4 +253,35 @@ fn a_jpeg_may_have_something_behind_its_end_and_a_thumbnail_inside() {
     assert_eq!(decode_bytes(&nested).unwrap(), plain);
     let cut = &nested[..2 + segment.len() + jpeg.len() / 2];
     assert!(matches!(decode_bytes(cut), Err(DecodeProblem::CutShort { .. })));
+}
+
+/// A JPEG without transform (T.81, process 14), three components of one sample a unit, all differences 0.
+fn lossless(width: u16, height: u16) -> Vec<u8> {
+    let [[w0, w1], [h0, h1]] = [width, height].map(u16::to_be_bytes);
+    let mut file = vec![0xFF, 0xD8, 0xFF, 0xC3, 0, 17, 8, h0, h1, w0, w1, 3];
+    file.extend([b'R', 0x11, 0, b'G', 0x11, 0, b'B', 0x11, 0]);
+    // One code: a single 0 bit says that a sample is as predicted.
+    file.extend([0xFF, 0xC4, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    file.extend([0xFF, 0xDA, 0, 12, 3, b'R', 0, b'G', 0, b'B', 0, 1, 0, 0]);
+    file.resize(file.len() + (usize::from(width) * usize::from(height) * 3).div_ceil(8), 0);
+    file.extend([0xFF, 0xD9]);
+    file
+}
+
+#[test]
+fn a_lossless_jpeg_comes_whole_and_in_full_whatever_part_or_scale_is_asked_for() {
+    for (width, height) in [(40, 20), (1, 9), (1, 1)] {
+        let file = lossless(width, height);
+        let read = || Encoded::read(&file).unwrap();
+        let whole = read().decode().unwrap();
+        assert_eq!((whole.width, whole.height), (width.into(), height.into()));
+        assert!(whole.data.iter().all(|value| *value == 128));
+        assert_eq!(read().is_reducible(), (width, height) == (1, 1));
+        assert_eq!(read().decode_reduced(4).unwrap(), whole);
+        let area = Area { top: height as u32 / 2, left: 0, size: Size { height: 1, width: 1 } };
+        assert_eq!(read().decode_part(area).unwrap(), (whole, area));
+    }
+    let mut deep = lossless(8, 8);
+    deep[6] = 12;
+    assert!(matches!(Encoded::read(&deep), Err(DecodeProblem::Unsupported { .. })));
 }

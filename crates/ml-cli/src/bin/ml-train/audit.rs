@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use anyhow::bail;
 use ml_core::config::{DataConfig, Reaction};
-use ml_core::dataset::{Audit, Checks, Dataset, DatasetError};
+use ml_core::dataset::{Audit, Checks, Dataset, DatasetError, Missing};
+use ml_core::loader::OnError;
 
 /// Fails or warns, as the configuration says; breaks off if a signal asks to. A dry run leaves no verdict behind.
 ///
 /// # Errors
-/// A picture is missing, the data set changed or leaks and the configuration does not accept that.
+/// A picture is missing that may not be skipped, the data set changed or leaks and the configuration does not accept that.
 pub fn refuse_or_warn(
     config: &DataConfig,
     dataset: &Dataset,
@@ -20,15 +21,23 @@ pub fn refuse_or_warn(
 ) -> anyhow::Result<ControlFlow<()>> {
     let started = Instant::now();
     let checks = Checks {
+        tolerate_missing: config.on_error == OnError::Skip,
         changes: config.on_change != Reaction::Ignore,
         leaks: config.on_leak != Reaction::Ignore,
         remember: !dry_run,
     };
-    let Audit { changes, leaks } = match dataset.audit(checks, || stop.load(Ordering::Relaxed) != 0) {
+    let Audit { missing, changes, leaks } = match dataset.audit(checks, || stop.load(Ordering::Relaxed) != 0)
+    {
         Err(DatasetError::Interrupted) => return Ok(ControlFlow::Break(())),
+        Err(error @ DatasetError::MissingPictures(_)) => {
+            bail!("{error}, or leave them out with --set data.on_error=skip")
+        }
         audit => audit?,
     };
     tracing::debug!("the data set was looked through in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+    if let Some(missing) = missing {
+        tolerate(&missing, config.max_skipped)?;
+    }
     if let Some(changes) = changes {
         if config.on_change == Reaction::Fail {
             bail!("{changes}, or accept it with --set data.on_change=warn");
@@ -42,4 +51,17 @@ pub fn refuse_or_warn(
         tracing::warn!("{leaks}");
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// Missing pictures are skipped like other unreadable ones: not more of them a split than those.
+fn tolerate(missing: &Missing, limit: usize) -> anyhow::Result<()> {
+    if let Some((split, count)) = missing.counts.iter().find(|(_, count)| *count > limit) {
+        bail!(
+            "{missing}; {count} are of the {} split, more than the {limit} that data.max_skipped allows: bring them \
+             back, or divide the data set again",
+            split.name()
+        );
+    }
+    tracing::warn!("{missing}; they are skipped (data.on_error)");
+    Ok(())
 }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use ml_cli::console::Log;
 use ml_cli::exit;
 use ml_core::checkpoint::Checkpoint;
 use ml_core::config::{Config, Override};
 use ml_core::dataset::Dataset;
 use ml_core::device::{self, ResolvedDevice};
+use ml_core::evaluation::EvaluationError;
+use ml_core::loader::LoaderError;
 use ml_core::report::board::BoardReporter;
 use ml_core::report::progress::{Console, Progress};
 use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name, unix_seconds};
-use ml_core::trainer::{Foreign, Outcome, Reporter, Trainer};
+use ml_core::trainer::{Foreign, Outcome, Reporter, TrainError, Trainer};
 use ml_core::transform::Pipeline;
 
 use crate::args::Args;
@@ -105,6 +107,7 @@ impl Session<'_> {
         match ended {
             Ok(code) => Ok(code),
             Err(error) => {
+                let error = advised(error);
                 book.summary.error = Some(format!("{error:#}"));
                 // The error that ended the run is the one to show, also where the summary cannot be written.
                 let _ = book.write(Status::Failed, &trainer);
@@ -224,6 +227,18 @@ impl Session<'_> {
         }
         exit::print(&run.folder().display().to_string())
     }
+}
+
+/// A picture that cannot be read may also be left out.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    let in_training = matches!(error.downcast_ref(), Some(TrainError::Loader(LoaderError::Decode(_))));
+    let in_test = matches!(error.downcast_ref(), Some(EvaluationError::Loader(LoaderError::Decode(_))));
+    if in_training || in_test {
+        return anyhow!(
+            "{error}, or leave such pictures out with --set data.on_error=skip (`ml-split check` finds all of them)"
+        );
+    }
+    error
 }
 
 fn say_start_weights(path: &Path, left: &[String]) {

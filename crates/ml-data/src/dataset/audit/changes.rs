@@ -81,7 +81,7 @@ pub(super) fn find(
     }
     match &manifest.labels {
         Some(labels) => relabelled(dataset, labels, pictures, &mut changes),
-        None => added(dataset, manifest, pictures, &mut changes),
+        None => added(dataset, manifest, pictures, stats, &mut changes),
     }
     Ok((!changes.is_empty()).then_some(changes))
 }
@@ -97,18 +97,25 @@ fn sizes(
     let known: HashMap<&str, u64> = known.iter().map(|known| (known.path.as_str(), known.bytes)).collect();
     for (picture, stat) in (0..).zip(stats) {
         let path = pictures.sample(picture).path.to_string_lossy();
-        if known.get(path.as_ref()).is_some_and(|bytes| *bytes != stat.bytes) {
+        if *stat != Stat::MISSING && known.get(path.as_ref()).is_some_and(|bytes| *bytes != stat.bytes) {
             note(&mut changes.resized, &path);
         }
     }
-    if changes.resized.0 == 0 {
+    // What is missing is told by itself.
+    if changes.resized.0 == 0 && !stats.contains(&Stat::MISSING) {
         changes.others.push("names or sizes are not those that were divided".to_owned());
     }
     Ok(())
 }
 
 /// Pictures in class folders that no split knows.
-fn added(dataset: &Dataset, manifest: &Manifest, pictures: &Pictures<'_>, changes: &mut Changes) {
+fn added(
+    dataset: &Dataset,
+    manifest: &Manifest,
+    pictures: &Pictures<'_>,
+    stats: &[Stat],
+    changes: &mut Changes,
+) {
     let root = manifest.root.as_ref().map_or_else(|| dataset.root.clone(), PathBuf::from);
     let folder = join(&root, &manifest.images);
     let there = match scan(&folder, if manifest.images == "." { &[SPLITS_FOLDER] } else { &[] }) {
@@ -119,9 +126,9 @@ fn added(dataset: &Dataset, manifest: &Manifest, pictures: &Pictures<'_>, change
             return;
         }
     };
-    // All that are known are there, so a number tells whether others are.
+    // If all that are known are there, a number tells whether others are.
     let found: usize = there.classes.iter().map(|class| class.pictures.len()).sum();
-    if found == pictures.len() {
+    if found == pictures.len() && !stats.contains(&Stat::MISSING) {
         return;
     }
     let prefix = if manifest.images == "." { String::new() } else { format!("{}/", manifest.images) };

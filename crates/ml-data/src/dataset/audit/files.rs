@@ -1,5 +1,6 @@
 //! The files of a data set's pictures, numbered through all splits.
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::dataset::parallel::map_in_parallel;
 use crate::dataset::{Index, Sample, Split};
 
 /// Of one picture.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub bytes: u64,
     /// Nanoseconds since 1970.
@@ -20,6 +21,9 @@ pub(super) struct Stat {
 }
 
 impl Stat {
+    /// Of a picture that is not there.
+    pub(super) const MISSING: Stat = Stat { bytes: 0, modified: i64::MIN, changed: i64::MIN };
+
     pub(super) fn of(path: &Path) -> std::io::Result<Stat> {
         let status = fs::metadata(path)?;
         let nanoseconds =
@@ -78,29 +82,67 @@ impl Pictures<'_> {
         }
     }
 
-    /// Of each picture; all that are missing are counted.
-    pub(super) fn stats(&self, stop: &(impl Fn() -> bool + Sync)) -> Result<Vec<Stat>, DatasetError> {
-        let stats = map_in_parallel(self.len(), |picture| {
-            if stop() {
-                return Err(DatasetError::Interrupted);
-            }
-            let path = self.path(picture as u32);
-            match Stat::of(&path) {
-                Ok(stat) => Ok(Some(stat)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(source) => Err(DatasetError::Io { path, source }),
-            }
+    /// Of each picture; one that cannot be looked at gets [`Stat::MISSING`] and counts as missing.
+    ///
+    /// # Errors
+    /// `stop` said so.
+    pub(super) fn stats(
+        &self,
+        stop: &(impl Fn() -> bool + Sync),
+    ) -> Result<(Vec<Stat>, Option<Missing>), DatasetError> {
+        let found = map_in_parallel(self.len(), |picture| {
+            if stop() { Err(DatasetError::Interrupted) } else { Ok(Stat::of(&self.path(picture as u32))) }
         })?;
-        let missing: Vec<u32> =
-            (0..).zip(&stats).filter(|(_, stat)| stat.is_none()).map(|(i, _)| i).collect();
-        if missing.is_empty() {
-            return Ok(stats.into_iter().flatten().collect());
+        let mut missing: Option<Missing> = None;
+        for (picture, error) in (0..).zip(&found).filter_map(|(i, found)| Some((i, found.as_ref().err()?))) {
+            missing.get_or_insert_with(|| Missing::below(self)).note(self, picture, error);
         }
-        let name = |i: &u32| self.sample(*i).path.display().to_string();
-        Err(DatasetError::MissingPictures {
-            root: self.indices.first().map(|index| index.root.clone()).unwrap_or_default(),
-            count: missing.len(),
-            first: missing.iter().take(SHOWN).map(name).collect(),
-        })
+        Ok((found.into_iter().map(|stat| stat.unwrap_or(Stat::MISSING)).collect(), missing))
+    }
+}
+
+/// Pictures that a split lists and that cannot be found. At least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What paths are relative to.
+    pub root: PathBuf,
+    /// By split, in the order of [`Split::ALL`]; splits that lack none are left out.
+    pub counts: Vec<(Split, usize)>,
+    /// The first of them, with the system's words where the file is not just gone.
+    pub first: Vec<String>,
+}
+
+impl Missing {
+    fn below(pictures: &Pictures<'_>) -> Missing {
+        let root = pictures.indices.first().map(|index| index.root.clone()).unwrap_or_default();
+        Missing { root, counts: Vec::new(), first: Vec::new() }
+    }
+
+    fn note(&mut self, pictures: &Pictures<'_>, picture: u32, error: &std::io::Error) {
+        let split = pictures.split(picture);
+        match self.counts.last_mut() {
+            Some((last, count)) if *last == split => *count += 1,
+            _ => self.counts.push((split, 1)),
+        }
+        if self.first.len() < SHOWN {
+            let path = pictures.sample(picture).path.display();
+            self.first.push(match error.kind() {
+                std::io::ErrorKind::NotFound => path.to_string(),
+                _ => format!("{path}: {error}"),
+            });
+        }
+    }
+
+    /// In all splits.
+    pub fn count(&self) -> usize {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, root, first) = (self.count(), self.root.display(), self.first.join(", "));
+        let more = if count > self.first.len() { ", …" } else { "" };
+        write!(f, "{count} picture(s) of the data set cannot be found in {root}: {first}{more}")
     }
 }

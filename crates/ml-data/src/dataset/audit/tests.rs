@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::dataset::{Division, Grouping, Ratio, Source};
 
-const ALL: Checks = Checks { changes: true, leaks: true, remember: true };
+const ALL: Checks = Checks { tolerate_missing: false, changes: true, leaks: true, remember: true };
 
 fn write(root: &Path, file: &str, content: &str) {
     let path = root.join(file);
@@ -77,6 +77,15 @@ fn changed_pictures_are_counted_and_named() {
         error.contains("1 picture(s) of the data set cannot be found") && error.contains(&second),
         "{error}"
     );
+    let tolerant = Checks { tolerate_missing: true, ..ALL };
+    let found = Dataset::open(data.path(), None).unwrap().audit(tolerant, || false).unwrap();
+    let missing = found.missing.unwrap();
+    assert_eq!((missing.counts, missing.first), (vec![(Split::Val, 1)], vec![second]));
+    assert_eq!((found.changes, found.leaks), (None, None), "it is told once");
+    // What is new is still told, though the number of pictures is right again.
+    write(data.path(), "raw/b/newer.png", "newer still");
+    let found = Dataset::open(data.path(), None).unwrap().audit(tolerant, || false).unwrap();
+    assert_eq!(found.changes.unwrap().added, (1, vec!["raw/b/newer.png".to_owned()]));
 }
 
 #[test]

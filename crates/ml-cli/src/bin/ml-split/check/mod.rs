@@ -38,7 +38,7 @@ pub fn run(args: &CheckArgs, console: ConsoleArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         exit::print(report.to_json()?.trim_end())?;
     } else {
-        exit::print(&table::text(&report, output.as_ref()))?;
+        exit::print(&table::text(&report, output.as_ref(), &args.dir))?;
     }
     Ok(if report.count(Severity::Error) > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

@@ -1,12 +1,15 @@
 //! A report → what stdout says: kinds with an example each, then classes.
 
-use ml_data::check::{Output, Report, Severity};
+use std::path::Path;
+
+use ml_data::check::{Form, Output, Report, Severity};
+use ml_data::dataset::shell_quoted;
 
 /// Longer examples are cut.
 const EXAMPLE: usize = 100;
 
-/// Findings by kind, classes, and a summary.
-pub fn text(report: &Report, output: Option<&Output>) -> String {
+/// Findings by kind, classes, a summary, and what to run next on `dir`, which was examined.
+pub fn text(report: &Report, output: Option<&Output>, dir: &Path) -> String {
     let mut parts = Vec::new();
     if !report.kinds.is_empty() {
         parts.push(kinds(report));
@@ -25,6 +28,13 @@ pub fn text(report: &Report, output: Option<&Output>) -> String {
     if let Some(output) = output {
         let [json, html] = output.paths();
         summary += &format!("\nwritten: {}\n         {}", html.display(), json.display());
+    }
+    if report.form == Form::ClassFolders && report.usable > 0 {
+        let first = if report.count(Severity::Error) > 0 { "mend the errors, then " } else { "" };
+        let dir = shell_quoted(dir);
+        summary += &format!(
+            "\nnext:    {first}ml-split {dir} --check (divides; copies and what looks alike stay together)"
+        );
     }
     parts.push(summary);
     parts.join("\n\n")
