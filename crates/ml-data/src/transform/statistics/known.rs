@@ -213,6 +213,10 @@ mod tests {
             Err(StatisticsError::Stopped)
         ));
         fs::remove_file(&bad).unwrap();
-        assert!(matches!(know(true), Err(StatisticsError::Dataset(DatasetError::MissingPictures { .. }))));
+        // A missing picture is one that cannot be read.
+        let known = know(true).unwrap();
+        assert_eq!((known.pictures, known.skipped, known.was_kept), (9, 1, false));
+        let error = know(false).unwrap_err().to_string();
+        assert!(error.contains(bad.file_name().unwrap().to_str().unwrap()), "{error}");
     }
 }
