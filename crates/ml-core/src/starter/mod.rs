@@ -1,6 +1,6 @@
 //! A data folder → a commented configuration that someone who knows the trade would start with.
 //!
-//! [`survey`] looks at the pictures, [`choose`] decides from the figures found, [`write`] tells both as YAML. The same
+//! `survey` looks at the pictures, `choose` decides from the figures found, `write` tells both as YAML. The same
 //! folder on the same kind of device always gives the same text.
 
 mod choose;
