@@ -215,7 +215,7 @@ fn index(bench: &Bench) -> Result<()> {
     let mut command = example(bench);
     let outcome = text::last_json(&measure::timed(command.arg("index").arg(&folder))?.stdout)?;
     println!(
-        "index of {} samples: opened in {:.2} s (below 2.00), {:.0} MB in all (below 150)",
+        "index of {} samples: opened in {:.2} s (below 2.00), {:.0} MB for it at most (below 150)",
         outcome["samples"],
         outcome["seconds"].as_f64().context("no seconds were printed")?,
         outcome["peak_mb"].as_f64().context("no memory was printed")?
