@@ -4,6 +4,7 @@
 //! - [`check`]: a folder → what is wrong with its pictures, as a report.
 //! - [`dataset`]: a folder → an index of samples, ordered classes and splits.
 //! - [`decode`]: a file → RGB pixels, as Pillow's `convert("RGB")` would give them.
+//! - [`files`]: replacing a file whole, and where a path really leads.
 //! - [`geometry`]: sizes and areas.
 //! - [`transform`]: pixels + a sample's random stream → pixels at network size.
 //! - [`rng`]: random streams derived from (seed, purpose, epoch, sample).
@@ -16,7 +17,10 @@ extern crate self as ml_data;
 pub mod check;
 pub mod dataset;
 pub mod decode;
+pub mod files;
 pub mod geometry;
+mod pool;
 pub mod rng;
 pub mod setting;
 pub mod transform;
+mod union;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 pub use layers::{ConfigError, Override, Problem, Resolved, Source, differences, parse_set, resolve};
 pub use print::annotated;
@@ -22,11 +23,12 @@ pub use sections::{
     BaseModel, DataConfig, ModelConfig, Precision, Reaction, TrainingConfig, TransformsConfig,
 };
 
-use crate::loader::{Budget, CacheError, CacheKind};
+use crate::loader::{Budget, CacheError, CacheKind, LoaderOptions, OnError, Order, Unreadable};
 use crate::loss::LossConfig;
 use crate::optimizer::schedule::SchedulerConfig;
 use crate::optimizer::{EmaConfig, OptimizerConfig};
 use crate::policy::{EarlyStoppingConfig, Monitor};
+use ml_data::dataset::CACHE_FOLDER;
 use ml_data::setting::Auto;
 use ml_data::transform::{Size, TransformConfig};
 
@@ -78,6 +80,34 @@ impl Config {
     pub fn num_workers(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.data.num_workers.unwrap_or_else(cores)
+    }
+
+    /// How pictures are loaded for evaluation on `device`.
+    pub fn evaluation_options(&self, device: Device) -> LoaderOptions {
+        let limit = self.data.max_skipped;
+        LoaderOptions {
+            seed: self.seed,
+            unreadable: match self.data.on_error {
+                OnError::Fail => Unreadable::Fail,
+                OnError::Skip => Unreadable::LeaveOut { limit },
+            },
+            ..LoaderOptions::sequential(self.training.batch_size, self.num_workers(), device)
+        }
+    }
+
+    /// How pictures of `num_classes` classes are loaded for training on `device`.
+    pub fn training_options(&self, device: Device, num_classes: usize) -> LoaderOptions {
+        let limit = self.data.max_skipped;
+        LoaderOptions {
+            order: Order::Drawn { sampling: self.data.sampling.clone(), seed: self.seed },
+            drop_last: self.data.drop_last,
+            unreadable: match self.data.on_error {
+                OnError::Fail => Unreadable::Fail,
+                OnError::Skip => Unreadable::Replace { limit },
+            },
+            num_classes,
+            ..self.evaluation_options(device)
+        }
     }
 
     /// What is out of range or contradictory, as (YAML path, message).
@@ -248,7 +278,7 @@ impl DataConfig {
 impl DataConfig {
     /// The folder of the disk cache of the data folder `root`.
     pub fn cache_dir(&self, root: &Path) -> PathBuf {
-        self.cache_dir.clone().unwrap_or_else(|| root.join(".ml-cache"))
+        self.cache_dir.clone().unwrap_or_else(|| root.join(CACHE_FOLDER))
     }
 
     /// How much the caches of all splits may hold together; none without a cache.

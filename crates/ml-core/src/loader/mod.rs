@@ -11,6 +11,7 @@
 
 mod batch;
 mod cache;
+mod memory;
 mod mix;
 mod order;
 mod plan;
@@ -28,9 +29,9 @@ use ml_data::dataset::Index;
 use ml_data::decode::DecodeError;
 use ml_data::transform::Pipeline;
 use tch::{Device, Tensor};
-use torch_ext::Slots;
 
 use batch::Destination;
+use memory::Memory;
 use plan::{Plan, Remark};
 use pool::Pool;
 use skipped::Skipped;
@@ -182,23 +183,16 @@ impl Loader {
         let Some(size) = self.pipeline.output_size() else {
             return Batches { stream: None, failed: Some(LoaderError::NoCommonSize), waited: Duration::ZERO };
         };
-        let plan = Arc::new(Plan::new(
-            (&self.index, &self.pipeline, self.cache.as_ref()),
-            &self.options,
-            self.num_samples(),
-            size,
-            epoch,
-            self.destination.is_remote(),
-        ));
+        let plan = Arc::new(Plan::new(self, size, epoch));
         let left = plan.num_batches().saturating_sub(first);
         let pool = if left == 0 { None } else { Pool::start(&plan, first, self.options.num_workers) };
+        let here = || Source::Here(Memory::new(plan.layout()));
         let stream = Stream {
-            plan,
             next: first,
-            source: pool.map_or(Source::Here(Vec::new()), Source::Threads),
+            source: pool.map_or_else(here, Source::Threads),
+            plan,
             destination: Rc::clone(&self.destination),
             skipped: Rc::clone(&self.skipped),
-            unreadable: self.options.unreadable,
         };
         Batches { stream: Some(stream), failed: None, waited: Duration::ZERO }
     }
@@ -220,12 +214,11 @@ struct Stream {
     source: Source,
     destination: Rc<Destination>,
     skipped: Rc<Skipped>,
-    unreadable: Unreadable,
 }
 
 enum Source {
-    /// The caller's thread; batches that were given away, whose memory may serve again.
-    Here(Vec<Tensor>),
+    /// The caller's thread.
+    Here(Memory),
     Threads(Pool),
 }
 
@@ -282,19 +275,17 @@ impl Iterator for Batches {
 impl Stream {
     /// The pixels of batch `self.next`, all samples in place, and remarks on samples by position.
     fn fill(&mut self) -> Result<(Tensor, Vec<(usize, Remark)>), LoaderError> {
-        let used = match &mut self.source {
+        let memory = match &mut self.source {
             Source::Threads(pool) => return pool.wait_for(self.next),
-            Source::Here(used) => used,
+            Source::Here(memory) => memory,
         };
-        let mut slots = self.plan.slots(used)?;
+        let mut slots = memory.take()?;
         let mut all_remarks = Vec::new();
         for position in self.plan.samples_of(self.next) {
             let remarks = self.plan.make_sample(position, &mut slots.take(self.plan.sample_bytes()))?;
             all_remarks.extend(remarks.into_iter().map(|remark| (position, remark)));
         }
-        let tensor = finished(slots)?;
-        used.push(tensor.shallow_clone());
-        Ok((tensor, all_remarks))
+        Ok((memory.finish(slots)?, all_remarks))
     }
 
     /// Batch `self.next`, without the pictures that are to be left out.
@@ -305,7 +296,7 @@ impl Stream {
         self.next += 1;
         let (mut left_out, mut erasures) = (Vec::new(), Vec::new());
         for (position, remark) in remarks {
-            match (remark, self.unreadable) {
+            match (remark, self.plan.unreadable()) {
                 (Remark::Bad(_, error), Unreadable::Fail) => return Err(error.into()),
                 (Remark::Bad(place, error), Unreadable::Replace { limit }) => {
                     self.skipped.note(place, &error, limit)?;
@@ -321,14 +312,14 @@ impl Stream {
             }
         }
         let kept = |position: &usize| !left_out.contains(position);
-        let rows: Vec<i64> =
-            positions.clone().filter(kept).map(|position| (position - positions.start) as i64).collect();
         let tensor_error = |error: tch::TchError| LoaderError::Tensor(torch_ext::first_line(&error));
         let images = images.f_narrow(0, 0, positions.len() as i64).map_err(tensor_error)?;
         let targets = Tensor::f_from_slice(&targets).map_err(tensor_error)?;
         let (images, targets) = if left_out.is_empty() {
             (images, targets)
         } else {
+            let row = |position| (position - positions.start) as i64;
+            let rows: Vec<i64> = positions.clone().filter(kept).map(row).collect();
             let rows = Tensor::f_from_slice(&rows).map_err(tensor_error)?;
             let some = |tensor: &Tensor| tensor.f_index_select(0, &rows).map_err(tensor_error);
             (some(&images)?, some(&targets)?)
@@ -337,9 +328,4 @@ impl Stream {
         let mix = self.plan.mix(number, indices.len());
         Ok(Batch { images, targets, indices, destination: Rc::clone(&self.destination), erasures, mix })
     }
-}
-
-/// The tensor, all of whose parts are back.
-fn finished(slots: Slots) -> Result<Tensor, LoaderError> {
-    slots.finish().map_err(|_| LoaderError::Tensor("a part of a batch is still being written".to_owned()))
 }

@@ -5,18 +5,17 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use ml_data::dataset::Index;
-use ml_data::decode::{self, DecodeError, Encoded};
+use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded};
 use ml_data::rng::{self, Purpose};
 use ml_data::transform::{Erasure, Mix, Pipeline, Size};
-use tch::{Kind, Tensor};
-use torch_ext::Slots;
 
+use super::memory::Layout;
 use super::order::Entry;
-use super::{Cache, LoaderError, LoaderOptions, Unreadable};
+use super::{Cache, Loader, LoaderError, Unreadable};
 
 /// Of a class, this many pictures in a row may be unreadable before [`Unreadable::Replace`] gives up.
 const MAX_TRIES: usize = 100;
@@ -30,13 +29,10 @@ pub(super) struct Plan {
     entries: Option<Vec<Entry>>,
     batch_size: usize,
     num_samples: usize,
-    /// Of the pictures: (height, width).
-    size: (u32, u32),
+    layout: Layout,
     seed: u64,
     epoch: u64,
     unreadable: Unreadable,
-    /// Slots hold bytes `[H, W, C]` in pinned memory, rather than normalised floats `[C, H, W]`.
-    is_remote: bool,
 }
 
 /// What is to be known of a sample beside its pixels.
@@ -49,27 +45,38 @@ pub(super) enum Remark {
 }
 
 impl Plan {
-    pub(super) fn new(
-        (index, pipeline, cache): (&Arc<Index>, &Arc<Pipeline>, Option<&Arc<Cache>>),
-        options: &LoaderOptions,
-        num_samples: usize,
-        size: (u32, u32),
-        epoch: u64,
-        is_remote: bool,
-    ) -> Plan {
+    /// Of pictures of `size` (height, width).
+    pub(super) fn new(loader: &Loader, size: (u32, u32), epoch: u64) -> Plan {
+        let Loader { index, pipeline, cache, options, destination, .. } = loader;
+        let num_samples = loader.num_samples();
         Plan {
             entries: options.order.entries(&index.samples, epoch),
             index: Arc::clone(index),
             pipeline: Arc::clone(pipeline),
-            cache: cache.cloned(),
+            cache: cache.clone(),
             batch_size: options.batch_size,
             num_samples,
-            size,
+            layout: Layout {
+                // No batch has more samples than the epoch.
+                samples: options.batch_size.min(num_samples),
+                channels: pipeline.channels(),
+                size,
+                is_remote: destination.is_remote(),
+            },
             seed: options.seed,
             epoch,
             unreadable: options.unreadable,
-            is_remote,
         }
+    }
+
+    /// What a batch's memory holds.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// What is done about pictures that cannot be read.
+    pub(super) fn unreadable(&self) -> Unreadable {
+        self.unreadable
     }
 
     pub(super) fn num_samples(&self) -> usize {
@@ -86,8 +93,7 @@ impl Plan {
 
     /// Bytes of a sample in a batch.
     pub(super) fn sample_bytes(&self) -> usize {
-        let values = self.pipeline.channels() * self.size.0 as usize * self.size.1 as usize;
-        values * if self.is_remote { 1 } else { size_of::<f32>() }
+        self.layout.sample_bytes()
     }
 
     /// Positions in the epoch of the samples of batch `number`.
@@ -111,35 +117,6 @@ impl Plan {
     pub(super) fn classes_of(&self, number: usize) -> Vec<i64> {
         let places = self.samples_of(number).map(|position| self.place(position));
         places.map(|place| i64::from(self.index.samples[place].class)).collect()
-    }
-
-    /// Memory for one batch; that of an earlier one, if it is free again.
-    pub(super) fn slots(&self, used: &mut Vec<Tensor>) -> Result<Slots, LoaderError> {
-        if self.is_remote {
-            used.clear();
-        }
-        for _ in 0..used.len() {
-            let Some(tensor) = used.pop() else { break };
-            match Slots::again(tensor) {
-                Ok(slots) => return Ok(slots),
-                Err(shared) => used.insert(0, shared),
-            }
-        }
-        // No batch has more samples than the epoch.
-        let samples = self.batch_size.min(self.num_samples) as i64;
-        let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
-        let channels = self.pipeline.channels() as i64;
-        let slots = if self.is_remote {
-            Slots::pinned(&[samples, height, width, channels])
-        } else {
-            Slots::new(&[samples, channels, height, width], Kind::Float)
-        };
-        slots.map_err(|source| LoaderError::Memory {
-            batch_size: self.batch_size,
-            height: self.size.0,
-            width: self.size.1,
-            source,
-        })
     }
 
     /// Decodes and transforms the sample at `position` into `slot`, which is [`sample_bytes`](Plan::sample_bytes) long.
@@ -186,12 +163,12 @@ impl Plan {
         // A panic must not leave the consumer waiting for this sample for ever.
         catch_unwind(AssertUnwindSafe(|| {
             let pixels = match &self.cache {
-                None => with_file(path(), |encoded| self.pipeline.load(encoded, &mut rng))?,
+                None => with_file(&path(), |encoded| self.pipeline.load(encoded, &mut rng))?,
                 Some(cache) => {
                     let prepared = match cache.get(&self.index, place) {
                         Some(prepared) => prepared,
                         None => {
-                            let prepared = with_file(path(), |encoded| self.pipeline.prepare(encoded))?;
+                            let prepared = with_file(&path(), |encoded| self.pipeline.prepare(encoded))?;
                             let prepared = Arc::new(prepared);
                             cache.put(&self.index, place, &prepared);
                             prepared
@@ -202,7 +179,7 @@ impl Plan {
             };
             let size = Size::of(&pixels);
             let erasure = self.pipeline.draw_erasure(&mut rng, size);
-            if self.is_remote {
+            if self.layout.is_remote {
                 self.pipeline.bytes_into(&pixels, slot);
                 return Ok(erasure);
             }
@@ -218,7 +195,11 @@ impl Plan {
     /// What mixup or cutmix does to batch `number`, of which `samples` samples are left.
     pub(super) fn mix(&self, number: usize, samples: usize) -> Option<Mix> {
         let mut rng = rng::stream(self.seed, Purpose::Mix, self.epoch, number as u64);
-        self.pipeline.draw_mix(&mut rng, samples, Size { height: self.size.0, width: self.size.1 })
+        self.pipeline.draw_mix(
+            &mut rng,
+            samples,
+            Size { height: self.layout.size.0, width: self.layout.size.1 },
+        )
     }
 }
 
@@ -232,15 +213,15 @@ const MAX_KEPT_BYTES: usize = 32 << 20;
 
 /// Reads a picture file and hands it on.
 fn with_file<T>(
-    path: PathBuf,
-    use_it: impl FnOnce(Encoded<'_>) -> Result<T, decode::DecodeProblem>,
+    path: &Path,
+    use_it: impl FnOnce(Encoded<'_>) -> Result<T, DecodeProblem>,
 ) -> Result<T, LoaderError> {
     FILE.with_borrow_mut(|bytes| {
-        let result = decode::read_into(&path, bytes).and_then(|()| Encoded::read(bytes)).and_then(use_it);
+        let result = decode::read(path, bytes, use_it);
         if bytes.capacity() > MAX_KEPT_BYTES {
             *bytes = Vec::new();
         }
-        result.map_err(|problem| DecodeError { path, problem }.into())
+        Ok(result?)
     })
 }
 

@@ -12,8 +12,9 @@ use std::thread::{self, JoinHandle};
 use tch::Tensor;
 use torch_ext::{Part, Slots};
 
+use super::LoaderError;
+use super::memory::Memory;
 use super::plan::{Plan, Remark};
-use super::{LoaderError, finished};
 
 /// Batches under way at least, however few workers there are.
 const MIN_AHEAD: usize = 2;
@@ -49,8 +50,7 @@ struct State {
     next_batch: usize,
     /// Batches under way, `next_batch` first.
     batches: VecDeque<Underway>,
-    /// Batches that were given to the consumer; their memory serves again once it has let go of them.
-    used: Vec<Tensor>,
+    memory: Memory,
 }
 
 struct Underway {
@@ -93,7 +93,7 @@ impl Pool {
                 next_sample: first.saturating_mul(batch_size),
                 next_batch: first,
                 batches: VecDeque::new(),
-                used: Vec::new(),
+                memory: Memory::new(plan.layout()),
             }),
             work: Condvar::new(),
             ready: Condvar::new(),
@@ -134,8 +134,7 @@ impl Pool {
         state.next_batch += 1;
         let mut remarks = done.remarks;
         let result = match (done.error, done.slots) {
-            (None, Some(slots)) => finished(slots).map(|tensor| {
-                state.used.push(tensor.shallow_clone());
+            (None, Some(slots)) => state.memory.finish(slots).map(|tensor| {
                 remarks.sort_by_key(|(position, _)| *position);
                 (tensor, remarks)
             }),
@@ -195,7 +194,7 @@ impl Shared {
         let samples = self.plan.samples_of(batch);
         let place = batch - state.next_batch;
         if place == state.batches.len() {
-            let underway = match self.plan.slots(&mut state.used) {
+            let underway = match state.memory.take() {
                 Ok(slots) => {
                     Underway { slots: Some(slots), missing: samples.len(), error: None, remarks: Vec::new() }
                 }

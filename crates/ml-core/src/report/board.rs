@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ml_data::dataset::Index;
-use ml_data::decode::{self, Encoded, Pixels};
+use ml_data::decode::{self, Pixels};
 use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
 
@@ -65,15 +65,12 @@ impl BoardReporter {
         let Some(Samples { pictures, pipeline, seed }) = self.pending.take() else { return Ok(()) };
         let Some((height, width)) = pipeline.output_size() else { return Ok(()) };
         // A picture that cannot be read is the loader's business, which fails or skips it.
+        let mut bytes = Vec::new();
         let tiles: Vec<Pixels> = pictures
             .into_iter()
             .filter_map(|(place, path)| {
                 let mut rng = stream(seed, Purpose::Augmentation, 0, place as u64);
-                let mut bytes = Vec::new();
-                decode::read_into(&path, &mut bytes)
-                    .and_then(|()| Encoded::read(&bytes))
-                    .and_then(|encoded| pipeline.load(encoded, &mut rng))
-                    .ok()
+                decode::read(&path, &mut bytes, |encoded| pipeline.load(encoded, &mut rng)).ok()
             })
             .collect();
         if tiles.is_empty() {

@@ -1,7 +1,7 @@
 //! Bytes → a file of a report, whole or not at all.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A file of a report could not be made.
@@ -38,21 +38,8 @@ pub fn make_folder(dir: &Path) -> Result<(), ReportError> {
 /// # Errors
 /// [`ReportError::Write`]; nothing is left beside then.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = (|| {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    })();
-    written.map_err(|source| {
-        // The first error is the one to tell; there may be nothing to remove.
-        let _ = fs::remove_file(&beside);
-        ReportError::Write { path: path.to_owned(), source }
-    })
+    ml_data::files::replace(path, bytes)
+        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

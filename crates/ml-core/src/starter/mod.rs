@@ -116,7 +116,6 @@ fn normalization(
         Ok(Known { normalize, pictures, .. }) => Ok(Normalization::Computed(rounded(&normalize), pictures)),
         Err(StatisticsError::Constant { .. } | StatisticsError::Empty) => Ok(Normalization::Constant),
         Err(StatisticsError::Stopped) => Err(StarterError::Stopped),
-        Err(StatisticsError::Dataset(error)) => Err(error.into()),
         Err(StatisticsError::Picture(error)) => Err(unreadable(survey, error.to_string())),
     }
 }

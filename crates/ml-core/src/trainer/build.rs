@@ -13,8 +13,8 @@ use super::state::{
 };
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, read};
-use crate::config::{Config, DataConfig};
-use crate::loader::{Cache, CacheKind, Loader, LoaderOptions, OnError, Order, Unreadable};
+use crate::config::Config;
+use crate::loader::{Cache, CacheKind, Loader};
 use crate::loss::Loss;
 use crate::network::{Network, NetworkShape};
 use crate::optimizer::schedule::Schedule;
@@ -73,25 +73,10 @@ fn loaders(
     train_index: &Arc<Index>,
     device: Device,
 ) -> Result<(Loader, Loader), TrainError> {
-    let DataConfig { on_error, max_skipped: limit, drop_last, .. } = config.data;
     let (samples, batch_size) = (train_index.samples.len(), config.training.batch_size);
-    if drop_last && samples < batch_size {
+    if config.data.drop_last && samples < batch_size {
         return Err(TrainError::NoFullBatch { samples, batch_size });
     }
-    let skip = |otherwise| if on_error == OnError::Skip { otherwise } else { Unreadable::Fail };
-    let sampling = config.data.sampling.clone();
-    let val_options = LoaderOptions {
-        seed: config.seed,
-        unreadable: skip(Unreadable::LeaveOut { limit }),
-        ..LoaderOptions::sequential(batch_size, config.num_workers(), device)
-    };
-    let train_options = LoaderOptions {
-        order: Order::Drawn { sampling, seed: config.seed },
-        drop_last,
-        unreadable: skip(Unreadable::Replace { limit }),
-        num_classes: dataset.classes.len(),
-        ..val_options.clone()
-    };
     let budget = config.data.cache_budget(&dataset.root)?;
     let loader = |index: Arc<Index>, transform, options| -> Result<Loader, TrainError> {
         let pipeline = Arc::new(Pipeline::new(transform)?);
@@ -108,9 +93,11 @@ fn loaders(
             None => loader,
         })
     };
+    let training = config.training_options(device, dataset.classes.len());
+    let evaluation = config.evaluation_options(device);
     Ok((
-        loader(Arc::clone(train_index), &config.transforms.train, train_options)?,
-        loader(Arc::new(dataset.val.clone()), &config.transforms.val, val_options)?,
+        loader(Arc::clone(train_index), &config.transforms.train, training)?,
+        loader(Arc::new(dataset.val.clone()), &config.transforms.val, evaluation)?,
     ))
 }
 

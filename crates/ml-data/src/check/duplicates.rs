@@ -5,8 +5,9 @@ use std::hash::Hash;
 
 use super::CheckError;
 use super::look::Look;
-use super::near::{self, Union};
+use super::near;
 use super::picture::Facts;
+use crate::union::Union;
 
 /// Groups of at least two pictures, by number; sorted by their first members, and within.
 #[derive(Debug, Default)]

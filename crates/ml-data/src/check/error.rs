@@ -3,29 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::dataset::DatasetError;
+
 /// What ends an examination. Each message is one line: what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// There is nothing at the path.
-    #[error("{}: there is no such folder; check the path", path.display())]
-    Missing {
-        /// What was asked for.
-        path: PathBuf,
-    },
-    /// There is a file at the path.
-    #[error("{}: is a file, not a folder; give the folder that holds the class folders or the splits", path.display())]
-    NotAFolder {
-        /// What was asked for.
-        path: PathBuf,
-    },
-    /// The folder itself cannot be listed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// It is no folder, or cannot be looked at.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// The report would lie among the pictures.
     #[error("{}: lies among the pictures or the splits; choose another place for the report with --output", path.display())]
     OutputInside {
@@ -54,9 +39,10 @@ pub enum CheckError {
 impl CheckError {
     /// Whether what was asked for is wrong, rather than what the folders hold: exit code 2, not 1.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            CheckError::Missing { .. } | CheckError::NotAFolder { .. } | CheckError::OutputInside { .. }
-        )
+        match self {
+            CheckError::Dataset(error) => error.is_usage(),
+            CheckError::OutputInside { .. } => true,
+            _ => false,
+        }
     }
 }

@@ -1,9 +1,7 @@
 //! Which kind of data folder it is, and its listing.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +10,8 @@ use super::finding::Kind;
 use super::index;
 use super::listing::Listing;
 use super::walk::{self, Entry, EntryKind};
-use crate::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
+use crate::dataset::scan::{is_picture, parent_of_raw, require_folder};
+use crate::dataset::{DatasetError, MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 
 /// Names of folders that are splits when nothing else lies beside them.
 const SPLIT_NAMES: [&str; 6] = ["train", "val", "valid", "validation", "dev", "test"];
@@ -31,16 +30,9 @@ pub enum Form {
 
 /// Lists `dir`; whatever is wrong below it becomes findings.
 pub(super) fn survey(dir: &Path) -> Result<Listing, CheckError> {
-    match fs::metadata(dir) {
-        Ok(status) if status.is_dir() => {}
-        Ok(_) => return Err(CheckError::NotAFolder { path: dir.to_owned() }),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(CheckError::Missing { path: dir.to_owned() });
-        }
-        Err(source) => return Err(CheckError::Io { path: dir.to_owned(), source }),
-    }
-    let io = |source| CheckError::Io { path: dir.to_owned(), source };
-    let data_dir = parent_of_raw(dir).map_err(io)?;
+    require_folder(dir)?;
+    let io = |source| DatasetError::Io { path: dir.to_owned(), source };
+    let data_dir = parent_of_raw(dir)?;
     let is_raw_itself = data_dir.is_some();
     let data_dir = data_dir.unwrap_or_else(|| dir.to_owned());
     let entries = walk::entries(dir).map_err(io)?;
@@ -83,18 +75,6 @@ pub(super) fn survey(dir: &Path) -> Result<Listing, CheckError> {
     Ok(listing)
 }
 
-/// The folder above, if `dir` is called `raw`; `.` and `..` count by what they are.
-fn parent_of_raw(dir: &Path) -> std::io::Result<Option<PathBuf>> {
-    let named = match dir.components().next_back() {
-        Some(Component::Normal(_)) => dir.to_owned(),
-        _ => dir.canonicalize()?,
-    };
-    Ok((named.file_name() == Some(OsStr::new(RAW_FOLDER))).then(|| match named.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }))
-}
-
 fn folders(entries: &[Entry]) -> impl Iterator<Item = &OsStr> {
     entries
         .iter()
@@ -110,7 +90,7 @@ fn holds_raw(data_dir: &Path, entries: &[Entry]) -> bool {
         || folders(entries).any(|name| name == raw)
             && walk::entries(&data_dir.join(RAW_FOLDER)).is_ok_and(|inside| {
                 folders(&inside).next().is_some()
-                    && !inside.iter().any(|entry| entry.kind.is_file() && walk::is_picture(&entry.name))
+                    && !inside.iter().any(|entry| entry.kind.is_file() && is_picture(&entry.name))
             })
 }
 

@@ -26,7 +26,6 @@ mod names;
 mod near;
 mod output;
 mod picture;
-mod pool;
 mod report;
 mod walk;
 

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use super::CheckError;
 use super::look::Look;
+use crate::union::Union;
 
 /// The largest distance for which the search finds all pairs.
 pub const MAX_DISTANCE: u32 = 7;
@@ -23,31 +24,6 @@ const STRANGERS: usize = 256;
 const LEADERS: usize = 64;
 
 const BANDS: usize = 4;
-
-/// Groups of things by their number.
-#[derive(Debug)]
-pub(super) struct Union(Vec<u32>);
-
-impl Union {
-    pub(super) fn new(count: usize) -> Union {
-        Union((0..count as u32).collect())
-    }
-
-    /// The group of `i`, named by its smallest member.
-    pub(super) fn root(&mut self, i: u32) -> u32 {
-        let mut at = i;
-        while self.0[at as usize] != at {
-            self.0[at as usize] = self.0[self.0[at as usize] as usize];
-            at = self.0[at as usize];
-        }
-        at
-    }
-
-    pub(super) fn join(&mut self, a: u32, b: u32) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b) as usize] = a.min(b);
-    }
-}
 
 /// Joins the pictures in `looks` that look alike: at most `distance` bits apart and confirmed by their
 /// miniatures. Whether the search was cut short is the result.

@@ -1,11 +1,12 @@
 //! Where a report goes: two files, each written whole or not at all, which never replace a stranger's.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::{CheckError, Report, Survey};
 use crate::dataset::{REPORT_FILES, SPLITS_FOLDER};
+use crate::files;
 
 /// The report for programs.
 pub const JSON_FILE: &str = REPORT_FILES[0];
@@ -93,30 +94,10 @@ fn refuse_inside(survey: &Survey, folder: &Path) -> Result<(), CheckError> {
     Ok(())
 }
 
-/// With links resolved as far as the path exists.
 fn real(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for there in path.ancestors() {
-        if let Ok(real) = there.canonicalize() {
-            return path.strip_prefix(there).map_or(real.clone(), |rest| real.join(rest));
-        }
-    }
-    path
+    files::real(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Written beside, synced, renamed.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), CheckError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = (|| {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    })();
-    written.map_err(|source| {
-        // The first error is the one to tell; there may be nothing to remove.
-        let _ = fs::remove_file(&beside);
-        refused(path)(source)
-    })
+    files::replace(path, bytes).map_err(refused(path))
 }

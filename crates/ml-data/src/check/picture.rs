@@ -11,8 +11,9 @@ use super::finding::Kind;
 use super::header::{self, Mode};
 use super::listing::Listing;
 use super::look::Look;
-use super::{CheckError, Progress, pool};
+use super::{CheckError, Progress};
 use crate::decode::{self, DecodeProblem};
+use crate::pool;
 
 /// Pictures of more pixels are decoded one at a time: 16 threads with 100 megapixels each would fill memory.
 const LARGE: u64 = 1 << 25;

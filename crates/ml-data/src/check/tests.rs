@@ -9,11 +9,12 @@ use image::ImageFormat;
 
 use super::header::{self, Mode};
 use super::look::Look;
-use super::near::{Union, join_alike};
+use super::near::join_alike;
 use super::*;
 use crate::decode::{Pixels, decode};
 use crate::transform::ops::resize;
 use crate::transform::{Interpolation, Size};
+use crate::union::Union;
 
 fn tests_folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Kind;
 use super::listing::{File, Listing};
 use super::output::{HTML_FILE, JSON_FILE};
-use crate::dataset::{SPLITS_FOLDER, SUFFIXES};
+use crate::dataset::{SPLITS_FOLDER, is_picture};
 
 /// A name in a folder.
 #[derive(Debug)]
@@ -69,12 +69,6 @@ pub(super) fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     }
     found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
-}
-
-/// Whether a file counts as a picture by its name.
-pub(super) fn is_picture(name: &OsStr) -> bool {
-    let suffix = Path::new(name).extension().and_then(OsStr::to_str);
-    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
 }
 
 /// Lists the class folders in `images` (relative to the root), which is the split `split` if that is given.

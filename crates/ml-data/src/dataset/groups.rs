@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use super::split_error::SplitError;
+use crate::union::Union;
 
 /// What makes pictures a group.
 #[derive(Clone, Debug)]
@@ -72,8 +73,8 @@ const NONE: u32 = u32::MAX;
 /// Disjoint sets of pictures, known by their numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
-    /// Of each picture: another of its set, or itself; the smallest leads. Empty as long as all stand alone.
-    parent: Vec<u32>,
+    /// Empty as long as all stand alone.
+    sets: Union,
     /// Of each picture: its name's place.
     name: Vec<u32>,
     names: Vec<String>,
@@ -100,33 +101,20 @@ impl Groups {
     /// Keeps two pictures of `count` together.
     pub(super) fn join(&mut self, count: usize, a: u32, b: u32) {
         self.prepare(count);
-        let (a, b) = (self.leader(a), self.leader(b));
-        self.parent[a.max(b) as usize] = a.min(b);
+        self.sets.join(a, b);
     }
 
     fn prepare(&mut self, count: usize) {
-        if self.parent.is_empty() {
-            self.parent = (0..count as u32).collect();
+        if self.sets.len() == 0 {
+            self.sets = Union::new(count);
             self.name = vec![NONE; count];
-        }
-    }
-
-    fn leader(&mut self, mut picture: u32) -> u32 {
-        loop {
-            let above = self.parent[picture as usize];
-            if above == picture {
-                return picture;
-            }
-            // Halves the way of those who come after.
-            self.parent[picture as usize] = self.parent[above as usize];
-            picture = above;
         }
     }
 
     /// The sets of two pictures or more, each in ascending order, by their first picture.
     pub(super) fn sets(&mut self) -> Vec<Vec<u32>> {
-        let mut size = vec![0u32; self.parent.len()];
-        let leaders: Vec<u32> = (0..self.parent.len() as u32).map(|picture| self.leader(picture)).collect();
+        let mut size = vec![0u32; self.sets.len()];
+        let leaders: Vec<u32> = (0..size.len() as u32).map(|picture| self.sets.root(picture)).collect();
         leaders.iter().for_each(|leader| size[*leader as usize] += 1);
         let mut place = HashMap::new();
         let mut sets: Vec<Vec<u32>> = Vec::new();

@@ -151,11 +151,10 @@ impl Walk {
     }
 }
 
-fn is_picture(name: &OsString) -> bool {
-    Path::new(name)
-        .extension()
-        .and_then(|suffix| suffix.to_str())
-        .is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+/// Whether a file counts as a picture by its name: it ends as [`SUFFIXES`] say.
+pub fn is_picture(name: &OsStr) -> bool {
+    let suffix = Path::new(name).extension().and_then(OsStr::to_str);
+    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
 }
 
 /// With its dot and in lower case, or `no suffix`.
@@ -177,7 +176,7 @@ fn utf8(folder: &Path, name: &OsString) -> Result<String, DatasetError> {
 }
 
 /// Fails unless `path` is a folder that can be looked at.
-pub(super) fn require_folder(path: &Path) -> Result<(), DatasetError> {
+pub(crate) fn require_folder(path: &Path) -> Result<(), DatasetError> {
     match fs::metadata(path) {
         Ok(status) if status.is_dir() => Ok(()),
         Ok(_) => Err(DatasetError::NotAFolder { path: path.to_owned() }),
@@ -188,19 +187,22 @@ pub(super) fn require_folder(path: &Path) -> Result<(), DatasetError> {
     }
 }
 
+/// The folder above, if `dir` is called `raw`. A link called so counts by that name; `.` and `..` count by what they are.
+pub(crate) fn parent_of_raw(dir: &Path) -> Result<Option<PathBuf>, DatasetError> {
+    let named = match dir.components().next_back() {
+        Some(Component::Normal(_)) => dir.to_owned(),
+        _ => dir.canonicalize().map_err(DatasetError::io(dir))?,
+    };
+    Ok((named.file_name() == Some(OsStr::new(RAW_FOLDER))).then(|| match named.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }))
+}
+
 /// The root, and the folder of class folders in it.
 pub(super) fn locate(image_dir: &Path) -> Result<(PathBuf, &'static str), DatasetError> {
-    // A link called raw counts by that name; `.` and `..` count by what they are.
-    let named = match image_dir.components().next_back() {
-        Some(Component::Normal(_)) => image_dir.to_owned(),
-        _ => image_dir.canonicalize().map_err(DatasetError::io(image_dir))?,
-    };
-    if named.file_name() == Some(OsStr::new(RAW_FOLDER)) {
-        let parent = match named.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        return Ok((parent.to_owned(), RAW_FOLDER));
+    if let Some(parent) = parent_of_raw(image_dir)? {
+        return Ok((parent, RAW_FOLDER));
     }
     let raw = image_dir.join(RAW_FOLDER);
     if raw.is_dir() {

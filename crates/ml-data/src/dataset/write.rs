@@ -11,6 +11,7 @@ use super::parallel::in_parallel;
 use super::plan::Plan;
 use super::split_error::SplitError;
 use super::{CACHE_FOLDER, MANIFEST_FILE, PICTURES_FILE, REPORT_FILES, SPLITS_FOLDER, SplitEntry};
+use crate::files;
 
 /// What stands in a tree of folders for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Plan {
             self.refuse_inside(output)?;
         }
         let root = canonical(self.source.root())?;
-        let data_dir = canonical_if_there(&place.data_dir)?;
+        let data_dir = real(&place.data_dir)?;
         if data_dir != root {
             manifest.root = Some(manifest_path(root)?);
         }
@@ -206,7 +207,7 @@ impl Plan {
             return Ok(());
         }
         let images = canonical(&self.source.image_dir())?;
-        let output_path = canonical_if_there(output)?;
+        let output_path = real(output)?;
         // Beside class folders, the output may be the folder itself: `splits` is reserved there.
         let allowed = output_path == images && !self.source_is_raw();
         if output_path.starts_with(&images) && !allowed {
@@ -412,14 +413,6 @@ fn canonical(path: &Path) -> Result<PathBuf, SplitError> {
     path.canonicalize().map_err(SplitError::io(path))
 }
 
-/// With links resolved as far as the path exists.
-fn canonical_if_there(path: &Path) -> Result<PathBuf, SplitError> {
-    let path = std::path::absolute(path).map_err(SplitError::io(path))?;
-    for there in path.ancestors() {
-        if let Ok(real) = there.canonicalize() {
-            let rest = path.strip_prefix(there).unwrap_or(Path::new(""));
-            return Ok(if rest == Path::new("") { real } else { real.join(rest) });
-        }
-    }
-    Ok(path)
+fn real(path: &Path) -> Result<PathBuf, SplitError> {
+    files::real(path).map_err(SplitError::io(path))
 }

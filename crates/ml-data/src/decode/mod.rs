@@ -70,9 +70,22 @@ impl Size {
 /// The file cannot be read, is no picture, is cut short or damaged, is of an unsupported kind, or exceeds
 /// [`MAX_PIXELS`] or [`MAX_FILE_BYTES`]; see [`DecodeProblem`].
 pub fn decode(path: &Path) -> Result<Pixels, DecodeError> {
-    let mut bytes = Vec::new();
-    read_into(path, &mut bytes)
-        .and_then(|()| decode_bytes(&bytes))
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "it would not be general enough")]
+    read(path, &mut Vec::new(), |encoded| encoded.decode())
+}
+
+/// Reads the picture file at `path` into `bytes`, whose memory is used again, and its header, and hands it to `use_it`.
+///
+/// # Errors
+/// Those of [`read_into`], of [`Encoded::read`] and of `use_it`, with the path.
+pub fn read<T>(
+    path: &Path,
+    bytes: &mut Vec<u8>,
+    use_it: impl FnOnce(Encoded<'_>) -> Result<T, DecodeProblem>,
+) -> Result<T, DecodeError> {
+    read_into(path, bytes)
+        .and_then(|()| Encoded::read(bytes))
+        .and_then(use_it)
         .map_err(|problem| DecodeError { path: path.to_path_buf(), problem })
 }
 

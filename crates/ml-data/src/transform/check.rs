@@ -100,15 +100,8 @@ impl TransformConfig {
             problems.check_fits("center_crop", crop, size, 0);
         }
         if let Some(RandomResizedCrop { scale, ratio, .. }) = self.random_resized_crop {
-            let [least, most] = scale;
-            problems.check("random_resized_crop.scale", least > 0.0 && least <= most && most <= 1.0, || {
-                format!("must be [min, max] with 0 < min <= max <= 1, got {scale:?}")
-            });
-            let [least, most] = ratio;
-            let valid = least > 0.0 && least <= most && most.is_finite();
-            problems.check("random_resized_crop.ratio", valid, || {
-                format!("must be [min, max] with 0 < min <= max, got {ratio:?}")
-            });
+            problems.check_positive_range("random_resized_crop.scale", scale, 1.0);
+            problems.check_positive_range("random_resized_crop.ratio", ratio, f64::INFINITY);
         }
     }
 }
@@ -123,21 +116,13 @@ fn check_jitter(jitter: &ColorJitter, problems: &mut Problems) {
         match amount {
             JitterAmount::Symmetric(x) => problems
                 .check(key, x >= 0.0 && x.is_finite(), || format!("must be a number from 0 up, got {x}")),
-            JitterAmount::Range([min, max]) => {
-                problems.check(key, min >= 0.0 && min <= max && max.is_finite(), || {
-                    format!("must be [min, max] with 0 <= min <= max, got [{min}, {max}]")
-                });
-            }
+            JitterAmount::Range(range) => problems.check_range(key, range, 0.0, f64::INFINITY),
         }
     }
     match hue {
         JitterAmount::Symmetric(x) => problems.check("color_jitter.hue", (0.0..=0.5).contains(&x), || {
             format!("must be within 0 to 0.5, got {x}")
         }),
-        JitterAmount::Range([min, max]) => {
-            problems.check("color_jitter.hue", min >= -0.5 && min <= max && max <= 0.5, || {
-                format!("must be [min, max] with -0.5 <= min <= max <= 0.5, got [{min}, {max}]")
-            });
-        }
+        JitterAmount::Range(range) => problems.check_range("color_jitter.hue", range, -0.5, 0.5),
     }
 }

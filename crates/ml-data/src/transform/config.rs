@@ -195,12 +195,17 @@ impl JitterAmount {
         (range != [1.0, 1.0]).then_some(range)
     }
 
-    /// The range of a shift whose neutral value is 0, or nothing where it would always be 0.
-    pub fn shift_range(self) -> Option<[f64; 2]> {
-        let range = match self {
+    /// The range of a value whose neutral one is 0.
+    pub(super) fn around_zero(self) -> [f64; 2] {
+        match self {
             JitterAmount::Symmetric(x) => [-x, x],
             JitterAmount::Range(range) => range,
-        };
+        }
+    }
+
+    /// The range of a shift whose neutral value is 0, or nothing where it would always be 0.
+    pub fn shift_range(self) -> Option<[f64; 2]> {
+        let range = self.around_zero();
         (range != [0.0, 0.0]).then_some(range)
     }
 }

@@ -35,7 +35,7 @@ impl RandomRotation {
 
     /// The angle, in degrees.
     pub fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
-        uniform(rng, around_zero(self.degrees))
+        uniform(rng, self.degrees.around_zero())
     }
 
     pub(super) fn check(&self, problems: &mut Problems) {
@@ -88,7 +88,7 @@ impl RandomAffine {
     /// The parameters for a picture of size `of`.
     pub fn draw(&self, rng: &mut ChaCha8Rng, of: Size) -> AffineParams {
         let mut params =
-            AffineParams { angle: uniform(rng, around_zero(self.degrees)), ..AffineParams::IDENTITY };
+            AffineParams { angle: uniform(rng, self.degrees.around_zero()), ..AffineParams::IDENTITY };
         if let Some([x, y]) = self.translate {
             let mut shift = |share: f64, side: u32| {
                 let most = share * f64::from(side);
@@ -185,14 +185,6 @@ impl Short for RandomPerspective {
     }
     fn short_schemas() -> Vec<Json> {
         vec![switch_schema()]
-    }
-}
-
-/// The range of an angle.
-fn around_zero(amount: JitterAmount) -> [f64; 2] {
-    match amount {
-        JitterAmount::Symmetric(x) => [-x, x],
-        JitterAmount::Range(range) => range,
     }
 }
 

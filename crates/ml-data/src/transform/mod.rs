@@ -85,8 +85,13 @@ impl Pipeline {
             Some(Auto::Value(normalize)) => Some(normalize),
             None => None,
         };
-        let normalizer = Normalizer::new(normalize, config.channels);
-        Ok(Pipeline { config: config.clone(), normalizer })
+        Ok(Pipeline { config: config.clone(), normalizer: Normalizer::new(normalize, config.channels) })
+    }
+
+    /// The same without `normalize`.
+    fn without_normalizing(config: &TransformConfig) -> Pipeline {
+        let config = TransformConfig { normalize: None, ..config.clone() };
+        Pipeline { normalizer: Normalizer::new(None, config.channels), config }
     }
 
     /// The configuration this was made from.

@@ -22,11 +22,20 @@ pub fn resized_crop(pixels: &Pixels, area: Area, size: Size, interpolation: Inte
     if area.size == size {
         return crop(pixels, i64::from(area.top), i64::from(area.left), size, 0);
     }
-    let mut data = vec![0; size.width as usize * size.height as usize * 3];
-    // Fails only for buffers of a wrong length or an area outside the picture; black is then the result.
-    let resized = resize_into(pixels, area, interpolation, size, &mut data);
-    debug_assert!(resized.is_ok(), "{resized:?}");
-    Pixels { width: size.width, height: size.height, data }
+    resampled(pixels, size, |source, out| {
+        let Area { top, left, size: Size { height, width } } = area;
+        let part = TypedCroppedImage::new(source, left, top, width, height).map_err(|e| e.to_string())?;
+        let options = options(interpolation);
+        let mut resizer = Resizer::new();
+        // The library does columns first, which is faster; Pillow does rows first. Where a filter overshoots,
+        // the cut to 0..=255 between the two makes the order visible.
+        if !matches!(interpolation, Interpolation::Bicubic | Interpolation::Lanczos) {
+            return resizer.resize_typed(&part, out, &options).map_err(|e| e.to_string());
+        }
+        let mut rows = TypedImage::<U8x3>::new(size.width, height);
+        resizer.resize_typed(&part, &mut rows, &options).map_err(|e| e.to_string())?;
+        resizer.resize_typed(&rows, out, &options).map_err(|e| e.to_string())
+    })
 }
 
 /// A part of a picture whose edges may lie between pixels.
@@ -45,59 +54,36 @@ pub struct Window {
 /// Resizes a window, which must lie within the picture, to `size`, as the `box` of Pillow's `Image.resize`: pixels just
 /// outside of it have some influence at its edges.
 pub fn resized_window(pixels: &Pixels, window: Window, size: Size, interpolation: Interpolation) -> Pixels {
-    let mut data = vec![0; size.width as usize * size.height as usize * 3];
-    let resized = window_into(pixels, window, interpolation, size, &mut data);
-    debug_assert!(resized.is_ok(), "{resized:?}");
-    Pixels { width: size.width, height: size.height, data }
-}
-
-fn window_into(
-    pixels: &Pixels,
-    window: Window,
-    interpolation: Interpolation,
-    size: Size,
-    out: &mut [u8],
-) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let source = TypedImageRef::<U8x3>::from_buffer(pixels.width, pixels.height, &pixels.data)
-        .map_err(|error| text(&error))?;
-    let mut out =
-        TypedImage::<U8x3>::from_buffer(size.width, size.height, out).map_err(|error| text(&error))?;
     let Window { top, left, height, width } = window;
-    let options = ResizeOptions::new()
-        .resize_alg(algorithm(interpolation))
-        .use_alpha(false)
-        .crop(left, top, width, height);
-    Resizer::new().resize_typed(&source, &mut out, &options).map_err(|error| text(&error))
+    let options = options(interpolation).crop(left, top, width, height);
+    resampled(pixels, size, |source, out| {
+        Resizer::new().resize_typed(&source, out, &options).map_err(|e| e.to_string())
+    })
 }
 
-/// Only the code for three bytes a pixel is compiled: the library's untyped images would bring all its kinds.
-fn resize_into(
+/// A picture of `size` that `resample` makes of `pixels`. Only the code for three bytes a pixel is compiled: the
+/// library's untyped images would bring all its kinds.
+fn resampled(
     pixels: &Pixels,
-    area: Area,
-    interpolation: Interpolation,
     size: Size,
-    out: &mut [u8],
-) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let source = TypedImageRef::<U8x3>::from_buffer(pixels.width, pixels.height, &pixels.data)
-        .map_err(|error| text(&error))?;
-    let part = TypedCroppedImage::new(source, area.left, area.top, area.size.width, area.size.height)
-        .map_err(|error| text(&error))?;
-    let mut out =
-        TypedImage::<U8x3>::from_buffer(size.width, size.height, out).map_err(|error| text(&error))?;
-    let options = ResizeOptions::new().resize_alg(algorithm(interpolation)).use_alpha(false);
-    let mut resizer = Resizer::new();
-    // The library does columns first, which is faster; Pillow does rows first. Where a filter overshoots,
-    // the cut to 0..=255 between the two makes the order visible.
-    let overshoots = matches!(interpolation, Interpolation::Bicubic | Interpolation::Lanczos);
-    if overshoots {
-        let mut rows = TypedImage::<U8x3>::new(size.width, area.size.height);
-        resizer.resize_typed(&part, &mut rows, &options).map_err(|error| text(&error))?;
-        resizer.resize_typed(&rows, &mut out, &options).map_err(|error| text(&error))
-    } else {
-        resizer.resize_typed(&part, &mut out, &options).map_err(|error| text(&error))
-    }
+    resample: impl FnOnce(TypedImageRef<U8x3>, &mut TypedImage<U8x3>) -> Result<(), String>,
+) -> Pixels {
+    let Size { height, width } = size;
+    let mut data = vec![0; width as usize * height as usize * 3];
+    let into = || {
+        let source = TypedImageRef::from_buffer(pixels.width, pixels.height, &pixels.data)
+            .map_err(|e| e.to_string())?;
+        let mut out = TypedImage::from_buffer(width, height, &mut data).map_err(|e| e.to_string())?;
+        resample(source, &mut out)
+    };
+    // Fails only for buffers of a wrong length or an area outside the picture; black is then the result.
+    let resized = into();
+    debug_assert!(resized.is_ok(), "{resized:?}");
+    Pixels { width, height, data }
+}
+
+fn options(interpolation: Interpolation) -> ResizeOptions {
+    ResizeOptions::new().resize_alg(algorithm(interpolation)).use_alpha(false)
 }
 
 fn algorithm(interpolation: Interpolation) -> ResizeAlg {

@@ -10,6 +10,7 @@ use serde::de::{self, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::config::{JitterAmount, MAX_SIDE, Probability, RandomCrop, RandomResizedCrop, Resize, Size};
+use super::spelling::{Numbers, list_of, numbers};
 
 /// The mapping spelling of [`RandomCrop`].
 #[derive(Serialize, Deserialize)]
@@ -239,31 +240,14 @@ impl Serialize for Probability {
 
 impl<'de> Deserialize<'de> for JitterAmount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AmountVisitor;
-        impl<'de> Visitor<'de> for AmountVisitor {
-            type Value = JitterAmount;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a number or a pair [min, max]")
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<JitterAmount, E> {
-                Ok(JitterAmount::Symmetric(value))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<JitterAmount, E> {
-                Ok(JitterAmount::Symmetric(value as f64))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<JitterAmount, E> {
-                Ok(JitterAmount::Symmetric(value as f64))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<JitterAmount, A::Error> {
-                let pair: Vec<f64> = Deserialize::deserialize(de::value::SeqAccessDeserializer::new(seq))?;
-                match pair[..] {
-                    [min, max] => Ok(JitterAmount::Range([min, max])),
-                    _ => Err(de::Error::invalid_length(pair.len(), &self)),
-                }
-            }
+        const EXPECTING: &str = "a number or a pair [min, max]";
+        match numbers(deserializer, EXPECTING)? {
+            Numbers::One(value) => Ok(JitterAmount::Symmetric(value)),
+            Numbers::List(list) => match list[..] {
+                [min, max] => Ok(JitterAmount::Range([min, max])),
+                _ => Err(de::Error::invalid_length(list.len(), &EXPECTING)),
+            },
         }
-        deserializer.deserialize_any(AmountVisitor)
     }
 }
 
@@ -276,18 +260,13 @@ impl Serialize for JitterAmount {
     }
 }
 
-/// `[a, b]` of `item`.
-fn pair_of(item: &serde_json::Value) -> serde_json::Value {
-    serde_json::json!({ "type": "array", "items": item, "minItems": 2, "maxItems": 2 })
-}
-
 fn side() -> serde_json::Value {
     serde_json::json!({ "type": "integer", "minimum": 1, "maximum": MAX_SIDE })
 }
 
 /// One number, a pair, or (where there is one) a mapping.
 fn size_schema(mapping: Option<serde_json::Value>) -> Schema {
-    let mut spellings = vec![side(), pair_of(&side())];
+    let mut spellings = vec![side(), list_of(&side(), 2)];
     spellings.extend(mapping);
     json_schema!({ "anyOf": spellings })
 }
@@ -316,7 +295,7 @@ json_schema_by_hand!(
     size_schema(Some(serde_json::json!({
         "type": "object",
         "properties": {
-            "size": { "anyOf": [side(), pair_of(&side())] },
+            "size": { "anyOf": [side(), list_of(&side(), 2)] },
             "padding": { "type": "integer", "minimum": 0, "maximum": MAX_SIDE, "default": 0 },
             "fill": { "type": "integer", "minimum": 0, "maximum": 255, "default": 0 },
         },
@@ -330,9 +309,9 @@ json_schema_by_hand!(
     size_schema(Some(serde_json::json!({
         "type": "object",
         "properties": {
-            "size": { "anyOf": [side(), pair_of(&side())] },
-            "scale": pair_of(&serde_json::json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 })),
-            "ratio": pair_of(&serde_json::json!({ "type": "number", "exclusiveMinimum": 0 })),
+            "size": { "anyOf": [side(), list_of(&side(), 2)] },
+            "scale": list_of(&serde_json::json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }), 2),
+            "ratio": list_of(&serde_json::json!({ "type": "number", "exclusiveMinimum": 0 }), 2),
         },
         "required": ["size"],
         "additionalProperties": false,
@@ -346,5 +325,5 @@ json_schema_by_hand!(
 json_schema_by_hand!(
     JitterAmount,
     "JitterAmount",
-    json_schema!({ "anyOf": [{ "type": "number" }, pair_of(&serde_json::json!({ "type": "number" }))] })
+    json_schema!({ "anyOf": [{ "type": "number" }, list_of(&serde_json::json!({ "type": "number" }), 2)] })
 );

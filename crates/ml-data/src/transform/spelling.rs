@@ -99,13 +99,16 @@ impl<'de, T: Short> Visitor<'de> for ShortVisitor<T> {
 }
 
 /// One number or a list of numbers.
-enum Numbers {
+pub(super) enum Numbers {
     One(f64),
     List(Vec<f64>),
 }
 
 /// Reads [`Numbers`], with `expecting` in the error message.
-fn numbers<'de, D: Deserializer<'de>>(deserializer: D, expecting: &'static str) -> Result<Numbers, D::Error> {
+pub(super) fn numbers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    expecting: &'static str,
+) -> Result<Numbers, D::Error> {
     struct NumbersVisitor(&'static str);
     impl<'de> Visitor<'de> for NumbersVisitor {
         type Value = Numbers;
@@ -214,7 +217,8 @@ impl Serialize for Shear {
     }
 }
 
-fn list_of(item: &Json, length: usize) -> Json {
+/// JSON Schema of a list of `length` items.
+pub(super) fn list_of(item: &Json, length: usize) -> Json {
     json!({ "type": "array", "items": item, "minItems": length, "maxItems": length })
 }
 

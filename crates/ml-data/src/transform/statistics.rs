@@ -7,15 +7,14 @@
 mod known;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::config::{Size, TransformConfig};
+use super::Pipeline;
+use super::config::TransformConfig;
 use super::normalize::{Channels, Normalize};
-use super::{color, ops};
-use crate::dataset::DatasetError;
 use crate::decode::{self, DecodeError, Pixels};
+use crate::pool;
+use crate::rng::{Purpose, stream};
 
 pub use known::{Known, training_statistics};
 
@@ -47,9 +46,6 @@ pub enum StatisticsError {
     /// A picture cannot be read: the first of them in the order given.
     #[error("{0}")]
     Picture(#[from] DecodeError),
-    /// A picture is missing or may not be looked up.
-    #[error(transparent)]
-    Dataset(DatasetError),
     /// The stop callback said so.
     #[error("stopped before the statistics of all pictures were known")]
     Stopped,
@@ -139,91 +135,42 @@ pub fn channel_statistics(
     config: &TransformConfig,
     options: &Options<'_>,
 ) -> Result<Statistics, StatisticsError> {
-    let work = Work { paths, config, options, next: AtomicUsize::new(0), end: AtomicBool::new(false) };
-    let result = Mutex::new(Found::default());
-    thread::scope(|scope| {
-        for _ in 1..options.threads.clamp(1, paths.len().max(1)) {
-            scope.spawn(|| work.run(&result));
-        }
-        work.run(&result);
+    let failed = AtomicBool::new(false);
+    let pipeline = Pipeline::without_normalizing(&TransformConfig {
+        // Luma in all three channels, if that is all there is of a picture.
+        grayscale: config.grayscale || config.channels == Channels::One,
+        ..config.fixed_part()
     });
-    let mut found = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.unreadable.sort_by_key(|(place, _)| *place);
-    if !options.skip_unreadable && !found.unreadable.is_empty() {
-        return Err(found.unreadable.swap_remove(0).1.into());
+    let work = |place: usize| match decode::decode(&paths[place]) {
+        // Nothing of the fixed part is drawn.
+        Ok(pixels) => Ok(Sums::of(&pipeline.apply(pixels, &mut stream(0, Purpose::Augmentation, 0, 0)))),
+        Err(error) => {
+            if !options.skip_unreadable {
+                failed.store(true, Ordering::Relaxed);
+            }
+            Err(error)
+        }
+    };
+    let (mut sums, mut unreadable) = (Sums::default(), Vec::new());
+    let threads = options.threads.clamp(1, paths.len().max(1));
+    let stop = || failed.load(Ordering::Relaxed) || (options.stop)();
+    let is_whole = pool::run(paths.len(), threads, work, &stop, |place, found| match found {
+        Ok(found) => sums.add(&found),
+        Err(error) => unreadable.push((place, error)),
+    });
+    // Numbers are taken in order, so whatever stands before an unreadable picture was looked at too.
+    unreadable.sort_by_key(|(place, _)| *place);
+    if !options.skip_unreadable && !unreadable.is_empty() {
+        return Err(unreadable.swap_remove(0).1.into());
     }
-    if found.stopped {
+    if !is_whole {
         return Err(StatisticsError::Stopped);
     }
-    if found.sums.pixels == 0 {
+    if sums.pixels == 0 {
         return Err(StatisticsError::Empty);
     }
-    let normalize = found.sums.normalize(config.channels)?;
-    let pictures = paths.len() - found.unreadable.len();
-    let skipped = found.unreadable.into_iter().map(|(_, error)| error.path).collect();
+    let normalize = sums.normalize(config.channels)?;
+    let pictures = paths.len() - unreadable.len();
+    let skipped = unreadable.into_iter().map(|(_, error)| error.path).collect();
     Ok(Statistics { normalize, pictures, skipped })
-}
-
-/// What the threads share.
-struct Work<'a> {
-    paths: &'a [PathBuf],
-    config: &'a TransformConfig,
-    options: &'a Options<'a>,
-    next: AtomicUsize,
-    end: AtomicBool,
-}
-
-/// What the threads bring.
-#[derive(Default)]
-struct Found {
-    sums: Sums,
-    unreadable: Vec<(usize, DecodeError)>,
-    stopped: bool,
-}
-
-impl Work<'_> {
-    /// A thread's life.
-    fn run(&self, result: &Mutex<Found>) {
-        let mut own = Found::default();
-        while !self.end.load(Ordering::Relaxed) {
-            if (self.options.stop)() {
-                own.stopped = true;
-                self.end.store(true, Ordering::Relaxed);
-                break;
-            }
-            // Taken in order, so that whatever stands before an unreadable picture is looked at too.
-            let place = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = self.paths.get(place) else { break };
-            match decode::decode(path) {
-                Ok(pixels) => own.sums.add(&Sums::of(&self.prepared(pixels))),
-                Err(error) => {
-                    own.unreadable.push((place, error));
-                    if !self.options.skip_unreadable {
-                        self.end.store(true, Ordering::Relaxed);
-                    }
-                }
-            }
-        }
-        let mut found = result.lock().unwrap_or_else(PoisonError::into_inner);
-        found.sums.add(&own.sums);
-        found.unreadable.append(&mut own.unreadable);
-        found.stopped |= own.stopped;
-    }
-
-    /// The picture as the pipeline's fixed part leaves it; luma in all three channels if there is one.
-    fn prepared(&self, mut pixels: Pixels) -> Pixels {
-        let config = self.config;
-        if let Some(resize) = config.resize {
-            let size: Size = resize.target(Size::of(&pixels));
-            pixels = ops::resize(pixels, size, config.interpolation);
-        }
-        if let Some(size) = config.center_crop {
-            let (top, left) = ops::center(Size::of(&pixels), size);
-            pixels = ops::crop(&pixels, top, left, size, 0);
-        }
-        if config.grayscale || config.channels == Channels::One {
-            color::grayscale(&mut pixels);
-        }
-        pixels
-    }
 }

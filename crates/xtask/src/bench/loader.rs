@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::report::{Comparison, Target};
 use super::{Bench, in_turn, measure};
@@ -26,7 +28,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let best = best_workers(bench, &jpegs, "224", cores)?;
     let theirs = |folder: PathBuf, size: &'static str| move || torchvision(bench, &folder, size, best);
     let ours = |folder: PathBuf, size: &'static str, cache: &'static str| {
-        move || rate(&loaded(bench, &folder, size, cores, 4, cache)?)
+        move || rate(&printed(&mut load(bench, &folder, size, cores, 4, cache))?)
     };
     let higher = |what, peer, target: f64, (ours, theirs)| Comparison {
         what,
@@ -99,51 +101,38 @@ fn torchvision(bench: &Bench, folder: &Path, size: &str, workers: usize) -> Resu
     let mut command = bench.shell.command(&bench.python);
     command.arg("benches/python/loader.py").arg(folder);
     command.args(["--size", size, "--workers", &workers.to_string()]);
-    rate(&text::last_json(&measure::timed(&mut command)?.stdout)?)
+    rate(&printed(&mut command)?)
 }
 
-fn example(bench: &Bench) -> std::process::Command {
+/// What a program says.
+fn printed(command: &mut Command) -> Result<Value> {
+    text::last_json(&measure::timed(command)?.stdout)
+}
+
+fn example(bench: &Bench) -> Command {
     bench.shell.command(bench.programs.join("examples").join("bench_loader"))
 }
 
-fn load_command(
-    bench: &Bench,
-    folder: &Path,
-    size: &str,
-    workers: usize,
-    epochs: usize,
-    cache: &str,
-) -> std::process::Command {
+/// The loader with `threads` threads over `epochs` epochs, with a cache of this kind.
+fn load(bench: &Bench, folder: &Path, size: &str, threads: usize, epochs: usize, cache: &str) -> Command {
     let mut command = example(bench);
-    command.arg("load").arg(folder).args([size, &workers.to_string(), &epochs.to_string(), cache]);
+    command.arg("load").arg(folder).args([size, &threads.to_string(), &epochs.to_string(), cache]);
     command
-}
-
-fn loaded(
-    bench: &Bench,
-    folder: &Path,
-    size: &str,
-    workers: usize,
-    epochs: usize,
-    cache: &str,
-) -> Result<serde_json::Value> {
-    let mut command = load_command(bench, folder, size, workers, epochs, cache);
-    text::last_json(&measure::timed(&mut command)?.stdout)
 }
 
 fn decoded(bench: &Bench, folder: &Path, threads: usize) -> Result<f64> {
     let mut command = example(bench);
     command.arg("decode").arg(folder).arg(threads.to_string());
-    rate(&text::last_json(&measure::timed(&mut command)?.stdout)?)
+    rate(&printed(&mut command)?)
 }
 
-fn rate(outcome: &serde_json::Value) -> Result<f64> {
+fn rate(outcome: &Value) -> Result<f64> {
     outcome["images_per_s"].as_f64().context("no images_per_s was printed")
 }
 
 /// Both with two workers.
 fn memory(bench: &Bench, folder: &Path) -> Result<Comparison> {
-    let ours = || measure::watched(&mut load_command(bench, folder, "224", 2, 2, "none"));
+    let ours = || measure::watched(&mut load(bench, folder, "224", 2, 2, "none"));
     let theirs = || {
         let mut command = bench.shell.command(&bench.python);
         command.arg("benches/python/loader.py").arg(folder);
@@ -163,7 +152,7 @@ fn memory(bench: &Bench, folder: &Path) -> Result<Comparison> {
 
 fn scaling(bench: &Bench, folder: &Path, cores: usize) -> Result<()> {
     for threads in (0..=cores).chain([2 * cores]) {
-        let rate = rate(&loaded(bench, folder, "224", threads, 3, "none")?)?;
+        let rate = rate(&printed(&mut load(bench, folder, "224", threads, 3, "none"))?)?;
         println!("loader with {threads} threads on {cores} cores: {rate:.0} pictures/s");
     }
     Ok(())
@@ -171,13 +160,9 @@ fn scaling(bench: &Bench, folder: &Path, cores: usize) -> Result<()> {
 
 /// Resident memory after each of ten epochs.
 fn flatness(bench: &Bench, folder: &Path, cores: usize) -> Result<()> {
-    let outcome = loaded(bench, folder, "224", cores, 10, "none")?;
-    let memory: Vec<f64> = outcome["resident_mb"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(serde_json::Value::as_f64)
-        .collect();
+    let outcome = printed(&mut load(bench, folder, "224", cores, 10, "none"))?;
+    let memory: Vec<f64> =
+        outcome["resident_mb"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
     let (first, last) = (memory.first().context("no memory was printed")?, memory[memory.len() - 1]);
     let change = 100.0 * (last / first - 1.0);
     println!(
@@ -213,7 +198,7 @@ fn index(bench: &Bench) -> Result<()> {
     let path = splits.join("manifest.yaml");
     fs::write(&path, manifest).with_context(|| format!("cannot write {}", path.display()))?;
     let mut command = example(bench);
-    let outcome = text::last_json(&measure::timed(command.arg("index").arg(&folder))?.stdout)?;
+    let outcome = printed(command.arg("index").arg(&folder))?;
     println!(
         "index of {} samples: opened in {:.2} s (below 2.00), {:.0} MB for it at most (below 150)",
         outcome["samples"],

@@ -1,16 +1,13 @@
 //! Is there a C++ compiler? libtorch's bindings are compiled with it.
 
 use std::ffi::OsString;
-use std::process::{Command, Stdio};
+
+use crate::shell::starts;
 
 /// What is missing, with the remedy.
 pub fn problem() -> Option<String> {
     let named = std::env::var_os("CXX").filter(|value| !value.is_empty());
-    diagnose(named, |program| {
-        let mut command = Command::new(program);
-        command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    })
+    diagnose(named, starts)
 }
 
 /// `named` is the variable CXX; `starts` tells whether a program runs.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::shell::{self, Shell};
+use crate::shell::{self, Shell, starts};
 
 /// Installs what is missing, if it can. What is missing then, with the remedy.
 pub fn problem(shell: &Shell) -> Option<String> {
@@ -37,12 +37,6 @@ fn remedy(missing: &[&str]) -> Option<String> {
             missing.join(", ")
         )
     })
-}
-
-fn starts(program: &str) -> bool {
-    let mut command = Command::new(program);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 fn is_root() -> bool {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ml_cli::exit::{UsageError, usage};
-use ml_core::dataset::SUFFIXES;
+use ml_core::dataset::{SUFFIXES, is_picture};
 
 /// # Errors
 /// Something that is not there, a pattern without a match, a folder without pictures.
@@ -68,18 +68,12 @@ fn walk(folder: &Path, pictures: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) ->
         let path = entry.path();
         if path.is_dir() {
             walk(&path, pictures, above)?;
-        } else if is_picture(&path) {
+        } else if path.file_name().is_some_and(is_picture) {
             pictures.push(path);
         }
     }
     above.pop();
     Ok(())
-}
-
-fn is_picture(path: &Path) -> bool {
-    path.extension()
-        .and_then(|suffix| suffix.to_str())
-        .is_some_and(|suffix| SUFFIXES.iter().any(|known| known.eq_ignore_ascii_case(suffix)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use ml_core::checkpoint::Checkpoint;
 use ml_core::dataset::{Dataset, Index, Split};
 use ml_core::evaluation::{EvaluateOptions, evaluate};
-use ml_core::loader::{Loader, LoaderOptions, OnError, Unreadable};
+use ml_core::loader::Loader;
 use ml_core::report::board::BoardReporter;
 use ml_core::report::classification::EvaluationReport;
 use ml_core::run::{Run, unix_seconds};
@@ -76,13 +76,6 @@ pub fn best_on_test(
 
 fn loader(session: &Session<'_>, index: &Index, device: Device) -> anyhow::Result<Loader> {
     let config = &session.config;
-    let limit = config.data.max_skipped;
-    let skip = config.data.on_error == OnError::Skip;
-    let options = LoaderOptions {
-        seed: config.seed,
-        unreadable: if skip { Unreadable::LeaveOut { limit } } else { Unreadable::Fail },
-        ..LoaderOptions::sequential(config.training.batch_size, config.num_workers(), device)
-    };
     let pipeline = Pipeline::new(&config.transforms.test)?;
-    Ok(Loader::new(Arc::new(index.clone()), Arc::new(pipeline), options))
+    Ok(Loader::new(Arc::new(index.clone()), Arc::new(pipeline), config.evaluation_options(device)))
 }

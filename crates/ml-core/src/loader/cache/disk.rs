@@ -97,18 +97,18 @@ impl Disk {
 
     pub(super) fn put(&self, picture: &Path, prepared: &Prepared, budget: &Budget) {
         let Ok(key) = key(picture) else { return };
-        let record = record(key, prepared);
+        let bytes = (HEADER_BYTES + prepared.pixels.data.len()) as u64;
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = *end else { return };
         if self.records.read().unwrap_or_else(PoisonError::into_inner).contains_key(&key)
-            || !budget.take(record.len() as u64)
+            || !budget.take(bytes)
         {
             return;
         }
-        match self.file.write_all_at(&record, at) {
+        match self.file.write_all_at(&record(key, prepared), at) {
             Ok(()) => {
                 self.records.write().unwrap_or_else(PoisonError::into_inner).insert(key, at);
-                *end = Some(at + record.len() as u64);
+                *end = Some(at + bytes);
             }
             Err(error) => {
                 tracing::warn!("{}: {error}; no more pictures are kept there", self.path.display());

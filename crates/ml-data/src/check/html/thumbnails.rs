@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 
-use crate::check::pool;
 use crate::check::report::Report;
 use crate::decode;
+use crate::pool;
 use crate::transform::ops::resize;
 use crate::transform::{Interpolation, Size};
 

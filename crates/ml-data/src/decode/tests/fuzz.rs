@@ -123,14 +123,6 @@ fn area_of(size: Size, random: &mut ChaCha8Rng) -> Area {
     Area { top, left, size: Size { height, width } }
 }
 
-fn cut(pixels: &Pixels, Area { top, left, size }: Area) -> Vec<u8> {
-    let row = |y: u32| {
-        let start = 3 * (y as usize * pixels.width as usize + left as usize);
-        &pixels.data[start..start + 3 * size.width as usize]
-    };
-    (top..top + size.height).flat_map(row).copied().collect()
-}
-
 /// In full, reduced, and in part. What comes out whole comes out in part, alike.
 fn read(bytes: &[u8], random: &mut ChaCha8Rng) -> Result<(), DecodeProblem> {
     let size = Encoded::read(bytes)?.size();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Options, StatisticsError, channel_statistics};
-use crate::dataset::{Dataset, DatasetError, Split, hex, hidden};
+use crate::dataset::{Dataset, Split, hex, hidden};
 use crate::setting::Auto;
 use crate::transform::{Normalize, TransformConfig};
 
@@ -40,17 +40,17 @@ struct Kept {
 /// kept for the next, if the data folder can be written to.
 ///
 /// # Errors
-/// As [`channel_statistics`]; or a picture is missing.
+/// As [`channel_statistics`].
 pub fn training_statistics(
     dataset: &Dataset,
     config: &TransformConfig,
     options: &Options<'_>,
     remember: bool,
 ) -> Result<Known, StatisticsError> {
-    let state = dataset.state_of(Split::Train, &options.stop).map_err(|error| match error {
-        DatasetError::Interrupted => StatisticsError::Stopped,
-        error => StatisticsError::Dataset(error),
-    })?;
+    let state = dataset
+        .state_of(Split::Train, &options.stop)
+        // A missing picture is a state too, so nothing else ends it.
+        .map_err(|_| StatisticsError::Stopped)?;
     let geometry = geometry(config);
     let fold = dataset.fold.map_or_else(String::new, |fold| format!("_fold_{fold}"));
     // Geometries have files of their own, so that trying one after the other does not compute each anew.

@@ -6,13 +6,13 @@ use std::sync::mpsc;
 use std::thread;
 
 /// As many threads as asked for, or as there are processors; no more than there is work.
-pub(super) fn threads(asked: Option<NonZeroUsize>, count: usize) -> usize {
+pub(crate) fn threads(asked: Option<NonZeroUsize>, count: usize) -> usize {
     asked.or_else(|| thread::available_parallelism().ok()).map_or(1, usize::from).min(count.max(1))
 }
 
 /// `work` for each number below `count`, in any order; `sink` gets each result in this thread. Ends early, with
 /// `false`, after `stop` said so.
-pub(super) fn run<T: Send>(
+pub(crate) fn run<T: Send>(
     count: usize,
     threads: usize,
     work: impl Fn(usize) -> T + Sync,

@@ -1,0 +1,78 @@
+//! The memory of batches: that of batches which nobody has any more serves again.
+
+use tch::{Kind, Tensor};
+use torch_ext::Slots;
+
+use super::LoaderError;
+
+/// What a batch's memory holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// Samples, at most.
+    pub samples: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// Of a picture: (height, width).
+    pub size: (u32, u32),
+    /// Bytes `[H, W, C]` in pinned memory, rather than normalised floats `[C, H, W]`.
+    pub is_remote: bool,
+}
+
+impl Layout {
+    /// Bytes of a sample.
+    pub(super) fn sample_bytes(&self) -> usize {
+        let values = self.channels * self.size.0 as usize * self.size.1 as usize;
+        values * if self.is_remote { 1 } else { size_of::<f32>() }
+    }
+
+    fn allocate(&self) -> Result<Slots, torch_ext::Error> {
+        let (samples, channels) = (self.samples as i64, self.channels as i64);
+        let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
+        if self.is_remote {
+            Slots::pinned(&[samples, height, width, channels])
+        } else {
+            Slots::new(&[samples, channels, height, width], Kind::Float)
+        }
+    }
+}
+
+/// Gives out memory for batches.
+pub(super) struct Memory {
+    layout: Layout,
+    /// Batches that were given to the consumer.
+    given: Vec<Tensor>,
+}
+
+impl Memory {
+    pub(super) fn new(layout: Layout) -> Memory {
+        Memory { layout, given: Vec::new() }
+    }
+
+    /// Memory for one batch.
+    pub(super) fn take(&mut self) -> Result<Slots, LoaderError> {
+        let mut held = Vec::new();
+        let mut free = None;
+        while let (None, Some(tensor)) = (&free, self.given.pop()) {
+            match Slots::again(tensor) {
+                Ok(slots) => free = Some(slots),
+                Err(shared) => held.push(shared),
+            }
+        }
+        self.given.append(&mut held);
+        free.map_or_else(|| self.layout.allocate(), Ok).map_err(|source| {
+            let (height, width) = self.layout.size;
+            LoaderError::Memory { batch_size: self.layout.samples, height, width, source }
+        })
+    }
+
+    /// The tensor that `slots` have become, all of whose parts are back.
+    pub(super) fn finish(&mut self, slots: Slots) -> Result<Tensor, LoaderError> {
+        let unfinished = |_| LoaderError::Tensor("a part of a batch is still being written".to_owned());
+        let tensor = slots.finish().map_err(unfinished)?;
+        // A copy from pinned memory may be under way when nobody has the tensor any more; PyTorch's allocator knows.
+        if !self.layout.is_remote {
+            self.given.push(tensor.shallow_clone());
+        }
+        Ok(tensor)
+    }
+}
