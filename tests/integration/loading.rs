@@ -132,3 +132,42 @@ fn wrong_requests_about_loading_are_refused_before_anything_begins() {
     }
     assert!(!place.path().join("runs").exists());
 }
+
+#[test]
+fn how_pictures_are_loaded_may_change_when_a_run_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 12);
+    ok(train(
+        place.path(),
+        &["--data_dir", data.to_str().unwrap(), "--num_epochs", "1", "--run_name", "run"],
+    ));
+    let changed = [
+        "data.cache=disk",
+        "data.cache_dir=elsewhere",
+        "data.cache_max_gb=0.5",
+        "data.on_error=skip",
+        "data.max_skipped=3",
+    ];
+    let sets: Vec<&str> = changed.iter().flat_map(|set| ["--set", set]).collect();
+    ok(train(place.path(), &[&["--resume", "runs/run", "--num_epochs", "2"], &sets[..]].concat()));
+    assert!(place.path().join("elsewhere").read_dir().unwrap().count() > 0);
+}
+
+#[test]
+fn where_decoded_pictures_are_kept_does_not_make_another_run_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 12);
+    let with = |folder: &str| {
+        let folder = format!("data.cache_dir={folder}");
+        let args = ["--data_dir", data.to_str().unwrap(), "--resume", "auto", "--set", "data.cache=disk"];
+        ok(train(place.path(), &[&args[..], &["--set", &folder]].concat()));
+    };
+    with("first");
+    // As if it had been killed just before its end.
+    let run = place.path().join("runs").read_dir().unwrap().next().unwrap().unwrap().path();
+    let summary = read(run.join("summary.yaml"));
+    fs::write(run.join("summary.yaml"), summary.replace("status: completed", "status: running")).unwrap();
+    with("second");
+    assert_eq!(place.path().join("runs").read_dir().unwrap().count(), 1);
+    assert!(read(run.join("summary.yaml")).contains("status: completed"));
+}

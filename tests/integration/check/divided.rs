@@ -128,3 +128,22 @@ fn what_looks_alike_is_divided_together_if_it_was_checked_first() {
     }
     assert!(seeds.iter().any(|seed| places(seed, &[]).len() > 1), "nobody looked");
 }
+
+#[test]
+fn a_picture_that_is_gone_is_told_once_however_many_folds_list_it() {
+    let data = tempfile::tempdir().unwrap();
+    small_digits(&data.path().join("raw"), &[12, 12]);
+    ok(split(data.path(), &["--folds", "3"]));
+    let gone = lines(data.path(), "fold_0_val.txt").remove(0);
+    fs::remove_file(data.path().join(&gone)).unwrap();
+    let found = report(check(data.path(), &["--no_report"]));
+    let told: Vec<_> = findings(&found).into_iter().filter(|line| line.starts_with("missing ")).collect();
+    assert_eq!(told, [format!("missing {gone}")]);
+    // A path that opening the folder refuses is no picture here either.
+    let index = data.path().join("splits/fold_0_val.txt");
+    let text = fs::read_to_string(&index).unwrap();
+    let picture = lines(data.path(), "fold_0_val.txt").remove(1);
+    fs::write(&index, text.replace(&picture, &picture.replacen('/', "//", 1))).unwrap();
+    let found = report(check(data.path(), &["--no_report"]));
+    assert!(findings(&found).iter().any(|line| line.starts_with("broken_splits ")), "{found:#}");
+}

@@ -221,3 +221,29 @@ fn a_csv_that_cannot_be_used_says_where_and_why() {
     fails(split(data.path().join("labels.csv"), &[]), 1, &["line 2: is not valid UTF-8"]);
     fails(split(data.path().join("none.csv"), &[]), 1, &["none.csv", "No such file"]);
 }
+
+#[test]
+fn a_tree_is_made_of_a_csv_only_if_it_can_be_read_back() {
+    let data = labelled("path,label", |_, row| row.to_owned());
+    let csv = data.path().join("labels.csv");
+    let first = read(&csv).lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let tree = ["--layout", "folders"];
+    for (renamed, label, parts) in [
+        ("scans/strange.dat", "digit 0", ["scans/strange.dat", "does not end as the name of a picture"]),
+        ("scans/.hidden.png", "digit 0", ["scans/.hidden.png", "hidden name"]),
+        ("scans/seen.png", "splits", ["`splits`", "reserved or hidden"]),
+    ] {
+        fs::copy(data.path().join(&first), data.path().join(renamed)).unwrap();
+        let more = data.path().join("more.csv");
+        fs::write(&more, format!("{}{renamed},{label}\n{renamed}.png,{label}\n", read(&csv))).unwrap();
+        fs::copy(data.path().join(&first), data.path().join(format!("{renamed}.png"))).unwrap();
+        fails(
+            split(&more, &[&tree[..], &["--duplicates", "ignore"]].concat()),
+            2,
+            &[&parts[..], &["--layout index"]].concat(),
+        );
+    }
+    let output = ok(split(&csv, &[&tree[..], &["--json"]].concat()));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    ok(train(data.path(), &["--dry_run", "--data_dir", json["data_dir"].as_str().unwrap()]));
+}

@@ -50,15 +50,16 @@ impl Memory {
 
     /// Memory for one batch.
     pub(super) fn take(&mut self) -> Result<Slots, LoaderError> {
-        let mut held = Vec::new();
         let mut free = None;
-        while let (None, Some(tensor)) = (&free, self.given.pop()) {
-            match Slots::again(tensor) {
-                Ok(slots) => free = Some(slots),
-                Err(shared) => held.push(shared),
+        for place in (0..self.given.len()).rev() {
+            match Slots::again(self.given.swap_remove(place)) {
+                Ok(slots) => {
+                    free = Some(slots);
+                    break;
+                }
+                Err(shared) => self.given.push(shared),
             }
         }
-        self.given.append(&mut held);
         free.map_or_else(|| self.layout.allocate(), Ok).map_err(|source| {
             let (height, width) = self.layout.size;
             LoaderError::Memory { batch_size: self.layout.samples, height, width, source }

@@ -431,7 +431,8 @@ fn memory_of_batches_serves_again_once_they_are_dropped() {
         let loader = Loader::new(Arc::clone(&index), pipeline("resize: [4, 4]"), options(num_workers));
         let dropped: std::collections::BTreeSet<_> =
             loader.epoch(0, 0).map(|batch| batch.unwrap().images.data_ptr() as usize).collect();
-        assert!(dropped.len() <= 4, "{dropped:?}");
+        // One with the consumer and two under way.
+        assert!(dropped.len() <= 3, "{dropped:?}");
         // Those that are kept have memory of their own, and are not written into.
         let kept: Vec<Batch> = loader.epoch(0, 0).map(Result::unwrap).collect();
         let places: std::collections::BTreeSet<_> =

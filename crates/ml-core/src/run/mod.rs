@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use lock::RunLock;
-pub use name::run_name;
+pub use name::{INCIDENTAL, run_name};
 pub use summary::{CheckpointSummary, DatasetSizes, Status, Summary};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};

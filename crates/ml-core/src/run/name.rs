@@ -28,9 +28,8 @@ const SHORT: [(&str, &str); 13] = [
     ("deterministic", "deterministic"),
 ];
 
-/// Keys that cannot change the result, or are paths of this machine.
-const UNNAMED: [&str; 12] = [
-    "data.data_dir",
+/// Keys that never change a result: how pictures are loaded, what is checked of them, and where a run trains.
+pub const INCIDENTAL: [&str; 7] = [
     "data.num_workers",
     "data.cache",
     "data.cache_max_gb",
@@ -38,6 +37,11 @@ const UNNAMED: [&str; 12] = [
     "data.on_leak",
     "data.on_change",
     "training.device",
+];
+
+/// Keys that, besides, are not in a run's name: paths of this machine, and when checkpoints are written.
+const UNNAMED: [&str; 5] = [
+    "data.data_dir",
     "training.checkpoint.every_epochs",
     "training.checkpoint.every_steps",
     "training.checkpoint.every_minutes",
@@ -47,7 +51,7 @@ const UNNAMED: [&str; 12] = [
 /// The run's name: `base` without overrides, else `batch_32_lr_0.01` and the like.
 pub fn run_name(overrides: &[Override]) -> String {
     let mut given: BTreeMap<&str, &Value> = overrides.iter().map(|o| (o.path.as_str(), &o.value)).collect();
-    given.retain(|path, _| !UNNAMED.contains(path));
+    given.retain(|path, _| !INCIDENTAL.contains(path) && !UNNAMED.contains(path));
     let mut parts: Vec<String> = SHORT
         .iter()
         .filter_map(|(path, short)| given.remove(path).map(|value| format!("{short}_{}", text(path, value))))

@@ -289,7 +289,8 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
     }
     page.line(0, "\ntraining:");
     let (train, device) = (survey.train(), if *cuda { "a CUDA device" } else { "the CPU" });
-    page.comment(1, format!("For {device}; {} steps an epoch.", train.div_ceil(*batch_size)));
+    let steps = if choices.drop_last { train / batch_size } else { train.div_ceil(*batch_size) };
+    page.comment(1, format!("For {device}; {steps} steps an epoch."));
     page.line(1, format!("batch_size: {batch_size}"));
     page.comment(
         1,

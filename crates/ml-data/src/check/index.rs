@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::finding::Kind;
 use super::listing::{File, Listing};
+use crate::dataset::manifest::inside;
 use crate::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 
 /// Takes the root and the folder of class folders from the manifest, or guesses `raw` as told. Whether labels come
@@ -89,9 +90,9 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     (1..).zip(lines).filter(|(_, line)| !line.is_empty())
 }
 
-/// Whether `path` stays below what it is relative to.
+/// Whether `path` stays below what it is relative to, as opening a data folder wants it.
 fn is_inside(path: &Path) -> bool {
-    path.components().all(|part| matches!(part, Component::Normal(_)))
+    path.to_str().is_some_and(inside)
 }
 
 /// A line of an index file, with its class if labels come from a CSV.

@@ -11,15 +11,18 @@ mod files;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::duplicates;
 use super::error::DatasetError;
 use super::manifest::{Method, Policy};
-use super::{Dataset, Index, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted};
+use super::{
+    DEFAULT_SEED, Dataset, Index, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted,
+};
 
+use crate::files::real;
 pub use changes::Changes;
 pub use files::Missing;
 use files::{Pictures, Stat};
@@ -66,7 +69,8 @@ pub struct Leaks {
     pub groups: usize,
     /// Examples: a group's name and two paths.
     pub divided: Vec<[String; 3]>,
-    /// What to do.
+    /// What to do, from where the data folder is now.
+    #[serde(skip)]
     pub remedy: String,
 }
 
@@ -127,7 +131,8 @@ impl Dataset {
             missing => missing,
         };
         let mut audit = Audit { missing, ..Audit::default() };
-        let untouched = self.sizes_are_those_divided(&pictures, &stats);
+        let looked_for = checks.changes || checks.leaks;
+        let untouched = if looked_for { self.sizes_are_those_divided(&pictures, &stats) } else { None };
         if checks.changes {
             audit.changes = changes::find(self, &pictures, &stats, untouched)?;
         }
@@ -182,8 +187,9 @@ impl Dataset {
             return Ok(None);
         }
         let key = cache::key(self, stats);
+        let advised = |leaks: Leaks| Leaks { remedy: self.remedy(), ..leaks };
         if let Some(known) = cache::read(self, &key) {
-            return Ok(known.leaks);
+            return Ok(known.leaks.map(advised));
         }
         let sizes: Vec<u64> = stats.iter().map(|stat| stat.bytes).collect();
         let found =
@@ -200,12 +206,12 @@ impl Dataset {
         if !by_ml_split {
             self.divided_groups(pictures, &mut leaks)?;
         }
-        leaks.remedy = self.remedy();
         let leaks = (leaks.contents + leaks.groups > 0).then_some(leaks);
-        if remember {
+        // Whoever makes a picture readable changes neither its size nor its time.
+        if remember && found.unreadable.is_empty() {
             cache::write(self, &key, leaks.as_ref());
         }
-        Ok(leaks)
+        Ok(leaks.map(advised))
     }
 
     /// Whether `ml-split` divided these pictures, and its index files are as it wrote them.
@@ -274,20 +280,35 @@ impl Dataset {
         }
     }
 
-    /// The command that divides the pictures again.
+    /// The command that divides the pictures again, as they were.
     fn divided_again(&self) -> Option<String> {
         let manifest = self.manifest.as_ref()?;
-        let images = match (&manifest.labels, &manifest.root) {
-            (Some(labels), _) => self.root.join(&labels.csv),
-            (None, Some(root)) => super::source::join(Path::new(root), &manifest.images),
-            (None, None) => super::source::join(&self.root, &manifest.images),
+        let pictures = manifest.root.as_ref().map_or_else(|| self.root.clone(), PathBuf::from);
+        let from = match &manifest.labels {
+            Some(labels) => self.root.join(&labels.csv),
+            None => super::source::join(&pictures, &manifest.images),
         };
-        let output = if manifest.labels.is_none() && manifest.root.is_some() {
-            format!(" --output {}", shell_quoted(&self.root))
-        } else {
-            String::new()
+        let mut words = vec![format!("ml-split {} --force", shell_quoted(&from))];
+        let mut folder = |flag: &str, folder: &Path, usual: &Path| {
+            if real(folder).ok() != real(usual).ok() {
+                words.push(format!("{flag} {}", shell_quoted(folder)));
+            }
         };
-        Some(format!("ml-split {} --force{output}", shell_quoted(&images)))
+        match (&manifest.labels, from.parent()) {
+            (Some(_), Some(beside)) => {
+                folder("--root", &pictures, beside);
+                folder("--output", &self.root, beside);
+            }
+            _ => folder("--output", &self.root, &pictures),
+        }
+        words.extend(manifest.method.flags());
+        if manifest.seed != DEFAULT_SEED && !matches!(manifest.method, Method::Given { .. }) {
+            words.push(format!("--seed {}", manifest.seed));
+        }
+        if let Some(by) = manifest.groups.as_ref().and_then(|groups| groups.by.as_ref()) {
+            words.push(format!("--group_by {}", shell_quoted(Path::new(by))));
+        }
+        Some(words.join(" "))
     }
 }
 

@@ -58,6 +58,29 @@ impl Ratio {
     }
 }
 
+/// Shares of train, val and test that are divided by if nothing else is asked for.
+pub const DEFAULT_RATIO: [f64; 3] = [0.7, 0.15, 0.15];
+/// Share of the test split beside folds, likewise.
+pub const DEFAULT_TEST_RATIO: f64 = 0.15;
+/// Seed of a division, likewise.
+pub const DEFAULT_SEED: u64 = 42;
+
+impl Method {
+    /// The flags of `ml-split` that divide so; those that say what is the default are left out.
+    pub(super) fn flags(&self) -> Vec<String> {
+        match *self {
+            Method::Ratio { train, val, test } if [train, val, test] == DEFAULT_RATIO => Vec::new(),
+            Method::Ratio { train, val, test: 0.0 } => vec![format!("--ratio {train} {val}")],
+            Method::Ratio { train, val, test } => vec![format!("--ratio {train} {val} {test}")],
+            Method::Folds { folds, test } => {
+                let test = (test != DEFAULT_TEST_RATIO).then(|| format!("--test_ratio {test}"));
+                std::iter::once(format!("--folds {folds}")).chain(test).collect()
+            }
+            Method::Given { .. } => Vec::new(),
+        }
+    }
+}
+
 /// How to divide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Division {

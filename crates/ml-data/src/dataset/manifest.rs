@@ -214,6 +214,6 @@ impl Manifest {
 
 /// Whether a path with `/` between its parts stays below what it is relative to. Links are followed later, on
 /// purpose: pictures may lie on another disk.
-pub(super) fn inside(path: &str) -> bool {
+pub(crate) fn inside(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
 }

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks, Missing};
-pub use divide::{Division, Ratio};
+pub use divide::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Ratio};
 pub use error::{DatasetError, shell_quoted};
 pub use groups::Grouping;
 pub use manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, Policy, SplitEntry};

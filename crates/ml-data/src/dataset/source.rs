@@ -104,10 +104,10 @@ impl Source {
         problems.none(csv)?;
         let mut scan = Scan::default();
         let (mut groups, mut splits) = (Vec::new(), Vec::new());
+        let mut rows = rows.into_iter().peekable();
         for (number, name) in (0..).zip(classes) {
-            let end = rows.partition_point(|row| row.class <= number);
-            let mut pictures = Vec::with_capacity(end);
-            for row in rows.drain(..end) {
+            let mut pictures = Vec::new();
+            while let Some(row) = rows.next_if(|row| row.class == number) {
                 pictures.push(row.path);
                 groups.extend(has_groups.then_some(row.group));
                 splits.extend(row.split);

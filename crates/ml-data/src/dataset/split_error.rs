@@ -161,6 +161,16 @@ pub enum SplitError {
         /// What the system says.
         source: io::Error,
     },
+    /// A CSV names a picture or a class that a tree of folders cannot hold.
+    #[error(
+        "--layout folders: `{name}` {problem}, so it would not be found again; rename it, or use --layout index"
+    )]
+    UnfitForFolders {
+        /// A picture or a class.
+        name: String,
+        /// Why.
+        problem: &'static str,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -179,6 +189,7 @@ impl SplitError {
             | SplitError::Pattern { .. }
             | SplitError::NoGroupColumn { .. }
             | SplitError::NoSplitColumn { .. }
+            | SplitError::UnfitForFolders { .. }
             | SplitError::FoldsAsFolders => true,
             _ => false,
         }

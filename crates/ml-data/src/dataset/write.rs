@@ -1,6 +1,7 @@
 //! A [`Plan`] → files. Everything is written beside its place and then renamed, so that a division is there
 //! as a whole or not at all; what another program made is never replaced.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use super::error::DatasetError;
 use super::manifest::{Layout, Manifest, Method};
 use super::parallel::in_parallel;
 use super::plan::Plan;
+use super::scan::is_picture;
 use super::split_error::SplitError;
 use super::{CACHE_FOLDER, MANIFEST_FILE, PICTURES_FILE, REPORT_FILES, SPLITS_FOLDER, SplitEntry};
 use crate::files;
@@ -134,6 +136,9 @@ impl Plan {
         if matches!(self.manifest.method, Method::Folds { .. }) {
             return Err(SplitError::FoldsAsFolders);
         }
+        if self.source.csv.is_some() {
+            self.check_names_for_folders()?;
+        }
         let place = self.folders_place(output)?;
         refuse_file(&place.path)?;
         self.refuse_inside(&place.path)?;
@@ -146,6 +151,28 @@ impl Plan {
             }
         }
         Ok(place)
+    }
+
+    /// A tree is listed by its names, which a CSV need not keep to.
+    fn check_names_for_folders(&self) -> Result<(), SplitError> {
+        let unfit = |name: &str, problem| Err(SplitError::UnfitForFolders { name: name.to_owned(), problem });
+        for class in &self.manifest.classes {
+            if class == SPLITS_FOLDER || class.starts_with('.') {
+                return unfit(class, "is a reserved or hidden name of a class");
+            }
+        }
+        for (path, _) in
+            self.files.iter().flat_map(|(_, text)| text.lines()).filter_map(|l| l.rsplit_once('\t'))
+        {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            if path.split('/').any(|part| part.starts_with('.')) {
+                return unfit(path, "has a hidden name");
+            }
+            if !is_picture(OsStr::new(name)) {
+                return unfit(path, "does not end as the name of a picture");
+            }
+        }
+        Ok(())
     }
 
     /// Makes an ImageFolder tree, `<split>/<class>/…`, with the pictures' names as they are, and the manifest.

@@ -59,7 +59,7 @@ impl GaussianBlur {
                 )
             });
         }
-        problems.check_positive_range("gaussian_blur.sigma", self.sigma.0, f64::MAX);
+        problems.check_positive_range("gaussian_blur.sigma", self.sigma.0, f64::INFINITY);
         problems.check_probability("gaussian_blur.p", self.p);
     }
 }

@@ -110,7 +110,7 @@ impl RandomErasing {
     pub(super) fn check(&self, channels: usize, problems: &mut Problems) {
         problems.check_probability("random_erasing.p", self.p);
         problems.check_range("random_erasing.scale", self.scale, 0.0, 1.0);
-        problems.check_positive_range("random_erasing.ratio", self.ratio, f64::MAX);
+        problems.check_positive_range("random_erasing.ratio", self.ratio, f64::INFINITY);
         let (finite, count) = match self.value {
             EraseValue::Number(value) => (value.is_finite(), channels),
             EraseValue::Channels(values) => (values.iter().all(|value| value.is_finite()), 3),

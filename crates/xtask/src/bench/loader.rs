@@ -30,13 +30,13 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let ours = |folder: PathBuf, size: &'static str, cache: &'static str| {
         move || rate(&printed(&mut load(bench, &folder, size, cores, 4, cache))?)
     };
-    let higher = |what, peer, target: f64, (ours, theirs)| Comparison {
+    let higher = |what, peer, target, (ours, theirs)| Comparison {
         what,
         peer,
         unit: "pictures/s",
         ours,
         theirs,
-        target: Some(Target::RateAtLeast(target)),
+        target: Some(target),
         below: None,
     };
     let mut found = Vec::new();
@@ -44,31 +44,31 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     found.push(higher(
         "JPEG to batch of 224 px",
         "torchvision",
-        2.5,
+        Target::RateAtLeast(2.5),
         in_turn(rounds, "JPEGs", ours(jpegs.clone(), "224", "none"), theirs(jpegs.clone(), "224"))?,
     ));
     found.push(higher(
         "JPEG to batch of 224 px",
         "libjpeg-turbo decoding in full",
-        0.9,
+        Target::RateAtLeast(0.9),
         in_turn(rounds, "decoding", ours(jpegs.clone(), "224", "none"), || decoded(bench, &jpegs, cores))?,
     ));
     found.push(higher(
         "from the cache in memory",
         "torchvision from JPEG",
-        8.0,
+        Target::RateAtLeast(8.0),
         in_turn(rounds, "cache", ours(jpegs.clone(), "224", "ram"), theirs(jpegs.clone(), "224"))?,
     ));
     found.push(higher(
         "from the cache on disk",
         "torchvision from JPEG",
-        0.0,
+        Target::Rate,
         in_turn(rounds, "disk", ours(jpegs.clone(), "224", "disk"), theirs(jpegs.clone(), "224"))?,
     ));
     found.push(higher(
         "PNG to batch of 32 px",
         "torchvision",
-        10.0,
+        Target::RateAtLeast(10.0),
         in_turn(rounds, "PNGs", ours(pngs.clone(), "32", "none"), theirs(pngs, "32"))?,
     ));
     found.push(memory(bench, &jpegs)?);

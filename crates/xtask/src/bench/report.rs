@@ -11,6 +11,8 @@ pub enum Target {
     AtMost(f64),
     /// Of rates, ours divided by peer: higher is better.
     RateAtLeast(f64),
+    /// Likewise, whatever it is.
+    Rate,
 }
 
 /// One figure on two sides, each measured several times in turn.
@@ -37,7 +39,7 @@ impl Comparison {
     pub fn ratio(&self) -> f64 {
         let (ours, theirs) = (median(&self.ours), median(&self.theirs));
         match self.target {
-            Some(Target::AtMost(_) | Target::RateAtLeast(_)) => ours / theirs,
+            Some(Target::AtMost(_) | Target::RateAtLeast(_) | Target::Rate) => ours / theirs,
             Some(Target::AtLeast(_)) | None => theirs / ours,
         }
     }
@@ -48,7 +50,7 @@ impl Comparison {
         let ratio_is_met = match self.target {
             Some(Target::AtLeast(least) | Target::RateAtLeast(least)) => ratio >= least,
             Some(Target::AtMost(most)) => ratio <= most,
-            None => true,
+            Some(Target::Rate) | None => true,
         };
         ratio_is_met && self.below.is_none_or(|limit| median(&self.ours) < limit)
     }
@@ -58,11 +60,11 @@ impl Comparison {
         let Self { what, peer, unit, ours, theirs, target, below } = self;
         let direction = match target {
             Some(Target::AtMost(_)) => format!("ours / {peer}, lower is better"),
-            Some(Target::RateAtLeast(_)) => format!("ours / {peer}, higher is better"),
+            Some(Target::RateAtLeast(_) | Target::Rate) => format!("ours / {peer}, higher is better"),
             _ => format!("{peer} / ours, higher is better"),
         };
         let mut wanted = match target {
-            Some(Target::RateAtLeast(0.0)) | None => Vec::new(),
+            Some(Target::Rate) | None => Vec::new(),
             Some(Target::AtLeast(least) | Target::RateAtLeast(least)) => {
                 vec![format!("ratio at least {least}")]
             }

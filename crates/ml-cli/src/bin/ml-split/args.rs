@@ -6,12 +6,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::flags::{ConsoleArgs, whole_number};
-use ml_data::dataset::{Division, Grouping, Link, Ratio};
+use ml_data::dataset::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Grouping, Link, Ratio};
 
 use crate::check::{CheckArgs, FirstArgs};
-
-const DEFAULT_RATIO: [f64; 3] = [0.7, 0.15, 0.15];
-const DEFAULT_TEST_RATIO: f64 = 0.15;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,7 +54,7 @@ pub struct Args {
     #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
     pub test_ratio: Option<f64>,
     /// Seed of the shuffle within each class
-    #[arg(long, default_value_t = 42, allow_negative_numbers = true, value_name = "N", value_parser = whole_number::<u64>)]
+    #[arg(long, default_value_t = DEFAULT_SEED, allow_negative_numbers = true, value_name = "N", value_parser = whole_number::<u64>)]
     pub seed: u64,
 
     /// What stays together: folder (the one below the class folder), csv (the column group), none, or a regular

@@ -8,21 +8,13 @@ use ml_cli::exit;
 use ml_core::checkpoint::{self, Checkpoint};
 use ml_core::config::{self, Config, Override, Resolved, Source, differences};
 use ml_core::policy::Action;
-use ml_core::run::{Run, RunLock, Status};
+use ml_core::run::{INCIDENTAL, Run, RunLock, Status};
 use ml_core::trainer::{Changes, Foreign};
 
 use crate::args::Args;
 
-/// Keys that may change when a run goes on: they cannot change a step that is already determined.
-const CHANGEABLE: [&str; 7] = [
-    "data.data_dir",
-    "data.num_workers",
-    "data.cache",
-    "data.on_leak",
-    "data.on_change",
-    "training.device",
-    "training.num_epochs",
-];
+/// Keys that, besides [`INCIDENTAL`] ones, may change when a run goes on: they cannot change a step that is done.
+const CHANGEABLE: [&str; 4] = ["data.data_dir", "data.on_error", "data.max_skipped", "training.num_epochs"];
 
 /// Likewise, unless a run rolls back when it diverges: then they say where to.
 const CADENCE: [&str; 4] = [
@@ -31,10 +23,6 @@ const CADENCE: [&str; 4] = [
     "training.checkpoint.every_minutes",
     "training.checkpoint.keep_top_k",
 ];
-
-/// Keys in which a run that `--resume auto` takes may differ.
-const IRRELEVANT: [&str; 5] =
-    ["data.num_workers", "data.cache", "data.on_leak", "data.on_change", "training.device"];
 
 /// What a run begins with.
 #[derive(Debug)]
@@ -166,7 +154,8 @@ fn refuse_changes(own: &Config, wanted: &Config, changes: Changes) -> anyhow::Re
     let mut changed = differences(own, wanted);
     changed.retain(|path| {
         let cadence = CADENCE.contains(&path.as_str()) && !rolls_back;
-        !CHANGEABLE.contains(&path.as_str()) && !cadence && !path.starts_with("training.early_stopping")
+        let free = INCIDENTAL.contains(&path.as_str()) || CHANGEABLE.contains(&path.as_str());
+        !free && !cadence && !path.starts_with("training.early_stopping")
     });
     if changed.is_empty() {
         return Ok(());
@@ -229,7 +218,7 @@ fn newest(args: &Args, wanted: &Resolved) -> anyhow::Result<Option<Run>> {
         let mut wanted = wanted.clone();
         wanted.keep_statistics(&own.config);
         let same =
-            differences(&own.config, &wanted.config).iter().all(|path| IRRELEVANT.contains(&path.as_str()));
+            differences(&own.config, &wanted.config).iter().all(|path| INCIDENTAL.contains(&path.as_str()));
         // Killed before its first summary, a run has none.
         let finished = run.read_summary().is_ok_and(|summary| summary.status.is_final());
         let time = [run.last_path(), run.config_path()]

@@ -21,6 +21,7 @@ use ml_core::report::progress::{Console, Progress};
 use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name, unix_seconds};
 use ml_core::trainer::{Foreign, Outcome, Reporter, TrainError, Trainer};
 use ml_core::transform::Pipeline;
+use ml_core::transform::statistics::StatisticsError;
 
 use crate::args::Args;
 use crate::audit;
@@ -55,12 +56,18 @@ impl Session<'_> {
         if audit::refuse_or_warn(data, &dataset, self.args.dry_run, &self.stop)?.is_break() {
             return Ok(self.interrupted_early());
         }
-        match statistics::resolve(&self.config, &dataset, self.args.dry_run, &self.stop)? {
+        // What is refused in no time comes before the statistics, for which every picture may be read.
+        let device = device::resolve(self.config.training.device).map_err(crate::usage)?;
+        let weights = self.config.model.base().weights.as_ref().filter(|_| state.is_none());
+        if let Some(path) = weights.filter(|path| !path.exists()) {
+            let path = path.display();
+            return exit::usage(format!("--weights {path} (model.weights): there is no such file"));
+        }
+        match statistics::resolve(&self.config, &dataset, self.args.dry_run, &self.stop).map_err(advised)? {
             ControlFlow::Continue(resolved) => self.config = resolved,
             ControlFlow::Break(()) => return Ok(self.interrupted_early()),
         }
         let config = &self.config;
-        let device = device::resolve(config.training.device).map_err(crate::usage)?;
         let mut trainer = Trainer::new(config, &dataset, device.device)?;
         let earlier = run.as_ref().and_then(|(run, _)| run.read_summary().ok());
         match &state {
@@ -71,12 +78,6 @@ impl Session<'_> {
             Some(State::Foreign(foreign, path)) => adopt(&mut trainer, foreign, path)?,
             None => {
                 if let Some(path) = &config.model.base().weights {
-                    if !path.exists() {
-                        return exit::usage(format!(
-                            "--weights {} (model.weights): there is no such file",
-                            path.display()
-                        ));
-                    }
                     trainer.start_from(path).map(|left| say_start_weights(path, &left))?;
                 }
             }
@@ -231,7 +232,10 @@ impl Session<'_> {
 
 /// A picture that cannot be read may also be left out.
 fn advised(error: anyhow::Error) -> anyhow::Error {
-    let in_training = matches!(error.downcast_ref(), Some(TrainError::Loader(LoaderError::Decode(_))));
+    let in_training = matches!(
+        error.downcast_ref(),
+        Some(TrainError::Loader(LoaderError::Decode(_)) | TrainError::Pictures(StatisticsError::Picture(_)))
+    );
     let in_test = matches!(error.downcast_ref(), Some(EvaluationError::Loader(LoaderError::Decode(_))));
     if in_training || in_test {
         return anyhow!(

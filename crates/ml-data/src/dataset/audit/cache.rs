@@ -9,7 +9,7 @@ use super::files::Stat;
 use crate::dataset::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, hex, hidden};
 
 /// Changes with what a verdict means.
-const VERSION: &[u8] = b"leaks 1";
+const VERSION: &[u8] = b"leaks 2";
 
 /// What was found for one state of a data folder.
 #[derive(Serialize, Deserialize)]

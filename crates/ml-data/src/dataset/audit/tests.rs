@@ -5,7 +5,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::dataset::{Division, Grouping, Ratio, Source};
+use crate::dataset::{DEFAULT_RATIO, DEFAULT_TEST_RATIO, Division, Grouping, Ratio, Source};
 
 const ALL: Checks = Checks { tolerate_missing: false, changes: true, leaks: true, remember: true };
 
@@ -65,7 +65,11 @@ fn changed_pictures_are_counted_and_named() {
     let message = changes.to_string();
     assert!(message.contains("1 picture(s) have another size (") && message.contains("2 picture(s) are new"));
     assert!(
-        message.ends_with(&format!("`ml-split {} --force`", data.path().join("raw").display())),
+        // As it was divided: without the flags, groups would be torn apart.
+        message.ends_with(&format!(
+            "`ml-split {} --force --ratio 0.6 0.2 0.2 --seed 1 --group_by 'p\\d+'`",
+            data.path().join("raw").display()
+        )),
         "{message}"
     );
     split(data.path(), true);
@@ -200,4 +204,61 @@ fn who_asks_to_stop_is_heard() {
     split(data.path(), false);
     let error = Dataset::open(data.path(), None).unwrap().audit(ALL, || true).unwrap_err();
     assert!(matches!(error, DatasetError::Interrupted));
+}
+
+#[test]
+fn dividing_again_is_advised_as_it_was_done() {
+    let again = |source: Source, division: &Division, seed, output: Option<&Path>| {
+        let written = source.plan(division, seed).unwrap().write_index(output, true).unwrap();
+        Dataset::open(&written.data_dir, matches!(division, Division::Folds { .. }).then_some(0))
+            .unwrap()
+            .divided_again()
+            .unwrap()
+    };
+    let data = raw();
+    let raw_folder = data.path().join("raw");
+    let shown = raw_folder.display();
+    let default = Division::Ratio(Ratio::new(&DEFAULT_RATIO).unwrap());
+    let open = || Source::open(data.path()).unwrap();
+    assert_eq!(again(open(), &default, DEFAULT_SEED, None), format!("ml-split {shown} --force"));
+    let folds = |test_ratio| Division::Folds { folds: 2, test_ratio };
+    assert_eq!(
+        again(open(), &folds(DEFAULT_TEST_RATIO), 7, None),
+        format!("ml-split {shown} --force --folds 2 --seed 7")
+    );
+    let place = TempDir::new().unwrap();
+    let output = place.path().join("elsewhere");
+    assert_eq!(
+        again(open(), &folds(0.0), DEFAULT_SEED, Some(&output)),
+        format!("ml-split {shown} --force --output {} --folds 2 --test_ratio 0", output.display())
+    );
+    // Labels from a CSV that lies elsewhere than the pictures.
+    let csv = place.path().join("labels.csv");
+    let lines: Vec<_> = (0..20).map(|i| format!("{}/p{}_{i:02}.png,x", ["a", "b"][i % 2], i / 2)).collect();
+    fs::write(&csv, format!("path,label\n{}\n", lines.join("\n"))).unwrap();
+    let open = || Source::open_csv(&csv, Some(&raw_folder)).unwrap();
+    assert_eq!(
+        again(open(), &default, DEFAULT_SEED, None),
+        format!("ml-split {} --force --root {shown}", csv.display())
+    );
+    assert_eq!(
+        again(open(), &default, DEFAULT_SEED, Some(&output)),
+        format!("ml-split {} --force --root {shown} --output {}", csv.display(), output.display())
+    );
+}
+
+#[test]
+fn a_remembered_verdict_advises_from_where_the_folder_is_now() {
+    let place = TempDir::new().unwrap();
+    let [before, after] = ["before", "after"].map(|name| place.path().join(name));
+    write(&before, "train/a/1.png", "one");
+    write(&before, "val/a/2.png", "one");
+    assert!(audit(&before).leaks.unwrap().remedy.contains("before"));
+    fs::rename(&before, &after).unwrap();
+    let text = fs::read_to_string(after.join(CACHE_FOLDER).join("leaks.json")).unwrap();
+    fs::write(after.join(CACHE_FOLDER).join("leaks.json"), text.replace("val/a/2", "val/a/remembered"))
+        .unwrap();
+    let leaks = audit(&after).leaks.unwrap();
+    assert!(leaks.to_string().contains("remembered"), "{leaks}");
+    assert!(leaks.remedy.contains("after") && !leaks.remedy.contains("before"), "{leaks}");
 }

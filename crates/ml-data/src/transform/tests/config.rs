@@ -282,3 +282,12 @@ fn the_schema_describes_each_key() {
         assert!(property["description"].as_str().is_some_and(|text| text.len() > 20), "{key}: {property}");
     }
 }
+
+#[test]
+fn a_range_without_an_upper_limit_names_none() {
+    for yaml in ["gaussian_blur: {kernel_size: 3, sigma: 0}", "random_erasing: {ratio: [0, 1]}"] {
+        let problems = parse(&format!("{{resize: [9, 9], {yaml}}}")).problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].1.starts_with("must be [min, max] with 0 < min <= max, got ["), "{problems:?}");
+    }
+}
