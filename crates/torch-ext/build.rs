@@ -16,10 +16,12 @@ fn main() {
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        // As libtorch is built: without it, some of its structs have members that libtorch's own do not have.
+        .define("NDEBUG", None)
         .define("TORCH_EXT_LIBTORCH_VERSION", Some(format!("\"{}\"", version(root)).as_str()))
         // libtorch's headers, not ours.
         .warnings(false)
-        .file("src/cpp/shim.cpp")
+        .files(["src/cpp/shim.cpp", "src/cpp/script.cpp", "src/cpp/record.cpp"])
         .compile("torch_ext_shim");
     // After the shim, which needs them.
     println!("cargo:rustc-link-search=native={lib}");

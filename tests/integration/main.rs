@@ -4,11 +4,16 @@
 
 mod check;
 mod data;
+mod http;
 mod inference;
 mod init;
 mod loading;
 mod resume;
 mod split;
+mod summary;
 mod support;
+mod torchscript;
 mod train;
+mod transfer;
 mod visualise;
+mod weights;

@@ -5,9 +5,14 @@ Usage: checkpoint_write.py FOLDER
 
 import argparse
 import collections
+import copyreg
+import io
 import json
 import os
+import pickle
+import struct
 import sys
+import tarfile
 import warnings
 import zipfile
 
@@ -19,16 +24,17 @@ torch.manual_seed(0)
 expected = {}
 
 
+def describe(tensor):
+    return {
+        "stride": list(tensor.stride()),
+        "shape": list(tensor.shape),
+        "bytes": tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes().hex(),
+    }
+
+
 def save(name, value, tensors, **options):
     torch.save(value, os.path.join(folder, name), **options)
-    expected[name] = {
-        key: {
-            "stride": list(tensor.stride()),
-            "shape": list(tensor.shape),
-            "bytes": tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes().hex(),
-        }
-        for key, tensor in tensors.items()
-    }
+    expected[name] = {key: describe(tensor) for key, tensor in tensors.items()}
 
 
 model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 2))
@@ -79,6 +85,70 @@ save(
 )  # fmt: skip
 
 
+# The format of before 1.6, which many published weights are in.
+old = {"_use_new_zipfile_serialization": False}
+save("legacy.pt", model.state_dict(), model.state_dict(), **old)
+save("legacy_protocol_4.pt", model.state_dict(), model.state_dict(), pickle_protocol=4, **old)
+save("legacy_parameters.pt", dict(model.named_parameters()), dict(model.named_parameters()), **old)
+save("legacy_views.pt", views, views, **old)
+save("legacy_kinds.pt", kinds, kinds, **old)
+save(
+    "legacy_training.pt",
+    {"optimizer": optimizer.state_dict(), "lr_scheduler": schedule.state_dict(), "plain": plain,
+     "args": argparse.Namespace(lr=0.1, epochs=[1, 2]), "ordered": collections.OrderedDict(b=1, a=2)},
+    {}, **old,
+)  # fmt: skip
+
+
+class OldPickler(pickle.Pickler):
+    """Writes tensors and parameters as PyTorch did before 0.4, and storages as parts of larger ones."""
+
+    def __init__(self, file, parameter):
+        super().__init__(file, protocol=2)
+        self.parameter, self.storages = parameter, {}
+
+    def persistent_id(self, obj):
+        if not isinstance(obj, torch.storage.TypedStorage):
+            return None
+        data = torch.empty(0, dtype=obj.dtype).set_(obj.untyped())
+        before = torch.full((3,), 9, dtype=obj.dtype)
+        key = str(len(self.storages))
+        self.storages[key] = torch.cat([before, data, before])
+        size = len(self.storages[key])
+        return "storage", torch.FloatStorage, key, "cpu", size, (f"part of {key}", 3, len(data))
+
+    def reducer_override(self, obj):
+        if isinstance(obj, torch.nn.Parameter):
+            return self.parameter(obj.data)
+        if isinstance(obj, torch.Tensor):
+            storage = obj._typed_storage()
+            return torch._utils._rebuild_tensor, (storage, obj.storage_offset(), tuple(obj.shape), obj.stride())
+        return NotImplemented
+
+
+def save_old(name, tensors, parameter):
+    with open(os.path.join(folder, name), "wb") as file:
+        machine = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 8}}
+        for value in (0x1950A86A20F9469CFC6C, 1001, machine):
+            pickle.dump(value, file, protocol=2)
+        pickler = OldPickler(file, parameter)
+        pickler.dump(tensors)
+        pickle.dump(list(pickler.storages), file, protocol=2)
+        for data in pickler.storages.values():
+            file.write(struct.pack("<q", len(data)) + data.numpy().tobytes())
+    again = torch.load(os.path.join(folder, name), weights_only=False)
+    assert all(torch.equal(again[key], tensor) for key, tensor in tensors.items()), name
+    expected[name] = {key: describe(tensor) for key, tensor in tensors.items()}
+
+
+parameters = collections.OrderedDict(model.named_parameters())
+hooks = collections.OrderedDict
+# Of 0.1.10 to 0.3: made from the data, then given switches and hooks.
+save_old("old_parameters.pt", parameters, lambda data: (copyreg.__newobj__, (torch.nn.Parameter, data), (True, False, hooks())))
+# Of before: made empty, then given everything.
+save_old("older_parameters.pt", parameters, lambda data: (copyreg.__newobj__, (torch.nn.Parameter,), (data, None, hooks(), True, False)))
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("touch executed",)
@@ -90,7 +160,10 @@ torch.save(model, path("pickled_module.pt"))
 torch.save({"int": 2**70}, path("huge_int.pt"))
 torch.save({"c": torch.zeros(2, dtype=torch.complex64)}, path("complex.pt"))
 torch.save({"u": torch.zeros(2, dtype=torch.uint16)}, path("uint16.pt"))
-torch.save(model.state_dict(), path("legacy.pt"), _use_new_zipfile_serialization=False)
+torch.save({"weight": torch.ones(2), "evil": Evil()}, path("legacy_evil.pt"), **old)
+torch.save(model, path("legacy_module.pt"), **old)
+with tarfile.open(path("old.tar"), "w", format=tarfile.PAX_FORMAT) as target:
+    target.addfile(tarfile.TarInfo("sys_info"), io.BytesIO())
 torch.jit.script(torch.nn.Linear(2, 2)).save(path("script.pt"))
 with zipfile.ZipFile(path("state_dict.pt")) as source, zipfile.ZipFile(path("compressed.pt"), "w", zipfile.ZIP_DEFLATED) as target:
     for name in source.namelist():

@@ -54,7 +54,10 @@ for name in names[0]:
     a, b = one / name, other / name
     if not b.exists():
         continue
-    if name.endswith(".pt"):
+    if name == "model.torchscript.pt":
+        if a.read_bytes() != b.read_bytes():
+            differences.append(name)
+    elif name.endswith(".pt"):
         compare(name, torch.load(a, weights_only=True), torch.load(b, weights_only=True))
     elif name == "metrics.csv" and a.read_bytes() != b.read_bytes():
         differences.append(name)

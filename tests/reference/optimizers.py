@@ -5,6 +5,7 @@ with i the place of p in its tensor.
 """
 import json
 import pathlib
+import re
 
 import torch
 
@@ -19,12 +20,23 @@ CONFIGS = [
     {"name": "adam", "lr": 0.1, "amsgrad": True},
     {"name": "adamw", "lr": 0.1, "weight_decay": 0.05},
     {"name": "adamw", "lr": 0.1, "amsgrad": True, "eps": 1e-6},
+    {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "param_groups": [{"pattern": "^w", "lr_scale": 0.1}]},
+    {"name": "adamw", "lr": 0.1, "weight_decay": 0.05,
+     "param_groups": [{"pattern": "b", "lr_scale": 0.25, "weight_decay": 0.2}, {"pattern": ".", "lr_scale": 0.5}]},
 ]
 cases = []
 for config in CONFIGS:
     w = (torch.arange(12.0).view(4, 3) * 0.25 - 1).requires_grad_()
     b = (torch.arange(3.0) * 0.5).requires_grad_()
-    optimizer = OPTIMIZERS[config["name"]]([w, b], **{k: v for k, v in config.items() if k != "name"})
+    groups = []
+    for name, p in (("w", w), ("b", b)):
+        special = next((g for g in config.get("param_groups", []) if re.search(g["pattern"], name)), {})
+        group = {"params": [p], "lr": config["lr"] * special.get("lr_scale", 1.0)}
+        if "weight_decay" in special:
+            group["weight_decay"] = special["weight_decay"]
+        groups.append(group)
+    options = {k: v for k, v in config.items() if k not in ("name", "param_groups")}
+    optimizer = OPTIMIZERS[config["name"]](groups, **options)
     trajectory = []
     for step in range(20):
         optimizer.zero_grad()

@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loss: LossConfig = serde_yaml::from_str("name: cross_entropy")?;
     let loss = Loss::new(&loss, &[1; CLASSES as usize], Device::Cpu);
     let optimizer: OptimizerConfig = serde_yaml::from_str("{name: sgd, lr: 0.01, momentum: 0.9}")?;
-    let mut optimizer = Optimizer::new(&optimizer, network.parameters());
+    let mut optimizer = Optimizer::new(&optimizer, network.parameters()).expect("there are no patterns");
     let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)); // [N, 3, H, W]
     let targets = Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu)); // [N]
 

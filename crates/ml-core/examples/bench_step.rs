@@ -1,47 +1,81 @@
-//! The median milliseconds of a training step on random pictures: ARCHITECTURE BATCH SIZE STEPS.
+//! The median milliseconds of a training step, or of an inference pass, on random pictures, and the process's peak memory:
+//! `ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16] [--channels_last]`.
 //!
-//! Forward, cross entropy, backward, SGD with momentum, on the CPU in single precision, after two steps that
-//! are not counted. The last line is JSON. `benches/python/step.py` does the same in PyTorch.
+//! A step is forward, cross entropy, backward, SGD with momentum, on the CPU, after two that are not counted. The last
+//! line is JSON. `benches/python/step.py` does the same in PyTorch.
 
 use std::time::Instant;
 
 use ml_core::loss::{Loss, LossConfig};
-use ml_core::network::{Architecture, Network};
+use ml_core::network::{Architecture, Network, NetworkSpec};
 use ml_core::optimizer::{Optimizer, OptimizerConfig};
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: i64 = 10;
+const LR: f64 = 0.01;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (flags, args): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
     let [architecture, batch, size, steps] = args.as_slice() else {
-        return Err("usage: bench_step ARCHITECTURE BATCH SIZE STEPS".into());
+        return Err(
+            "usage: bench_step ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16] [--channels_last]".into(),
+        );
     };
+    let is_set = |flag: &str| flags.iter().any(|given| given == flag);
     let (batch, size, steps): (i64, i64, usize) = (batch.parse()?, size.parse()?, steps.parse()?);
     let known: Architecture = serde_yaml::from_str(architecture)?;
 
-    let network = Network::new(known, CLASSES, 0, Device::Cpu);
+    let spec = NetworkSpec { image_size: Some((size, size)), ..NetworkSpec::from(CLASSES) };
+    let network = Network::new(known, spec, 0, Device::Cpu);
+    let mut images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)); // [N, 3, H, W]
+    if is_set("--channels_last") {
+        network.to_channels_last()?;
+        images = torch_ext::channels_last(&images)?;
+    }
+    let targets = Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu)); // [N]
     let loss: LossConfig = serde_yaml::from_str("name: cross_entropy")?;
     let loss = Loss::new(&loss, &[1; CLASSES as usize], Device::Cpu);
-    let lr = 0.01;
     let optimizer: OptimizerConfig = serde_yaml::from_str("{name: sgd, lr: 0.01, momentum: 0.9}")?;
-    let mut optimizer = Optimizer::new(&optimizer, network.parameters());
-    let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)); // [N, 3, H, W]
-    let targets = Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu)); // [N]
+    let mut optimizer = Optimizer::new(&optimizer, network.parameters())?;
 
+    let autocast = || {
+        let entered = is_set("--bf16").then(|| torch_ext::Autocast::enter(Device::Cpu, Kind::BFloat16));
+        entered.transpose()
+    };
+    let mut step = || -> Result<(), Box<dyn std::error::Error>> {
+        if is_set("--inference") {
+            let _autocast = autocast()?;
+            let logits = tch::no_grad(|| network.forward_t(&images, false));
+            logits.sum(Kind::Float).double_value(&[]);
+            return Ok(());
+        }
+        let loss = {
+            let _autocast = autocast()?;
+            loss.forward(&network.forward_t(&images, true), &targets)
+        };
+        optimizer.zero_grad()?;
+        loss.backward();
+        optimizer.step(LR)?;
+        loss.double_value(&[]);
+        Ok(())
+    };
     let mut milliseconds = Vec::new();
     for _ in 0..2 + steps {
         let start = Instant::now();
-        let loss = loss.forward(&network.forward_t(&images, true), &targets);
-        optimizer.zero_grad()?;
-        loss.backward();
-        optimizer.step(lr)?;
-        loss.double_value(&[]);
+        step()?;
         milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let mut counted = milliseconds.split_off(2);
     counted.sort_by(f64::total_cmp);
     let median = counted.get(counted.len() / 2).ok_or("STEPS must be at least 1")?;
-    println!(r#"{{"architecture": "{architecture}", "ms_median": {median}}}"#);
+    println!(r#"{{"architecture": "{architecture}", "ms_median": {median}, "peak_mb": {}}}"#, peak_mb()?);
     Ok(())
+}
+
+/// The most memory that this process ever held.
+fn peak_mb() -> Result<f64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }

@@ -7,6 +7,7 @@ use tch::{Device, Tensor};
 
 use crate::loader::{Inputs, Loader, LoaderError};
 use crate::metrics::{self, ConfusionMatrix, Running, Totals};
+use crate::network::ScriptError;
 
 /// A class and how sure the network is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +53,9 @@ pub enum EvaluationError {
     /// A batch could not be made; names the picture.
     #[error(transparent)]
     Loader(#[from] LoaderError),
+    /// A TorchScript module failed.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// The network gives another number of logits than there are classes.
     #[error("the network tells {logits} classes apart, but there are {classes}")]
     Classes {
@@ -83,7 +87,7 @@ pub struct EvaluateOptions {
 /// # Errors
 /// See [`EvaluationError`].
 pub fn evaluate(
-    forward: impl Fn(&Tensor) -> Tensor,
+    forward: impl Fn(&Tensor) -> Result<Tensor, ScriptError>,
     loss: impl Fn(&Tensor, &Tensor) -> Tensor,
     loader: &Loader,
     options: EvaluateOptions,
@@ -96,7 +100,7 @@ pub fn evaluate(
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
         let Inputs { images, targets, indices, .. } = batch.into_inputs();
-        let logits = forward(&images);
+        let logits = forward(&images)?;
         check_classes(&logits, options.num_classes)?;
         running.add(&loss(&logits, &targets), &logits, &targets);
         let targets = numbers(&targets);

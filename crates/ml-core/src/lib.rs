@@ -3,7 +3,8 @@
 //!
 //! In import order, each module using only those above it:
 //! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
-//! [`checkpoint`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`report`] → [`inference`].
+//! [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`report`] →
+//! [`inspection`] → [`inference`].
 
 pub use ml_data::{dataset, decode, rng, setting, transform};
 
@@ -12,6 +13,7 @@ pub mod config;
 pub mod device;
 pub mod evaluation;
 pub mod inference;
+pub mod inspection;
 pub mod loader;
 pub mod loss;
 pub mod metrics;
@@ -23,6 +25,7 @@ pub mod run;
 pub mod starter;
 pub mod trainer;
 pub mod value;
+pub mod weights;
 
 #[cfg(test)]
 mod testing;

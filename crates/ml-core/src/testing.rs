@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
@@ -33,6 +34,12 @@ pub fn checkpoint(step: u64, fill: f64) -> Checkpoint {
         versions: serde_json::json!({}),
         extra: Vec::new(),
     }
+}
+
+/// Held by a test while it seeds libtorch's generator or draws from it: there is one for all threads.
+pub fn generator() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The workspace's folder.

@@ -25,6 +25,36 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Gives a file that was written at `beside` its name `path`, for good: its bytes and the folder's entry are on the disk when
+/// this returns.
+///
+/// # Errors
+/// The file system refuses.
+pub fn publish(file: &File, beside: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::rename(beside, path)?;
+    sync_folder(folder_of(path))
+}
+
+/// The folder's entries are on the disk when this returns.
+///
+/// # Errors
+/// The file system refuses.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some network file systems do not sync folders; their renames are as durable as they get.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// The folder of a file; a bare file name has an empty parent.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A path that need not exist, absolute, with links resolved as far as it does.
 ///
 /// # Errors

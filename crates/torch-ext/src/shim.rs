@@ -1,8 +1,9 @@
 //! The C functions of `cpp/shim.cpp`, made safe.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
@@ -60,7 +61,7 @@ pub struct AdamState<'a> {
 type Pointers = *const *const c_void;
 
 unsafe extern "C" {
-    fn te_free(message: *mut c_char);
+    pub(crate) fn te_free(message: *mut c_char);
     fn te_version() -> *const c_char;
     fn te_set_deterministic(on: bool) -> *mut c_char;
     fn te_total_norm(tensors: Pointers, count: usize, out: *const c_void) -> *mut c_char;
@@ -72,6 +73,9 @@ unsafe extern "C" {
     fn te_scale(tensors: Pointers, count: usize, factor: f64) -> *mut c_char;
     fn te_lerp(tensors: Pointers, ends: Pointers, count: usize, weight: f64) -> *mut c_char;
     fn te_empty_pinned(shape: *const i64, dims: usize, out: *mut *mut c_void) -> *mut c_char;
+    fn te_autocast_enter(device: i8, dtype: i8, was_on: *mut bool, was_dtype: *mut i8) -> *mut c_char;
+    fn te_autocast_leave(device: i8, was_on: bool, was_dtype: i8) -> *mut c_char;
+    fn te_channels_last(tensor: *const c_void, out: *mut *mut c_void) -> *mut c_char;
     fn te_is_unshared(tensor: *const c_void) -> bool;
     fn te_clear_grads(parameters: Pointers, count: usize) -> *mut c_char;
     fn te_fused_sgd(
@@ -97,18 +101,29 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
     tensors.iter().map(|tensor| tensor.as_ptr().cast()).collect()
 }
 
-/// Takes over a message of the shim.
-fn result(message: *mut c_char) -> Result<(), Error> {
-    if message.is_null() {
-        return Ok(());
+/// Takes over a message of the shim, if there is one.
+///
+/// # Safety
+/// A pointer that is not null is of a C string that the shim allocated for us to free, and that nobody has freed.
+pub(crate) unsafe fn message(text: *mut c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
     }
-    // SAFETY: a message that is not null is a C string that the shim allocated for us to free, once.
-    let text = unsafe {
-        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-        te_free(message);
-        text
-    };
-    Err(Error(text.lines().next().unwrap_or_default().to_owned()))
+    // SAFETY: as the caller says.
+    unsafe {
+        let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+        te_free(text);
+        Some(owned)
+    }
+}
+
+/// Takes over what a function of the shim returned: null, or a message, of which the first line is kept.
+pub(crate) fn result(text: *mut c_char) -> Result<(), Error> {
+    // SAFETY: the shim returns nothing else.
+    match unsafe { message(text) } {
+        None => Ok(()),
+        Some(text) => Err(Error(text.lines().next().unwrap_or_default().to_owned())),
+    }
 }
 
 fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
@@ -123,6 +138,61 @@ fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
 pub fn version() -> &'static str {
     // SAFETY: a string literal of the shim.
     unsafe { CStr::from_ptr(te_version()) }.to_str().unwrap_or("?")
+}
+
+/// A copy of `tensor` `[N, C, H, W]` whose channels lie innermost in memory, or itself where they do already
+/// (`torch.channels_last`). Most operations keep it so.
+///
+/// # Errors
+/// It has not four dimensions, or there is no memory.
+pub fn channels_last(tensor: &Tensor) -> Result<Tensor, Error> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: `tensor` lives; on success `out` is a tensor of ours.
+    result(unsafe { te_channels_last(tensor.as_ptr().cast(), &raw mut out) })?;
+    // SAFETY: as above.
+    Ok(unsafe { Tensor::from_ptr(out.cast()) })
+}
+
+/// Mixed precision in this thread until it is dropped: PyTorch's `torch.autocast`. Matrix products and convolutions are
+/// computed in the given dtype, what needs the range in f32.
+#[derive(Debug)]
+pub struct Autocast {
+    device: i8,
+    was_on: bool,
+    was_dtype: i8,
+    /// The switch is that of the thread.
+    thread: PhantomData<*const ()>,
+}
+
+impl Autocast {
+    /// For operations on `device`; `kind` is bf16 or half.
+    ///
+    /// # Errors
+    /// No autocast for this device or to this dtype.
+    pub fn enter(device: Device, kind: Kind) -> Result<Autocast, Error> {
+        let device = match device {
+            Device::Cpu => 0,
+            Device::Cuda(_) => 1,
+            other => return Err(Error(format!("no autocast on {other:?}"))),
+        };
+        // c10/core/ScalarType.h
+        let dtype = match kind {
+            Kind::Half => 5,
+            Kind::BFloat16 => 15,
+            other => return Err(Error(format!("no autocast to {other:?}"))),
+        };
+        let (mut was_on, mut was_dtype) = (false, 0);
+        // SAFETY: both pointers are of live places.
+        result(unsafe { te_autocast_enter(device, dtype, &raw mut was_on, &raw mut was_dtype) })?;
+        Ok(Autocast { device, was_on, was_dtype, thread: PhantomData })
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        // SAFETY: plain values. It sets what was set before, which cannot fail.
+        let _ = result(unsafe { te_autocast_leave(self.device, self.was_on, self.was_dtype) });
+    }
 }
 
 /// A byte tensor in pinned memory; CUDA must be loaded.
@@ -296,7 +366,34 @@ pub fn fused_adam(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+
+    #[test]
+    fn autocast_computes_products_in_bf16_until_it_is_dropped() {
+        let (a, b) = (
+            Tensor::ones([2, 2], (Kind::Float, Device::Cpu)),
+            Tensor::ones([2, 2], (Kind::Float, Device::Cpu)),
+        );
+        {
+            let _autocast = Autocast::enter(Device::Cpu, Kind::BFloat16).unwrap();
+            assert_eq!(a.matmul(&b).kind(), Kind::BFloat16);
+            {
+                let _inner = Autocast::enter(Device::Cpu, Kind::Half).unwrap();
+                assert_eq!(a.matmul(&b).kind(), Kind::Half);
+            }
+            assert_eq!(a.matmul(&b).kind(), Kind::BFloat16);
+        }
+        assert_eq!(a.matmul(&b).kind(), Kind::Float);
+        assert!(Autocast::enter(Device::Cpu, Kind::Int64).is_err());
+    }
+
+    #[test]
+    fn channels_last_changes_strides_and_no_values() {
+        let tensor = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([1, 2, 3, 4]);
+        let laid_out = channels_last(&tensor).unwrap();
+        assert_eq!(laid_out.stride(), [24, 1, 8, 2]);
+        assert_eq!(laid_out, tensor);
+        assert!(channels_last(&tensor.flatten(0, -1)).is_err());
+    }
 
     const SGD: SgdSettings = SgdSettings {
         lr: 0.5,
@@ -316,6 +413,15 @@ mod tests {
         let parameter = [ones(&[2, 3])];
         fused_sgd(&parameter, &[ones(&[2, 3])], &[], &SGD).unwrap();
         assert_eq!(parameter[0].sum(Kind::Float).double_value(&[]), 3.0);
+    }
+
+    #[test]
+    fn the_stride_of_a_dimension_of_one_element_does_not_matter() {
+        let parameter = ones(&[3, 1, 2, 2]).set_requires_grad(true);
+        let grad = ones(&[3, 1, 2, 2]).as_strided([3, 1, 2, 2], [4, 1, 2, 1], None);
+        assert_ne!(grad.stride(), parameter.stride());
+        fused_sgd(&[parameter.shallow_clone()], &[grad], &[], &SGD).unwrap();
+        assert_eq!(parameter.detach(), ones(&[3, 1, 2, 2]) * 0.5);
     }
 
     #[test]

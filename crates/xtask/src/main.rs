@@ -1,4 +1,4 @@
-//! Set-up and chores: `cargo xtask setup|demo|test|bench|chaos|fuzz`.
+//! Set-up and chores: `cargo xtask setup|demo|test|bench|reference|chaos|fuzz`.
 //!
 //! In: a clone of the repository on a machine with Rust, a C++ compiler and Python 3. Out: `.venv` (Python
 //! packages, libtorch among them), `.libtorch` (a link that every cargo command finds), programs, reports.
@@ -8,6 +8,7 @@ mod bench;
 mod chaos;
 mod check;
 mod demo;
+mod reference;
 mod setup;
 mod shell;
 mod text;
@@ -40,6 +41,8 @@ enum Command {
     Test(setup::Options),
     /// Set up and compare speed and memory with PyTorch
     Bench(bench::Args),
+    /// Set up and compare the networks with torchvision's: names, initial weights, logits, gradients
+    Reference(reference::Args),
     /// Kill and resume training again and again, and compare the result with that of a run left alone
     Chaos(chaos::Args),
     /// Read a million mutated checkpoints, and as many mutated pictures
@@ -77,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&shell, &options),
         Command::Test(options) => check::run(&shell, &options),
         Command::Bench(args) => bench::run(&shell, &args),
+        Command::Reference(args) => reference::run(&shell, &args),
         Command::Chaos(args) => chaos::run(&shell, &args),
         Command::Fuzz { inputs, seed, options } => fuzz(&shell, inputs, seed, &options),
     }

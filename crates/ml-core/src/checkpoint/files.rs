@@ -6,6 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use ml_data::files::folder_of;
+
 /// What replacing a file asks of the system.
 pub(super) trait FileOps {
     type File: Write;
@@ -63,15 +65,7 @@ impl FileOps for System {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        match File::open(folder)?.sync_all() {
-            // Some network file systems do not sync folders; their renames are as durable as they get.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
-            {
-                Ok(())
-            }
-            result => result,
-        }
+        ml_data::files::sync_folder(folder)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -116,11 +110,6 @@ pub(super) fn also_name(ops: &impl FileOps, from: &Path, to: &Path) -> io::Resul
     let _ = ops.remove(&beside);
     named?;
     ops.sync_folder(folder_of(to))
-}
-
-/// The folder of a file; a bare file name has an empty parent.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Deletes what killed processes left beside files in `folder`: files that were not finished. Only for

@@ -5,12 +5,15 @@
 //! also map the file with `mmap=True`) and a few small entries that name the format. The same state gives the
 //! same bytes. This is the only code that knows the format.
 //!
+//! Read are also the format of before torch 1.6, in which many published weights still are, and safetensors.
+//!
 //! Files are replaced as a whole: at any instant the old or the new one is there. What is read is treated as
 //! hostile: nothing in it is executed, checksums are verified, and memory is bounded by the file's size.
 
 mod archive;
 mod error;
 mod files;
+mod legacy;
 mod pickle;
 mod safetensors;
 mod saver;
@@ -37,9 +40,6 @@ pub use snapshot::{Checkpoint, FORMAT_VERSION, model_state_from};
 /// The largest `data.pkl` that is read; torch's own are some hundred bytes a tensor.
 const MAX_PICKLE: u64 = 32 << 20;
 
-/// What a legacy file of `torch.save` begins with: a pickle of its magic number, 0x1950a86a20f9469cfc6c.
-const LEGACY: [u8; 14] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-
 /// Writes `value` (usually a dict) as PyTorch would: beside, synced, renamed.
 ///
 /// Tensors may be on any device and of any layout; they are written contiguous, for the CPU. Those that are
@@ -52,8 +52,8 @@ pub fn write(path: &Path, value: &Value) -> Result<(), CheckpointError> {
     write_through(&System, path, value)
 }
 
-/// Reads what [`write()`] or Python's `torch.save` wrote, or a `.safetensors` file (a dict of its tensors, sorted by
-/// name). Executes nothing; memory is bounded by the file's size.
+/// Reads what [`write()`] or Python's `torch.save` wrote, in its format of today or of before 1.6, or a `.safetensors` file
+/// (a dict of its tensors, sorted by name). Executes nothing; memory is bounded by the file's size.
 ///
 /// Tensors come on the CPU, without gradients, with the strides they were saved with; those that shared a
 /// storage share it again. A `set` comes as a list, `torch.Size` as a tuple, a dtype or device as a `str`
@@ -119,19 +119,26 @@ fn write_entries<W: Write>(
 }
 
 fn read_from(source: impl Source) -> Result<Value, Problem> {
-    if recognise(&source)? == Format::Safetensors {
-        let length = source.length().map_err(Problem::Io)?;
-        let mut bytes = vec![0; length as usize];
-        source.read_at(&mut bytes, 0).map_err(Problem::Io)?;
-        return safetensors::read(&bytes);
+    match recognise(&source)? {
+        Format::Torch => read_archive(source),
+        Format::Legacy => legacy::read(&source),
+        Format::Safetensors => {
+            let length = source.length().map_err(Problem::Io)?;
+            let mut bytes = vec![0; length as usize];
+            source.read_at(&mut bytes, 0).map_err(Problem::Io)?;
+            safetensors::read(&bytes)
+        }
     }
+}
+
+fn read_archive(source: impl Source) -> Result<Value, Problem> {
     let archive = Archive::open(source)?;
     if !archive.contains("data.pkl") {
         return Err(Problem::NotACheckpoint("it is a zip file without the `data.pkl` of torch.save".into()));
     }
     if archive.contains("constants.pkl") || archive.has_folder("code/") {
         return Err(Problem::NotACheckpoint(
-            "it is a TorchScript program; in Python, save its weights alone: \
+            "it is a TorchScript program, which model.type: torchscript trains; for its weights alone, in Python: \
              torch.save(torch.jit.load(path).state_dict(), new_path)"
                 .into(),
         ));
@@ -139,22 +146,23 @@ fn read_from(source: impl Source) -> Result<Value, Problem> {
     if archive.contains("byteorder") && archive.read("byteorder", 16)? != b"little" {
         return Err(Problem::Unsupported("big-endian numbers".into()));
     }
-    let parsed = pickle::machine::parse(&archive.read("data.pkl", MAX_PICKLE)?)?;
+    let (parsed, _) = pickle::machine::parse(&archive.read("data.pkl", MAX_PICKLE)?)?;
     let mut buffer = Vec::new();
     pickle::build::build(parsed, |storage| tensors::read(&archive, storage, &mut buffer))
 }
 
 /// What is read.
-#[derive(PartialEq)]
 enum Format {
     Torch,
+    Legacy,
     Safetensors,
 }
 
 /// Files of other kinds get an answer of their own.
 fn recognise(source: &impl Source) -> Result<Format, Problem> {
+    // As much as tells a tar file.
     let length = source.length().map_err(Problem::Io)?;
-    let mut head = [0; 14];
+    let mut head = [0; 262];
     let known = length.min(head.len() as u64) as usize;
     source.read_at(&mut head[..known], 0).map_err(Problem::Io)?;
     let head = &head[..known];
@@ -164,9 +172,11 @@ fn recognise(source: &impl Source) -> Result<Format, Problem> {
         return Ok(Format::Torch);
     } else if safetensors::is_safetensors(head) {
         return Ok(Format::Safetensors);
-    } else if head == LEGACY {
-        "it is in PyTorch's format from before 1.6; in Python, save it anew: \
-         torch.save(torch.load(path, weights_only=True), new_path)"
+    } else if legacy::is_legacy(head) {
+        return Ok(Format::Legacy);
+    } else if head.ends_with(b"ustar") {
+        "it is a tar file, perhaps of PyTorch before 0.1.10; in Python, save such a one anew: \
+         torch.save(torch.load(path, weights_only=False), new_path)"
     } else {
         "it does not begin as a file of torch.save does"
     };

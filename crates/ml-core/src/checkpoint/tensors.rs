@@ -31,30 +31,41 @@ pub(super) fn write(tensor: &Tensor, out: &mut impl Write, buffer: &mut Vec<u8>)
     Ok(())
 }
 
-/// Reads a storage as a flat tensor on the CPU, its checksum verified.
+/// Reads a storage of an archive as a flat tensor on the CPU, its checksum verified.
 pub(super) fn read<S: Source>(
     archive: &Archive<S>,
     storage: &Storage,
     buffer: &mut Vec<u8>,
 ) -> Result<Tensor, Problem> {
-    let refused = |error: TchError| Problem::damaged(first_line(&error));
     let path = format!("data/{}", storage.key);
-    let width = storage.kind.elt_size_in_bytes();
     let size = archive.size(&path)?;
-    if storage.len.checked_mul(width as u64) != Some(size) {
+    if storage.size() != Some(size) {
         let key = &storage.key;
         return Err(Problem::damaged(format!(
             "storage {key:?} should have {} elements, its entry has {size} bytes",
             storage.len
         )));
     }
+    fill(storage, size, buffer, |buffer, take| archive.read_chunks(&path, buffer, take))
+}
 
+/// Takes the bytes of a storage, part by part.
+pub(super) type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), Problem>;
+
+/// A flat tensor on the CPU from `size` bytes, which are those of `storage` and known to be there; `chunks` hands them over.
+pub(super) fn fill(
+    storage: &Storage,
+    size: u64,
+    buffer: &mut Vec<u8>,
+    chunks: impl FnOnce(&mut [u8], Take<'_>) -> Result<(), Problem>,
+) -> Result<Tensor, Problem> {
     // A bool is one byte that must be 0 or 1; any other is undefined behaviour in C++.
     let kind = if storage.kind == Kind::Bool { Kind::Uint8 } else { storage.kind };
     buffer.resize(buffer.len().max((size as usize).clamp(1, CHUNK)), 0);
     let damaged = |error: torch_ext::Error| Problem::damaged(error.to_string());
     let mut writer = TensorWriter::new(storage.len, kind).map_err(damaged)?;
-    archive.read_chunks(&path, buffer, |bytes| writer.add(bytes).map_err(damaged))?;
+    chunks(buffer, &mut |bytes| writer.add(bytes).map_err(damaged))?;
     let flat = writer.finish().map_err(damaged)?;
+    let refused = |error: TchError| Problem::damaged(first_line(&error));
     if storage.kind == Kind::Bool { flat.f_ne(0).map_err(refused) } else { Ok(flat) }
 }

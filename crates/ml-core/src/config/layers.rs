@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde_yaml::{Mapping, Value};
 
-use super::{Config, schema};
+use super::{Config, TransformsConfig, schema};
+use crate::weights::{Choice, Published};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Source {
     Run,
     /// `transforms.test`, taken from `transforms.val`.
     FollowsVal,
+    /// The transforms that go with weights of torchvision's.
+    Weights,
 }
 
 impl fmt::Display for Source {
@@ -34,6 +37,7 @@ impl fmt::Display for Source {
             Source::Flag(flag) => f.write_str(flag),
             Source::Run => f.write_str("the run"),
             Source::FollowsVal => f.write_str("as transforms.val"),
+            Source::Weights => f.write_str("from the weights"),
         }
     }
 }
@@ -128,32 +132,44 @@ pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
 /// Merges the defaults, `base` (a YAML text and where it came from), and `overrides`, then validates.
 ///
 /// A mapping whose `name` (or `type`) a layer changes loses the keys that the new choice does not have and
-/// those that were only defaults. A transform pipeline given in `base` replaces the default as a whole.
+/// those that were only defaults. A transform pipeline given in `base` replaces the default as a whole; where
+/// `model.weights` names weights of torchvision's, the default pipelines are theirs.
 ///
 /// # Errors
 /// The text is not YAML, or anything is wrong with the values: all of it, by path.
 pub fn resolve(base: Option<(&str, Source)>, overrides: &[Override]) -> Result<Resolved, ConfigError> {
-    let mut merger = Merger::new();
     let mut found = Vec::new();
+    let mut file = None;
     if let Some((text, source)) = base {
         let layer = parse_mapping(text, &source)?;
         found.extend(schema::check(&Value::Mapping(layer.clone()), &source));
-        merger.merge_file(layer, &source);
+        file = Some((layer, source));
     }
-    let mut by_source: Vec<(Source, Mapping)> = Vec::new();
+    let mut given: Vec<(Source, Mapping)> = Vec::new();
     for item in overrides {
-        let index = by_source.iter().position(|(source, _)| *source == item.source).unwrap_or_else(|| {
-            by_source.push((item.source.clone(), Mapping::new()));
-            by_source.len() - 1
+        let index = given.iter().position(|(source, _)| *source == item.source).unwrap_or_else(|| {
+            given.push((item.source.clone(), Mapping::new()));
+            given.len() - 1
         });
-        insert(&mut by_source[index].1, &item.path, item.value.clone());
+        insert(&mut given[index].1, &item.path, item.value.clone());
     }
     // A changed choice (`optimizer.name`) goes before the keys of the new choice, whoever gives them.
-    by_source.sort_by_key(|(_, layer)| !layer.values().any(names_a_choice));
-    for (source, layer) in by_source {
-        merger.merge(layer, &source);
-    }
-    merger.let_test_follow_val();
+    given.sort_by_key(|(_, layer)| !layer.values().any(names_a_choice));
+    let merged = |published| {
+        let mut merger = Merger::new(published);
+        if let Some((layer, source)) = file.clone() {
+            merger.merge_file(layer, &source);
+        }
+        for (source, layer) in given.clone() {
+            merger.merge(layer, &source);
+        }
+        merger.let_test_follow_val();
+        merger
+    };
+    // What the weights are is known once all is merged; then they decide on defaults.
+    let merger = merged(None);
+    let published = merger.published();
+    let merger = if published.is_some() { merged(published) } else { merger };
     merger.finish(found)
 }
 
@@ -193,6 +209,9 @@ fn names_a_choice(value: &Value) -> bool {
     TAGS.iter().any(|tag| value.get(tag).is_some())
 }
 
+/// The keys of `transforms`.
+const SPLITS: [&str; 3] = ["train", "val", "test"];
+
 /// Keys that choose among strict structs.
 const TAGS: [&str; 2] = ["name", "type"];
 
@@ -219,11 +238,28 @@ struct Merger {
 }
 
 impl Merger {
-    fn new() -> Merger {
-        let Ok(Value::Mapping(tree)) = serde_yaml::to_value(Config::default()) else {
+    /// The defaults, with the transforms of the weights.
+    fn new(published: Option<&Published>) -> Merger {
+        let mut config = Config::default();
+        let mut sources = BTreeMap::new();
+        if let Some(published) = published {
+            config.transforms = TransformsConfig::of_weights(published);
+            sources.extend(SPLITS.map(|split| (format!("transforms.{split}"), Source::Weights)));
+        }
+        let Ok(Value::Mapping(tree)) = serde_yaml::to_value(config) else {
             unreachable!("the default configuration is a mapping")
         };
-        Merger { tree, sources: BTreeMap::new() }
+        Merger { tree, sources }
+    }
+
+    /// The weights of torchvision's that the merged tree names.
+    fn published(&self) -> Option<&'static Published> {
+        let model = self.tree.get("model")?;
+        let text = |key: &str| model.get(key).and_then(Value::as_str);
+        match Choice::read(text("weights")?, text("architecture")?) {
+            Ok(Choice::Published(published)) => Some(published),
+            _ => None,
+        }
     }
 
     fn merge_file(&mut self, layer: Mapping, source: &Source) {
@@ -233,6 +269,7 @@ impl Merger {
             for (split, _) in given.iter().filter(|(_, pipeline)| pipeline.is_mapping()) {
                 if defaults.contains_key(split) {
                     defaults.insert(split.clone(), Value::Mapping(Mapping::new()));
+                    self.sources.remove(&format!("transforms.{}", split.as_str().unwrap_or_default()));
                 }
             }
         }
@@ -246,7 +283,7 @@ impl Merger {
     fn let_test_follow_val(&mut self) {
         let given = |split: &str| {
             let prefix = format!("transforms.{split}");
-            self.sources.keys().any(|path| is_under(path, &prefix))
+            self.sources.iter().any(|(path, source)| *source != Source::Weights && is_under(path, &prefix))
         };
         if !given("val") || given("test") {
             return;
@@ -276,7 +313,7 @@ impl Merger {
         if !problems.is_empty() {
             return Err(ConfigError::Invalid(problems));
         }
-        let config: Config = serde_path_to_error::deserialize(tree).map_err(|error| {
+        let mut config: Config = serde_path_to_error::deserialize(tree).map_err(|error| {
             let path = error.path().to_string();
             let source = self.source_of(&path);
             let message = error.into_inner().to_string();
@@ -286,8 +323,11 @@ impl Merger {
             .problems()
             .into_iter()
             .map(|(path, message)| Problem { source: self.source_of(&path), path, message })
+            // A run that goes on has its weights: the file that it began with may be gone.
+            .filter(|problem| problem.path != "model.weights" || problem.source != Source::Run)
             .collect();
         if problems.is_empty() {
+            config.model.name_weights();
             Ok(Resolved { config, sources: self.sources })
         } else {
             Err(ConfigError::Invalid(problems))

@@ -5,6 +5,7 @@
 //! once, by YAML path ([`ConfigError`]). The composed structs live beside the code that uses them.
 
 mod layers;
+mod model;
 mod print;
 mod schema;
 mod sections;
@@ -17,11 +18,10 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 pub use layers::{ConfigError, Override, Problem, Resolved, Source, differences, parse_set, resolve};
+pub use model::{BaseModel, ModelConfig, TorchScriptModel};
 pub use print::annotated;
 pub use schema::schema;
-pub use sections::{
-    BaseModel, DataConfig, ModelConfig, Precision, Reaction, TrainingConfig, TransformsConfig,
-};
+pub use sections::{DataConfig, Precision, Reaction, TrainingConfig, TransformsConfig};
 
 use crate::loader::{Budget, CacheError, CacheKind, LoaderOptions, OnError, Order, Unreadable};
 use crate::loss::LossConfig;
@@ -30,7 +30,7 @@ use crate::optimizer::{EmaConfig, OptimizerConfig};
 use crate::policy::{EarlyStoppingConfig, Monitor};
 use ml_data::dataset::CACHE_FOLDER;
 use ml_data::setting::Auto;
-use ml_data::transform::{Size, TransformConfig};
+use ml_data::transform::{Channels, Size, TransformConfig};
 
 /// Everything that determines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -125,6 +125,7 @@ impl Config {
         section("transforms", self.transforms.problems());
         section("training", self.training.problems());
         section("model", self.model.problems());
+        section("model", self.model.channel_problems(self.transforms.train.channels.count()));
         section("data", self.data.problems());
         found.extend(too_large(&serde_json::to_value(self).unwrap_or_default(), ""));
         if found.is_empty() {
@@ -133,10 +134,15 @@ impl Config {
         found
     }
 
-    /// Pictures too small for the network.
+    /// Pictures of sizes that the network does not take; what a TorchScript module needs shows when it runs.
     fn size_problems(&self) -> Vec<(String, String)> {
-        let architecture = self.model.base().architecture;
-        let needed = architecture.min_input();
+        let Some(architecture) = self.model.base().map(|base| base.architecture) else { return Vec::new() };
+        let train = self.transforms.train.output_size();
+        let differs = |size: Size| {
+            let train = train.filter(|&train| train != size && architecture.has_fixed_size())?;
+            let (name, Size { height, width }) = (architecture.name(), train);
+            Some(format!("{name} takes one size, and transforms.train gives {height}x{width}"))
+        };
         let splits = [
             ("train", &self.transforms.train),
             ("val", &self.transforms.val),
@@ -145,16 +151,12 @@ impl Config {
         splits
             .into_iter()
             .filter_map(|(split, transform)| {
-                let Size { height, width } = transform.output_size()?;
-                (height.min(width) < needed).then(|| {
-                    (
-                        format!("transforms.{split}"),
-                        format!(
-                            "gives pictures of {height}x{width} (height x width); {} needs at least {needed}x{needed}",
-                            architecture.name()
-                        ),
-                    )
-                })
+                let size @ Size { height, width } = transform.output_size()?;
+                let problem = architecture.size_problem((height, width)).or_else(|| differs(size))?;
+                Some((
+                    format!("transforms.{split}"),
+                    format!("gives pictures of {height}x{width} (height x width); {problem}"),
+                ))
             })
             .collect()
     }
@@ -185,6 +187,16 @@ impl Config {
             if transform.normalize != train.normalize {
                 warnings.push(format!(
                     "transforms: transforms.{split}.normalize is not that of the training pictures; give both alike if this is not meant"
+                ));
+            }
+        }
+        if let Some(published) = self.model.base().and_then(BaseModel::published) {
+            let own = Auto::Value(published.normalize.clone());
+            if train.channels == Channels::Three && train.normalize.as_ref() != Some(&own) {
+                warnings.push(format!(
+                    "transforms: transforms.train.normalize is not what the weights {} were trained with; leave `transforms` out, or give {}",
+                    published.full_name(),
+                    serde_json::to_string(&published.normalize).unwrap_or_default()
                 ));
             }
         }
@@ -314,17 +326,6 @@ impl TransformsConfig {
             }
         }
         found
-    }
-}
-
-impl ModelConfig {
-    fn problems(&self) -> Vec<(String, String)> {
-        match self.base().num_classes {
-            Auto::Value(0) => {
-                vec![("num_classes".to_owned(), "must be `auto` or at least 1, got 0".to_owned())]
-            }
-            _ => Vec::new(),
-        }
     }
 }
 

@@ -173,7 +173,14 @@ impl Checker<'_> {
     fn name(&mut self, value: &Value, names: &[&str], path: &str) {
         match value {
             Value::String(name) if names.contains(&name.as_str()) => {}
-            Value::String(name) => self.report(path, unknown("unknown name", name, names)),
+            Value::String(name) => {
+                let all = if path == "model.architecture" {
+                    "; `ml-train --list_architectures` shows all"
+                } else {
+                    ""
+                };
+                self.report(path, unknown("unknown name", name, names) + all);
+            }
             // `none` is a string to YAML but people also leave the value out.
             other => self.report(path, format!("must be one of {}, got {}", names.join(", "), shown(other))),
         }
@@ -304,16 +311,23 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// `unknown key; did you mean `lr`?`, or all that is known where nothing is near.
+/// ``unknown key `learning_rate`; did you mean `lr`?``, or all that is known where nothing is near.
 fn unknown(what: &str, given: &str, known: &[&str]) -> String {
-    match suggestion(given, known) {
-        Some(near) => format!("{what} `{given}`; did you mean `{near}`?"),
+    let near: Vec<String> = suggestions(given, known).iter().map(|name| format!("`{name}`")).collect();
+    match near.split_last() {
+        None if known.len() > MANY => format!("{what} `{given}`"),
         None => format!("{what} `{given}`; known are {}", known.join(", ")),
+        Some((only, [])) => format!("{what} `{given}`; did you mean {only}?"),
+        Some((last, others)) => format!("{what} `{given}`; did you mean {} or {last}?", others.join(", ")),
     }
 }
 
-/// The known name nearest to what was given, if any is near: a misspelling, a part, or another word for it.
-fn suggestion<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+/// More names than these are not listed in an error.
+const MANY: usize = 30;
+
+/// The known names nearest to what was given, at most three, if any is near: another word for it, a beginning, a
+/// misspelling.
+fn suggestions<'a>(given: &str, known: &[&'a str]) -> Vec<&'a str> {
     const OTHER_WORDS: [(&str, &str); 10] = [
         ("learning_rate", "lr"),
         ("epochs", "num_epochs"),
@@ -328,9 +342,18 @@ fn suggestion<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     ];
     let other = OTHER_WORDS.iter().find(|(word, _)| *word == given).map(|(_, name)| *name);
     if let Some(name) = known.iter().find(|name| Some(**name) == other) {
-        return Some(name);
+        return vec![name];
     }
-    let score = |name: &str| strsim::jaro_winkler(given, name);
-    let near = known.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    (score(near) > 0.8 || strsim::damerau_levenshtein(given, near) <= 2.min(given.len() / 2)).then_some(near)
+    let score = |name: &str| {
+        let is_beginning = given.len() > 2 && name.starts_with(given);
+        strsim::jaro_winkler(given, name) + if is_beginning { 1.0 } else { 0.0 }
+    };
+    let is_near =
+        |name: &str| score(name) > 0.8 || strsim::damerau_levenshtein(given, name) <= 2.min(given.len() / 2);
+    let mut near: Vec<&str> = known.iter().copied().filter(|name| is_near(name)).collect();
+    near.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    let best = near.first().map_or(0.0, |name| score(name));
+    near.retain(|name| best - score(name) < 0.03);
+    near.truncate(3);
+    near
 }

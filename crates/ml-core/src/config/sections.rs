@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
-use crate::network::Architecture;
 use crate::optimizer::EmaConfig;
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
+use crate::weights::Published;
 
 /// Where the pictures are and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,46 +81,6 @@ impl Default for DataConfig {
     }
 }
 
-/// The network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ModelConfig {
-    /// A network of this library, by name.
-    Base(BaseModel),
-}
-
-/// A network of this library.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct BaseModel {
-    /// The network's name, as torchvision has it.
-    pub architecture: Architecture,
-    /// Weights to start from: a `.pt` file, ours or Python's (a state dict); null starts from random weights.
-    pub weights: Option<PathBuf>,
-    /// Number of classes; `auto` takes the data set's.
-    pub num_classes: Auto<usize>,
-}
-
-impl Default for BaseModel {
-    fn default() -> BaseModel {
-        BaseModel { architecture: Architecture::Resnet18, weights: None, num_classes: Auto::Auto }
-    }
-}
-
-impl Default for ModelConfig {
-    fn default() -> ModelConfig {
-        ModelConfig::Base(BaseModel::default())
-    }
-}
-
-impl ModelConfig {
-    /// The network's description.
-    pub fn base(&self) -> &BaseModel {
-        let ModelConfig::Base(base) = self;
-        base
-    }
-}
-
 /// How long, how much at once, and on what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -180,7 +140,7 @@ impl Default for TrainingConfig {
 }
 
 /// The transforms of each split. One given in a file replaces the default as a whole; a `test` that is not
-/// given follows `val`.
+/// given follows `val`. With weights of torchvision's the defaults are theirs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransformsConfig {
@@ -190,6 +150,17 @@ pub struct TransformsConfig {
     pub val: TransformConfig,
     /// Test pictures.
     pub test: TransformConfig,
+}
+
+impl TransformsConfig {
+    /// What goes with weights of torchvision's.
+    pub(super) fn of_weights(published: &Published) -> TransformsConfig {
+        TransformsConfig {
+            train: published.train_transform(),
+            val: published.eval_transform(),
+            test: published.eval_transform(),
+        }
+    }
 }
 
 impl Default for TransformsConfig {

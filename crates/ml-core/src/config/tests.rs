@@ -1,6 +1,7 @@
 use serde_yaml::Value;
 
 use super::*;
+use crate::network::ScriptFile;
 
 fn flag(path: &str, yaml: &str) -> Override {
     Override {
@@ -80,6 +81,20 @@ fn all_problems_are_listed_at_once_by_path_with_suggestions() {
 }
 
 #[test]
+fn a_name_that_begins_several_suggests_them() {
+    for (given, expected) in [
+        ("resnet", "did you mean `resnet9`, `resnet18` or `resnet34`?"),
+        ("resnext50", "did you mean `resnext50_32x4d`?"),
+        ("wide_resnet50", "did you mean `wide_resnet50_2`?"),
+        ("simplecnn", "did you mean `simple_cnn`?"),
+        ("xyz", "`xyz`"),
+    ] {
+        let text = problems(from_yaml(&format!("model: {{architecture: {given}}}")));
+        assert!(text.contains(expected) && text.contains("--list_architectures"), "{text}");
+    }
+}
+
+#[test]
 fn values_out_of_range_are_named_by_path() {
     for (yaml, part) in [
         ("optimizer: {lr: -1}", "optimizer.lr: must be positive, got -1"),
@@ -91,6 +106,15 @@ fn values_out_of_range_are_named_by_path() {
         ("scheduler: {name: cosine, step_size: 3}", "scheduler.step_size: unknown key"),
         ("training: {device: gpu}", "training.device"),
         ("model: {num_classes: 0}", "model.num_classes"),
+        ("model: {type: torchscript}", "model.path: is missing; name the file that torch.jit.script"),
+        ("model: {type: torchscript, path: a.pt, sha256: 12}", "model.sha256: must be text or null"),
+        ("model: {type: torchscript, path: a.pt, sha256: abc}", "model.sha256: must be null or the 64"),
+        ("model: {type: torchscript, path: a.pt, num_classes: 0}", "model.num_classes"),
+        ("model: {type: torchscript, path: a.pt, weights: b.pt}", "model.weights: unknown key `weights`"),
+        (
+            "model: {type: torch_script}",
+            "model.type: unknown name `torch_script`; did you mean `torchscript`?",
+        ),
         ("transforms: {train: {resize: 0}}", "transforms.train.resize"),
         ("transforms: {val: {resize: [32, 32, 3]}}", "transforms.val.resize"),
         (
@@ -124,6 +148,20 @@ fn values_out_of_range_are_named_by_path() {
             "transforms.train.mixup.alpha: must be above 0",
         ),
         ("model: {architecture: simple_cnn}\ntransforms: {train: {resize: [4, 4]}}", "needs at least 8x8"),
+        (
+            "model: {architecture: vit_b_16}\ntransforms: {train: {resize: [100, 100]}}",
+            "transforms.train: gives pictures of 100x100 (height x width); \
+             vit_b_16 needs height and width to be equal and multiples of 16, such as 96x96",
+        ),
+        (
+            "model: {architecture: vit_b_16}\ntransforms: {train: {resize: [224, 224]}, val: {center_crop: [256, 256]}}",
+            "transforms.test: gives pictures of 256x256 (height x width); \
+             vit_b_16 takes one size, and transforms.train gives 224x224",
+        ),
+        (
+            "model: {architecture: maxvit_t}\ntransforms: {train: {resize: [224, 230]}}",
+            "maxvit_t needs height and width to be multiples of 224, such as 224x224",
+        ),
         ("seed: -1", "seed: must be at least 0"),
         ("seed: 1.5", "seed: must be a whole number"),
         ("[1, 2]", "must hold keys and values"),
@@ -144,6 +182,26 @@ fn another_choice_drops_the_keys_it_does_not_have_and_keeps_those_given() {
     assert_eq!(resolved.config.optimizer, expected);
     let by_default = resolve(None, &overrides).unwrap().config.optimizer;
     assert_eq!(by_default, serde_yaml::from_str("{name: adamw}").unwrap(), "SGD's defaults are not AdamW's");
+}
+
+#[test]
+fn a_torchscript_file_takes_the_place_of_an_architecture_and_a_run_keeps_its_content() {
+    let mut resolved = resolve(
+        Some(("model: {architecture: resnet50, num_classes: 7}", Source::File("my.yaml".into()))),
+        &[parse_set("model.type=torchscript").unwrap(), parse_set("model.path=nets/a.pt").unwrap()],
+    )
+    .unwrap();
+    let model = resolved.config.model.script().unwrap();
+    assert_eq!((model.path.to_str(), model.num_classes), (Some("nets/a.pt"), Auto::Value(7)));
+    let file = ScriptFile::new(Path::new("nets/a.pt"), b"a program".to_vec());
+    let run = resolved.config.with_script(&file);
+    resolved.keep_script(&run);
+    assert_eq!(resolved.config, run);
+    assert!(annotated(&resolved).contains(file.sha256()));
+    let stored = serde_json::to_value(&run).unwrap();
+    assert_eq!(ModelConfig::of_checkpoint(&stored).unwrap(), run.model);
+    let old = serde_json::json!({"model": {"architecture": "tiny_net"}});
+    assert_eq!(ModelConfig::of_checkpoint(&old).unwrap().identity(), "tiny_net");
 }
 
 #[test]
@@ -226,4 +284,73 @@ fn training_policies_out_of_range_are_named() {
     }
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
     assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs averaged weights"), "{text}");
+}
+
+#[test]
+fn transforms_that_are_not_given_are_those_of_the_named_weights() {
+    let weights = || flag("model.weights", "ResNet50_Weights.DEFAULT");
+    let resnet50 = || flag("model.architecture", "resnet50");
+    let resolved = resolve(None, &[weights(), resnet50()]).unwrap();
+    let config = &resolved.config;
+    assert_eq!(
+        config.model.base().unwrap().weights.as_deref(),
+        Some("IMAGENET1K_V2"),
+        "DEFAULT is written as what it is"
+    );
+    let eval: TransformConfig = serde_yaml::from_str(
+        "{resize: 232, center_crop: 224, normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}",
+    )
+    .unwrap();
+    assert_eq!((&config.transforms.val, &config.transforms.test), (&eval, &eval));
+    let train = TransformConfig { resize: None, center_crop: None, ..eval.clone() };
+    let crop: TransformConfig =
+        serde_yaml::from_str("{random_resized_crop: 224, random_horizontal_flip: true}").unwrap();
+    let train = TransformConfig {
+        random_resized_crop: crop.random_resized_crop,
+        random_horizontal_flip: crop.random_horizontal_flip,
+        ..train
+    };
+    assert_eq!(config.transforms.train, train);
+    assert!(config.warnings().is_empty(), "{:?}", config.warnings());
+    let shown = annotated(&resolved);
+    let line = |key: &str| shown.lines().find(|line| line.trim_start().starts_with(key)).unwrap().to_owned();
+    assert!(line("center_crop: [224, 224]").ends_with("# from the weights"), "{shown}");
+    // Written down and read again, as a run's configuration is, it is the same.
+    assert_eq!(resolve(Some((&shown, Source::Run)), &[]).unwrap().config, *config);
+
+    // What is given stays as it is given; one key changes one key.
+    let file = "{model: {architecture: resnet50, weights: DEFAULT}, transforms: {train: {resize: [64, 64]}}}";
+    let resize = parse_set("transforms.val.resize=240").unwrap();
+    let resolved = resolve(Some((file, Source::File("my.yaml".into()))), &[resize]).unwrap();
+    let transforms = &resolved.config.transforms;
+    assert_eq!(transforms.train, serde_yaml::from_str("{resize: [64, 64]}").unwrap());
+    let val = TransformConfig { resize: Some(ml_data::transform::Resize::ShorterSide(240)), ..eval };
+    assert_eq!((&transforms.val, &transforms.test), (&val, &val));
+    let shown = annotated(&resolved);
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.contains("center_crop: [224, 224]") && line.ends_with("# from the weights")),
+        "{shown}"
+    );
+    assert!(shown.lines().any(|line| line.contains("resize: 240") && line.ends_with("# --set")), "{shown}");
+    let warnings = resolved.config.warnings();
+    assert!(
+        warnings.iter().any(|warning| warning.contains("ResNet50_Weights.IMAGENET1K_V2")),
+        "{warnings:?}"
+    );
+
+    // A file brings none.
+    let by_file = resolve(None, &[flag("model.weights", "net.pt")]).unwrap().config;
+    assert_eq!(by_file.transforms, Config::default().transforms);
+}
+
+#[test]
+fn unknown_weights_are_a_problem_unless_a_run_goes_on() {
+    let text = problems(from_yaml("model: {architecture: resnet50, weights: IMAGENET1K_V9}"));
+    assert!(text.contains("model.weights: `IMAGENET1K_V9` is neither a file nor"), "{text}");
+    assert!(text.contains("(IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT); did you mean"), "{text}");
+    let text = problems(from_yaml("model: {weights: 3}"));
+    assert!(text.contains("model.weights: must be text or null, got 3"), "{text}");
+    assert!(resolve(Some(("model: {weights: a file that was moved}", Source::Run)), &[]).is_ok());
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::CheckpointError;
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
-use crate::network::NetworkError;
+use crate::network::{NetworkError, ScriptError};
 
 pub use tch::Device;
 
@@ -49,6 +49,9 @@ pub enum InferenceError {
         /// Which of them.
         source: NetworkError,
     },
+    /// The run's TorchScript file cannot be found, or fails.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// The data folder has other classes than the network was trained on.
     #[error(
         "{}: its classes are not those of the checkpoint: {difference}; give the data that the network was trained for",
@@ -76,6 +79,7 @@ impl InferenceError {
             InferenceError::NoCheckpoint { .. }
                 | InferenceError::Classes { .. }
                 | InferenceError::Checkpoint(CheckpointError::NotFound { .. })
+                | InferenceError::Script(ScriptError::NotFound { .. })
         )
     }
 }

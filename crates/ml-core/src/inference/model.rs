@@ -8,16 +8,19 @@ use tch::{Device, Tensor};
 
 use super::{InferenceError, class_difference};
 use crate::checkpoint::{Checkpoint, not_finite};
+use crate::config::ModelConfig;
 use crate::dataset::{Dataset, Index};
 use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
 use crate::loader::{Loader, LoaderOptions};
-use crate::network::{Architecture, Network, NetworkShape};
+use crate::network::{Architecture, Network, NetworkSpec, ScriptError, ScriptFile};
+use crate::run::script_copies;
 use crate::transform::{Pipeline, TransformConfig};
+use crate::weights::Choice;
 
 /// A trained network, ready to predict.
 pub struct LoadedModel {
     path: PathBuf,
-    architecture: Architecture,
+    name: String,
     network: Network,
     classes: Vec<String>,
     pipeline: Arc<Pipeline>,
@@ -60,6 +63,46 @@ pub fn checkpoint_file(path: &Path) -> Result<PathBuf, InferenceError> {
     if best.is_file() { Ok(best) } else { Err(InferenceError::NoCheckpoint { path: path.to_owned() }) }
 }
 
+/// The network of `checkpoint` and its name, with any weights, for pictures of this shape `[C, H, W]`.
+fn network(
+    checkpoint: &Checkpoint,
+    path: &Path,
+    shape: [i64; 3],
+    device: Device,
+) -> Result<(String, Network), InferenceError> {
+    let content =
+        |key: &'static str, problem: String| InferenceError::Content { path: path.to_owned(), key, problem };
+    let [in_channels, height, width] = shape;
+    let num_classes = checkpoint.classes.len() as i64;
+    let unusable = |key| move |error| content(key, format!("cannot be used: {error}"));
+    if checkpoint.config.pointer("/model/type").is_some_and(|kind| kind == "torchscript") {
+        let model = ModelConfig::of_checkpoint(&checkpoint.config).map_err(unusable("config.model"))?;
+        let name = model.name().into_owned();
+        let Some(model) = model.script() else { return Err(content("config.model", "is another".into())) };
+        let mut places = script_copies(path);
+        places.push(model.path.clone());
+        let file = ScriptFile::find(&places, model.sha256.as_deref())?;
+        let network = Network::from_script(&file, num_classes, device)?;
+        network.rehearse(shape, false)?;
+        return Ok((name, network));
+    }
+    let architecture = checkpoint.config.pointer("/model/architecture").cloned().unwrap_or_default();
+    let architecture: Architecture =
+        serde_json::from_value(architecture).map_err(unusable("config.model.architecture"))?;
+    if let Some(problem) = architecture.size_problem((height as u32, width as u32)) {
+        return Err(content("eval_transform", format!("gives {height} x {width} pixels; {problem}")));
+    }
+    let weights = checkpoint.config.pointer("/model/weights").and_then(|weights| weights.as_str());
+    let began_with = weights.map(|weights| Choice::read(weights, architecture.name()));
+    let spec = NetworkSpec {
+        in_channels,
+        image_size: Some((height, width)),
+        transform_input: matches!(began_with, Some(Ok(Choice::Published(known))) if known.transforms_input()),
+        ..NetworkSpec::from(num_classes)
+    };
+    Ok((architecture.name().to_owned(), Network::new(architecture, spec, 0, device)))
+}
+
 impl LoadedModel {
     /// Opens a checkpoint file, or the `best.pt` of a run folder.
     ///
@@ -84,9 +127,6 @@ impl LoadedModel {
         if let Some(name) = not_finite(checkpoint.weights(averaged)) {
             return Err(content("model_state_dict", format!("has numbers that are not finite, in `{name}`")));
         }
-        let architecture = checkpoint.config.pointer("/model/architecture").cloned().unwrap_or_default();
-        let architecture: Architecture = serde_json::from_value(architecture)
-            .map_err(|error| content("config.model.architecture", format!("cannot be used: {error}")))?;
         if checkpoint.classes.is_empty() {
             return Err(content("classes", "is empty".into()));
         }
@@ -97,26 +137,16 @@ impl LoadedModel {
         }
         let pipeline = Pipeline::new(&transform)
             .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
-        let smallest = architecture.min_input();
-        match pipeline.output_size() {
-            None => return Err(content("eval_transform", "leaves pictures at different sizes".into())),
-            Some((height, width)) if height.min(width) < smallest => {
-                let problem =
-                    format!("gives {height} x {width} pixels; {} needs {smallest}", architecture.name());
-                return Err(content("eval_transform", problem));
-            }
-            Some(_) => {}
-        }
-        let shape = NetworkShape {
-            in_channels: pipeline.channels() as i64,
-            num_classes: checkpoint.classes.len() as i64,
+        let Some((height, width)) = pipeline.output_size() else {
+            return Err(content("eval_transform", "leaves pictures at different sizes".into()));
         };
-        let network = Network::new(architecture, shape, 0, device);
+        let shape = [pipeline.channels() as i64, i64::from(height), i64::from(width)];
+        let (name, network) = network(&checkpoint, &path, shape, device)?;
         network
             .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
         Ok(LoadedModel {
-            architecture,
+            name,
             network,
             classes: checkpoint.classes,
             pipeline: Arc::new(pipeline),
@@ -153,9 +183,9 @@ impl LoadedModel {
         self.averaged
     }
 
-    /// The architecture's name.
-    pub fn architecture(&self) -> &'static str {
-        self.architecture.name()
+    /// The network's name: the architecture's, or the TorchScript file's.
+    pub fn architecture(&self) -> &str {
+        &self.name
     }
 
     /// The data folder of the training, as its configuration has it.
@@ -168,9 +198,12 @@ impl LoadedModel {
         self.config.pointer("/data/fold")?.as_u64()?.try_into().ok()
     }
 
-    /// Images `[N, 3, H, W]` f32 on the model's device → logits `[N, K]`, in evaluation mode.
-    pub fn forward(&self, images: &Tensor) -> Tensor {
-        tch::no_grad(|| self.network.forward_t(images, false))
+    /// Images `[N, C, H, W]` f32 on the model's device → logits `[N, K]`, in evaluation mode.
+    ///
+    /// # Errors
+    /// A TorchScript module fails.
+    pub fn forward(&self, images: &Tensor) -> Result<Tensor, ScriptError> {
+        tch::no_grad(|| self.network.try_forward_t(images, false))
     }
 
     /// Where the network lives.

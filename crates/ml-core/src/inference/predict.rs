@@ -92,7 +92,7 @@ impl LoadedModel {
     }
 
     fn classify(&self, batch: Batch, top_k: usize) -> Result<Vec<Outcome>, InferenceError> {
-        let logits: Tensor = self.forward(&batch.into_inputs().images);
+        let logits: Tensor = self.forward(&batch.into_inputs().images)?;
         check_classes(&logits, self.classes().len())?;
         Ok(best(&logits, top_k).into_iter().map(Outcome::Predicted).collect())
     }

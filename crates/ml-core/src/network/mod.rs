@@ -1,100 +1,57 @@
-//! An architecture's name + a class count → a module with PyTorch's parameter names.
+//! An architecture's name + what goes in and out → a module with PyTorch's parameter names.
 //!
-//! A new network is its file, one variant of [`Architecture`], one arm of `build`, and a row in
-//! [`Architecture::ALL`], which drives the sweep tests.
+//! A new network is its file and a row in `registry.rs`, which also drives the sweep tests.
 
+mod adapt;
+mod alexnet;
+#[cfg(test)]
+mod compare;
+mod convnext;
+mod densenet;
+mod efficientnet;
+#[cfg(test)]
+mod formats;
+mod freeze;
+mod inception;
+mod init;
 mod layers;
+mod maxvit;
+mod mnasnet;
+mod mobilenet_v2;
+mod mobilenet_v3;
+#[cfg(test)]
+#[path = "../../../../docs/examples/plain_net.rs"]
+mod plain_net;
+mod registry;
+mod regnet;
 mod resnet;
+mod resnet9;
+mod script;
+mod shufflenet;
+mod sizes;
 mod small;
+mod squeezenet;
 mod state;
+mod swin;
 #[cfg(test)]
 mod tests;
+mod vgg;
+mod vit;
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
+pub use freeze::{Freeze, FreezeError};
 use layers::Layer;
-use state::{Entry, Role};
+pub use layers::TrainOutputs;
+pub use registry::Architecture;
+use script::ScriptLayer;
+pub use script::{ScriptError, ScriptFile};
+use state::{Entry, Role, Scope};
 
-/// Every network, by its torchvision name where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Architecture {
-    /// torchvision's `resnet18`.
-    Resnet18,
-    /// torchvision's `resnet34`.
-    Resnet34,
-    /// torchvision's `resnet50`.
-    Resnet50,
-    /// Six convolutions with batch norm and dropout, 0.29 million parameters.
-    SimpleCnn,
-    /// Three convolutions with batch norm, 24 thousand parameters.
-    TinyNet,
-}
-
-impl Architecture {
-    /// All of them.
-    pub const ALL: [Architecture; 5] = [
-        Architecture::Resnet18,
-        Architecture::Resnet34,
-        Architecture::Resnet50,
-        Architecture::SimpleCnn,
-        Architecture::TinyNet,
-    ];
-
-    /// As the configuration spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Architecture::Resnet18 => "resnet18",
-            Architecture::Resnet34 => "resnet34",
-            Architecture::Resnet50 => "resnet50",
-            Architecture::SimpleCnn => "simple_cnn",
-            Architecture::TinyNet => "tiny_net",
-        }
-    }
-
-    /// The network of this name.
-    pub fn from_name(name: &str) -> Option<Architecture> {
-        Architecture::ALL.into_iter().find(|architecture| architecture.name() == name)
-    }
-
-    /// Smallest height and width of a picture that still leaves something at the network's end.
-    pub fn min_input(self) -> u32 {
-        match self {
-            Architecture::Resnet18 | Architecture::Resnet34 | Architecture::Resnet50 => 1,
-            Architecture::TinyNet => 4,
-            Architecture::SimpleCnn => 8,
-        }
-    }
-
-    fn build(self, shape: NetworkShape, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
-        match self {
-            Architecture::Resnet18 => resnet::build(resnet::RESNET18, shape, seed),
-            Architecture::Resnet34 => resnet::build(resnet::RESNET34, shape, seed),
-            Architecture::Resnet50 => resnet::build(resnet::RESNET50, shape, seed),
-            Architecture::SimpleCnn => small::simple_cnn(shape, seed),
-            Architecture::TinyNet => small::tiny_net(shape, seed),
-        }
-    }
-}
-
-impl JsonSchema for Architecture {
-    fn schema_name() -> Cow<'static, str> {
-        "Architecture".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": Architecture::ALL.map(Architecture::name) })
-    }
-}
+/// Names of each kind that a message lists.
+const LISTED: usize = 20;
 
 /// A state of another network: all that differs.
 #[derive(Debug, Default, PartialEq, Eq, thiserror::Error)]
@@ -116,7 +73,10 @@ impl fmt::Display for NetworkError {
             ("of another shape", &self.misshapen),
         ] {
             if !names.is_empty() {
-                write!(f, "; {what}: {}", names.join(", "))?;
+                write!(f, "; {what}: {}", names[..names.len().min(LISTED)].join(", "))?;
+            }
+            if names.len() > LISTED {
+                write!(f, ", and {} more", names.len() - LISTED)?;
             }
         }
         Ok(())
@@ -124,25 +84,53 @@ impl fmt::Display for NetworkError {
 }
 
 /// What goes into a network and what comes out. A number alone is that of the classes, for colour pictures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetworkShape {
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkSpec {
     /// Channels of a picture: 3, or 1.
     pub in_channels: i64,
     /// Logits, at least 1.
     pub num_classes: i64,
+    /// (height, width) of the pictures, where the network depends on it; none takes the network's own.
+    pub image_size: Option<(i64, i64)>,
+    /// Probability of dropout; none takes the network's own.
+    pub dropout: Option<f64>,
+    /// Probability with which the last branch is left out in training, those before it more rarely; none takes the
+    /// network's own.
+    pub drop_path: Option<f64>,
+    /// Whether pictures normalised with `ImageNet`'s mean and deviation are first changed to those of mean 0.5 and
+    /// deviation 0.5, which torchvision's published weights of `googlenet` and `inception_v3` want. Other networks
+    /// have nothing of the kind, and pictures that are not of three channels stay as they are.
+    pub transform_input: bool,
 }
 
-impl From<i64> for NetworkShape {
-    fn from(num_classes: i64) -> NetworkShape {
-        NetworkShape { in_channels: 3, num_classes }
+impl From<i64> for NetworkSpec {
+    fn from(num_classes: i64) -> NetworkSpec {
+        NetworkSpec {
+            in_channels: 3,
+            num_classes,
+            image_size: None,
+            dropout: None,
+            drop_path: None,
+            transform_input: false,
+        }
     }
 }
 
 /// A network and its state.
 #[derive(Debug)]
 pub struct Network {
-    layers: Box<dyn Layer>,
+    body: Body,
+    device: Device,
     entries: Vec<Entry>,
+}
+
+/// What computes.
+#[derive(Debug)]
+enum Body {
+    /// Layers of this library.
+    Layers { architecture: Architecture, spec: NetworkSpec, layers: Box<dyn Layer> },
+    /// A program that the user brought.
+    Script(ScriptLayer),
 }
 
 impl Network {
@@ -150,23 +138,133 @@ impl Network {
     /// `torch.manual_seed(seed)`, to the bit. They are drawn on the CPU and moved to `device`.
     pub fn new(
         architecture: Architecture,
-        shape: impl Into<NetworkShape>,
+        spec: impl Into<NetworkSpec>,
         seed: i64,
         device: Device,
     ) -> Network {
-        let (layers, mut entries) = architecture.build(shape.into(), seed as u64);
-        if device != Device::Cpu {
-            for entry in &mut entries {
-                let moved = tch::no_grad(|| entry.tensor.to_device(device));
-                entry.tensor.set_data(&moved);
+        let (spec, scope) = (spec.into(), Scope::root());
+        let layers = architecture.build(&scope, &spec);
+        let mut entries = scope.finish(seed as u64);
+        move_to(&mut entries, device);
+        Network { body: Body::Layers { architecture, spec, layers }, device, entries }
+    }
+
+    /// A TorchScript module, with the weights in it. It must give logits of `num_classes` classes (none takes as many as
+    /// there are), which shows when it runs: see [`Network::rehearse`].
+    ///
+    /// # Errors
+    /// It is no TorchScript file.
+    pub fn from_script(
+        file: &ScriptFile,
+        num_classes: impl Into<Option<i64>>,
+        device: Device,
+    ) -> Result<Network, ScriptError> {
+        let num_classes = num_classes.into();
+        let script = ScriptLayer::load(file, num_classes)?;
+        let entries = script.entries(device);
+        Ok(Network { body: Body::Script(script), device, entries })
+    }
+
+    /// A network of its own with the same state.
+    ///
+    /// # Errors
+    /// A TorchScript module cannot be copied.
+    pub fn twin(&self) -> Result<Network, ScriptError> {
+        match &self.body {
+            Body::Layers { architecture, spec, .. } => {
+                let twin = Network::new(*architecture, spec.clone(), 0, self.device);
+                tch::no_grad(|| {
+                    for (own, original) in twin.entries.iter().zip(&self.entries) {
+                        own.tensor.shallow_clone().copy_(&original.tensor);
+                    }
+                });
+                Ok(twin)
+            }
+            Body::Script(script) => {
+                let copy = script.copy()?;
+                let entries = copy.entries(self.device);
+                Ok(Network { body: Body::Script(copy), device: self.device, entries })
             }
         }
-        Network { layers, entries }
+    }
+
+    /// Which network it is; none if it is a TorchScript module.
+    pub fn architecture(&self) -> Option<Architecture> {
+        match &self.body {
+            Body::Layers { architecture, .. } => Some(*architecture),
+            Body::Script(_) => None,
+        }
     }
 
     /// `[N, C, H, W]` f32 → logits `[N, K]`; `train` switches dropout and batch statistics.
+    ///
+    /// # Panics
+    /// A TorchScript module fails; [`Network::try_forward_t`] tells.
     pub fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
-        self.layers.forward_t(images, train)
+        self.try_forward_t(images, train).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`Network::forward_t`].
+    ///
+    /// # Errors
+    /// A TorchScript module fails, or gives something else than logits `[N, K]`. Layers of this library do not.
+    pub fn try_forward_t(&self, images: &Tensor, train: bool) -> Result<Tensor, ScriptError> {
+        match &self.body {
+            Body::Layers { layers, .. } => Ok(layers.forward_t(images, train)),
+            Body::Script(script) => script.forward_t(images, train),
+        }
+    }
+
+    /// As [`Network::forward_t`] in training, with the logits of auxiliary heads where there are any.
+    ///
+    /// # Panics
+    /// As [`Network::forward_t`].
+    pub fn forward_train(&self, images: &Tensor) -> TrainOutputs {
+        self.try_forward_train(images).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`Network::forward_train`].
+    ///
+    /// # Errors
+    /// As [`Network::try_forward_t`].
+    pub fn try_forward_train(&self, images: &Tensor) -> Result<TrainOutputs, ScriptError> {
+        match &self.body {
+            Body::Layers { layers, .. } => Ok(layers.forward_train(images)),
+            Body::Script(script) => {
+                Ok(TrainOutputs { logits: script.forward_t(images, true)?, auxiliary: Vec::new() })
+            }
+        }
+    }
+
+    /// Whether a TorchScript module gives logits of its classes for pictures `[C, H, W]`, and in `training` whether they
+    /// lead to a gradient. Nothing of it changes. Of this library's networks it is known.
+    ///
+    /// # Errors
+    /// What would go wrong later.
+    pub fn rehearse(&self, [channels, height, width]: [i64; 3], training: bool) -> Result<(), ScriptError> {
+        let Body::Script(script) = &self.body else { return Ok(()) };
+        // Two, since the statistics of one have no variance.
+        let pictures = Tensor::zeros([2, channels, height, width], (Kind::Float, self.device));
+        if training { script.rehearse_training(&pictures) } else { script.rehearse(&pictures) }
+    }
+
+    /// Lays the weights of convolutions out with their channels innermost (`torch.channels_last`), which convolutions of
+    /// pictures laid out alike are faster with in some precisions and on some devices. Before the first backward pass: an
+    /// optimizer's state has the layout of its parameters.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn to_channels_last(&self) -> Result<(), torch_ext::Error> {
+        for entry in self.entries.iter().filter(|entry| entry.tensor.dim() == 4) {
+            let laid_out = tch::no_grad(|| torch_ext::channels_last(&entry.tensor))?;
+            entry.tensor.shallow_clone().set_data(&laid_out);
+        }
+        Ok(())
+    }
+
+    /// Names of the parameters of layers that have an output for each class.
+    pub fn head(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.is_head).map(|entry| entry.name.as_str())
     }
 
     /// What the optimizer updates, in PyTorch's `parameters()` order, with PyTorch's names (shallow clones).
@@ -177,6 +275,11 @@ impl Network {
     /// Parameters and buffers in PyTorch's `state_dict()` order (shallow clones).
     pub fn state_dict(&self) -> Vec<(String, Tensor)> {
         self.with_role(|_| true)
+    }
+
+    /// As [`Network::state_dict`], each tensor once: a TorchScript module may have one under several names.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        self.with_role(|role| role != Role::Alias)
     }
 
     /// What the forward pass updates (running statistics), PyTorch's names (shallow clones).
@@ -242,5 +345,15 @@ impl Network {
     /// Elements of all parameters.
     pub fn num_parameters(&self) -> usize {
         self.entries.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel()).sum()
+    }
+}
+
+fn move_to(entries: &mut [Entry], device: Device) {
+    if device == Device::Cpu {
+        return;
+    }
+    for entry in entries.iter_mut().filter(|entry| entry.role != Role::Alias) {
+        let moved = tch::no_grad(|| entry.tensor.to_device(device));
+        entry.tensor.set_data(&moved);
     }
 }

@@ -3,64 +3,113 @@
 
 use tch::Tensor;
 
-use super::NetworkShape;
-use super::layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Relu, Sequential};
-use super::state::{Entry, Scope};
+use super::NetworkSpec;
+use super::init::Init;
+use super::layers::{
+    Activation, BatchNorm2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Sequential,
+};
+use super::state::Scope;
 
-/// A variant: its block and how many of them each of the four stages has.
+/// A variant: its block, how many of them each of the four stages has, and their widths.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    /// Which block.
-    pub block: Block,
-    /// Blocks in each stage.
-    pub depths: [i64; 4],
+    stem: Stem,
+    block: Block,
+    depths: [i64; 4],
+    /// Groups of a bottleneck's 3×3 convolution.
+    groups: i64,
+    /// Channels of a group of the first stage's 3×3 convolutions.
+    width_per_group: i64,
+}
+
+/// What comes before the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stem {
+    /// A 7×7 convolution and a max pooling, both of stride 2.
+    Photograph,
+    /// A 3×3 convolution of stride 1, which leaves a small picture its size.
+    Small,
 }
 
 /// The residual block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Block {
+enum Block {
     /// Two 3×3 convolutions.
     Basic,
     /// 1×1, 3×3, 1×1, four times as wide at its end.
     Bottleneck,
 }
 
+const fn basic(depths: [i64; 4]) -> Variant {
+    Variant { stem: Stem::Photograph, block: Block::Basic, depths, groups: 1, width_per_group: 64 }
+}
+
+const fn bottleneck(depths: [i64; 4], groups: i64, width_per_group: i64) -> Variant {
+    Variant { stem: Stem::Photograph, block: Block::Bottleneck, depths, groups, width_per_group }
+}
+
 /// resnet18
-pub const RESNET18: Variant = Variant { block: Block::Basic, depths: [2, 2, 2, 2] };
+pub const RESNET18: Variant = basic([2, 2, 2, 2]);
 /// resnet34
-pub const RESNET34: Variant = Variant { block: Block::Basic, depths: [3, 4, 6, 3] };
+pub const RESNET34: Variant = basic([3, 4, 6, 3]);
 /// resnet50
-pub const RESNET50: Variant = Variant { block: Block::Bottleneck, depths: [3, 4, 6, 3] };
+pub const RESNET50: Variant = bottleneck([3, 4, 6, 3], 1, 64);
+/// resnet101
+pub const RESNET101: Variant = bottleneck([3, 4, 23, 3], 1, 64);
+/// resnet152
+pub const RESNET152: Variant = bottleneck([3, 8, 36, 3], 1, 64);
+/// `resnext50_32x4d`
+pub const RESNEXT50_32X4D: Variant = bottleneck([3, 4, 6, 3], 32, 4);
+/// `resnext101_32x8d`
+pub const RESNEXT101_32X8D: Variant = bottleneck([3, 4, 23, 3], 32, 8);
+/// `resnext101_64x4d`
+pub const RESNEXT101_64X4D: Variant = bottleneck([3, 4, 23, 3], 64, 4);
+/// `wide_resnet50_2`
+pub const WIDE_RESNET50_2: Variant = bottleneck([3, 4, 6, 3], 1, 128);
+/// `wide_resnet101_2`
+pub const WIDE_RESNET101_2: Variant = bottleneck([3, 4, 23, 3], 1, 128);
+
+/// `resnet18_cifar`: resnet18 for pictures of some 32×32, as kuangliu's pytorch-cifar and many papers on CIFAR-10 have
+/// it.
+pub const RESNET18_CIFAR: Variant = Variant { stem: Stem::Small, ..RESNET18 };
 
 /// Builds a variant; every convolution is drawn anew at the end, as torchvision does.
-pub fn build(variant: Variant, shape: NetworkShape, seed: u64) -> (Box<dyn Layer>, Vec<Entry>) {
-    let scope = Scope::root(seed);
-    let mut layers: Vec<Box<dyn Layer>> = vec![
-        Box::new(Conv2d::new(&scope.sub("conv1"), (shape.in_channels, 64), 7, 2, 3)),
-        Box::new(BatchNorm2d::new(&scope.sub("bn1"), 64)),
-        Box::new(Relu),
-        Box::new(MaxPool2d { kernel: 3, stride: 2, padding: 1 }),
-    ];
-    let expansion = match variant.block {
-        Block::Basic => 1,
-        Block::Bottleneck => 4,
+pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+    let mut layers = Sequential::default();
+    let stem = match variant.stem {
+        Stem::Photograph => Conv2d::same(7).stride(2),
+        Stem::Small => Conv2d::same(3),
     };
+    layers.push(stem.build(&scope.sub("conv1"), (spec.in_channels, 64)));
+    layers.push(BatchNorm2d::new(&scope.sub("bn1"), 64));
+    layers.push(Activation::Relu);
+    if variant.stem == Stem::Photograph {
+        layers.push(MaxPool2d { kernel: 3, stride: 2, padding: 1, ceil: false });
+    }
     let mut channels = 64;
     for (stage, depth) in variant.depths.into_iter().enumerate() {
         let scope = scope.sub(format!("layer{}", stage + 1));
-        let planes = 64 << stage;
         for index in 0..depth {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            let output = planes * expansion;
-            let scope = scope.sub(index);
-            layers.push(Box::new(Residual::new(&scope, variant.block, channels, planes, output, stride)));
-            channels = output;
+            let block = Residual::new(&scope.sub(index), variant, channels, 64 << stage, stride);
+            layers.push(block);
+            channels = variant.output(64 << stage);
         }
     }
-    layers.push(Box::new(GlobalAveragePool));
-    layers.push(Box::new(Linear::new(&scope.sub("fc"), channels, shape.num_classes)));
-    scope.draw_convolutions();
-    (Box::new(Sequential(layers)), scope.finish())
+    layers.push(GlobalAveragePool);
+    layers.push(Linear::new(&scope.sub("fc").head(), channels, spec.num_classes));
+    scope.redraw(|_, shape| (shape.len() == 4).then(|| Init::he_normal_fan_out(shape)));
+    Box::new(layers)
+}
+
+impl Variant {
+    /// Channels of a block's output in the stage of so many planes.
+    fn output(&self, planes: i64) -> i64 {
+        match self.block {
+            Block::Basic => planes,
+            Block::Bottleneck => 4 * planes,
+        }
+    }
 }
 
 /// relu(branch(x) + shortcut(x))
@@ -71,34 +120,37 @@ struct Residual {
 }
 
 impl Residual {
-    fn new(scope: &Scope, block: Block, input: i64, planes: i64, output: i64, stride: i64) -> Residual {
-        // Kernel, stride and padding of each convolution in the branch; ReLU between them.
-        let convolutions: Vec<(i64, i64, i64, i64)> = match block {
-            Block::Basic => vec![(output, 3, stride, 1), (output, 3, 1, 1)],
-            Block::Bottleneck => vec![(planes, 1, 1, 0), (planes, 3, stride, 1), (output, 1, 1, 0)],
+    fn new(scope: &Scope, variant: &Variant, input: i64, planes: i64, stride: i64) -> Residual {
+        let output = variant.output(planes);
+        let width = planes * variant.width_per_group / 64 * variant.groups;
+        let convolutions = match variant.block {
+            Block::Basic => vec![(output, Conv2d::same(3).stride(stride)), (output, Conv2d::same(3))],
+            Block::Bottleneck => vec![
+                (width, Conv2d::square(1)),
+                (width, Conv2d::same(3).stride(stride).groups(variant.groups)),
+                (output, Conv2d::square(1)),
+            ],
         };
-        let mut branch: Vec<Box<dyn Layer>> = Vec::new();
+        let mut branch = Sequential::default();
         let mut channels = input;
         let last = convolutions.len();
         // torchvision's blocks name conv1, bn1, conv2, bn2, … in that order.
-        for (number, (out, kernel, stride, padding)) in (1..).zip(convolutions) {
-            let conv =
-                Conv2d::new(&scope.sub(format!("conv{number}")), (channels, out), kernel, stride, padding);
-            branch.push(Box::new(conv));
-            branch.push(Box::new(BatchNorm2d::new(&scope.sub(format!("bn{number}")), out)));
+        for (number, (out, conv)) in (1..).zip(convolutions) {
+            branch.push(conv.build(&scope.sub(format!("conv{number}")), (channels, out)));
+            branch.push(BatchNorm2d::new(&scope.sub(format!("bn{number}")), out));
             if number < last {
-                branch.push(Box::new(Relu));
+                branch.push(Activation::Relu);
             }
             channels = out;
         }
         let downsample = (stride != 1 || input != output).then(|| {
             let scope = scope.sub("downsample");
-            Sequential(vec![
-                Box::new(Conv2d::new(&scope.sub(0), (input, output), 1, stride, 0)),
-                Box::new(BatchNorm2d::new(&scope.sub(1), output)),
-            ])
+            let mut layers = Sequential::default();
+            layers.push(Conv2d::square(1).stride(stride).build(&scope.sub(0), (input, output)));
+            layers.push(BatchNorm2d::new(&scope.sub(1), output));
+            layers
         });
-        Residual { branch: Sequential(branch), downsample }
+        Residual { branch, downsample }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Named parameters and buffers in PyTorch's order, and the scope in which layers create them.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use tch::{Kind, Tensor};
 use torch_ext::Generator;
+
+use super::init::Init;
 
 /// Whether the optimizer updates a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub enum Role {
     Parameter,
     /// The forward pass does (running statistics).
     Buffer,
+    /// It is another entry's tensor under a second name.
+    Alias,
 }
 
 /// A tensor of the network's state.
@@ -24,45 +29,57 @@ pub struct Entry {
     pub tensor: Tensor,
     /// Who updates it.
     pub role: Role,
+    /// Part of a layer that has an output for each class.
+    pub is_head: bool,
 }
 
 /// Where layers create their state while a network is built: a dotted prefix and the list it goes to.
 ///
-/// Random values are drawn at once, in the order of creation, from one generator: the same calls in the same order
-/// as PyTorch's constructors make the same weights from the same seed.
+/// Random values come from one generator in the order of creation: the same calls in the same order as PyTorch's
+/// constructors make the same weights from the same seed. They are drawn at the end, so that what is drawn twice
+/// (PyTorch's layers draw their weights, and torchvision's networks then draw most of them again) costs once.
 #[derive(Clone, Debug)]
 pub struct Scope {
     prefix: String,
+    is_head: bool,
     shared: Rc<RefCell<Shared>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
+    /// In the order of creation.
     entries: Vec<Entry>,
-    generator: Generator,
+    /// What is drawn, in order: the entry's place and how.
+    draws: Vec<(usize, Init)>,
 }
 
 impl Scope {
-    /// The outermost scope; its weights are a function of `seed`.
-    pub fn root(seed: u64) -> Scope {
-        let shared = Shared { entries: Vec::new(), generator: Generator::new(seed) };
-        Scope { prefix: String::new(), shared: Rc::new(RefCell::new(shared)) }
+    /// The outermost scope.
+    pub fn root() -> Scope {
+        Scope { prefix: String::new(), is_head: false, shared: Rc::default() }
     }
 
     /// The scope of a submodule.
     pub fn sub(&self, name: impl std::fmt::Display) -> Scope {
-        Scope { prefix: self.name(name), shared: self.shared.clone() }
+        Scope { prefix: self.name(name), ..self.clone() }
+    }
+
+    /// The same scope for a layer that has an output for each class.
+    pub fn head(&self) -> Scope {
+        Scope { is_head: true, ..self.clone() }
     }
 
     fn name(&self, name: impl std::fmt::Display) -> String {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
-    /// An f32 parameter, filled by `init`.
+    /// An f32 parameter, to be filled by `init`.
     pub fn parameter(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
-        let mut tensor = Tensor::empty(shape, (Kind::Float, tch::Device::Cpu));
-        init.fill(&mut tensor, &mut self.shared.borrow_mut().generator);
-        self.add(name, tensor.set_requires_grad(true), Role::Parameter)
+        let tensor = Tensor::empty(shape, (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+        let clone = self.add(name, tensor, Role::Parameter);
+        let shared = &mut *self.shared.borrow_mut();
+        shared.draws.push((shared.entries.len() - 1, init));
+        clone
     }
 
     /// A buffer.
@@ -72,57 +89,76 @@ impl Scope {
 
     fn add(&self, name: &str, tensor: Tensor, role: Role) -> Tensor {
         let clone = tensor.shallow_clone();
-        self.shared.borrow_mut().entries.push(Entry { name: self.name(name), tensor, role });
+        let entry = Entry { name: self.name(name), tensor, role, is_head: self.is_head };
+        self.shared.borrow_mut().entries.push(entry);
         clone
     }
 
-    /// Draws every convolution's weight, in order, as torchvision's networks do after construction: normal with
-    /// std √(2 / `fan_out`) (He et al. 2015, `kaiming_normal_(mode="fan_out", nonlinearity="relu")`).
-    /// Convolutions are the 4-D parameters.
-    pub fn draw_convolutions(&self) {
-        let Shared { entries, generator } = &mut *self.shared.borrow_mut();
-        for entry in entries.iter_mut().filter(|entry| entry.tensor.dim() == 4) {
-            let size = entry.tensor.size();
-            let fan_out = size[0] * size[2] * size[3];
-            Init::Normal((2.0 / fan_out as f64).sqrt()).fill(&mut entry.tensor, generator);
+    /// Draws the parameters created in this scope once more, in the order of PyTorch's `modules()`, those for which
+    /// `choose` (dotted name from the root, shape) says how: what torchvision's networks do at their construction's end.
+    pub fn redraw(&self, mut choose: impl FnMut(&str, &[i64]) -> Option<Init>) {
+        let Shared { entries, draws } = &mut *self.shared.borrow_mut();
+        let inside = |name: &str| {
+            let rest = name.strip_prefix(self.prefix.as_str());
+            rest.is_some_and(|rest| self.prefix.is_empty() || rest.starts_with('.'))
+        };
+        for place in in_state_order(entries) {
+            let Entry { name, tensor, role, .. } = &entries[place];
+            if *role == Role::Parameter
+                && inside(name)
+                && let Some(init) = choose(name, &tensor.size())
+            {
+                draws.push((place, init));
+            }
         }
     }
 
-    /// Everything created so far, in order.
-    pub fn finish(self) -> Vec<Entry> {
-        std::mem::take(&mut self.shared.borrow_mut().entries)
+    /// Everything created, in the order of PyTorch's `state_dict()`; values are a function of `seed`.
+    pub fn finish(self, seed: u64) -> Vec<Entry> {
+        let Shared { mut entries, draws } = std::mem::take(&mut *self.shared.borrow_mut());
+        let mut generator = Generator::new(seed);
+        let last: HashMap<usize, usize> =
+            draws.iter().enumerate().map(|(number, (place, _))| (*place, number)).collect();
+        for (number, (place, init)) in draws.iter().enumerate() {
+            init.fill(&mut entries[*place].tensor, &mut generator, last[place] == number);
+        }
+        let order = in_state_order(&entries);
+        let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
+        order.into_iter().filter_map(|place| entries[place].take()).collect()
     }
 }
 
-/// How a parameter begins; PyTorch's `torch.nn.init`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// All zeros.
-    Zeros,
-    /// All ones.
-    Ones,
-    /// Uniform in ±bound.
-    Uniform(f64),
-    /// Left undefined for now; the generator goes on as if it had been drawn uniformly. PyTorch's convolutions draw
-    /// their weights, and torchvision's networks then draw them all again: this saves half of the time.
-    Later,
-    /// Normal with mean 0.
-    Normal(f64),
-}
-
-impl Init {
-    /// Overwrites `tensor`.
-    fn fill(self, tensor: &mut Tensor, generator: &mut Generator) {
-        let drawn = match self {
-            Init::Zeros | Init::Ones => {
-                let value = f64::from(self == Init::Ones);
-                tch::no_grad(|| drop(tensor.fill_(value)));
-                Ok(())
-            }
-            Init::Uniform(bound) => generator.uniform(tensor, -bound, bound),
-            Init::Later => generator.skip(tensor.numel() as u64),
-            Init::Normal(std) => generator.normal(tensor, 0.0, std),
-        };
-        drawn.expect("a dense tensor of floats on the CPU can be drawn");
+/// Places of `entries` (in the order of creation) in the order of PyTorch's `state_dict()`: of each module its own
+/// parameters, then its buffers, then its submodules in the order of their creation.
+fn in_state_order(entries: &[Entry]) -> Vec<usize> {
+    #[derive(Default)]
+    struct Module<'a> {
+        own: Vec<usize>,
+        submodules: Vec<(&'a str, Module<'a>)>,
     }
+    fn flatten(module: Module<'_>, entries: &[Entry], order: &mut Vec<usize>) {
+        for role in [Role::Parameter, Role::Buffer] {
+            order.extend(module.own.iter().filter(|&&place| entries[place].role == role));
+        }
+        for (_, submodule) in module.submodules {
+            flatten(submodule, entries, order);
+        }
+    }
+    let mut root = Module::default();
+    for (place, entry) in entries.iter().enumerate() {
+        let mut module = &mut root;
+        let path = entry.name.rsplit_once('.').map_or("", |(path, _)| path);
+        for part in path.split('.').filter(|part| !part.is_empty()) {
+            let known = module.submodules.iter().position(|(name, _)| *name == part);
+            let index = known.unwrap_or_else(|| {
+                module.submodules.push((part, Module::default()));
+                module.submodules.len() - 1
+            });
+            module = &mut module.submodules[index].1;
+        }
+        module.own.push(place);
+    }
+    let mut order = Vec::with_capacity(entries.len());
+    flatten(root, entries, &mut order);
+    order
 }

@@ -33,6 +33,6 @@ impl Optimizer {
     }
 
     fn grads(&self) -> Vec<Tensor> {
-        self.slots.iter().map(|slot| slot.parameter.grad()).filter(Tensor::defined).collect()
+        self.slots().map(|slot| slot.parameter.grad()).filter(Tensor::defined).collect()
     }
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::groups::{Grouping, ParamGroup};
+
 /// How the weights are updated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
@@ -15,62 +17,94 @@ pub enum OptimizerConfig {
     Adamw(AdamwConfig),
 }
 
-/// Settings of `sgd`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SgdConfig {
-    /// Learning rate, positive.
-    pub lr: f64,
-    /// In [0, 1).
-    pub momentum: f64,
-    /// L2 penalty, not negative.
-    pub weight_decay: f64,
-    /// Dampening of the momentum, in [0, 1].
-    pub dampening: f64,
-    /// Nesterov momentum; needs a momentum and no dampening.
-    pub nesterov: bool,
-}
-
-impl Default for SgdConfig {
-    fn default() -> SgdConfig {
-        SgdConfig { lr: 0.001, momentum: 0.9, weight_decay: 0.0, dampening: 0.0, nesterov: false }
-    }
-}
-
-macro_rules! adam_struct {
-    ($(#[$doc:meta])* $name:ident, $decay_doc:literal, $weight_decay:expr) => {
+/// Makes the settings of an optimizer: those of its own between the learning rate and what all have in common.
+macro_rules! settings {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name {
             /// Learning rate, positive.
             pub lr: f64,
-            /// Decay of the running mean and mean square of the gradient, each in [0, 1).
-            pub betas: [f64; 2],
-            /// Added to the denominator, positive.
-            pub eps: f64,
-            #[doc = $decay_doc]
-            pub weight_decay: f64,
-            /// Divide by the largest mean square so far (Reddi et al. 2018).
-            pub amsgrad: bool,
+            $($(#[$field_doc])* pub $field: $type,)*
+            /// Weight decay of batch and layer norms; null is that of the others.
+            pub norm_weight_decay: Option<f64>,
+            /// Weight decay of biases; null is that of the others.
+            pub bias_weight_decay: Option<f64>,
+            /// Each block of layers learns at this share of the rate of the one behind it, above 0 and at most 1 (the head
+            /// learns at `lr`); null lets all learn alike.
+            pub layer_decay: Option<f64>,
+            /// Parameters that learn differently, by name; of several patterns that match, the first counts.
+            pub param_groups: Vec<ParamGroup>,
         }
 
         impl Default for $name {
             fn default() -> $name {
-                $name { lr: 0.001, betas: [0.9, 0.999], eps: 1e-8, weight_decay: $weight_decay, amsgrad: false }
+                $name {
+                    lr: 0.001,
+                    $($field: $default,)*
+                    norm_weight_decay: None,
+                    bias_weight_decay: None,
+                    layer_decay: None,
+                    param_groups: Vec::new(),
+                }
+            }
+        }
+
+        impl $name {
+            fn grouping(&self) -> Grouping<'_> {
+                Grouping {
+                    weight_decay: self.weight_decay,
+                    norm_weight_decay: self.norm_weight_decay,
+                    bias_weight_decay: self.bias_weight_decay,
+                    layer_decay: self.layer_decay,
+                    param_groups: &self.param_groups,
+                }
             }
         }
     };
 }
 
-adam_struct! {
-    /// Settings of `adam`.
-    AdamConfig, "L2 penalty, not negative.", 0.0
+settings! {
+    /// Settings of `sgd`.
+    SgdConfig {
+        /// In [0, 1).
+        momentum: f64 = 0.9,
+        /// L2 penalty, not negative.
+        weight_decay: f64 = 0.0,
+        /// Dampening of the momentum, in [0, 1].
+        dampening: f64 = 0.0,
+        /// Nesterov momentum; needs a momentum and no dampening.
+        nesterov: bool = false,
+    }
 }
 
-adam_struct! {
+settings! {
+    /// Settings of `adam`.
+    AdamConfig {
+        /// Decay of the running mean and mean square of the gradient, each in [0, 1).
+        betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator, positive.
+        eps: f64 = 1e-8,
+        /// L2 penalty, not negative.
+        weight_decay: f64 = 0.0,
+        /// Divide by the largest mean square so far (Reddi et al. 2018).
+        amsgrad: bool = false,
+    }
+}
+
+settings! {
     /// Settings of `adamw`.
-    AdamwConfig, "Decoupled weight decay, not negative.", 0.01
+    AdamwConfig {
+        /// Decay of the running mean and mean square of the gradient, each in [0, 1).
+        betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator, positive.
+        eps: f64 = 1e-8,
+        /// Decoupled weight decay, not negative.
+        weight_decay: f64 = 0.01,
+        /// Divide by the largest mean square so far (Reddi et al. 2018).
+        amsgrad: bool = false,
+    }
 }
 
 impl Default for OptimizerConfig {
@@ -86,6 +120,15 @@ impl OptimizerConfig {
             OptimizerConfig::Sgd(config) => config.lr,
             OptimizerConfig::Adam(config) => config.lr,
             OptimizerConfig::Adamw(config) => config.lr,
+        }
+    }
+
+    /// Which parameters learn how.
+    pub(super) fn grouping(&self) -> Grouping<'_> {
+        match self {
+            OptimizerConfig::Sgd(config) => config.grouping(),
+            OptimizerConfig::Adam(config) => config.grouping(),
+            OptimizerConfig::Adamw(config) => config.grouping(),
         }
     }
 
@@ -110,6 +153,7 @@ impl OptimizerConfig {
             OptimizerConfig::Adam(c) => found.adam(c.lr, c.betas, c.eps, c.weight_decay),
             OptimizerConfig::Adamw(c) => found.adam(c.lr, c.betas, c.eps, c.weight_decay),
         }
+        found.0.extend(self.grouping().problems());
         found.0
     }
 }

@@ -8,10 +8,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::OptimizerError;
-use crate::network::{Architecture, Network, NetworkError, NetworkShape};
+use crate::network::{Network, NetworkError, ScriptError};
 
 /// Averaged weights, validated beside the weights themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,17 +61,9 @@ impl Ema {
     /// Begins as a copy of `network`'s state.
     ///
     /// # Errors
-    /// `network` is of another architecture or class count.
-    pub fn new(
-        config: &EmaConfig,
-        network: &Network,
-        architecture: Architecture,
-        shape: impl Into<NetworkShape>,
-        device: Device,
-    ) -> Result<Ema, NetworkError> {
-        let average = Network::new(architecture, shape, 0, device);
-        average.load_state_dict(&network.state_dict())?;
-        Ok(Ema { config: config.clone(), network: average })
+    /// See [`Network::twin`].
+    pub fn new(config: &EmaConfig, network: &Network) -> Result<Ema, ScriptError> {
+        Ok(Ema { config: config.clone(), network: network.twin()? })
     }
 
     /// Takes in the weights after step `step` (counted from 0).
@@ -81,8 +73,7 @@ impl Ema {
     pub fn update(&mut self, network: &Network, step: u64) -> Result<(), OptimizerError> {
         let decay = self.config.decay_after(step);
         let (mut averages, mut weights) = (Vec::new(), Vec::new());
-        for ((_, mut average), (_, weight)) in self.network.state_dict().into_iter().zip(network.state_dict())
-        {
+        for ((_, mut average), (_, weight)) in self.network.tensors().into_iter().zip(network.tensors()) {
             if weight.is_floating_point() && decay > 0.0 {
                 averages.push(average);
                 weights.push(weight);
@@ -115,7 +106,8 @@ impl Ema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Kind;
+    use crate::network::Architecture;
+    use tch::{Device, Kind};
 
     /// The program: tests/reference/ema.py, which changes the weights by the same formula.
     const REFERENCE: &str =
@@ -126,7 +118,7 @@ mod tests {
         let reference: serde_json::Value = serde_json::from_str(REFERENCE).unwrap();
         let config = EmaConfig { decay: reference["decay"].as_f64().unwrap(), warmup_steps: 0 };
         let network = Network::new(Architecture::TinyNet, 3, 1, Device::Cpu);
-        let mut ema = Ema::new(&config, &network, Architecture::TinyNet, 3, Device::Cpu).unwrap();
+        let mut ema = Ema::new(&config, &network).unwrap();
         let first = |state: Vec<(String, Tensor)>, name: &str| {
             let (_, tensor) = state.into_iter().find(|(known, _)| known == name).unwrap();
             tensor.flatten(0, -1).double_value(&[0])

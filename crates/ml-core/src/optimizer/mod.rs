@@ -6,15 +6,19 @@
 mod clip;
 mod config;
 mod ema;
+mod groups;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+mod update;
 
-use tch::{Kind, Tensor};
-use torch_ext::{AdamSettings, AdamState, SgdSettings};
+use std::collections::{HashMap, HashSet};
 
 pub use config::{AdamConfig, AdamwConfig, OptimizerConfig, SgdConfig};
 pub use ema::{Ema, EmaConfig};
+use groups::Group;
+pub use groups::{GroupError, ParamGroup};
+use tch::{Kind, Tensor};
 
 use crate::value::{Field, Key, Value, ValueError};
 
@@ -47,21 +51,47 @@ enum State {
     Adam { step: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, max_exp_avg_sq: Option<Tensor> },
 }
 
-/// An optimizer and its state.
+/// Parameters that learn alike.
 #[derive(Debug)]
-pub struct Optimizer {
-    config: OptimizerConfig,
+struct SlotGroup {
+    settings: Group,
     slots: Vec<Slot>,
     /// Learning rate of the last step.
     lr: f64,
 }
 
+/// An optimizer and its state.
+#[derive(Debug)]
+pub struct Optimizer {
+    config: OptimizerConfig,
+    /// In the order of their first parameter.
+    groups: Vec<SlotGroup>,
+}
+
 impl Optimizer {
     /// For named parameters, in the order in which PyTorch would number them.
-    pub fn new(config: &OptimizerConfig, parameters: Vec<(String, Tensor)>) -> Optimizer {
-        let slots =
-            parameters.into_iter().map(|(name, parameter)| Slot { name, parameter, state: None }).collect();
-        Optimizer { config: config.clone(), slots, lr: config.lr() }
+    ///
+    /// # Errors
+    /// A pattern of the settings matches no parameter.
+    pub fn new(config: &OptimizerConfig, parameters: Vec<(String, Tensor)>) -> Result<Optimizer, GroupError> {
+        let mut groups: Vec<SlotGroup> = Vec::new();
+        let assigned = config.grouping().assign(&parameters)?;
+        for ((name, parameter), settings) in parameters.into_iter().zip(assigned) {
+            let slot = Slot { name, parameter, state: None };
+            match groups.iter_mut().find(|group| group.settings == settings) {
+                Some(group) => group.slots.push(slot),
+                None => {
+                    let lr = config.lr() * settings.lr_scale;
+                    groups.push(SlotGroup { settings, slots: vec![slot], lr });
+                }
+            }
+        }
+        Ok(Optimizer { config: config.clone(), groups })
+    }
+
+    /// Of all groups, in PyTorch's numbering.
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.groups.iter().flat_map(|group| &group.slots)
     }
 
     /// Lets go of all gradients.
@@ -69,96 +99,30 @@ impl Optimizer {
     /// # Errors
     /// libtorch's.
     pub fn zero_grad(&mut self) -> Result<(), OptimizerError> {
-        let parameters: Vec<Tensor> = self.slots.iter().map(|slot| slot.parameter.shallow_clone()).collect();
+        let parameters: Vec<Tensor> = self.slots().map(|slot| slot.parameter.shallow_clone()).collect();
         Ok(torch_ext::clear_grads(&parameters)?)
     }
 
-    /// Updates every parameter that has a gradient, with this learning rate.
+    /// Updates every parameter that has a gradient, with this learning rate times that of its group.
     ///
     /// # Errors
     /// libtorch refuses: a gradient of another memory layout than its parameter.
     pub fn step(&mut self, lr: f64) -> Result<(), OptimizerError> {
-        self.lr = lr;
-        match self.config.clone() {
-            OptimizerConfig::Sgd(config) => self.sgd_step(&config, lr),
-            OptimizerConfig::Adam(c) => {
-                self.adam_step(&adam_settings(lr, c.betas, c.eps, c.weight_decay, c.amsgrad, false))
-            }
-            OptimizerConfig::Adamw(c) => {
-                self.adam_step(&adam_settings(lr, c.betas, c.eps, c.weight_decay, c.amsgrad, true))
-            }
-        }
-    }
-
-    fn sgd_step(&mut self, config: &SgdConfig, lr: f64) -> Result<(), OptimizerError> {
-        let mut settings = SgdSettings {
-            lr,
-            momentum: config.momentum,
-            weight_decay: config.weight_decay,
-            dampening: config.dampening,
-            nesterov: config.nesterov,
-            first_step: false,
-        };
-        // A buffer begins as its first gradient, undampened: such parameters go in a call of their own.
-        for first_step in [false, true] {
-            settings.first_step = first_step;
-            let mut lists = Lists::default();
-            for slot in &mut self.slots {
-                let grad = slot.parameter.grad();
-                if !grad.defined() || slot.state.is_none() != first_step {
-                    continue;
-                }
-                if config.momentum != 0.0 {
-                    let state = slot.state.get_or_insert_with(|| State::Sgd {
-                        momentum_buffer: tch::no_grad(|| slot.parameter.zeros_like()),
-                    });
-                    if let State::Sgd { momentum_buffer } = state {
-                        lists.first.push(momentum_buffer.shallow_clone());
-                    }
-                }
-                lists.parameters.push(slot.parameter.shallow_clone());
-                lists.grads.push(grad);
-            }
-            if !lists.parameters.is_empty() {
-                torch_ext::fused_sgd(&lists.parameters, &lists.grads, &lists.first, &settings)?;
+        for group in &mut self.groups {
+            group.lr = lr * group.settings.lr_scale;
+            match &self.config {
+                OptimizerConfig::Sgd(config) => group.sgd_step(config)?,
+                OptimizerConfig::Adam(c) => group.adam_step(c.betas, c.eps, c.amsgrad, false)?,
+                OptimizerConfig::Adamw(c) => group.adam_step(c.betas, c.eps, c.amsgrad, true)?,
             }
         }
         Ok(())
     }
 
-    fn adam_step(&mut self, settings: &AdamSettings) -> Result<(), OptimizerError> {
-        let mut lists = Lists::default();
-        for slot in &mut self.slots {
-            let grad = slot.parameter.grad();
-            if !grad.defined() {
-                continue;
-            }
-            let state = slot.state.get_or_insert_with(|| new_adam_state(&slot.parameter, settings.amsgrad));
-            if let State::Adam { step, exp_avg, exp_avg_sq, max_exp_avg_sq } = state {
-                lists.step.push(step.shallow_clone());
-                lists.first.push(exp_avg.shallow_clone());
-                lists.second.push(exp_avg_sq.shallow_clone());
-                lists.third.extend(max_exp_avg_sq.as_ref().map(Tensor::shallow_clone));
-            }
-            lists.parameters.push(slot.parameter.shallow_clone());
-            lists.grads.push(grad);
-        }
-        if lists.parameters.is_empty() {
-            return Ok(());
-        }
-        let state = AdamState {
-            exp_avg: &lists.first,
-            exp_avg_sq: &lists.second,
-            max_exp_avg_sq: &lists.third,
-            step: &lists.step,
-        };
-        Ok(torch_ext::fused_adam(&lists.parameters, &lists.grads, state, settings)?)
-    }
-
     /// The tensors of the state, named after their parameters (shallow clones).
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let mut tensors = Vec::new();
-        for slot in &self.slots {
+        for slot in self.slots() {
             let own: Vec<(&str, &Tensor)> = match &slot.state {
                 None => Vec::new(),
                 Some(State::Sgd { momentum_buffer }) => vec![("momentum_buffer", momentum_buffer)],
@@ -176,7 +140,7 @@ impl Optimizer {
     /// PyTorch's `optimizer.state_dict()`:
     /// `{"state": {0: {…}}, "param_groups": [{…, "params": [0, …], "param_names": […]}]}`.
     pub fn state_dict(&self) -> Value {
-        let state = (0..).zip(&self.slots).filter_map(|(index, slot)| {
+        let state = (0..).zip(self.slots()).filter_map(|(index, slot)| {
             let entry = match slot.state.as_ref()? {
                 State::Sgd { momentum_buffer } => {
                     Value::dict([("momentum_buffer", Value::Tensor(momentum_buffer.shallow_clone()))])
@@ -189,45 +153,16 @@ impl Optimizer {
             };
             Some((Key::Int(index), entry))
         });
+        let mut first = 0;
+        let groups = self.groups.iter().map(|group| {
+            let value = group.to_value(&self.config, first);
+            first += group.slots.len() as i64;
+            value
+        });
         Value::dict([
             ("state", Value::Dict(state.collect())),
-            ("param_groups", Value::list([self.param_group()])),
+            ("param_groups", Value::list(groups.collect::<Vec<_>>())),
         ])
-    }
-
-    /// The settings, with every key that `torch.optim`'s `load_state_dict` looks for.
-    fn param_group(&self) -> Value {
-        let adam = |betas: [f64; 2], eps: f64, weight_decay: f64, amsgrad: bool, decoupled: bool| {
-            vec![
-                ("betas", Value::Tuple(betas.map(Value::Float).into())),
-                ("eps", Value::Float(eps)),
-                ("weight_decay", Value::Float(weight_decay)),
-                ("amsgrad", Value::Bool(amsgrad)),
-                ("capturable", Value::Bool(false)),
-                ("decoupled_weight_decay", Value::Bool(decoupled)),
-            ]
-        };
-        let own = match &self.config {
-            OptimizerConfig::Sgd(c) => vec![
-                ("momentum", Value::Float(c.momentum)),
-                ("dampening", Value::Float(c.dampening)),
-                ("weight_decay", Value::Float(c.weight_decay)),
-                ("nesterov", Value::Bool(c.nesterov)),
-            ],
-            OptimizerConfig::Adam(c) => adam(c.betas, c.eps, c.weight_decay, c.amsgrad, false),
-            OptimizerConfig::Adamw(c) => adam(c.betas, c.eps, c.weight_decay, c.amsgrad, true),
-        };
-        let mut group = vec![("lr", Value::Float(self.lr))];
-        group.extend(own);
-        group.extend([
-            ("maximize", Value::Bool(false)),
-            ("foreach", Value::None),
-            ("differentiable", Value::Bool(false)),
-            ("fused", Value::None),
-            ("params", Value::list((0..self.slots.len()).map(|index| Value::Int(index as i64)))),
-            ("param_names", Value::list(self.slots.iter().map(|slot| Value::Str(slot.name.clone())))),
-        ]);
-        Value::dict(group)
     }
 
     /// Takes over a state written by [`Optimizer::state_dict`] or by `torch.optim`. The settings stay those of
@@ -237,8 +172,7 @@ impl Optimizer {
     /// The state is of another optimizer or of other parameters; nothing is changed then.
     pub fn load_state_dict(&mut self, state: &Value) -> Result<(), OptimizerError> {
         let groups = state.get("param_groups")?.items()?;
-        let mut order = Vec::new();
-        let mut names = Vec::new();
+        let (mut order, mut names, mut rates) = (Vec::new(), Vec::new(), Vec::new());
         for group in &groups {
             order.extend(
                 group.get("params")?.items()?.iter().map(Field::as_i64).collect::<Result<Vec<_>, _>>()?,
@@ -246,45 +180,30 @@ impl Optimizer {
             if let Some(given) = group.optional("param_names")? {
                 names.extend(given.as_strings()?);
             }
+            rates.push(group.get("lr")?.as_f64()?);
         }
-        self.check_parameters(&order, &names)?;
+        let slots: Vec<&Slot> = self.slots().collect();
+        let places = places(&order, &names, &slots)?;
         let entries = state.get("state")?.entries()?;
-        let mut states: Vec<Option<State>> = self.slots.iter().map(|_| None).collect();
+        let mut states: Vec<Option<State>> = slots.iter().map(|_| None).collect();
         for (key, entry) in entries {
             let place = match key {
-                Key::Int(number) => order.iter().position(|known| known == number),
-                Key::Str(name) => self.slots.iter().position(|slot| slot.name == *name),
+                Key::Int(number) => order.iter().position(|known| known == number).map(|index| places[index]),
+                Key::Str(name) => slots.iter().position(|slot| slot.name == *name),
             };
             let Some(place) = place else {
                 return Err(OptimizerError::Mismatch(format!("{} belongs to no parameter", entry.path())));
             };
-            states[place] = self.read_state(&self.slots[place], &entry)?;
+            states[place] = self.read_state(slots[place], &entry)?;
         }
-        // Of the last step, which a state saved again before the next one must tell.
-        let lr = groups.first().map(|group| group.get("lr")?.as_f64()).transpose()?;
-        for (slot, state) in self.slots.iter_mut().zip(states) {
+        for (slot, state) in self.groups.iter_mut().flat_map(|group| &mut group.slots).zip(states) {
             slot.state = state;
         }
-        self.lr = lr.unwrap_or(self.lr);
+        // Of the last step, which a state saved again before the next one must tell.
+        if rates.len() == self.groups.len() {
+            self.groups.iter_mut().zip(rates).for_each(|(group, lr)| group.lr = lr);
+        }
         Ok(())
-    }
-
-    fn check_parameters(&self, order: &[i64], names: &[String]) -> Result<(), OptimizerError> {
-        if order.len() != self.slots.len() {
-            return Err(OptimizerError::Mismatch(format!(
-                "it is of {} parameters, this network has {}",
-                order.len(),
-                self.slots.len()
-            )));
-        }
-        let other = names.iter().zip(&self.slots).find(|(name, slot)| **name != slot.name);
-        match other {
-            Some((name, slot)) => Err(OptimizerError::Mismatch(format!(
-                "it has `{name}` where this network has `{}`",
-                slot.name
-            ))),
-            None => Ok(()),
-        }
     }
 
     fn read_state(&self, slot: &Slot, entry: &Field<'_>) -> Result<Option<State>, OptimizerError> {
@@ -328,33 +247,31 @@ impl Optimizer {
     }
 }
 
-fn adam_settings(
-    lr: f64,
-    [beta1, beta2]: [f64; 2],
-    eps: f64,
-    weight_decay: f64,
-    amsgrad: bool,
-    decoupled: bool,
-) -> AdamSettings {
-    AdamSettings { lr, beta1, beta2, eps, weight_decay, amsgrad, decoupled }
-}
-
-fn new_adam_state(parameter: &Tensor, amsgrad: bool) -> State {
-    tch::no_grad(|| State::Adam {
-        step: Tensor::zeros([0i64; 0], (Kind::Float, parameter.device())),
-        exp_avg: parameter.zeros_like(),
-        exp_avg_sq: parameter.zeros_like(),
-        max_exp_avg_sq: amsgrad.then(|| parameter.zeros_like()),
-    })
-}
-
-/// The tensors of one fused call.
-#[derive(Default)]
-struct Lists {
-    parameters: Vec<Tensor>,
-    grads: Vec<Tensor>,
-    first: Vec<Tensor>,
-    second: Vec<Tensor>,
-    third: Vec<Tensor>,
-    step: Vec<Tensor>,
+/// Where the parameters of a state, by their numbers and perhaps names, are among ours.
+fn places(order: &[i64], names: &[String], slots: &[&Slot]) -> Result<Vec<usize>, OptimizerError> {
+    if order.len() != slots.len() {
+        return Err(OptimizerError::Mismatch(format!(
+            "it is of {} parameters, this network has {}",
+            order.len(),
+            slots.len()
+        )));
+    }
+    if names.len() != order.len() {
+        return Ok((0..order.len()).collect());
+    }
+    let known: HashMap<&str, usize> =
+        slots.iter().enumerate().map(|(place, slot)| (slot.name.as_str(), place)).collect();
+    let find = |name: &String| {
+        known.get(name.as_str()).copied().ok_or_else(|| {
+            let lacking = slots.iter().find(|slot| !names.contains(&slot.name));
+            let lacking = lacking.map_or("", |slot| slot.name.as_str());
+            OptimizerError::Mismatch(format!("it has `{name}` and lacks `{lacking}`, unlike this network"))
+        })
+    };
+    let places = names.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let distinct: HashSet<usize> = places.iter().copied().collect();
+    if distinct.len() < places.len() {
+        return Err(OptimizerError::Mismatch("it names a parameter twice".to_owned()));
+    }
+    Ok(places)
 }

@@ -44,7 +44,7 @@ fn twenty_steps_of_each_optimizer_follow_pytorchs() {
     for case in cases {
         let config: OptimizerConfig = serde_json::from_value(case["config"].clone()).unwrap();
         let parameters = parameters();
-        let mut optimizer = Optimizer::new(&config, parameters.clone_shallow());
+        let mut optimizer = Optimizer::new(&config, parameters.clone_shallow()).unwrap();
         for (step, expected) in (0..).zip(case["trajectory"].as_array().unwrap()) {
             train(&mut optimizer, &parameters, config.lr(), step..step + 1);
             let expected: Vec<f32> = serde_json::from_value(expected.clone()).unwrap();
@@ -62,19 +62,25 @@ fn twenty_steps_of_each_optimizer_follow_pytorchs() {
 
 #[test]
 fn training_that_goes_on_from_a_saved_state_is_bit_identical() {
-    for yaml in ["{name: sgd, lr: 0.1}", "{name: adam, lr: 0.1, amsgrad: true}", "{name: adamw, lr: 0.1}"] {
+    let groups = "param_groups: [{pattern: b, lr_scale: 0.3}], bias_weight_decay: 0.0";
+    let grouped = format!("{{name: sgd, lr: 0.1, {groups}}}");
+    for yaml in
+        [&grouped, "{name: sgd, lr: 0.1}", "{name: adam, lr: 0.1, amsgrad: true}", "{name: adamw, lr: 0.1}"]
+    {
         let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
         let whole = parameters();
-        train(&mut Optimizer::new(&config, whole.clone_shallow()), &whole, 0.1, 0..10);
+        train(&mut Optimizer::new(&config, whole.clone_shallow()).unwrap(), &whole, 0.1, 0..10);
 
         let halves = parameters();
-        let mut first = Optimizer::new(&config, halves.clone_shallow());
+        let mut first = Optimizer::new(&config, halves.clone_shallow()).unwrap();
         train(&mut first, &halves, 0.1, 0..5);
-        let mut second = Optimizer::new(&config, halves.clone_shallow());
+        let mut second = Optimizer::new(&config, halves.clone_shallow()).unwrap();
         second.load_state_dict(&first.state_dict()).unwrap();
         let lr =
             |state: Value| state.get("param_groups").unwrap().items().unwrap()[0].get("lr").unwrap().as_f64();
         assert_eq!(lr(second.state_dict()), lr(first.state_dict()), "also before the next step");
+        let of_all = second.state_dict().get("param_groups").unwrap().items().unwrap().len();
+        assert_eq!(of_all, if yaml.contains("param_groups") { 2 } else { 1 });
         train(&mut second, &halves, 0.1, 5..10);
         assert_eq!(flat(&whole), flat(&halves), "{yaml}");
     }
@@ -84,24 +90,25 @@ fn training_that_goes_on_from_a_saved_state_is_bit_identical() {
 fn a_state_of_other_parameters_is_refused_by_name() {
     let config: OptimizerConfig = serde_yaml::from_str("{name: adam}").unwrap();
     let ours = parameters();
-    let mut optimizer = Optimizer::new(&config, ours.clone_shallow());
+    let mut optimizer = Optimizer::new(&config, ours.clone_shallow()).unwrap();
     train(&mut optimizer, &ours, 0.1, 0..1);
     let state = optimizer.state_dict();
 
     let mut renamed = parameters();
     renamed[1].0 = "bias".to_owned();
-    let error = Optimizer::new(&config, renamed).load_state_dict(&state).unwrap_err().to_string();
+    let error = Optimizer::new(&config, renamed).unwrap().load_state_dict(&state).unwrap_err().to_string();
     assert!(error.contains("`b`") && error.contains("`bias`"), "{error}");
 
     let fewer = vec![parameters().remove(0)];
-    let error = Optimizer::new(&config, fewer).load_state_dict(&state).unwrap_err().to_string();
+    let error = Optimizer::new(&config, fewer).unwrap().load_state_dict(&state).unwrap_err().to_string();
     assert!(error.contains("2 parameters"), "{error}");
 
     let sgd = OptimizerConfig::default();
     let ours = parameters();
-    let mut optimizer = Optimizer::new(&sgd, ours.clone_shallow());
+    let mut optimizer = Optimizer::new(&sgd, ours.clone_shallow()).unwrap();
     train(&mut optimizer, &ours, 0.1, 0..1);
     let error = Optimizer::new(&config, parameters())
+        .unwrap()
         .load_state_dict(&optimizer.state_dict())
         .unwrap_err()
         .to_string();
@@ -111,7 +118,7 @@ fn a_state_of_other_parameters_is_refused_by_name() {
 #[test]
 fn parameters_without_a_gradient_stay_as_they_are() {
     let parameters = parameters();
-    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow()).unwrap();
     let before = flat(&parameters);
     optimizer.zero_grad().unwrap();
     optimizer.step(0.1).unwrap();
@@ -153,7 +160,7 @@ fn clipping_by_the_global_norm_equals_pytorchs_to_the_bit() {
         // The gradient of Σ p · c is c: the reference's gradients are the parameters' own first values.
         let terms: Vec<Tensor> = parameters.iter().map(|(_, p)| (p * p.detach()).sum(Kind::Float)).collect();
         Tensor::stack(&terms, 0).sum(Kind::Float).backward();
-        let optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow());
+        let optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow()).unwrap();
         let norm = optimizer.grad_norm().unwrap().double_value(&[]);
         assert_eq!(norm, case["norm"].as_f64().unwrap());
         optimizer.clip_grad_norm(norm, case["max_norm"].as_f64().unwrap()).unwrap();
@@ -177,7 +184,7 @@ fn pytorchs_optimizers_go_on_with_our_state_and_ours_with_theirs() {
         let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
         let name = yaml[1..].split(',').next().unwrap().trim_start_matches("name: ");
         let parameters = parameters();
-        let mut optimizer = Optimizer::new(&config, parameters.clone_shallow());
+        let mut optimizer = Optimizer::new(&config, parameters.clone_shallow()).unwrap();
         train(&mut optimizer, &parameters, config.lr(), 0..10);
         let state = Value::dict([
             ("name", Value::from(name)),
@@ -206,7 +213,7 @@ fn pytorchs_optimizers_go_on_with_our_state_and_ours_with_theirs() {
         close(&flat(&python), &flat(&parameters));
 
         // And on from there, here again.
-        let mut second = Optimizer::new(&config, python.clone_shallow());
+        let mut second = Optimizer::new(&config, python.clone_shallow()).unwrap();
         second.load_state_dict(back.get("optimizer").unwrap().value()).unwrap();
         train(&mut second, &python, config.lr(), 20..30);
         train(&mut optimizer, &parameters, config.lr(), 20..30);

@@ -3,6 +3,7 @@
 
 pub mod board;
 pub mod classification;
+pub mod download;
 pub mod figures;
 pub mod predictions;
 pub mod progress;

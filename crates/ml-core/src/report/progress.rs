@@ -9,7 +9,7 @@ use crate::metrics::Totals;
 use crate::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter};
 
 /// Between two plain lines where there is no terminal.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Waiting for data longer than this share of an epoch is worth a warning.
 const STARVED: f64 = 0.5;
@@ -17,8 +17,8 @@ const STARVED: f64 = 0.5;
 /// stderr, shared by the bar and the log lines, so that neither breaks the other.
 #[derive(Clone, Debug)]
 pub struct Console {
-    bars: MultiProgress,
-    interactive: bool,
+    pub(super) bars: MultiProgress,
+    pub(super) interactive: bool,
 }
 
 impl Console {

@@ -19,9 +19,13 @@ pub use name::{INCIDENTAL, run_name};
 pub use summary::{CheckpointSummary, DatasetSizes, Status, Summary};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::network::ScriptFile;
 
 /// The folder of the best epochs' checkpoints.
 const KEPT: &str = "checkpoints";
+
+/// The copy of the TorchScript file that a run trains.
+const SCRIPT: &str = "model.torchscript.pt";
 
 /// The folder of one run.
 #[derive(Clone, Debug)]
@@ -217,6 +221,20 @@ impl Run {
         self.folder.join("rollback.pt")
     }
 
+    /// `model.torchscript.pt`: the program of a run with `model.type: torchscript`, which its checkpoints lack.
+    pub fn script_path(&self) -> PathBuf {
+        self.folder.join(SCRIPT)
+    }
+
+    /// Writes `model.torchscript.pt`, unless `file` is it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_script(&self, file: &ScriptFile) -> Result<(), RunError> {
+        let path = self.script_path();
+        if file.path() == path { Ok(()) } else { write_atomically(&path, file.bytes()) }
+    }
+
     /// `checkpoints/epoch_<n>.pt`, its folder made.
     ///
     /// # Errors
@@ -378,6 +396,13 @@ impl Run {
     }
 }
 
+/// Where the copy of a TorchScript file may lie that belongs to `state`, a run folder or a checkpoint in it.
+pub fn script_copies(state: &Path) -> Vec<PathBuf> {
+    let folder = if state.is_dir() { state } else { state.parent().unwrap_or(state) };
+    let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == KEPT));
+    std::iter::once(folder).chain(above).map(|folder| folder.join(SCRIPT)).collect()
+}
+
 fn check_name(name: &str) -> Result<(), RunError> {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
         return Err(RunError::BadName { name: name.to_owned() });
@@ -385,12 +410,15 @@ fn check_name(name: &str) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Whether a folder holds hidden files alone: a lock, or a file that was never finished.
+/// Whether a folder holds nothing of a run but what is written before its configuration: hidden files (a lock, a file
+/// that was never finished), a program.
 fn is_unused(folder: &Path) -> bool {
-    let is_hidden = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with('.'))
+    let is_early = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            entry.file_name() == SCRIPT || entry.file_name().to_string_lossy().starts_with('.')
+        })
     };
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_hidden))
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_early))
 }
 
 fn make_parents(runs_dir: &Path) -> Result<(), RunError> {
@@ -445,6 +473,7 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         fs::create_dir(runs.path().join("x")).unwrap();
         fs::write(runs.path().join("x/.lock"), "process 1").unwrap();
+        fs::write(runs.path().join("x/model.torchscript.pt"), "a program").unwrap();
         assert!(Run::claim_or_take_over(runs.path(), "x").is_ok());
         fs::write(runs.path().join("x/config.yaml"), "").unwrap();
         assert!(matches!(Run::claim_or_take_over(runs.path(), "x"), Err(RunError::Exists { .. })));

@@ -7,14 +7,16 @@ use std::hash::Hasher;
 use serde_yaml::Value;
 
 use crate::config::Override;
+use crate::weights::Choice;
 
 /// Longest name; a longer one is cut and ends in a hash of the whole.
 const LONGEST: usize = 100;
 
 /// Keys with a short name, in the order in which they stand in a run's name. All others follow by path.
-const SHORT: [(&str, &str); 13] = [
+const SHORT: [(&str, &str); 14] = [
     ("data.fold", "fold"),
     ("model.architecture", "arch"),
+    ("model.path", "script"),
     ("model.weights", "weights"),
     ("training.batch_size", "batch"),
     ("training.num_epochs", "epochs"),
@@ -66,7 +68,8 @@ pub fn run_name(overrides: &[Override]) -> String {
 
 fn text(path: &str, value: &Value) -> String {
     match value {
-        Value::String(text) if path == "model.weights" => {
+        Value::String(text) if path == "model.weights" => Choice::label(text),
+        Value::String(text) if path == "model.path" => {
             std::path::Path::new(text).file_stem().unwrap_or_default().to_string_lossy().into_owned()
         }
         Value::String(text) => text.clone(),
@@ -127,7 +130,14 @@ mod tests {
             run_name(&[parse_set("transforms.train.resize=[64, 64]").unwrap(), flag("seed", "7")]),
             "seed_7_transforms.train.resize_64-64"
         );
-        assert_eq!(run_name(&[flag("model.weights", "/a/b c/net.pt")]), "weights_net");
+        for (weights, name) in [
+            ("/a/b c/net.pt", "weights_net"),
+            ("DEFAULT", "weights_DEFAULT"),
+            ("ResNet50_Weights.IMAGENET1K_V2", "weights_IMAGENET1K_V2"),
+            ("runs/base/best.pt", "weights_best"),
+        ] {
+            assert_eq!(run_name(&[flag("model.weights", weights)]), name);
+        }
     }
 
     #[test]

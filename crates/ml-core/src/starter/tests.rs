@@ -147,7 +147,7 @@ fn every_choice_is_a_valid_configuration_and_says_so() {
                     assert_eq!(config.data.fold, survey.fold);
                     assert_eq!(config.training.batch_size, choices.batch_size);
                     assert_eq!(config.data.drop_last, choices.drop_last);
-                    assert_eq!(config.model.base().architecture, choices.architecture);
+                    assert_eq!(config.model.base().unwrap().architecture, choices.architecture);
                     assert_eq!(config.transforms.train.resize, choices.train_resize());
                     assert_eq!(config.transforms.train.random_horizontal_flip.0 > 0.0, choices.flip);
                     assert_eq!(config.needs_statistics(), normalization == Normalization::Later);

@@ -204,8 +204,9 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
                 page.comment(
                     1,
                     format!(
-                        "{train} pictures are few for it. Most is gained by weights from ImageNet: `weights: FILE` takes \
-                         torchvision's resnet18 .pth; give `normalize` ImageNet's numbers (below) and `channels: 3` then."
+                        "{train} pictures are few for it. Most is gained by weights from ImageNet: `weights: DEFAULT` fetches \
+                         torchvision's; leave `transforms` out then, or give `normalize` ImageNet's numbers (below) and \
+                         `channels: 3`."
                     ),
                 );
             }

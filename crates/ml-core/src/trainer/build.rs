@@ -1,6 +1,5 @@
 //! From a configuration to a trainer, and between a trainer and a checkpoint.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use ml_data::dataset::{Dataset, Index, Split};
@@ -12,16 +11,21 @@ use super::state::{
     divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, totals_to_value,
 };
 use super::{TrainError, TrainState, Trainer};
-use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, read};
-use crate::config::Config;
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::config::{Config, ModelConfig};
 use crate::loader::{Cache, CacheKind, Loader};
 use crate::loss::Loss;
-use crate::network::{Network, NetworkShape};
+use crate::network::{Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
 use crate::value::Value;
 
-pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
+pub(super) fn trainer(
+    config: &Config,
+    dataset: &Dataset,
+    device: Device,
+    script: Option<&ScriptFile>,
+) -> Result<Trainer, TrainError> {
     let num_classes = class_count(config, dataset)?;
     for (key, given) in [
         ("loss.class_weights", config.loss.num_class_weights()),
@@ -31,11 +35,11 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
             return Err(TrainError::ClassWeights { key, given, found: num_classes });
         }
     }
-    let architecture = config.model.base().architecture;
-    let in_channels = config.transforms.train.channels.count() as i64;
-    let shape = NetworkShape { in_channels, num_classes: num_classes as i64 };
-    let network = Network::new(architecture, shape, config.seed as i64, device);
-    let optimizer = Optimizer::new(&config.optimizer, network.parameters());
+    let network = network(config, num_classes as i64, device, script)?;
+    if let Some(base) = config.model.base() {
+        network.freeze(&base.freeze)?;
+    }
+    let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let train_index = Arc::new(dataset.train.clone());
     let (train_loader, val_loader) = loaders(config, dataset, &train_index, device)?;
@@ -46,7 +50,7 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
         config.training.num_epochs,
     );
     let ema = config.training.ema.as_ref();
-    let ema = ema.map(|ema| Ema::new(ema, &network, architecture, shape, device)).transpose()?;
+    let ema = ema.map(|ema| Ema::new(ema, &network)).transpose()?;
     Ok(Trainer {
         config: config.clone(),
         classes: dataset.classes.clone(),
@@ -64,6 +68,34 @@ pub(super) fn trainer(config: &Config, dataset: &Dataset, device: Device) -> Res
         is_unsaved: false,
         first_step: None,
     })
+}
+
+fn network(
+    config: &Config,
+    num_classes: i64,
+    device: Device,
+    script: Option<&ScriptFile>,
+) -> Result<Network, TrainError> {
+    let train = &config.transforms.train;
+    let in_channels = train.channels.count() as i64;
+    let network = match (&config.model, script) {
+        (ModelConfig::Base(base), _) => {
+            let spec = base.spec(train, num_classes as usize);
+            Network::new(base.architecture, spec, config.seed as i64, device)
+        }
+        (ModelConfig::TorchScript(_), Some(file)) => Network::from_script(file, num_classes, device)?,
+        (ModelConfig::TorchScript(model), None) => {
+            let file = ScriptFile::find(std::slice::from_ref(&model.path), model.sha256.as_deref())?;
+            Network::from_script(&file, num_classes, device)?
+        }
+    };
+    // What is wrong with a TorchScript module is to show before the first epoch, not after it.
+    for (transform, training) in [(train, true), (&config.transforms.val, false)] {
+        if let Some(size) = transform.output_size() {
+            network.rehearse([in_channels, i64::from(size.height), i64::from(size.width)], training)?;
+        }
+    }
+    Ok(network)
 }
 
 /// Of the training and the validation split.
@@ -103,36 +135,12 @@ fn loaders(
 
 fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> {
     let found = dataset.classes.len();
-    match config.model.base().num_classes {
+    match config.model.num_classes() {
         Auto::Value(given) if given != found => {
             Err(TrainError::ClassCount { given, found, classes: dataset.classes.clone() })
         }
         _ => Ok(found),
     }
-}
-
-/// Copies the weights of a `.pt` file into `network`. A classifier head of another class count is left as it
-/// was initialised; the names left are returned.
-///
-/// # Errors
-/// The file cannot be read, or its weights are of another network.
-pub(super) fn start_weights(network: &Network, path: &Path) -> Result<Vec<String>, TrainError> {
-    let mut weights = model_state_from(&read(path)?).map_err(|error| error.in_file(path))?;
-    let own = network.state_dict();
-    let head =
-        own.last().and_then(|(name, _)| name.rsplit_once('.')).map_or("", |(module, _)| module).to_owned();
-    let mut left = Vec::new();
-    for (name, tensor) in &mut weights {
-        let Some((_, mine)) = own.iter().find(|(known, _)| known == name) else { continue };
-        let in_head = name.rsplit_once('.').is_some_and(|(module, _)| module == head);
-        let same_but_classes = tensor.dim() == mine.dim() && tensor.size().get(1..) == mine.size().get(1..);
-        if in_head && same_but_classes && tensor.size() != mine.size() {
-            *tensor = mine.shallow_clone();
-            left.push(name.clone());
-        }
-    }
-    network.load_state_dict(&weights)?;
-    Ok(left)
 }
 
 pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {

@@ -2,11 +2,12 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::loader::{CacheError, LoaderError};
-use crate::network::NetworkError;
-use crate::optimizer::OptimizerError;
+use crate::network::{FreezeError, NetworkError, ScriptError};
+use crate::optimizer::{GroupError, OptimizerError};
 use crate::run::RunError;
 use crate::trainer::ReportError;
 use crate::value::ValueError;
+use crate::weights::WeightsError;
 use ml_data::dataset::shell_quoted;
 use ml_data::transform::UnresolvedStatistics;
 use ml_data::transform::statistics::StatisticsError;
@@ -45,9 +46,24 @@ pub enum TrainError {
     /// Weights of another network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// Weights to start from cannot be had, or are of another network.
+    #[error(transparent)]
+    StartWeights(#[from] WeightsError),
+    /// A TorchScript file cannot be found, or not be trained with.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// A TorchScript module failed in the middle of training.
+    #[error(transparent)]
+    Forward(ScriptError),
     /// Optimizer state of other parameters, or a failed update.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
+    /// What is to be frozen is not there.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
+    /// A pattern of `optimizer.param_groups` matches nothing.
+    #[error(transparent)]
+    Groups(#[from] GroupError),
     /// A value in the checkpoint is missing or of another type.
     #[error("the checkpoint: {0}")]
     Value(#[from] ValueError),
@@ -165,10 +181,14 @@ impl TrainError {
     pub fn is_usage(&self) -> bool {
         match self {
             TrainError::ClassCount { .. }
+            | TrainError::Freeze(_)
+            | TrainError::Groups(_)
             | TrainError::ClassWeights { .. }
             | TrainError::NoFullBatch { .. }
             | TrainError::Mismatch { .. } => true,
             TrainError::Run(error) => error.is_usage(),
+            TrainError::StartWeights(error) => error.is_usage(),
+            TrainError::Script(error) => error.is_usage(),
             _ => false,
         }
     }

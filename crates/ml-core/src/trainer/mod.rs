@@ -9,12 +9,14 @@ mod error;
 mod reporter;
 mod restore;
 mod saves;
+mod script;
 mod state;
 mod statistics;
 mod step;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ use tch::Device;
 pub use error::TrainError;
 pub use reporter::{EpochReport, NoReporter, Phase, ReportError, Reporter};
 pub use restore::{Changes, Foreign};
+pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
 pub use statistics::resolve_statistics;
 
@@ -32,11 +35,12 @@ use crate::config::Config;
 use crate::loader::{Inputs, Loader};
 use crate::loss::Loss;
 use crate::metrics::{Running, Totals};
-use crate::network::Network;
+use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
 use crate::policy::{Ranked, Ranking};
 use crate::run::Run;
+use crate::weights::{self, Loaded, Part};
 use saves::Saves;
 use step::Stepped;
 
@@ -90,12 +94,28 @@ enum Trained {
 }
 
 impl Trainer {
-    /// Builds everything that `config` describes. Initial weights are a function of the seed.
+    /// Builds everything that `config` describes. Initial weights are a function of the seed, or a TorchScript file's.
     ///
     /// # Errors
-    /// The data set does not fit the configuration.
+    /// The data set does not fit the configuration, or the TorchScript file that it names cannot be trained.
     pub fn new(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
-        build::trainer(config, dataset, device)
+        match resolve_script(config, None)? {
+            Some((config, file)) => Trainer::with_script(&config, dataset, device, &file),
+            None => build::trainer(config, dataset, device, None),
+        }
+    }
+
+    /// As [`Trainer::new`], with the TorchScript file that [`resolve_script`] has found for `config`.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn with_script(
+        config: &Config,
+        dataset: &Dataset,
+        device: Device,
+        file: &ScriptFile,
+    ) -> Result<Trainer, TrainError> {
+        build::trainer(config, dataset, device, Some(file))
     }
 
     /// The network being trained.
@@ -162,6 +182,7 @@ impl Trainer {
             if let Some(outcome) = self.outcome() {
                 return Ok(outcome);
             }
+            self.freeze()?;
             let started = Instant::now();
             let waited = match self.train_epoch(reporter, stop, saves)? {
                 Trained::Whole(waited) => waited,
@@ -184,6 +205,20 @@ impl Trainer {
             let report = EpochReport { num_epochs, improved, elapsed: started.elapsed(), waited };
             reporter.epoch_finished(&self.state.history, &report)?;
         }
+    }
+
+    /// Lets those parameters be trained that are to be in this epoch, which is a function of its number alone.
+    fn freeze(&self) -> Result<(), TrainError> {
+        let Some(model) = self.config.model.base() else { return Ok(()) };
+        let freeze = model.freeze_after(self.state.epoch);
+        let frozen = self.network.freeze(freeze)?;
+        if *freeze != Freeze::None {
+            let all = self.network.num_parameters();
+            tracing::info!("model.freeze: {freeze}: {} of {all} parameters are trained", all - frozen);
+        } else if model.unfreeze_epoch == Some(self.state.epoch) {
+            tracing::info!("model.unfreeze_epoch: all layers are trained from here on");
+        }
+        Ok(())
     }
 
     /// What was written of the epochs that are given up goes.
@@ -256,12 +291,13 @@ impl Trainer {
             }
             let Inputs { images, targets, .. } = batch?.into_inputs();
             let add = |network: &Network, running: &mut Running| {
-                let logits = network.forward_t(&images, false);
+                let logits = network.try_forward_t(&images, false).map_err(TrainError::Forward)?;
                 running.add(&self.loss.forward(&logits, &targets), &logits, &targets);
+                Ok::<_, TrainError>(())
             };
-            add(&self.network, &mut running);
+            add(&self.network, &mut running)?;
             if let Some((ema, running)) = &mut averaged {
-                add(ema.network(), running);
+                add(ema.network(), running)?;
             }
             reporter.batches_done(1, None)?;
         }
@@ -328,17 +364,16 @@ impl Trainer {
         }
     }
 
-    /// Begins with the weights of a file: a checkpoint, or a state dict of PyTorch's, in `.pt` or `.safetensors`. A
-    /// classifier head of another class count is left as it was initialised; the names left are returned.
+    /// Begins with the weights of a file, as [`weights::load`] takes them; says what it did beside copying.
     ///
     /// # Errors
     /// The file cannot be read, or its weights are of another network.
-    pub fn start_from(&mut self, path: &std::path::Path) -> Result<Vec<String>, TrainError> {
-        let left = build::start_weights(&self.network, path)?;
+    pub fn start_from(&mut self, path: &Path, part: Part) -> Result<Loaded, TrainError> {
+        let loaded = weights::load(&self.network, path, part)?;
         if let Some(ema) = &mut self.ema {
             ema.load_state_dict(&self.network.state_dict())?;
         }
-        Ok(left)
+        Ok(loaded)
     }
 
     /// Goes on from a training state of another program: weights, optimizer and the epochs it has done.

@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, totals_from};
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite};
+use crate::config::ModelConfig;
 use crate::policy::{EarlyStoppingState, Ranked, Ranking};
 use crate::value::Value;
 
@@ -115,9 +116,10 @@ fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, changes: Changes) 
     let same = |what, found: String, expected: String| {
         if found == expected { Ok(()) } else { Err(TrainError::Mismatch { what, found, expected }) }
     };
-    let architecture = checkpoint.config.pointer("/model/architecture").and_then(|name| name.as_str());
-    let own = trainer.config.model.base().architecture.name();
-    same("the network", architecture.unwrap_or(own).to_owned(), own.to_owned())?;
+    let own = trainer.config.model.identity().into_owned();
+    let network =
+        ModelConfig::of_checkpoint(&checkpoint.config).map_or(own.clone(), |m| m.identity().into_owned());
+    same("the network", network, own)?;
     same("the class list", checkpoint.classes.join(", "), trainer.classes.join(", "))?;
     if changes == Changes::Allowed {
         return Ok(());

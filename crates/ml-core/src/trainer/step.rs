@@ -9,6 +9,7 @@ use super::{TrainError, Trainer};
 use crate::checkpoint::not_finite;
 use crate::loader::{Batch, Batches, Inputs};
 use crate::metrics::{Running, Totals};
+use crate::network::TrainOutputs;
 use crate::optimizer::OptimizerError;
 use crate::policy::Action;
 
@@ -49,7 +50,7 @@ impl Trainer {
         self.optimizer.zero_grad()?;
         let mut parts = Vec::with_capacity(shares.len());
         for (number, batch) in batches.by_ref().take(count).enumerate() {
-            parts.push(self.accumulate(batch?, number, shares[number]));
+            parts.push(self.accumulate(batch?, number, shares[number])?);
         }
         if parts.is_empty() {
             return Ok(None);
@@ -78,12 +79,16 @@ impl Trainer {
     }
 
     /// Adds the gradients of one batch; `share` is its share of the mean over all pictures of the step.
-    fn accumulate(&self, batch: Batch, number: usize, share: f64) -> Part {
+    fn accumulate(&self, batch: Batch, number: usize, share: f64) -> Result<Part, TrainError> {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         tch::manual_seed(seed as i64);
         let inputs = batch.into_inputs();
-        let logits = self.network.forward_t(&inputs.images, true); // [N, K]
+        let TrainOutputs { logits, auxiliary } =
+            self.network.try_forward_train(&inputs.images).map_err(TrainError::Forward)?; // [N, K]
         let loss = self.loss.forward(&logits, inputs.loss_targets()); // scalar, mean over N
+        let loss = auxiliary.iter().fold(loss, |loss, (weight, logits)| {
+            loss + self.loss.forward(logits, inputs.loss_targets()) * *weight
+        });
         let loss = if share == 1.0 {
             loss.backward();
             loss
@@ -95,7 +100,7 @@ impl Trainer {
             loss
         };
         let Inputs { targets, indices, .. } = inputs;
-        Part { loss: loss.detach(), logits: logits.detach(), targets, indices }
+        Ok(Part { loss: loss.detach(), logits: logits.detach(), targets, indices })
     }
 
     fn advance(&mut self, num_batches: usize) -> Stepped {

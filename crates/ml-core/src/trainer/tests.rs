@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::Trainer;
 use crate::config::{Config, parse_set, resolve};
 use crate::metrics::Running;
+use crate::testing::generator;
 
 /// `train/` with nine pictures of two digits, `val/` with two.
 fn data(place: &Path) -> PathBuf {
@@ -77,6 +78,7 @@ fn expected_step(trainer: &Trainer, batches: std::ops::Range<usize>) -> Vec<Tens
 
 #[test]
 fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_pictures() {
+    let _generator = generator();
     let place = tempfile::tempdir().unwrap();
     let data = data(place.path());
     let dataset = Dataset::open(&data, None).unwrap();

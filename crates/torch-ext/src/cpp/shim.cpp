@@ -1,8 +1,11 @@
 // What tch does not expose of libtorch 2.11, as plain C functions. Each returns null, or a message that the
 // caller frees with te_free; no exception leaves this file.
 
+#include "guarded.h"
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
@@ -15,30 +18,13 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
-#include <c10/util/Exception.h>
 
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <mutex>
 #include <string>
 #include <vector>
 
 namespace {
-
-template <typename Body>
-char *guarded(Body body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &error) {
-    return strdup(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("an unknown C++ exception");
-  }
-}
 
 using Pointers = const void *const *;
 
@@ -51,6 +37,15 @@ std::vector<at::Tensor> list(Pointers pointers, size_t count) {
   return tensors;
 }
 
+// Whether two tensors of the same sizes have their elements at the same places: the stride of a dimension of one element
+// says nothing, and a depthwise convolution's weight and gradient often disagree about it.
+bool same_places(const at::Tensor &one, const at::Tensor &other) {
+  for (int64_t d = 0; d < one.dim(); d++) {
+    if (one.size(d) > 1 && one.stride(d) != other.stride(d)) return false;
+  }
+  return true;
+}
+
 // On the CPU the fused kernels walk memory in order and ignore strides: other strides would silently mix
 // elements up.
 void check_like(const std::vector<at::Tensor> &parameters, const std::vector<at::Tensor> &others, const char *what) {
@@ -58,7 +53,7 @@ void check_like(const std::vector<at::Tensor> &parameters, const std::vector<at:
   for (size_t i = 0; i < parameters.size(); i++) {
     const auto &p = parameters[i], &o = others[i];
     TORCH_CHECK(o.defined(), what, " ", i, " is undefined");
-    TORCH_CHECK(p.sizes() == o.sizes() && p.strides() == o.strides(), what, " ", i, " has sizes ", o.sizes(), " and strides ",
+    TORCH_CHECK(p.sizes() == o.sizes() && same_places(p, o), what, " ", i, " has sizes ", o.sizes(), " and strides ",
                 o.strides(), ", its parameter ", p.sizes(), " and ", p.strides());
     TORCH_CHECK(p.scalar_type() == o.scalar_type() && p.device() == o.device(), what, " ", i, " has another dtype or device than its parameter");
   }
@@ -78,6 +73,35 @@ char *te_empty_pinned(const int64_t *shape, size_t dims, void **out) {
   return guarded([&] {
     const auto options = at::TensorOptions().dtype(at::kByte).pinned_memory(true);
     *out = new at::Tensor(at::empty(at::IntArrayRef(shape, dims), options));
+  });
+}
+
+// Switches autocast on for a device type of PyTorch's numbering (0 the CPU, 1 CUDA), as torch.autocast does when it is entered;
+// what was there before goes to `was_on` and `was_dtype`.
+char *te_autocast_enter(int8_t device, int8_t dtype, bool *was_on, int8_t *was_dtype) {
+  return guarded([&] {
+    const auto type = static_cast<at::DeviceType>(device);
+    *was_on = at::autocast::is_autocast_enabled(type);
+    *was_dtype = static_cast<int8_t>(at::autocast::get_autocast_dtype(type));
+    at::autocast::set_autocast_dtype(type, static_cast<at::ScalarType>(dtype));
+    at::autocast::set_autocast_enabled(type, true);
+    at::autocast::increment_nesting();
+  });
+}
+
+char *te_autocast_leave(int8_t device, bool was_on, int8_t was_dtype) {
+  return guarded([&] {
+    const auto type = static_cast<at::DeviceType>(device);
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(type, was_on);
+    at::autocast::set_autocast_dtype(type, static_cast<at::ScalarType>(was_dtype));
+  });
+}
+
+// The tensor [N, C, H, W] with its channels innermost in memory; `*out` is a new at::Tensor, for the caller to own.
+char *te_channels_last(const void *tensor, void **out) {
+  return guarded([&] {
+    *out = new at::Tensor(static_cast<const at::Tensor *>(tensor)->contiguous(at::MemoryFormat::ChannelsLast));
   });
 }
 

@@ -35,7 +35,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     )?;
     // The first round is not counted here either.
     let (ours, theirs) = (&ours[1..], &theirs[1..]);
-    let compare = |what, unit, target, below, keys: [&[&str]; 2], share: bool| {
+    let compare = |what: &'static str, unit, target, below, keys: [&[&str]; 2], share: bool| {
         let values = |runs: &[Value], keys: &[&str]| {
             runs.iter()
                 .map(|run| {
@@ -47,7 +47,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
                 .collect::<Result<Vec<f64>>>()
         };
         Ok(Comparison {
-            what,
+            what: what.into(),
             peer: "PyTorch",
             unit,
             ours: values(ours, keys[0])?,

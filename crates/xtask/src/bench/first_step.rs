@@ -27,7 +27,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
         || their_first_step(bench, &data),
     )?;
     let time = Comparison {
-        what: "time to the first optimizer step on the digits",
+        what: "time to the first optimizer step on the digits".into(),
         peer: PEER,
         unit: "s",
         ours,
@@ -42,7 +42,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
         || measure::watched(&mut their_command(bench, &data)),
     )?;
     let memory = Comparison {
-        what: "peak memory on the digits, workers included",
+        what: "peak memory on the digits, workers included".into(),
         peer: PEER,
         unit: "MB",
         ours,

@@ -30,8 +30,8 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let ours = |folder: PathBuf, size: &'static str, cache: &'static str| {
         move || rate(&printed(&mut load(bench, &folder, size, cores, 4, cache))?)
     };
-    let higher = |what, peer, target, (ours, theirs)| Comparison {
-        what,
+    let higher = |what: &'static str, peer, target, (ours, theirs)| Comparison {
+        what: what.into(),
         peer,
         unit: "pictures/s",
         ours,
@@ -140,7 +140,7 @@ fn memory(bench: &Bench, folder: &Path) -> Result<Comparison> {
     };
     let (ours, theirs) = in_turn(bench.rounds.min(3), "memory", ours, theirs)?;
     Ok(Comparison {
-        what: "memory with 2 workers",
+        what: "memory with 2 workers".into(),
         peer: "torchvision",
         unit: "MB",
         ours,

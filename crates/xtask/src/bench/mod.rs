@@ -42,6 +42,8 @@ enum Name {
     Split,
     /// A ResNet-18 training step at 224 px
     Step,
+    /// Training steps and inference passes of networks of five families, and their memory
+    Networks,
     /// The loader on JPEGs and small PNGs, its caches and memory, and an index of a million samples
     Loader,
     /// Saving and loading ResNet-50 with its optimizer
@@ -82,7 +84,8 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
         let result = match name {
             Name::FirstStep => first_step::run(&bench),
             Name::Split => split::run(&bench),
-            Name::Step => step::run(&bench),
+            Name::Step => step::one(&bench),
+            Name::Networks => step::networks(&bench),
             Name::Loader => loader::run(&bench),
             Name::Checkpoint => checkpoint::run(&bench),
         };
@@ -101,12 +104,12 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
 }
 
 /// Runs both sides in turn, ours first, after one round that is not counted (it warms the disk's cache).
-fn in_turn(
+fn in_turn<T>(
     rounds: u32,
     what: &str,
-    mut ours: impl FnMut() -> Result<f64>,
-    mut theirs: impl FnMut() -> Result<f64>,
-) -> Result<(Vec<f64>, Vec<f64>)> {
+    mut ours: impl FnMut() -> Result<T>,
+    mut theirs: impl FnMut() -> Result<T>,
+) -> Result<(Vec<T>, Vec<T>)> {
     let (mut our_figures, mut their_figures) = (Vec::new(), Vec::new());
     for round in 0..=rounds {
         eprintln!("{what}: round {round} of {rounds}{}", if round == 0 { " (not counted)" } else { "" });

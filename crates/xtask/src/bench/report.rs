@@ -1,5 +1,7 @@
 //! How a comparison is printed: `<what> ratio: X`, and below it what it was made from.
 
+use std::borrow::Cow;
+
 use super::measure::median;
 
 /// What a ratio should be.
@@ -19,7 +21,7 @@ pub enum Target {
 #[derive(Debug)]
 pub struct Comparison {
     /// What is measured.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// The other program.
     pub peer: &'static str,
     /// Its figures' unit.
@@ -118,7 +120,7 @@ mod tests {
 
     fn comparison(target: Option<Target>, below: Option<f64>) -> Comparison {
         let (ours, theirs) = (vec![0.5, 0.4, 0.9], vec![4.0, 4.5, 5.0]);
-        Comparison { what: "first step", peer: "torchvision", unit: "s", ours, theirs, target, below }
+        Comparison { what: "first step".into(), peer: "torchvision", unit: "s", ours, theirs, target, below }
     }
 
     #[test]

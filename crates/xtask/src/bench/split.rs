@@ -28,7 +28,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     };
     let (our_times, their_times) = in_turn(bench.rounds, "split", ours, theirs)?;
     let split = Comparison {
-        what: "ml-split of 60000 files",
+        what: "ml-split of 60000 files".into(),
         peer: "scikit-learn",
         unit: "s",
         ours: our_times,
@@ -47,7 +47,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     };
     let (our_times, their_times) = in_turn(bench.rounds, "help", ours, theirs)?;
     let help = Comparison {
-        what: "ml-split --help",
+        what: "ml-split --help".into(),
         peer: "scikit-learn",
         unit: "ms",
         ours: our_times,

@@ -13,8 +13,10 @@ Examples:
   ml-train --data_dir data/flowers                     the defaults of configs/default.yaml
   ml-train --init_config data/flowers > my.yaml        a configuration made for these pictures, with comments
   ml-train --config configs/digits.yaml --lr 0.01      a file, with a flag that wins over it
+  ml-train --architecture resnet50 --weights DEFAULT   begin with torchvision's weights from ImageNet
   ml-train --set optimizer.name=adamw --set scheduler.name=cosine
   ml-train --config my.yaml --print_config             what would run, and where each value comes from
+  ml-train --config my.yaml --summary                  layers, parameters, multiply-adds, memory of a step
   ml-train --resume runs/base                          go on after an interruption
   ml-train --resume runs/base --num_epochs 50          train a finished run for longer
   ml-train --config my.yaml --resume auto              for job schedulers: go on, or start anew
@@ -69,11 +71,25 @@ pub struct Args {
     /// Print a JSON Schema of the configuration for editors, then stop
     #[arg(long, help_heading = "Look first")]
     pub print_schema: bool,
+    /// Show the network's layers with shapes, parameters and multiply-adds, and the memory of a training step, then stop
+    #[arg(
+        long,
+        help_heading = "Look first",
+        conflicts_with_all = ["resume", "run_name", "init_config", "print_config", "print_schema", "dry_run"]
+    )]
+    pub summary: bool,
+    /// List the networks that --architecture may name, with parameters, GFLOPs, usual size and published weights, then stop
+    #[arg(
+        long,
+        help_heading = "Look first",
+        conflicts_with_all = ["config", "resume", "run_name", "init_config", "print_config", "print_schema", "summary", "dry_run"]
+    )]
+    pub list_architectures: bool,
     /// Check configuration, data, device and network, then stop before training
     #[arg(long, help_heading = "Look first")]
     pub dry_run: bool,
 
-    /// Print the run's summary as JSON on stdout at the end
+    /// Print the result as JSON: of a run its summary.yaml, or what --summary or `--list_architectures` shows
     #[arg(long)]
     pub json: bool,
 
@@ -104,8 +120,9 @@ pub struct Shortcuts {
     /// Network (model.architecture)
     #[arg(long, value_name = "NAME")]
     pub architecture: Option<String>,
-    /// .pt file to start from (model.weights)
-    #[arg(long, value_name = "FILE")]
+    /// Weights to start from: DEFAULT or another name of torchvision's, a .pt, .pth or .safetensors file, or null
+    /// (model.weights)
+    #[arg(long, value_name = "NAME|FILE")]
     pub weights: Option<String>,
     /// Pictures a step (`training.batch_size`)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
@@ -175,7 +192,7 @@ impl Shortcuts {
             ("--fold", "data.fold", fold, Kind::Yaml),
             ("--num_workers", "data.num_workers", num_workers, Kind::Yaml),
             ("--architecture", "model.architecture", architecture, Kind::Text),
-            ("--weights", "model.weights", weights, Kind::Text),
+            ("--weights", "model.weights", weights, Kind::TextOrNull),
             ("--batch_size", "training.batch_size", batch_size, Kind::Yaml),
             ("--num_epochs", "training.num_epochs", num_epochs, Kind::Yaml),
             ("--lr", "optimizer.lr", lr, Kind::Yaml),
@@ -199,6 +216,8 @@ impl Shortcuts {
 /// How a flag's text becomes a value. Numbers go the way of YAML, so that one check serves files and flags.
 enum Kind {
     Text,
+    /// Text, but `null`.
+    TextOrNull,
     Yaml,
 }
 
@@ -206,7 +225,8 @@ impl Kind {
     fn value(&self, text: &str) -> Value {
         let plain = || Value::String(text.to_owned());
         match self {
-            Kind::Text => plain(),
+            Kind::TextOrNull if text == "null" => Value::Null,
+            Kind::Text | Kind::TextOrNull => plain(),
             // YAML spells these `.nan` and `.inf`; people don't.
             Kind::Yaml => match text.to_ascii_lowercase().as_str() {
                 "nan" => Value::from(f64::NAN),

@@ -47,7 +47,7 @@ pub fn best_on_test(
     trainer.network().load_state_dict(best.weights(best.is_judged_by_ema()))?;
     let options = EvaluateOptions { device, num_classes: dataset.classes.len(), top_k: TOP_K };
     let evaluation = evaluate(
-        |images| trainer.network().forward_t(images, false),
+        |images| trainer.network().try_forward_t(images, false),
         |logits, targets| trainer.loss().forward(logits, targets),
         &loader(session, index, device)?,
         options,

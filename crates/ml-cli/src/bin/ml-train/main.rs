@@ -7,6 +7,8 @@ mod init;
 mod resume;
 mod session;
 mod statistics;
+mod summary;
+mod weights;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,6 +68,9 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     if args.print_schema {
         return ml_cli::exit::print(&serde_json::to_string_pretty(config::schema())?);
     }
+    if args.list_architectures {
+        return summary::list(args.json);
+    }
     let console = Console::new(args.console.quiet == 0);
     let writer = console.clone();
     let log = start_log(&args.console, move || writer.writer());
@@ -74,6 +79,9 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signals()?;
     if let Some(data_dir) = &args.init_config {
         return init::print(data_dir, &overrides, &stop);
+    }
+    if args.summary {
+        return summary::print(&resolve(args, &overrides)?.config, args.json);
     }
     let beginning = resume::find(args, &overrides)?;
     if args.print_config {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use ml_cli::exit;
 use ml_core::checkpoint::{self, Checkpoint};
 use ml_core::config::{self, Config, Override, Resolved, Source, differences};
+use ml_core::network::ScriptFile;
 use ml_core::policy::Action;
 use ml_core::run::{INCIDENTAL, Run, RunLock, Status};
 use ml_core::trainer::{Changes, Foreign};
@@ -31,6 +32,8 @@ pub struct Beginning {
     /// The run to go on with, and its lock unless this is only a look; a new one is made otherwise.
     pub run: Option<(Run, Option<RunLock>)>,
     pub state: Option<State>,
+    /// The run folder or the file that the state is from; a TorchScript file may lie beside it.
+    pub place: Option<PathBuf>,
     /// The state is not the run's newest, or goes on with changes: it is to be saved before the first step.
     pub is_unsaved: bool,
     pub changes: Changes,
@@ -54,12 +57,13 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
         resolved,
         run: None,
         is_unsaved: Option::is_some(&state),
+        place: args.resume.clone().filter(|_| Option::is_some(&state)),
         state,
         changes,
     };
     let Some(target) = &args.resume else { return Ok(new(crate::resolve(args, overrides)?, None)) };
     if target == Path::new("auto") {
-        let resolved = crate::resolve(args, overrides)?;
+        let resolved = with_script_as_it_is(crate::resolve(args, overrides)?);
         let run = match &args.run_name {
             Some(name) => Run::named(&args.runs_dir, name)?,
             None => newest(args, &resolved)?,
@@ -89,6 +93,7 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
                 let own = configuration_of(&checkpoint)?;
                 let mut resolved = wanted(&checkpoint.config.to_string())?;
                 resolved.keep_statistics(&own);
+                resolved.keep_script(&own);
                 refuse_changes(&own, &resolved.config, changes)?;
                 Ok(new(resolved, Some(State::Own(checkpoint))))
             }
@@ -96,6 +101,16 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
         },
         Err(error) => Err(error.into()),
     }
+}
+
+/// With the content of the TorchScript file written down, if it can be read: a run of another program is another run.
+fn with_script_as_it_is(mut resolved: Resolved) -> Resolved {
+    let model = resolved.config.model.script().filter(|model| model.sha256.is_none());
+    if let Some(file) = model.and_then(|model| ScriptFile::find(std::slice::from_ref(&model.path), None).ok())
+    {
+        resolved.config = resolved.config.with_script(&file);
+    }
+    resolved
 }
 
 /// A file that lies in no run folder: of this program or another.
@@ -140,13 +155,15 @@ fn go_on(
         None => config::resolve(Some((&text, Source::Run)), &[]).map_err(crate::usage)?.config,
     };
     resolved.keep_statistics(&own);
+    resolved.keep_script(&own);
     refuse_changes(&own, &resolved.config, changes)?;
     if file.is_none() {
         refuse_finished(&run, &own, &resolved.config, checkpoint.as_ref())?;
     }
     let is_unsaved = file.is_some() || changes == Changes::Allowed;
     let state = checkpoint.map(|checkpoint| State::Own(Box::new(checkpoint)));
-    Ok(Beginning { resolved, run: Some((run, lock)), state, is_unsaved, changes })
+    let place = Some(run.folder().to_owned());
+    Ok(Beginning { resolved, run: Some((run, lock)), state, place, is_unsaved, changes })
 }
 
 fn refuse_changes(own: &Config, wanted: &Config, changes: Changes) -> anyhow::Result<()> {
@@ -217,6 +234,7 @@ fn newest(args: &Args, wanted: &Resolved) -> anyhow::Result<Option<Run>> {
         let Ok(own) = config::resolve(Some((&text, Source::Run)), &[]) else { continue };
         let mut wanted = wanted.clone();
         wanted.keep_statistics(&own.config);
+        wanted.keep_script(&own.config);
         let same =
             differences(&own.config, &wanted.config).iter().all(|path| INCIDENTAL.contains(&path.as_str()));
         // Killed before its first summary, a run has none.

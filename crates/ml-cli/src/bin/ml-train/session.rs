@@ -19,7 +19,7 @@ use ml_core::loader::LoaderError;
 use ml_core::report::board::BoardReporter;
 use ml_core::report::progress::{Console, Progress};
 use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name, unix_seconds};
-use ml_core::trainer::{Foreign, Outcome, Reporter, TrainError, Trainer};
+use ml_core::trainer::{Foreign, Outcome, Reporter, TrainError, Trainer, resolve_script};
 use ml_core::transform::Pipeline;
 use ml_core::transform::statistics::StatisticsError;
 
@@ -27,7 +27,7 @@ use crate::args::Args;
 use crate::audit;
 use crate::evaluate::{Tested, best_on_test};
 use crate::resume::{Beginning, State};
-use crate::statistics;
+use crate::{statistics, weights};
 
 /// What a run is made of.
 pub struct Session<'a> {
@@ -48,7 +48,7 @@ impl Session<'_> {
     /// # Errors
     /// Anything that keeps the run from completing; its summary says `failed` then.
     pub fn run(mut self, beginning: Beginning) -> anyhow::Result<ExitCode> {
-        let Beginning { run, state, is_unsaved, changes, .. } = beginning;
+        let Beginning { run, state, is_unsaved, changes, place, .. } = beginning;
         // Before CUDA is loaded: it looks at the settings once.
         ml_core::set_deterministic(self.config.deterministic)?;
         let Config { data, .. } = &self.config;
@@ -58,17 +58,22 @@ impl Session<'_> {
         }
         // What is refused in no time comes before the statistics, for which every picture may be read.
         let device = device::resolve(self.config.training.device).map_err(crate::usage)?;
-        let weights = self.config.model.base().weights.as_ref().filter(|_| state.is_none());
-        if let Some(path) = weights.filter(|path| !path.exists()) {
-            let path = path.display();
-            return exit::usage(format!("--weights {path} (model.weights): there is no such file"));
+        if state.is_none() {
+            weights::check(&self.config)?;
         }
         match statistics::resolve(&self.config, &dataset, self.args.dry_run, &self.stop).map_err(advised)? {
             ControlFlow::Continue(resolved) => self.config = resolved,
             ControlFlow::Break(()) => return Ok(self.interrupted_early()),
         }
+        let script = resolve_script(&self.config, place.as_deref())?.map(|(config, file)| {
+            self.config = config;
+            file
+        });
         let config = &self.config;
-        let mut trainer = Trainer::new(config, &dataset, device.device)?;
+        let mut trainer = match &script {
+            Some(file) => Trainer::with_script(config, &dataset, device.device, file)?,
+            None => Trainer::new(config, &dataset, device.device)?,
+        };
         let earlier = run.as_ref().and_then(|(run, _)| run.read_summary().ok());
         match &state {
             Some(State::Own(checkpoint)) => {
@@ -77,8 +82,8 @@ impl Session<'_> {
             }
             Some(State::Foreign(foreign, path)) => adopt(&mut trainer, foreign, path)?,
             None => {
-                if let Some(path) = &config.model.base().weights {
-                    trainer.start_from(path).map(|left| say_start_weights(path, &left))?;
+                if weights::start(&self, &mut trainer)?.is_break() {
+                    return Ok(self.interrupted_early());
                 }
             }
         }
@@ -103,6 +108,10 @@ impl Session<'_> {
             Some(run) => run,
             None => self.claim().map(|(run, lock)| (run, Some(lock)))?,
         };
+        if let Some(file) = &script {
+            run.write_script(file)?;
+        }
+        drop(script);
         let mut book = Book::open(&run, earlier, &self, &dataset, &device, &trainer);
         let ended = self.train(&run, &mut book, &mut trainer, &dataset, &device);
         match ended {
@@ -145,8 +154,8 @@ impl Session<'_> {
             sizes.val,
             sizes.test
         );
-        let architecture = self.config.model.base().architecture.name();
-        tracing::info!("network: {architecture}, {} parameters", trainer.network().num_parameters());
+        let name = self.config.model.name();
+        tracing::info!("network: {name}, {} parameters", trainer.network().num_parameters());
         tracing::info!("device: {}", device.description);
     }
 
@@ -245,18 +254,6 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
     error
 }
 
-fn say_start_weights(path: &Path, left: &[String]) {
-    if left.is_empty() {
-        tracing::info!("weights: {}", path.display());
-    } else {
-        tracing::info!(
-            "weights: {}; newly initialised for these classes: {}",
-            path.display(),
-            left.join(", ")
-        );
-    }
-}
-
 fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Result<()> {
     trainer.adopt(foreign)?;
     let optimizer = if foreign.optimizer_state_dict.is_some() { "and optimizer " } else { "" };
@@ -331,7 +328,7 @@ impl<'a> Book<'a> {
             checkpoints: None,
             device: device.description.clone(),
             parameters: trainer.network().num_parameters() as u64,
-            architecture: session.config.model.base().architecture.name().to_owned(),
+            architecture: session.config.model.name().into_owned(),
             data_dir: session.config.data.data_dir.display().to_string(),
             dataset_fingerprint: dataset.fingerprint(),
             dataset: sizes(dataset),

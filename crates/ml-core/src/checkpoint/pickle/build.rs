@@ -60,7 +60,8 @@ impl<L: FnMut(&Storage) -> Result<Tensor, Problem>> Builder<'_, L> {
             Node::Tuple(items) => Value::Tuple(self.values(items, depth)?),
             Node::Dict(entries) | Node::Namespace(entries) => Value::Dict(self.entries(entries, depth)?),
             Node::Tensor(view) => Value::Tensor(self.tensor(view)?),
-            Node::Storage(_) => return Err(Problem::Unsupported("a storage outside of a tensor".into())),
+            Node::Parameter => return Err(Problem::damaged("a parameter has no data")),
+            Node::Storage(..) => return Err(Problem::Unsupported("a storage outside of a tensor".into())),
             Node::Global(global) => {
                 return Err(Problem::Unsupported(format!("the class or function {global:?} as a value")));
             }

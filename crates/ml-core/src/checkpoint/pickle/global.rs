@@ -25,6 +25,8 @@ pub(super) enum Global {
     RebuildTensor,
     RebuildTensorV2,
     RebuildParameter,
+    /// `torch.nn.Parameter`, as files from before 0.4 name it.
+    Parameter,
 }
 
 /// Types of elements: libtorch's, the name of torch's storage class, the name of the dtype.
@@ -58,6 +60,7 @@ pub(super) fn find(module: &str, name: &str) -> Option<Global> {
         ("torch._utils", "_rebuild_tensor") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensorV2,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
+        ("torch.nn.parameter", "Parameter") => Global::Parameter,
         ("torch" | "torch.cuda", name) => {
             let storage = |(kind, class, _): &(Kind, &str, &str)| {
                 (*class == name).then_some(Global::Storage(Some(*kind)))

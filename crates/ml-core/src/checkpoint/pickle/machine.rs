@@ -15,6 +15,13 @@ pub(in crate::checkpoint) struct Parsed {
     pub(super) budget: Budget,
 }
 
+impl Parsed {
+    /// The storages that the tree's tensors lie in.
+    pub(in crate::checkpoint) fn storages(&self) -> &[Storage] {
+        &self.storages
+    }
+}
+
 /// A bound on work and memory that grows with the length of the pickle, so that a short one that refers to
 /// its own parts again and again cannot grow without end. One unit is about a [`Value`](crate::value::Value).
 pub(super) struct Budget(u64);
@@ -36,8 +43,8 @@ impl Budget {
     }
 }
 
-/// Runs the whole pickle.
-pub(in crate::checkpoint) fn parse(bytes: &[u8]) -> Result<Parsed, Problem> {
+/// Runs the pickle that `bytes` begin with; also tells how many bytes it has.
+pub(in crate::checkpoint) fn parse(bytes: &[u8]) -> Result<(Parsed, usize), Problem> {
     let mut machine = Machine {
         bytes,
         at: 0,
@@ -50,7 +57,8 @@ pub(in crate::checkpoint) fn parse(bytes: &[u8]) -> Result<Parsed, Problem> {
         budget: Budget::new(bytes.len()),
     };
     let root = machine.run()?;
-    Ok(Parsed { nodes: machine.nodes, storages: machine.storages, root, budget: Budget::new(bytes.len()) })
+    let budget = Budget::new(machine.at);
+    Ok((Parsed { nodes: machine.nodes, storages: machine.storages, root, budget }, machine.at))
 }
 
 struct Machine<'a> {
@@ -67,7 +75,11 @@ struct Machine<'a> {
 }
 
 fn disorder() -> Problem {
-    Problem::damaged("its data.pkl is not in order")
+    Problem::damaged("its pickle is not in order")
+}
+
+fn ended() -> Problem {
+    Problem::CutShort("its pickle has no end".into())
 }
 
 impl Machine<'_> {
@@ -203,9 +215,12 @@ impl Machine<'_> {
                 Global::RebuildTensorV2,
                 [storage, offset, size, stride, _, _] | [storage, offset, size, stride, _, _, _],
             ) => self.tensor(*storage, *offset, *size, *stride),
-            (Global::RebuildParameter, [tensor, ..]) if matches!(self.node(*tensor), Node::Tensor(_)) => {
+            (Global::RebuildParameter, [tensor, ..]) | (Global::Parameter, [tensor])
+                if matches!(self.node(*tensor), Node::Tensor(_)) =>
+            {
                 self.push_id(*tensor)
             }
+            (Global::Parameter, []) => self.push(Node::Parameter),
             _ => Err(disorder()),
         }
     }
@@ -221,22 +236,45 @@ impl Machine<'_> {
                 self.nodes[object as usize] = Node::Namespace(entries);
                 Ok(())
             }
+            // Before 0.1.10: the data, the gradient, hooks, and two switches.
+            (Node::Parameter, Node::Tuple(state)) => {
+                let &[data, _, _, _, _] = state.as_slice() else { return Err(disorder()) };
+                let Node::Tensor(view) = self.node(data) else { return Err(disorder()) };
+                let view = view.clone();
+                self.budget.charge(view.size.len() + view.stride.len())?;
+                self.nodes[object as usize] = Node::Tensor(view);
+                Ok(())
+            }
             (Node::Dict(_) | Node::Tensor(_), _) => Ok(()),
             _ => Err(disorder()),
         }
     }
 
     fn tensor(&mut self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<(), Problem> {
-        let Node::Storage(storage) = *self.node(storage) else { return Err(disorder()) };
-        let offset = self.int(offset)?;
+        let Node::Storage(storage, begin) = *self.node(storage) else { return Err(disorder()) };
+        let offset =
+            self.int(offset)?.checked_add(begin).filter(|offset| *offset >= begin).ok_or_else(disorder)?;
         let (size, stride) = (self.ints(size)?, self.ints(stride)?);
         self.push(Node::Tensor(Box::new(View { storage, offset, size, stride })))
     }
 
-    /// `('storage', class, key, device, number of elements)`
+    /// `('storage', class, key, device, number of elements)`; before 1.6 followed by `None`, or, for a part of a storage, by
+    /// `(its own key, where it begins, its number of elements)`.
     fn storage(&mut self) -> Result<(), Problem> {
         let id = self.pop()?;
-        let &[tag, class, key, _device, len] = self.sequence(id)?.as_slice() else { return Err(disorder()) };
+        let parts = self.sequence(id)?;
+        let Some((&[tag, class, key, _device, len], part)) = parts.split_first_chunk() else {
+            return Err(disorder());
+        };
+        let begin = match *part {
+            [] => 0,
+            [part] if matches!(self.node(part), Node::None) => 0,
+            [part] => {
+                let &[_key, begin, _len] = self.sequence(part)?.as_slice() else { return Err(disorder()) };
+                self.int(begin).ok().filter(|begin| *begin >= 0).ok_or_else(disorder)?
+            }
+            _ => return Err(disorder()),
+        };
         let Node::Global(Global::Storage(kind)) = *self.node(class) else { return Err(disorder()) };
         let Some(kind) = kind else {
             return Err(Problem::Unsupported(
@@ -256,7 +294,7 @@ impl Machine<'_> {
             Some(known) if *known == storage => {}
             Some(_) => return Err(Problem::damaged(format!("storage {:?} has two types", storage.key))),
         }
-        self.push(Node::Storage(place))
+        self.push(Node::Storage(place, begin))
     }
 
     fn memo(&mut self, code: u8) -> Result<(), Problem> {
@@ -371,7 +409,7 @@ impl Machine<'_> {
 
     fn line(&mut self) -> Result<String, Problem> {
         let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(disorder)?;
+        let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(ended)?;
         let line = std::str::from_utf8(&rest[..end]).map_err(|_| disorder())?.to_owned();
         self.at += end + 1;
         Ok(line)
@@ -388,19 +426,19 @@ impl Machine<'_> {
         };
         let end =
             usize::try_from(count).ok().and_then(|count| self.at.checked_add(count)).ok_or_else(disorder)?;
-        let bytes = self.bytes.get(self.at..end).ok_or_else(disorder)?;
+        let bytes = self.bytes.get(self.at..end).ok_or_else(ended)?;
         self.at = end;
         Ok(bytes)
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
-        let bytes = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()).ok_or_else(disorder)?;
+        let bytes = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()).ok_or_else(ended)?;
         self.at += N;
         Ok(*bytes)
     }
 
     fn skip(&mut self, count: usize) -> Result<(), Problem> {
-        self.at = self.at.checked_add(count).filter(|at| *at <= self.bytes.len()).ok_or_else(disorder)?;
+        self.at = self.at.checked_add(count).filter(|at| *at <= self.bytes.len()).ok_or_else(ended)?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The `data.pkl` of a checkpoint: a tree in Python's pickle format, with its tensors' bytes kept elsewhere.
+//! The pickle of a checkpoint: a tree in Python's pickle format, with its tensors' bytes kept elsewhere.
 //!
 //! Writing emits protocol 2, as `torch.save` does. Reading is a stack machine that knows data only:
 //! [`machine`] runs the opcodes into a flat table of [`Node`]s, [`build`] turns the table into a [`Value`].
@@ -41,18 +41,27 @@ enum Node {
     /// An `argparse.Namespace`, a dict but for the way in which it is filled.
     Namespace(Vec<(Id, Id)>),
     Global(global::Global),
-    /// A place in the table of storages.
-    Storage(usize),
+    /// A place in the table of storages, and the element at which a part of it begins.
+    Storage(usize, i64),
+    /// A `torch.nn.Parameter` whose data are still to come.
+    Parameter,
     Tensor(Box<View>),
 }
 
-/// A typed run of bytes in an entry `data/<key>`.
+/// A typed run of bytes: in an entry `data/<key>`, or after the pickles of a file from before 1.6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Storage {
     pub key: String,
     pub kind: Kind,
     /// Number of elements.
     pub len: u64,
+}
+
+impl Storage {
+    /// Its bytes, if they can be counted.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.len.checked_mul(self.kind.elt_size_in_bytes() as u64)
+    }
 }
 
 /// A tensor as a view of a storage, unchecked.

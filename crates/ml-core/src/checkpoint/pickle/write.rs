@@ -30,6 +30,9 @@ fn storage_class(kind: Kind) -> Option<&'static str> {
     KINDS.iter().find(|(k, _, _)| *k == kind).map(|(_, class, _)| *class)
 }
 
+/// Keys under which there are the weights of a network.
+const STATE_DICTS: [&str; 2] = ["model_state_dict", "ema_state_dict"];
+
 #[derive(Default)]
 struct Pickler {
     out: Vec<u8>,
@@ -73,18 +76,41 @@ impl Pickler {
                 self.out.push(op::TUPLE);
             }
             Value::Dict(entries) => {
-                self.out.extend([op::EMPTY_DICT, op::MARK]);
-                for (key, value) in entries {
-                    match key {
-                        Key::Str(text) => self.text(text)?,
-                        Key::Int(number) => self.int(*number),
-                    }
-                    self.value(value, depth + 1)?;
-                }
-                self.out.push(op::SETITEMS);
+                self.out.push(op::EMPTY_DICT);
+                self.entries(entries, depth)?;
             }
             Value::Tensor(tensor) => self.tensor(tensor)?,
         }
+        Ok(())
+    }
+
+    fn entries(&mut self, entries: &[(Key, Value)], depth: usize) -> Result<(), Unwritable> {
+        self.out.push(op::MARK);
+        for (key, value) in entries {
+            match key {
+                Key::Str(text) => self.text(text)?,
+                Key::Int(number) => self.int(*number),
+            }
+            match (key, value) {
+                (Key::Str(name), Value::Dict(state)) if STATE_DICTS.contains(&name.as_str()) => {
+                    self.state_dict(state, depth + 1)?;
+                }
+                _ => self.value(value, depth + 1)?,
+            }
+        }
+        self.out.push(op::SETITEMS);
+        Ok(())
+    }
+
+    /// As `torch.nn.Module.state_dict()` returns it: an `OrderedDict` with an attribute that says of which version the
+    /// network's class is. Of torchvision's networks only `MNASNet` looks, and loads nothing without it.
+    fn state_dict(&mut self, entries: &[(Key, Value)], depth: usize) -> Result<(), Unwritable> {
+        self.global("collections", "OrderedDict");
+        self.out.extend([op::EMPTY_TUPLE, op::REDUCE]);
+        self.entries(entries, depth)?;
+        let versions = Value::dict([("", Value::dict([("version", Value::Int(2))]))]);
+        self.value(&Value::dict([("_metadata", versions)]), depth)?;
+        self.out.push(op::BUILD);
         Ok(())
     }
 

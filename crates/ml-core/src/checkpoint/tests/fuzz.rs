@@ -49,10 +49,11 @@ fn pickle_of(value: &crate::value::Value) -> Seed {
     Seed { bytes: pickled.bytes, file: Box::new(file), dictionary: OPCODES }
 }
 
-fn seeds() -> [Seed; 4] {
+fn seeds() -> [Seed; 5] {
     [
         file(bytes_of(&sample()), b"PK\x01\x02\x03\x04\x05\x06\x07\x08\xff\0"),
         file(super::safetensors::file(), b"{}[]\":,0123456789FIBU"),
+        file(super::legacy::file_of(&sample()), OPCODES),
         pickle_of(&sample()),
         pickle_of(&checkpoint(3, 1.0).into_value().unwrap()),
     ]

@@ -3,6 +3,7 @@
 mod faults;
 mod fuzz;
 mod hostile;
+mod legacy;
 mod python;
 mod safetensors;
 mod typed;

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use tch::{Device, Kind, Tensor};
 
-use super::super::{model_state_from, read, write};
+use super::super::{Checkpoint, model_state_from, read, write};
 use super::{bytes_of, hex, sample};
 use crate::checkpoint::archive::ArchiveWriter;
 use crate::checkpoint::{pickle, write_entries};
-use crate::testing::python_json;
+use crate::network::{Architecture, Network};
+use crate::testing::{checkpoint, python_json};
 use crate::value::{Key, Value};
 
 /// As `describe` in `checkpoint_read.py`.
@@ -84,7 +86,7 @@ fn files_of_python_are_read_and_others_refused_by_name() {
     let expected = python_json("checkpoint_write.py", &[folder.path()]);
     for (file, tensors) in expected.as_object().unwrap() {
         let value = read(&folder.path().join(file)).unwrap();
-        if file == "training.pt" {
+        if file.ends_with("training.pt") {
             check_training(&value);
             continue;
         }
@@ -97,11 +99,13 @@ fn files_of_python_are_read_and_others_refused_by_name() {
             assert_eq!(ours, *python, "{file}: {name}");
         }
     }
-    assert_eq!(expected.as_object().unwrap().len(), 8);
+    assert_eq!(expected.as_object().unwrap().len(), 16);
 
-    let views = model_state_from(&read(&folder.path().join("views.pt")).unwrap()).unwrap();
-    let [(_, transposed), _, (_, whole), ..] = views.as_slice() else { panic!("in order") };
-    assert_eq!(transposed.data_ptr(), whole.data_ptr(), "what shared a storage shares it again");
+    for file in ["views.pt", "legacy_views.pt"] {
+        let views = model_state_from(&read(&folder.path().join(file)).unwrap()).unwrap();
+        let [(_, transposed), _, (_, whole), ..] = views.as_slice() else { panic!("in order") };
+        assert_eq!(transposed.data_ptr(), whole.data_ptr(), "what shared a storage shares it again");
+    }
 
     for (file, word) in [
         ("evil.pt", "system"),
@@ -109,7 +113,9 @@ fn files_of_python_are_read_and_others_refused_by_name() {
         ("huge_int.pt", "an int beyond 64 bits"),
         ("complex.pt", "`torch.ComplexFloatStorage`"),
         ("uint16.pt", "_rebuild_tensor_v3"),
-        ("legacy.pt", "from before 1.6"),
+        ("legacy_evil.pt", "system"),
+        ("legacy_module.pt", "`torch.nn.modules.container.Sequential`, which is not data"),
+        ("old.tar", "tar file"),
         ("script.pt", "TorchScript"),
         ("compressed.pt", "compressed"),
         ("other.zip", "without the `data.pkl`"),
@@ -155,4 +161,24 @@ fn check_training(value: &Value) {
         format!("{:?}", value.get("ordered").unwrap().value()),
         r#"Dict([(Str("b"), Int(1)), (Str("a"), Int(2))])"#
     );
+}
+
+/// The only network of torchvision that asks a state for its version.
+#[test]
+fn torchvisions_mnasnet_loads_the_weights_of_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.pt");
+    let network = Network::new(Architecture::Mnasnet05, 4, 1, Device::Cpu);
+    let checkpoint = Checkpoint { model_state_dict: network.state_dict(), ..checkpoint(1, 0.0) };
+    write(&path, &checkpoint.into_value().unwrap()).unwrap();
+    let picture = (Tensor::arange(3 * 64 * 64, (Kind::Double, Device::Cpu)) / 10.0).sin();
+    let picture = picture.to_kind(Kind::Float).view([1, 3, 64, 64]);
+    let logits = tch::no_grad(|| network.forward_t(&picture, false));
+    let arguments = [path.as_path(), "mnasnet0_5".as_ref(), "4".as_ref(), "64".as_ref()];
+    let expected: Vec<f32> = serde_json::from_value(python_json("state_dict_load.py", &arguments)).unwrap();
+    let expected = Tensor::from_slice(&expected).view([1, 4]);
+    // Other kernels may be chosen by memory alignment.
+    assert!(logits.allclose(&expected, 1e-4, 1e-6, false), "{logits} {expected}");
+    let read = Checkpoint::from_value(&read(&path).unwrap()).unwrap();
+    assert_eq!(read.model_state_dict, network.state_dict());
 }

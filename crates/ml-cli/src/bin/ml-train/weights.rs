@@ -1,0 +1,131 @@
+//! Before a new run: the weights to start from are fetched if they have to be, put into the network, and told.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use ml_cli::exit;
+use ml_core::config::{BaseModel, Config};
+use ml_core::report::download::DownloadProgress;
+use ml_core::trainer::{TrainError, Trainer};
+use ml_core::weights::{Cache, Choice, FetchOptions, Loaded, Part, Published, WeightsError};
+
+use crate::session::Session;
+
+/// Names that a line of the log lists.
+const LISTED: usize = 8;
+
+/// Refuses what can be refused before any picture is read: a file that is not there, a variable that means nothing.
+///
+/// # Errors
+/// The weights cannot be had, whatever is done.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    match choice(config)? {
+        Some(Choice::File(path)) if !path.exists() => {
+            exit::usage(format!("--weights {} (model.weights): there is no such file", path.display()))
+        }
+        Some(Choice::Published(published)) => {
+            let cached = Cache::from_env().and_then(|cache| cache.find(published));
+            cached.map(drop).map_err(|error| TrainError::from(error).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What `model.weights` names; a TorchScript file brings its own.
+fn choice(config: &Config) -> anyhow::Result<Option<Choice>> {
+    let choice = config.model.base().map(BaseModel::choice).transpose().map_err(crate::usage)?;
+    Ok(choice.flatten())
+}
+
+/// Puts the configured weights into the trainer's network; breaks off if a signal asks to. A dry run fetches nothing, and
+/// says what would be fetched.
+///
+/// # Errors
+/// The weights cannot be had, cannot be read, or are of another network.
+pub fn start(session: &Session<'_>, trainer: &mut Trainer) -> anyhow::Result<ControlFlow<()>> {
+    let Some(choice) = choice(&session.config)? else {
+        return Ok(ControlFlow::Continue(()));
+    };
+    let (path, part) = match &choice {
+        Choice::File(path) => (path.clone(), Part::Whole),
+        Choice::Published(published) => match get(session, published) {
+            Ok(Some(path)) => (path, if published.classes > 0 { Part::Whole } else { Part::Features }),
+            Ok(None) => return Ok(ControlFlow::Continue(())),
+            Err(error) if error.is_interruption() => return Ok(ControlFlow::Break(())),
+            Err(error) => return Err(TrainError::from(error).into()),
+        },
+    };
+    let loaded = trainer.start_from(&path, part)?;
+    say(&choice, &path, &loaded);
+    Ok(ControlFlow::Continue(()))
+}
+
+/// The file of published weights; none in a dry run that would have to fetch it.
+fn get(session: &Session<'_>, published: &Published) -> Result<Option<PathBuf>, WeightsError> {
+    let cache = Cache::from_env()?;
+    if let Some(path) = cache.find(published)? {
+        return Ok(Some(path));
+    }
+    let (url, to) = (cache.url(published), cache.path(published));
+    let megabytes = published.size_mib * f64::from(1 << 20) / 1e6;
+    let name = published.full_name();
+    if session.args.dry_run {
+        tracing::info!("weights: {name} would be fetched from {url} ({megabytes:.1} MB) to {}", to.display());
+        return Ok(None);
+    }
+    tracing::info!("weights: fetching {name} from {url} ({megabytes:.1} MB) to {}", to.display());
+    let started = Instant::now();
+    let mut progress = DownloadProgress::new(session.console.clone(), published.file);
+    let path = cache.get(published, &FetchOptions::default(), &mut |event| {
+        progress.show(event);
+        if session.stop.load(Ordering::Relaxed) == 0 {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    drop(progress);
+    tracing::info!("weights: fetched in {:.1} s, hash verified", started.elapsed().as_secs_f64());
+    Ok(Some(path))
+}
+
+fn say(choice: &Choice, path: &Path, loaded: &Loaded) {
+    match choice {
+        Choice::Published(_) => tracing::info!("weights: {choice} ({})", path.display()),
+        Choice::File(_) => tracing::info!("weights: {choice}"),
+    }
+    let Loaded { fresh, classes, absent, summed_channels, adapted } = loaded;
+    let fresh = listed(fresh);
+    match classes {
+        Some(classes) => {
+            tracing::info!("weights: they are for {classes} classes; newly initialised for these: {fresh}");
+        }
+        None if !fresh.is_empty() => {
+            tracing::info!("weights: they have no classifier; newly initialised: {fresh}");
+        }
+        None => {}
+    }
+    if !absent.is_empty() {
+        tracing::info!(
+            "weights: auxiliary classifiers that are not in the file, newly initialised: {}",
+            listed(absent)
+        );
+    }
+    adapted.iter().for_each(|change| tracing::info!("weights: {change}"));
+    if let Some(channels) = summed_channels {
+        tracing::info!(
+            "weights: the first convolution has one channel instead of {channels}: the sum over them"
+        );
+    }
+}
+
+/// The first few, and how many more.
+fn listed(names: &[String]) -> String {
+    let mut text = names[..names.len().min(LISTED)].join(", ");
+    if names.len() > LISTED {
+        text.push_str(&format!(", and {} more", names.len() - LISTED));
+    }
+    text
+}

@@ -1,0 +1,92 @@
+//! An [`Inspection`] as text.
+
+use std::fmt;
+
+use super::{Inspection, StepMemory};
+use crate::report::text::{Align, table};
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [channels, height, width] = self.picture;
+        writeln!(
+            f,
+            "{}, pictures of {channels} x {height} x {width}, {} classes\n",
+            self.network, self.num_classes
+        )?;
+        let mut rows =
+            vec![["layer", "operator", "output", "parameters", "multiply-adds"].map(str::to_owned)];
+        for row in &self.layers {
+            let count = |count: u64| if count == 0 { String::new() } else { grouped(count) };
+            rows.push([
+                row.name.clone(),
+                row.operator.clone(),
+                format!("{:?}", row.output),
+                count(row.parameters),
+                count(row.multiply_adds),
+            ]);
+        }
+        writeln!(f, "{}", table(&rows, [Align::Left, Align::Left, Align::Left, Align::Right, Align::Right]))?;
+        let mut facts = vec![
+            ["trainable parameters".to_owned(), grouped(self.trainable_parameters)],
+            ["frozen parameters".to_owned(), grouped(self.frozen_parameters)],
+        ];
+        if self.unused_parameters > 0 {
+            facts.push(["of these not used in evaluation".to_owned(), grouped(self.unused_parameters)]);
+        }
+        facts.push(["elements of buffers".to_owned(), grouped(self.buffers)]);
+        let mut cost = grouped(self.multiply_adds);
+        if self.multiply_adds >= 1_000_000 {
+            cost += &format!(" ({:.3} GFLOPs as torchvision counts)", self.gflops());
+        }
+        facts.push(["multiply-adds of a picture".to_owned(), cost]);
+        writeln!(f, "{}", table(&facts, [Align::Left, Align::Left]))?;
+        self.memory.fmt(f)
+    }
+}
+
+impl Inspection {
+    /// Multiply-adds of a picture in 10⁹, which torchvision's tables call GFLOPs.
+    pub fn gflops(&self) -> f64 {
+        self.multiply_adds as f64 / 1e9
+    }
+}
+
+impl fmt::Display for StepMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "memory of a training step with {} pictures, in float32:", self.batch_size)?;
+        let mut rows = Vec::new();
+        for (what, bytes) in [
+            ("weights and buffers", self.weights),
+            ("averaged weights (training.ema)", self.averaged_weights),
+            ("optimizer state", self.optimizer_state),
+            ("pictures", self.pictures),
+            ("gradients at the peak", self.gradients),
+            ("activations at the peak", self.activations),
+            ("together", self.total),
+        ] {
+            if bytes > 0 {
+                rows.push(["  ".to_owned() + what, format!("{:.1} MB", bytes as f64 / 1e6)]);
+            }
+        }
+        f.write_str(&table(&rows, [Align::Left, Align::Right]))?;
+        let how = if self.is_rough {
+            "Roughly: a straight line through the peaks of steps with 2 and 3 pictures"
+        } else {
+            "Computed from all memory that steps with 2 and 3 pictures took"
+        };
+        write!(f, "{how} on the CPU. Libraries' own workspaces, loaders and CUDA's reserve come on top.")
+    }
+}
+
+/// 1234567 → 1,234,567
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

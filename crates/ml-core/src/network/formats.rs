@@ -1,0 +1,149 @@
+//! Tests: networks in other memory layouts and precisions, and training that goes on from a saved state.
+
+use tch::{Device, Kind, Tensor};
+
+use super::tests::picture;
+use super::{Architecture, Network, NetworkSpec};
+use crate::optimizer::{Optimizer, OptimizerConfig};
+use crate::testing::generator;
+
+const CLASSES: i64 = 10;
+
+/// Small networks with every kind of layer; the ignored test takes them all.
+const SMALL: [Architecture; 6] = [
+    Architecture::Resnet18Cifar,
+    Architecture::Squeezenet11,
+    Architecture::ShufflenetV2x05,
+    Architecture::MobilenetV3Small,
+    Architecture::ConvnextTiny,
+    Architecture::SwinV2T,
+];
+
+fn network(architecture: Architecture, seed: i64) -> Network {
+    let side = architecture.reference_size();
+    // Dropout is drawn in the order of memory, which these tests change.
+    let spec = NetworkSpec {
+        image_size: Some((side, side)),
+        dropout: Some(0.0),
+        drop_path: Some(0.0),
+        ..NetworkSpec::from(CLASSES)
+    };
+    Network::new(architecture, spec, seed, Device::Cpu)
+}
+
+fn optimizer(network: &Network) -> Optimizer {
+    let config: OptimizerConfig = serde_yaml::from_str("{name: sgd, lr: 0.001, momentum: 0.9}").unwrap();
+    Optimizer::new(&config, network.parameters()).unwrap()
+}
+
+/// One training step on two pictures, which draws dropout from this seed.
+fn step(network: &Network, optimizer: &mut Optimizer, images: &Tensor, seed: i64) -> f64 {
+    let _generator = generator();
+    tch::manual_seed(seed);
+    let outputs = network.forward_train(images);
+    let auxiliary =
+        outputs.auxiliary.iter().map(|(weight, logits)| logits.square().mean(Kind::Float) * *weight);
+    let loss = auxiliary.fold(outputs.logits.square().mean(Kind::Float), |loss, more| loss + more);
+    optimizer.zero_grad().unwrap();
+    loss.backward();
+    optimizer.step(0.001).unwrap();
+    loss.double_value(&[])
+}
+
+fn evaluate(network: &Network, images: &Tensor) -> Tensor {
+    tch::no_grad(|| network.forward_t(images, false))
+}
+
+/// The largest difference, in parts of the largest magnitude.
+fn apart(got: &Tensor, expected: &Tensor) -> f64 {
+    let largest = |tensor: Tensor| tensor.abs().max().to_kind(Kind::Double).double_value(&[]);
+    largest(got.to_kind(Kind::Float) - expected) / largest(expected.shallow_clone()).max(1e-12)
+}
+
+/// Channels innermost in memory change nothing but the order of summing, also in the optimizer's step.
+fn works_in_channels_last(architecture: Architecture) {
+    let (name, size) = (architecture.name(), architecture.reference_size());
+    let (plain, laid_out) = (network(architecture, 3), network(architecture, 3));
+    laid_out.to_channels_last().unwrap();
+    let images = picture(2, size);
+    let inputs = torch_ext::channels_last(&images).unwrap();
+    let found = apart(&evaluate(&laid_out, &inputs), &evaluate(&plain, &images));
+    assert!(found <= 1e-4, "{name}: {found}");
+    let losses = [
+        step(&plain, &mut optimizer(&plain), &images, 5),
+        step(&laid_out, &mut optimizer(&laid_out), &inputs, 5),
+    ];
+    assert!((losses[0] - losses[1]).abs() <= 1e-3 * losses[0].abs().max(1e-6), "{name}: {losses:?}");
+    let start = network(architecture, 3).parameters();
+    let both = laid_out.parameters().into_iter().zip(plain.parameters()).zip(start);
+    for (((parameter, got), (_, expected)), (_, before)) in both {
+        assert_eq!(got.stride(), got.zeros_like().stride(), "{name}: {parameter}");
+        let stepped = before.detach() - got.grad() * 0.001;
+        let found = apart(&got.detach(), &stepped);
+        assert!(found <= 1e-5, "{name}: {parameter} is {found} apart from its own step");
+        // Statistics of two pictures amplify the order of summing (and gradients of what a norm takes away again are
+        // nothing else); elements that were mixed up would be more than 1 apart.
+        let length = |tensor: Tensor| tensor.norm().double_value(&[]);
+        let found = length(got.grad() - expected.grad()) / length(expected.grad()).max(1e-12);
+        assert!(got.dim() != 4 || found <= 0.5, "{name}: gradients of {parameter} are {found} apart");
+    }
+}
+
+/// A training step; the logits in bf16 are compared with torchvision's like those in f32.
+fn works_in_bf16(architecture: Architecture) {
+    let (name, size) = (architecture.name(), architecture.reference_size());
+    let network = network(architecture, 3);
+    let loss = {
+        let _autocast = torch_ext::Autocast::enter(Device::Cpu, Kind::BFloat16).unwrap();
+        step(&network, &mut optimizer(&network), &picture(2, size), 5)
+    };
+    assert!(loss.is_finite(), "{name}");
+    for (parameter, tensor) in network.parameters() {
+        assert_eq!(tensor.kind(), Kind::Float, "{name}: {parameter}");
+    }
+}
+
+/// Two steps are one step, saved, loaded into another network, and one more, to the bit.
+fn goes_on_from_a_saved_state(architecture: Architecture) {
+    let images = picture(2, architecture.reference_size());
+    let whole = network(architecture, 3);
+    let mut its_optimizer = optimizer(&whole);
+    step(&whole, &mut its_optimizer, &images, 5);
+    let saved: Vec<(String, Tensor)> =
+        whole.state_dict().into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect();
+    let half = network(architecture, 4);
+    half.load_state_dict(&saved).unwrap();
+    let mut other_optimizer = optimizer(&half);
+    other_optimizer.load_state_dict(&its_optimizer.state_dict()).unwrap();
+    for (network, optimizer) in [(&whole, &mut its_optimizer), (&half, &mut other_optimizer)] {
+        step(network, optimizer, &images, 6);
+    }
+    for ((name, got), (_, expected)) in half.state_dict().iter().zip(whole.state_dict()) {
+        assert_eq!(*got, expected, "{}: {name}", architecture.name());
+    }
+}
+
+#[test]
+fn networks_work_with_their_channels_innermost() {
+    SMALL.into_iter().for_each(works_in_channels_last);
+}
+
+#[test]
+fn networks_work_in_bf16() {
+    SMALL.into_iter().for_each(works_in_bf16);
+}
+
+#[test]
+fn networks_go_on_from_a_saved_state_to_the_bit() {
+    SMALL.into_iter().for_each(goes_on_from_a_saved_state);
+}
+
+#[test]
+#[ignore = "minutes, and 10 GB of memory; part of `cargo xtask reference --all`"]
+fn every_network_works_in_other_formats_and_goes_on_from_a_saved_state() {
+    for &architecture in Architecture::ALL {
+        works_in_channels_last(architecture);
+        works_in_bf16(architecture);
+        goes_on_from_a_saved_state(architecture);
+    }
+}

@@ -1,0 +1,85 @@
+//! Normalisation.
+
+use tch::{Kind, Tensor};
+
+use super::Layer;
+use crate::network::init::Init;
+use crate::network::state::Scope;
+
+/// `torch.nn.BatchNorm2d`. One whose weight needs no gradient (a frozen one) keeps its statistics and uses them in training
+/// too.
+#[derive(Debug)]
+pub struct BatchNorm2d {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches_tracked: Tensor,
+    eps: f64,
+    momentum: f64,
+}
+
+impl BatchNorm2d {
+    /// Over `channels`, with momentum 0.1 and eps 1e-5; its weight begins at one, its bias at zero.
+    pub fn new(scope: &Scope, channels: i64) -> BatchNorm2d {
+        BatchNorm2d::with(scope, channels, 1e-5, 0.1)
+    }
+
+    /// Over `channels`; `momentum` is the share of the newest batch in the running statistics.
+    pub fn with(scope: &Scope, channels: i64, eps: f64, momentum: f64) -> BatchNorm2d {
+        let cpu = tch::Device::Cpu;
+        BatchNorm2d {
+            weight: scope.parameter("weight", &[channels], Init::ONES),
+            bias: scope.parameter("bias", &[channels], Init::ZEROS),
+            running_mean: scope.buffer("running_mean", Tensor::zeros([channels], (Kind::Float, cpu))),
+            running_var: scope.buffer("running_var", Tensor::ones([channels], (Kind::Float, cpu))),
+            num_batches_tracked: scope.buffer("num_batches_tracked", Tensor::zeros([], (Kind::Int64, cpu))),
+            eps,
+            momentum,
+        }
+    }
+}
+
+impl Layer for BatchNorm2d {
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        let train = train && self.weight.requires_grad();
+        if train {
+            let _ = self.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+        }
+        input.batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            self.momentum,
+            self.eps,
+            true,
+        )
+    }
+}
+
+/// `torch.nn.LayerNorm` over the last dimension.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Over the last dimension, of `features`; its weight begins at one, its bias at zero.
+    pub fn new(scope: &Scope, features: i64, eps: f64) -> LayerNorm {
+        LayerNorm {
+            weight: scope.parameter("weight", &[features], Init::ONES),
+            bias: scope.parameter("bias", &[features], Init::ZEROS),
+            eps,
+        }
+    }
+}
+
+impl Layer for LayerNorm {
+    fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
+        input.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
+    }
+}

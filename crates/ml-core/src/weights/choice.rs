@@ -1,0 +1,133 @@
+//! What `model.weights` names: weights that torchvision publishes, or a file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::table::Published;
+
+/// Endings of files with weights in them; what ends so is a path, whether it is there or not.
+const SUFFIXES: [&str; 7] = ["pt", "pth", "safetensors", "ckpt", "bin", "tar", "pkl"];
+
+/// The member that each enum of torchvision's has besides its own.
+const DEFAULT: &str = "DEFAULT";
+
+/// What `model.weights` names.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Choice {
+    /// Weights from torchvision.
+    Published(&'static Published),
+    /// A file, which need not be there.
+    File(PathBuf),
+}
+
+/// `model.weights` is neither a known name nor a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownWeights {
+    /// Not known, and no file.
+    #[error("`{given}` is neither a file nor one of the weights known for {}{}", listed(.architecture), near(.given, .architecture))]
+    Name {
+        /// What was given.
+        given: String,
+        /// The network.
+        architecture: String,
+    },
+    /// Published for another network.
+    #[error("`{given}` are weights of {of}, and model.architecture is {architecture}; known for {}", listed(.architecture))]
+    Another {
+        /// What was given.
+        given: String,
+        /// The network that they are of.
+        of: &'static str,
+        /// The network.
+        architecture: String,
+    },
+}
+
+impl Choice {
+    /// Reads `given`: `DEFAULT`, a member (`IMAGENET1K_V2`), a full name (`ResNet50_Weights.IMAGENET1K_V2`), or a path.
+    /// A name wins over a file of that name, which `./` before it tells apart.
+    ///
+    /// # Errors
+    /// A name that is not known for this network, and no file.
+    pub fn read(given: &str, architecture: &str) -> Result<Choice, UnknownWeights> {
+        let owned = || (given.to_owned(), architecture.to_owned());
+        let (enumeration, member) = split(given);
+        let named = Published::all().iter().filter(|published| match enumeration {
+            Some(enumeration) => published.enumeration == enumeration,
+            None => published.architecture == architecture,
+        });
+        let mut named = named
+            .filter(|published| published.member == member || (member == DEFAULT && published.is_default));
+        match named.next() {
+            Some(published) if published.architecture == architecture => Ok(Choice::Published(published)),
+            Some(published) => {
+                let (given, architecture) = owned();
+                Err(UnknownWeights::Another { given, of: published.architecture, architecture })
+            }
+            None if is_path(given) => Ok(Choice::File(PathBuf::from(given))),
+            None => {
+                let (given, architecture) = owned();
+                Err(UnknownWeights::Name { given, architecture })
+            }
+        }
+    }
+
+    /// A short text that tells these weights from others: the member, or the file's name without its ending.
+    pub fn label(given: &str) -> String {
+        match split(given) {
+            (Some(_), member) => member.to_owned(),
+            (None, _) => Path::new(given).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// The enum, if `given` begins with the name of one, and the member.
+fn split(given: &str) -> (Option<&str>, &str) {
+    match given.split_once('.') {
+        Some((enumeration, member)) if enumeration.ends_with("_Weights") && !member.contains(['.', '/']) => {
+            (Some(enumeration), member)
+        }
+        _ => (None, given),
+    }
+}
+
+fn is_path(given: &str) -> bool {
+    let path = Path::new(given);
+    let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
+    given.contains(std::path::MAIN_SEPARATOR)
+        || suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix.as_str()))
+        || path.exists()
+}
+
+/// `resnet50 (IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT)`
+fn listed(architecture: &str) -> String {
+    let mut members: Vec<&str> = Published::of(architecture).map(|published| published.member).collect();
+    if members.is_empty() {
+        return format!("{architecture} (there are none)");
+    }
+    members.push(DEFAULT);
+    format!("{architecture} ({})", members.join(", "))
+}
+
+/// `; did you mean …?`, where one is near.
+fn near(given: &str, architecture: &str) -> String {
+    let (_, member) = split(given);
+    let wanted = member.to_uppercase().replace(['-', ' '], "_");
+    let members = Published::of(architecture).map(|published| published.member);
+    let scored = members.chain([DEFAULT]).map(|known| (strsim::jaro_winkler(&wanted, known), known));
+    match scored.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+        Some((score, known)) if score > 0.8 && Published::of(architecture).next().is_some() => {
+            format!("; did you mean `{known}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Published(published) => f.write_str(&published.full_name()),
+            Choice::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}

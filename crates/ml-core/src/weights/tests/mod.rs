@@ -1,0 +1,124 @@
+//! The table against torchvision's, names, the cache, transfers from a local server, and files in networks.
+
+mod fetch;
+#[path = "../../../../../tests/integration/http.rs"]
+mod http;
+mod load;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::table::CSV;
+use super::*;
+use crate::network::Architecture;
+use crate::testing::python;
+
+#[test]
+fn the_table_is_torchvisions() {
+    assert_eq!(python("weights_table.py", &[]), CSV);
+    for architecture in Architecture::ALL.iter().filter(|architecture| architecture.is_torchvisions()) {
+        let name = architecture.name();
+        assert_eq!(Published::of(name).filter(|published| published.is_default).count(), 1, "{name}");
+    }
+    for published in Published::all() {
+        assert!(published.file.contains(&format!("-{}.", published.sha256)), "{published:?}");
+        for transform in [published.eval_transform(), published.train_transform()] {
+            assert_eq!(transform.problems(), [], "{published:?}");
+            let size = transform.output_size().unwrap();
+            assert!(size.height >= published.min_size && size.width == size.height, "{published:?}");
+        }
+    }
+}
+
+#[test]
+fn weights_are_named_by_default_member_full_name_or_path() {
+    let published = |given: &str, architecture: &str| match Choice::read(given, architecture) {
+        Ok(Choice::Published(published)) => published.full_name(),
+        other => panic!("{given}: {other:?}"),
+    };
+    assert_eq!(published("DEFAULT", "resnet50"), "ResNet50_Weights.IMAGENET1K_V2");
+    assert_eq!(published("IMAGENET1K_V1", "resnet50"), "ResNet50_Weights.IMAGENET1K_V1");
+    assert_eq!(published("ResNet50_Weights.IMAGENET1K_V1", "resnet50"), "ResNet50_Weights.IMAGENET1K_V1");
+    assert_eq!(published("ResNet18_Weights.DEFAULT", "resnet18"), "ResNet18_Weights.IMAGENET1K_V1");
+    for path in
+        ["net.pt", "a/b", "net.PTH", "x.safetensors", "mnasnet0.5_top1_67.823.pth", "./DEFAULT", "src"]
+    {
+        assert_eq!(Choice::read(path, "resnet18"), Ok(Choice::File(PathBuf::from(path))));
+    }
+}
+
+#[test]
+fn an_unknown_name_lists_the_known_ones_and_a_near_one() {
+    for (given, architecture, parts) in [
+        (
+            "IMAGENET1K_V3",
+            "resnet50",
+            &["(IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT)", "did you mean `IMAGENET1K_V2`?"][..],
+        ),
+        ("default", "resnet18", &["known for resnet18", "did you mean `DEFAULT`?"]),
+        ("imagenet1k-v1", "resnet18", &["did you mean `IMAGENET1K_V1`?"]),
+        ("ResNet50_Weights.IMAGENET1K_V9", "resnet50", &["IMAGENET1K_V2"]),
+        (
+            "ResNet50_Weights.IMAGENET1K_V2",
+            "resnet18",
+            &["are weights of resnet50", "is resnet18", "(IMAGENET1K_V1, DEFAULT)"],
+        ),
+        ("DEFAULT", "tiny_net", &["known for tiny_net (there are none)"]),
+        ("", "resnet18", &["neither a file"]),
+    ] {
+        let error = Choice::read(given, architecture).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "`{part}` is not in: {error}");
+        }
+    }
+}
+
+/// The cache's path of a file under these variables.
+fn place(variables: &[(&str, &str)], home: Option<&str>) -> Result<(PathBuf, String), WeightsError> {
+    let find = |name: &str| {
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+    };
+    let cache = Cache::from_variables(find, home.map(Path::new))?;
+    let published = Published::of("resnet18").next().unwrap();
+    Ok((cache.path(published), cache.url(published)))
+}
+
+#[test]
+fn the_cache_is_pytorchs_folder() {
+    let file = "hub/checkpoints/resnet18-f37072fd.pth";
+    let url = "https://download.pytorch.org/models/resnet18-f37072fd.pth";
+    let (xdg, torch) = (("XDG_CACHE_HOME", "/x"), ("TORCH_HOME", "/t"));
+    for (variables, path) in [
+        (&[][..], Path::new("/home/a/.cache/torch")),
+        (&[xdg], Path::new("/x/torch")),
+        (&[xdg, torch], Path::new("/t")),
+        (&[("TORCH_HOME", "~/t")], Path::new("/home/a/t")),
+    ] {
+        assert_eq!(place(variables, Some("/home/a")).unwrap(), (path.join(file), url.to_owned()));
+    }
+    assert!(place(&[torch], None).is_ok());
+    assert!(place(&[], None).unwrap_err().to_string().contains("TORCH_HOME"));
+    let (_, url) = place(&[torch, (MIRROR, "http://mirror:8000/models/")], None).unwrap();
+    assert_eq!(url, "http://mirror:8000/models/resnet18-f37072fd.pth");
+    let error = place(&[torch, (MIRROR, "mirror/models")], None).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("http://"), "{error}");
+}
+
+#[test]
+fn a_cached_file_of_another_size_is_refused_and_one_of_the_published_size_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().to_str().unwrap();
+    let cache = Cache::from_variables(|name| (name == "TORCH_HOME").then(|| home.into()), None).unwrap();
+    let published = Published::of("resnet18").next().unwrap();
+    assert_eq!(cache.find(published).unwrap(), None);
+    let path = cache.path(published);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = std::fs::File::create(&path).unwrap();
+    // The published file has 46,830,571 bytes.
+    file.set_len(46_830_571).unwrap();
+    assert_eq!(cache.find(published).unwrap(), Some(path.clone()));
+    file.set_len(46_000_000).unwrap();
+    let error = cache.find(published).unwrap_err().to_string();
+    assert!(error.contains("46000000 bytes") && error.contains("delete it"), "{error}");
+    assert!(error.contains(&path.display().to_string()), "{error}");
+}

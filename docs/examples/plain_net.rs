@@ -1,0 +1,27 @@
+//! A plain network: three convolutions with batch norm, each halving the picture, and a linear classifier.
+
+use super::NetworkSpec;
+use super::init::Init;
+use super::layers::{Activation, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, Sequential};
+use super::state::Scope;
+
+/// Channels behind each convolution.
+const WIDTHS: [i64; 3] = [32, 64, 128];
+
+/// `[N, C, H, W]` → `[N, K]`; parameters are `features.<i>.{conv,bn}.…` and `classifier.…`.
+pub fn plain_net(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+    let mut layers = Sequential::default();
+    let mut channels = spec.in_channels;
+    for (number, width) in WIDTHS.into_iter().enumerate() {
+        let scope = scope.sub("features").sub(number);
+        layers.push(Conv2d::same(3).stride(2).build(&scope.sub("conv"), (channels, width)));
+        layers.push(BatchNorm2d::new(&scope.sub("bn"), width));
+        layers.push(Activation::Relu);
+        channels = width;
+    }
+    layers.push(GlobalAveragePool);
+    layers.push(Dropout(spec.dropout.unwrap_or(0.1)));
+    layers.push(Linear::new(&scope.sub("classifier").head(), channels, spec.num_classes));
+    scope.redraw(|_, shape| (shape.len() == 4).then(|| Init::he_normal_fan_out(shape)));
+    Box::new(layers)
+}
