@@ -6,6 +6,8 @@ the network more arguments, their values in JSON. State: names, shapes and diges
 tensor that begins as one value everywhere (norms, biases, statistics, scales) is moved, so that it counts, and the
 network sees a picture made by a formula: logits in evaluation mode, also in bf16, gradients of a cross entropy there, and the logits
 of a training pass (main, then auxiliary heads) with dropout drawn from seed 5.
+
+Sums over many threads end in other bits than those of one: whoever compares runs both sides with as many.
 """
 import json
 import math
@@ -94,7 +96,6 @@ def figures(net, classes, height, width, batch=2):
 def main():
     if len(sys.argv) < 4 or len(sys.argv) % 3 != 1:
         sys.exit("usage: network.py NAME CLASSES SIZE [NAME CLASSES SIZE]...")
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     arguments = iter(sys.argv[1:])
     for name, classes, size in zip(arguments, arguments, arguments):

@@ -41,7 +41,6 @@ fn row(name: &str, size: &str, file: &str) -> Result<(), String> {
     let size: i64 = size.parse().map_err(|_| format!("`{size}` is no size"))?;
     let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
     let reference = serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
-    tch::set_num_threads(1);
     let size = (size, size);
     let spec = NetworkSpec { image_size: Some(size), ..NetworkSpec::from(CLASSES) };
     let network = Network::new(architecture, spec, 7, Device::Cpu);

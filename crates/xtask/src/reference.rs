@@ -1,4 +1,5 @@
-//! Compares networks with torchvision's, name by name, and writes what it found into `docs/networks.md`.
+//! Compares networks with torchvision's, name by name, and writes what it found into `docs/networks.md`; with `--all`,
+//! also runs the tests that sweep over every network.
 
 use std::path::Path;
 
@@ -23,7 +24,8 @@ pub struct Args {
     /// Networks by name
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
-    /// Every network that torchvision has; writes the table in docs/networks.md
+    /// Every network that torchvision has; writes the table in docs/networks.md, then puts every network through the
+    /// tests that the suite makes of small ones (half an hour or more in all, and 10 GB of memory)
     #[arg(long, conflicts_with = "names")]
     all: bool,
     #[command(flatten)]
@@ -62,8 +64,26 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     if !failures.is_empty() {
         bail!("{} differ:\n{}", failures.len(), failures.join("\n"));
     }
-    if args.all { write_table(&shell.path(PAGE), &rows) } else { Ok(()) }
+    if args.all {
+        write_table(&shell.path(PAGE), &rows)?;
+        shell.run("cargo", &SWEEP)?;
+    }
+    Ok(())
 }
+
+/// The tests of every network, which the suite leaves out for their length; one at a time, for their memory.
+const SWEEP: [&str; 10] = [
+    "test",
+    "--release",
+    "--package",
+    "ml-core",
+    "--lib",
+    "--",
+    "--ignored",
+    "--test-threads",
+    "1",
+    "every_network",
+];
 
 /// The head of the table.
 const HEADER: &str = "\
@@ -79,9 +99,16 @@ fn compare(
     size: &str,
 ) -> Result<(String, Option<String>)> {
     let script = shell.path("tests/reference/network.py");
-    let reference = output(shell.command(setup::venv_python(shell)).arg(script).args([name, CLASSES, size]))?;
+    // As many threads on both sides, and always as many: the table's figures are of sums in one order.
+    let single = |program: &Path| {
+        let mut command = shell.command(program);
+        command.env("OMP_NUM_THREADS", "1");
+        command
+    };
+    let python = setup::venv_python(shell);
+    let reference = output(single(&python).arg(script).args([name, CLASSES, size]))?;
     std::fs::write(scratch, reference).with_context(|| format!("cannot write {}", scratch.display()))?;
-    let found = last_json(&output(shell.command(program).args([name, size]).arg(scratch))?)?;
+    let found = last_json(&output(single(program).args([name, size]).arg(scratch))?)?;
     let mut row = format!("| {name} | {} | {} | {size} |", found["parameters"], found["tensors"]);
     let mut beyond = None;
     for (key, limit) in LIMITS {

@@ -66,6 +66,23 @@ pub fn read(path: &Path) -> Result<Value, CheckpointError> {
     read_from(file).map_err(|problem| problem.at(path))
 }
 
+/// What [`read`] gives of a file of today's format, with `None` in the place of each tensor: little of a large file.
+///
+/// # Errors
+/// As [`read`], as far as the file is looked at; a file of another format.
+pub fn read_without_tensors(path: &Path) -> Result<Value, CheckpointError> {
+    let read = || {
+        let file = File::open(path).map_err(Problem::Io)?;
+        match recognise(&file)? {
+            Format::Torch => pickle::build::build_without_tensors(parse_archive(&open_archive(file)?)?),
+            Format::Legacy | Format::Safetensors => {
+                Err(Problem::NotACheckpoint("its format has nothing but tensors".into()))
+            }
+        }
+    };
+    read().map_err(|problem: Problem| problem.at(path))
+}
+
 /// Gives the file `from` the name `to` as well, in place of what has that name: without writing it again where the
 /// file system can. At any instant one of the two has the name.
 ///
@@ -132,6 +149,13 @@ fn read_from(source: impl Source) -> Result<Value, Problem> {
 }
 
 fn read_archive(source: impl Source) -> Result<Value, Problem> {
+    let archive = open_archive(source)?;
+    let mut buffer = Vec::new();
+    pickle::build::build(parse_archive(&archive)?, |storage| tensors::read(&archive, storage, &mut buffer))
+}
+
+/// One of `torch.save`, and nothing else that is a zip file.
+fn open_archive<S: Source>(source: S) -> Result<Archive<S>, Problem> {
     let archive = Archive::open(source)?;
     if !archive.contains("data.pkl") {
         return Err(Problem::NotACheckpoint("it is a zip file without the `data.pkl` of torch.save".into()));
@@ -146,9 +170,11 @@ fn read_archive(source: impl Source) -> Result<Value, Problem> {
     if archive.contains("byteorder") && archive.read("byteorder", 16)? != b"little" {
         return Err(Problem::Unsupported("big-endian numbers".into()));
     }
-    let (parsed, _) = pickle::machine::parse(&archive.read("data.pkl", MAX_PICKLE)?)?;
-    let mut buffer = Vec::new();
-    pickle::build::build(parsed, |storage| tensors::read(&archive, storage, &mut buffer))
+    Ok(archive)
+}
+
+fn parse_archive<S: Source>(archive: &Archive<S>) -> Result<pickle::machine::Parsed, Problem> {
+    Ok(pickle::machine::parse(&archive.read("data.pkl", MAX_PICKLE)?)?.0)
 }
 
 /// What is read.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use serde_yaml::{Mapping, Value};
 
-use super::{Config, TransformsConfig, schema};
-use crate::weights::{Choice, Published};
+use super::weights::Origin;
+use super::{Config, schema};
+use crate::weights::Choice;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Source {
     Run,
     /// `transforms.test`, taken from `transforms.val`.
     FollowsVal,
-    /// The transforms that go with weights of torchvision's.
+    /// The transforms that go with the weights to start from.
     Weights,
 }
 
@@ -133,7 +134,7 @@ pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
 ///
 /// A mapping whose `name` (or `type`) a layer changes loses the keys that the new choice does not have and
 /// those that were only defaults. A transform pipeline given in `base` replaces the default as a whole; where
-/// `model.weights` names weights of torchvision's, the default pipelines are theirs.
+/// `model.weights` names weights of torchvision's or a checkpoint of ours, the default pipelines are theirs.
 ///
 /// # Errors
 /// The text is not YAML, or anything is wrong with the values: all of it, by path.
@@ -155,8 +156,8 @@ pub fn resolve(base: Option<(&str, Source)>, overrides: &[Override]) -> Result<R
     }
     // A changed choice (`optimizer.name`) goes before the keys of the new choice, whoever gives them.
     given.sort_by_key(|(_, layer)| !layer.values().any(names_a_choice));
-    let merged = |published| {
-        let mut merger = Merger::new(published);
+    let merged = |origin| {
+        let mut merger = Merger::new(origin);
         if let Some((layer, source)) = file.clone() {
             merger.merge_file(layer, &source);
         }
@@ -168,8 +169,8 @@ pub fn resolve(base: Option<(&str, Source)>, overrides: &[Override]) -> Result<R
     };
     // What the weights are is known once all is merged; then they decide on defaults.
     let merger = merged(None);
-    let published = merger.published();
-    let merger = if published.is_some() { merged(published) } else { merger };
+    let origin = merger.origin();
+    let merger = if origin.is_some() { merged(origin) } else { merger };
     merger.finish(found)
 }
 
@@ -239,11 +240,11 @@ struct Merger {
 
 impl Merger {
     /// The defaults, with the transforms of the weights.
-    fn new(published: Option<&Published>) -> Merger {
+    fn new(origin: Option<Origin>) -> Merger {
         let mut config = Config::default();
         let mut sources = BTreeMap::new();
-        if let Some(published) = published {
-            config.transforms = TransformsConfig::of_weights(published);
+        if let Some(origin) = origin {
+            config.transforms = origin.transforms;
             sources.extend(SPLITS.map(|split| (format!("transforms.{split}"), Source::Weights)));
         }
         let Ok(Value::Mapping(tree)) = serde_yaml::to_value(config) else {
@@ -252,14 +253,11 @@ impl Merger {
         Merger { tree, sources }
     }
 
-    /// The weights of torchvision's that the merged tree names.
-    fn published(&self) -> Option<&'static Published> {
+    /// Of the weights that the merged tree names.
+    fn origin(&self) -> Option<Origin> {
         let model = self.tree.get("model")?;
         let text = |key: &str| model.get(key).and_then(Value::as_str);
-        match Choice::read(text("weights")?, text("architecture")?) {
-            Ok(Choice::Published(published)) => Some(published),
-            _ => None,
-        }
+        Origin::of(&Choice::read(text("weights")?, text("architecture")?).ok()?)
     }
 
     fn merge_file(&mut self, layer: Mapping, source: &Source) {
@@ -327,7 +325,7 @@ impl Merger {
             .filter(|problem| problem.path != "model.weights" || problem.source != Source::Run)
             .collect();
         if problems.is_empty() {
-            config.model.name_weights();
+            config.model.settle_weights();
             Ok(Resolved { config, sources: self.sources })
         } else {
             Err(ConfigError::Invalid(problems))

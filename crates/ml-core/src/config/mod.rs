@@ -10,6 +10,7 @@ mod print;
 mod schema;
 mod sections;
 mod statistics;
+mod weights;
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ use crate::optimizer::{EmaConfig, OptimizerConfig};
 use crate::policy::{EarlyStoppingConfig, Monitor};
 use ml_data::dataset::CACHE_FOLDER;
 use ml_data::setting::Auto;
-use ml_data::transform::{Channels, Size, TransformConfig};
+use ml_data::transform::{Size, TransformConfig};
 
 /// Everything that determines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -190,13 +191,13 @@ impl Config {
                 ));
             }
         }
-        if let Some(published) = self.model.base().and_then(BaseModel::published) {
-            let own = Auto::Value(published.normalize.clone());
-            if train.channels == Channels::Three && train.normalize.as_ref() != Some(&own) {
+        if let Some((choice, origin)) = self.model.base().and_then(BaseModel::origin) {
+            let theirs = &origin.transforms.train;
+            if train.channels == theirs.channels && train.normalize != theirs.normalize {
                 warnings.push(format!(
                     "transforms: transforms.train.normalize is not what the weights {} were trained with; leave `transforms` out, or give {}",
-                    published.full_name(),
-                    serde_json::to_string(&published.normalize).unwrap_or_default()
+                    choice,
+                    serde_json::to_string(&theirs.normalize).unwrap_or_default()
                 ));
             }
         }

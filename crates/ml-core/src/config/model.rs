@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, Resolved, Source};
 use crate::network::{Architecture, Freeze, NetworkSpec, ScriptFile};
-use crate::weights::{Choice, Published, UnknownWeights};
+use crate::weights::{Choice, UnknownWeights};
 
 /// The network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,9 @@ pub struct BaseModel {
     pub num_classes: Auto<usize>,
     /// Channels of a picture, 1 or 3; `auto` takes those of the transforms.
     pub in_channels: Auto<usize>,
+    /// Whether pictures normalised with ImageNet's figures are changed to those of mean 0.5 and deviation 0.5 in front of
+    /// `googlenet` or `inception_v3`; null does what the weights to start from want: torchvision's want it.
+    pub transform_input: Option<bool>,
     /// Which layers keep the weights they begin with: `none`; `backbone`, all but the head; `until:<name>`, all in front of
     /// the layer of this name. Frozen batch norms keep their statistics.
     pub freeze: Freeze,
@@ -68,6 +71,7 @@ impl Default for BaseModel {
             weights: None,
             num_classes: Auto::Auto,
             in_channels: Auto::Auto,
+            transform_input: None,
             freeze: Freeze::None,
             unfreeze_epoch: None,
             dropout: None,
@@ -82,7 +86,7 @@ impl BaseModel {
         NetworkSpec {
             in_channels: train.channels.count() as i64,
             image_size: train.output_size().map(|size| (size.height.into(), size.width.into())),
-            transform_input: self.published().is_some_and(Published::transforms_input),
+            transform_input: self.transforms_input(),
             dropout: self.dropout,
             drop_path: self.drop_path,
             ..NetworkSpec::from(num_classes as i64)
@@ -96,14 +100,6 @@ impl BaseModel {
     pub fn choice(&self) -> Result<Option<Choice>, UnknownWeights> {
         let given = self.weights.as_deref();
         given.map(|given| Choice::read(given, self.architecture.name())).transpose()
-    }
-
-    /// The weights of torchvision's that `weights` names, if it does.
-    pub fn published(&self) -> Option<&'static Published> {
-        match self.choice() {
-            Ok(Some(Choice::Published(published))) => Some(published),
-            _ => None,
-        }
     }
 
     /// What is frozen in the epoch after so many are done.
@@ -127,6 +123,9 @@ impl BaseModel {
                 }
                 _ => {}
             }
+        }
+        if self.transform_input == Some(true) && !self.architecture.has_input_transform() {
+            add("transform_input", format!("must be null or false: {name} does not change its input"));
         }
         if let Err(unknown) = self.choice() {
             add("weights", unknown.to_string());
@@ -172,15 +171,6 @@ impl ModelConfig {
         match self {
             ModelConfig::Base(base) => base.num_classes,
             ModelConfig::TorchScript(script) => script.num_classes,
-        }
-    }
-
-    /// Says of weights of torchvision's which they are, so that `DEFAULT` means the same in every later version.
-    pub(super) fn name_weights(&mut self) {
-        if let ModelConfig::Base(base) = self
-            && let Some(published) = base.published()
-        {
-            base.weights = Some(published.member.to_owned());
         }
     }
 

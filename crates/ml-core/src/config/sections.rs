@@ -11,7 +11,6 @@ use crate::device::DeviceChoice;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::optimizer::EmaConfig;
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
-use crate::weights::Published;
 
 /// Where the pictures are and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -150,17 +149,6 @@ pub struct TransformsConfig {
     pub val: TransformConfig,
     /// Test pictures.
     pub test: TransformConfig,
-}
-
-impl TransformsConfig {
-    /// What goes with weights of torchvision's.
-    pub(super) fn of_weights(published: &Published) -> TransformsConfig {
-        TransformsConfig {
-            train: published.train_transform(),
-            val: published.eval_transform(),
-            test: published.eval_transform(),
-        }
-    }
 }
 
 impl Default for TransformsConfig {

@@ -354,3 +354,58 @@ fn unknown_weights_are_a_problem_unless_a_run_goes_on() {
     assert!(text.contains("model.weights: must be text or null, got 3"), "{text}");
     assert!(resolve(Some(("model: {weights: a file that was moved}", Source::Run)), &[]).is_ok());
 }
+
+#[test]
+fn transforms_that_are_not_given_are_those_of_the_run_whose_weights_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.pt");
+    let file = "{model: {architecture: googlenet}, transforms: {train: {resize: [64, 64]}, val: {resize: [72, 72]}}}";
+    let run = from_yaml(file).unwrap().config;
+    let mut checkpoint = crate::testing::checkpoint(1, 0.0);
+    checkpoint.config = serde_json::to_value(&run).unwrap();
+    checkpoint.save(&path).unwrap();
+
+    let weights = || flag("model.weights", path.to_str().unwrap());
+    let resolved = resolve(None, &[weights(), flag("model.architecture", "googlenet")]).unwrap();
+    assert_eq!(resolved.config.transforms, run.transforms);
+    assert!(annotated(&resolved).contains("# from the weights"));
+    let given = "transforms: {train: {resize: [96, 96], normalize: {mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}}}";
+    let resolved = resolve(Some((given, Source::Set)), &[weights()]).unwrap();
+    assert_eq!(resolved.config.transforms.val, run.transforms.val);
+    let warnings = resolved.config.warnings().join("\n");
+    assert!(warnings.contains("transforms.train.normalize is not what the weights"), "{warnings}");
+    // What is no checkpoint is told of where its weights are loaded.
+    std::fs::write(&path, "cut short").unwrap();
+    let resolved = resolve(None, &[weights()]).unwrap();
+    assert_eq!(resolved.config.transforms, Config::default().transforms);
+}
+
+#[test]
+fn what_a_network_does_with_its_input_is_what_its_weights_want() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.pt");
+    let resolved = |architecture: &str, weights: &str, more: &[Override]| {
+        let flags = [flag("model.architecture", architecture), flag("model.weights", weights)];
+        resolve(None, &[&flags, more].concat()).map(|resolved| resolved.config.model)
+    };
+    let decided = |architecture: &str, weights: &str, more: &[Override]| {
+        resolved(architecture, weights, more).unwrap().base().unwrap().transform_input
+    };
+    let switch = |text: &str| [flag("model.transform_input", text)];
+    assert_eq!(decided("googlenet", "null", &[]), Some(false));
+    assert_eq!(decided("inception_v3", "DEFAULT", &[]), Some(true));
+    assert_eq!(decided("inception_v3", "DEFAULT", &switch("false")), Some(false));
+    assert_eq!(decided("resnet18", "DEFAULT", &[]), None);
+    let text = resolved("resnet18", "null", &switch("true")).unwrap_err().to_string();
+    assert!(text.contains("model.transform_input: must be null or false: resnet18"), "{text}");
+
+    // From run to run it goes on.
+    let mut checkpoint = crate::testing::checkpoint(1, 0.0);
+    checkpoint.config = serde_json::to_value(Config {
+        model: resolved("googlenet", "DEFAULT", &[]).unwrap(),
+        ..Config::default()
+    })
+    .unwrap();
+    checkpoint.save(&path).unwrap();
+    assert_eq!(decided("googlenet", path.to_str().unwrap(), &[]), Some(true));
+}

@@ -15,7 +15,6 @@ use crate::loader::{Loader, LoaderOptions};
 use crate::network::{Architecture, Network, NetworkSpec, ScriptError, ScriptFile};
 use crate::run::script_copies;
 use crate::transform::{Pipeline, TransformConfig};
-use crate::weights::Choice;
 
 /// A trained network, ready to predict.
 pub struct LoadedModel {
@@ -92,12 +91,10 @@ fn network(
     if let Some(problem) = architecture.size_problem((height as u32, width as u32)) {
         return Err(content("eval_transform", format!("gives {height} x {width} pixels; {problem}")));
     }
-    let weights = checkpoint.config.pointer("/model/weights").and_then(|weights| weights.as_str());
-    let began_with = weights.map(|weights| Choice::read(weights, architecture.name()));
     let spec = NetworkSpec {
         in_channels,
         image_size: Some((height, width)),
-        transform_input: matches!(began_with, Some(Ok(Choice::Published(known))) if known.transforms_input()),
+        transform_input: checkpoint.config.pointer("/model/transform_input") == Some(&true.into()),
         ..NetworkSpec::from(num_classes)
     };
     Ok((architecture.name().to_owned(), Network::new(architecture, spec, 0, device)))

@@ -10,7 +10,7 @@ use super::state::Scope;
 const HIDDEN: i64 = 4096;
 /// Side of the feature maps that the classifier sees.
 const SIDE: i64 = 6;
-/// Of dropout, before either hidden layer.
+/// Of dropout, beside either hidden layer.
 const DROPOUT: f64 = 0.5;
 
 /// Five convolutions and three linear layers, which begin as PyTorch's do.
@@ -34,18 +34,38 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
         channels = output;
     }
 
-    let scope = root.sub("classifier");
-    let dropout = Dropout(spec.dropout.unwrap_or(DROPOUT));
     let mut layers = Sequential::default();
     layers.push(features);
     layers.push(AdaptiveAvgPool2d(SIDE));
     layers.push(Flatten);
-    layers.push(dropout);
-    layers.push(Linear::new(&scope.sub(1), channels * SIDE * SIDE, HIDDEN));
-    layers.push(Activation::Relu);
-    layers.push(dropout);
-    layers.push(Linear::new(&scope.sub(4), HIDDEN, HIDDEN));
-    layers.push(Activation::Relu);
-    layers.push(Linear::new(&scope.sub(6).head(), HIDDEN, spec.num_classes));
+    let input = channels * SIDE * SIDE;
+    layers.push(classifier(&root.sub("classifier"), input, spec, Dropouts::BeforeLinear));
     Box::new(layers)
+}
+
+/// Where dropout stands beside the hidden linear layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropouts {
+    /// Before each, as in AlexNet.
+    BeforeLinear,
+    /// After each and its activation, as in `VGG` networks.
+    AfterActivation,
+}
+
+/// Two hidden linear layers and one of logits, which are named by their place among all of its layers.
+pub fn classifier(scope: &Scope, input: i64, spec: &NetworkSpec, dropouts: Dropouts) -> Sequential {
+    let dropout = Dropout(spec.dropout.unwrap_or(DROPOUT));
+    let mut layers = Sequential::default();
+    for width in [input, HIDDEN] {
+        if dropouts == Dropouts::BeforeLinear {
+            layers.push(dropout);
+        }
+        layers.push(Linear::new(&scope.sub(layers.0.len()), width, HIDDEN));
+        layers.push(Activation::Relu);
+        if dropouts == Dropouts::AfterActivation {
+            layers.push(dropout);
+        }
+    }
+    layers.push(Linear::new(&scope.sub(layers.0.len()).head(), HIDDEN, spec.num_classes));
+    layers
 }

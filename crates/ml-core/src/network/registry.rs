@@ -185,6 +185,11 @@ impl Architecture {
         self.row().sizes.is_fixed
     }
 
+    /// Whether it can change pictures that are normalised with `ImageNet`'s figures: see [`NetworkSpec::transform_input`].
+    pub fn has_input_transform(self) -> bool {
+        matches!(self, Architecture::Googlenet | Architecture::InceptionV3)
+    }
+
     /// Whether it has a dropout whose probability can be set.
     pub fn has_dropout(self) -> bool {
         matches!(self.row().drops, Drops::Features | Drops::Both)

@@ -213,9 +213,8 @@ fn every_family_runs_learns_and_gives_its_state_back() {
     }
 }
 
-/// `cargo test --release --package ml-core --lib -- --ignored every_network`
 #[test]
-#[ignore = "takes many minutes, and 10 GB of memory for the largest networks"]
+#[ignore = "minutes, and 10 GB of memory; part of `cargo xtask reference --all`"]
 fn every_network_runs_learns_and_gives_its_state_back() {
     for architecture in Architecture::ALL.iter().copied() {
         runs_learns_and_gives_its_state_back(architecture);

@@ -1,10 +1,10 @@
 //! `VGG` networks (Simonyan and Zisserman 2015, arXiv:1409.1556), with batch norm too, as torchvision builds them.
 
 use super::NetworkSpec;
+use super::alexnet::{Dropouts, classifier};
 use super::init::Init;
 use super::layers::{
-    Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d,
-    Sequential,
+    Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Layer, MaxPool2d, Sequential,
 };
 use super::state::Scope;
 
@@ -36,29 +36,18 @@ pub const VGG19_BN: Variant = Variant { norm: true, ..VGG19 };
 
 /// Channels of each stage.
 const WIDTHS: [i64; 5] = [64, 128, 256, 512, 512];
-/// Width of the hidden linear layers.
-const HIDDEN: i64 = 4096;
 /// Side of the feature maps that the classifier sees.
 const SIDE: i64 = 7;
-/// Of dropout, after either hidden layer.
-const DROPOUT: f64 = 0.5;
 
 /// Builds a variant; every layer is drawn anew at the end, as torchvision does.
 pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
     let (features, channels) = features(&root.sub("features"), spec.in_channels, variant);
-    let scope = root.sub("classifier");
-    let dropout = Dropout(spec.dropout.unwrap_or(DROPOUT));
     let mut layers = Sequential::default();
     layers.push(features);
     layers.push(AdaptiveAvgPool2d(SIDE));
     layers.push(Flatten);
-    layers.push(Linear::new(&scope.sub(0), channels * SIDE * SIDE, HIDDEN));
-    layers.push(Activation::Relu);
-    layers.push(dropout);
-    layers.push(Linear::new(&scope.sub(3), HIDDEN, HIDDEN));
-    layers.push(Activation::Relu);
-    layers.push(dropout);
-    layers.push(Linear::new(&scope.sub(6).head(), HIDDEN, spec.num_classes));
+    let input = channels * SIDE * SIDE;
+    layers.push(classifier(&root.sub("classifier"), input, spec, Dropouts::AfterActivation));
     root.redraw(|name, shape| match shape.len() {
         4 => Some(Init::he_normal_fan_out(shape)),
         2 => Some(Init::Normal(0.01)),

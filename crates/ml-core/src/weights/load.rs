@@ -6,8 +6,9 @@ use std::path::Path;
 use tch::{Kind, Tensor};
 
 use super::{WeightsError, rename};
-use crate::checkpoint::{model_state_from, not_finite, read};
+use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite, read};
 use crate::network::{Network, NetworkError};
+use crate::value::Value;
 
 /// Modules that only take part in training; torchvision saves some networks with and some without them.
 const AUXILIARY: [&str; 3] = ["aux1", "aux2", "AuxLogits"];
@@ -34,12 +35,15 @@ pub struct Loaded {
     pub absent: Vec<String>,
     /// Input channels of the file's first convolution, where they were added up to the network's one.
     pub summed_channels: Option<i64>,
+    /// Whether they are the averaged weights of a run of ours that is judged by them.
+    pub averaged: bool,
     /// What was made of the file's for pictures of another size, in words.
     pub adapted: Vec<String>,
 }
 
-/// Copies the weights of a file into `network`: a checkpoint of ours, or a state dict of PyTorch's, bare or under `model`,
-/// `state_dict` or `model_state_dict`, in any format that [`read`] reads.
+/// Copies the weights of a file into `network`: those of a checkpoint of ours (the averaged ones, if its run is judged by
+/// them), or a state dict of PyTorch's, bare or under `model`, `state_dict` or `model_state_dict`, in any format that
+/// [`read`] reads.
 ///
 /// Names are made torchvision's of today, other number formats become the network's, and counts of batches that old files
 /// lack stay. A classifier of another number of classes stays as it was initialised; the first convolution of a network for
@@ -48,10 +52,12 @@ pub struct Loaded {
 /// # Errors
 /// The file cannot be read, holds numbers that are not finite, or is of another network; nothing is changed then.
 pub fn load(network: &Network, path: &Path, part: Part) -> Result<Loaded, WeightsError> {
-    let state = model_state_from(&read(path)?).map_err(|error| error.in_file(path))?;
+    let file = read(path)?;
+    let (state, averaged) = state_in(&file).map_err(|error| error.in_file(path))?;
     let own = network.state_dict();
     let head: HashSet<&str> = network.head().collect();
     let (mut state, mut loaded) = fit(&own, &head, state, part);
+    loaded.averaged = averaged;
     loaded.adapted = network.adapt_state(&mut state);
     if let Some(name) = not_finite(&state) {
         return Err(WeightsError::NotFinite { path: path.to_owned(), name: name.to_owned() });
@@ -60,6 +66,15 @@ pub fn load(network: &Network, path: &Path, part: Part) -> Result<Loaded, Weight
         .load_state_dict(&state)
         .map_err(|source: NetworkError| WeightsError::Network { path: path.to_owned(), source })?;
     Ok(loaded)
+}
+
+/// The weights, and whether they are the averaged ones of a run of ours that is judged by them.
+fn state_in(file: &Value) -> Result<(State, bool), CheckpointError> {
+    let averaged = Checkpoint::from_value(file).ok().filter(Checkpoint::is_judged_by_ema);
+    match averaged.and_then(|checkpoint| checkpoint.ema_state_dict) {
+        Some(averaged) => Ok((averaged, true)),
+        None => Ok((model_state_from(file)?, false)),
+    }
 }
 
 /// `state` with the names, shapes and number formats of `own` where the two may differ.

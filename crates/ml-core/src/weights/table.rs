@@ -58,12 +58,6 @@ pub struct Published {
 }
 
 impl Published {
-    /// Whether they were trained on pictures that are normalised otherwise than the transform says, so that the network
-    /// has to change its input: torchvision builds these networks with `transform_input=True` then.
-    pub fn transforms_input(&self) -> bool {
-        matches!(self.architecture, "googlenet" | "inception_v3")
-    }
-
     /// All of them, sorted by network.
     pub fn all() -> &'static [Published] {
         &TABLE

@@ -96,7 +96,10 @@ fn say(choice: &Choice, path: &Path, loaded: &Loaded) {
         Choice::Published(_) => tracing::info!("weights: {choice} ({})", path.display()),
         Choice::File(_) => tracing::info!("weights: {choice}"),
     }
-    let Loaded { fresh, classes, absent, summed_channels, adapted } = loaded;
+    let Loaded { fresh, classes, absent, summed_channels, averaged, adapted } = loaded;
+    if *averaged {
+        tracing::info!("weights: the averaged ones (ema_state_dict), which that run is judged by");
+    }
     let fresh = listed(fresh);
     match classes {
         Some(classes) => {

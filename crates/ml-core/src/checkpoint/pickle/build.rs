@@ -21,6 +21,18 @@ pub(in crate::checkpoint) fn build(
     parsed: Parsed,
     load: impl FnMut(&Storage) -> Result<Tensor, Problem>,
 ) -> Result<Value, Problem> {
+    build_with(parsed, Some(load))
+}
+
+/// Builds the tree with `None` in the place of each tensor.
+pub(in crate::checkpoint) fn build_without_tensors(parsed: Parsed) -> Result<Value, Problem> {
+    build_with(parsed, None::<fn(&Storage) -> Result<Tensor, Problem>>)
+}
+
+fn build_with<L: FnMut(&Storage) -> Result<Tensor, Problem>>(
+    parsed: Parsed,
+    load: Option<L>,
+) -> Result<Value, Problem> {
     let Parsed { nodes, storages, root, budget } = parsed;
     let loaded = storages.iter().map(|_| None).collect();
     Builder { nodes: &nodes, storages: &storages, loaded, load, budget, repeated: MAX_REPEATED }
@@ -31,7 +43,8 @@ struct Builder<'a, L> {
     nodes: &'a [Node],
     storages: &'a [Storage],
     loaded: Vec<Option<Tensor>>,
-    load: L,
+    /// None leaves tensors out.
+    load: Option<L>,
     budget: Budget,
     repeated: u64,
 }
@@ -59,7 +72,7 @@ impl<L: FnMut(&Storage) -> Result<Tensor, Problem>> Builder<'_, L> {
             Node::List(items) => Value::List(self.values(items, depth)?),
             Node::Tuple(items) => Value::Tuple(self.values(items, depth)?),
             Node::Dict(entries) | Node::Namespace(entries) => Value::Dict(self.entries(entries, depth)?),
-            Node::Tensor(view) => Value::Tensor(self.tensor(view)?),
+            Node::Tensor(view) => self.tensor(view)?.map_or(Value::None, Value::Tensor),
             Node::Parameter => return Err(Problem::damaged("a parameter has no data")),
             Node::Storage(..) => return Err(Problem::Unsupported("a storage outside of a tensor".into())),
             Node::Global(global) => {
@@ -94,7 +107,8 @@ impl<L: FnMut(&Storage) -> Result<Tensor, Problem>> Builder<'_, L> {
         Ok(built)
     }
 
-    fn tensor(&mut self, view: &View) -> Result<Tensor, Problem> {
+    fn tensor(&mut self, view: &View) -> Result<Option<Tensor>, Problem> {
+        let Some(load) = &mut self.load else { return Ok(None) };
         let storage = &self.storages[view.storage];
         let numel = check(view, storage)?;
         let repeated = numel.saturating_sub(storage.len);
@@ -103,11 +117,11 @@ impl<L: FnMut(&Storage) -> Result<Tensor, Problem>> Builder<'_, L> {
         })?;
         let flat = match &self.loaded[view.storage] {
             Some(flat) => flat.shallow_clone(),
-            None => (self.load)(storage)?,
+            None => load(storage)?,
         };
         self.loaded[view.storage] = Some(flat.shallow_clone());
         let tensor = flat.f_as_strided(&view.size, &view.stride, view.offset);
-        tensor.map_err(|error| Problem::damaged(first_line(&error)))
+        tensor.map(Some).map_err(|error| Problem::damaged(first_line(&error)))
     }
 }
 

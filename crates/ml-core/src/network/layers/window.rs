@@ -85,7 +85,7 @@ impl WindowAttention {
         let table = match &self.position {
             Position::Table(table) => table.shallow_clone(),
             Position::Continuous { coordinates, mlp, .. } => {
-                mlp.forward_t(&coordinates.view([-1, 2]), false).sigmoid() * 16.0
+                mlp.forward_t(&coordinates.reshape([-1, 2]), false).sigmoid() * 16.0
             }
         };
         let tokens = self.config.window.pow(2);

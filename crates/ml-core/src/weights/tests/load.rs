@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::write;
 use crate::network::{Architecture, Network, NetworkSpec};
-use crate::testing::python_json;
+use crate::testing::{checkpoint, python_json};
 use crate::value::Value;
 use crate::weights::load::fit;
 use crate::weights::{Loaded, Part, WeightsError, load};
@@ -121,6 +121,23 @@ fn other_number_formats_become_the_networks() {
         load_state(&network, state.collect(), Part::Whole).unwrap();
         let expected = theirs[0].1.to_kind(kind).to_kind(Kind::Float);
         assert_eq!(network.state_dict()[0].1, expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn of_a_run_that_is_judged_by_its_averaged_weights_these_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.pt");
+    let state = |seed| tiny(10, seed).state_dict();
+    for (monitor, averaged) in [("ema_val_accuracy", true), ("val_accuracy", false)] {
+        let mut checkpoint = checkpoint(1, 0.0);
+        checkpoint.model_state_dict = state(2);
+        checkpoint.ema_state_dict = Some(state(3));
+        checkpoint.best = Value::Dict(vec![("monitor".into(), Value::Str(monitor.to_owned()))]);
+        checkpoint.save(&path).unwrap();
+        let network = tiny(10, 1);
+        assert_eq!(load(&network, &path, Part::Whole).unwrap().averaged, averaged);
+        assert_eq!(network.state_dict()[0].1, state(if averaged { 3 } else { 2 })[0].1, "{monitor}");
     }
 }
 
