@@ -46,7 +46,7 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
 /// Where dropout stands beside the hidden linear layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropouts {
-    /// Before each, as in AlexNet.
+    /// Before each, as in `AlexNet`.
     BeforeLinear,
     /// After each and its activation, as in `VGG` networks.
     AfterActivation,
