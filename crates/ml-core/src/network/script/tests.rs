@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::network::Network;
-use crate::testing::python_json;
+use crate::testing::{generator, python_json};
 
 fn open(folder: &Path, name: &str) -> Result<Network, ScriptError> {
     Network::from_script(&ScriptFile::find(&[folder.join(name)], None)?, 3, Device::Cpu)
@@ -16,6 +16,7 @@ fn open(folder: &Path, name: &str) -> Result<Network, ScriptError> {
 fn tried(folder: &Path, name: &str) -> Result<(), String> {
     let network = open(folder, name).map_err(|error| error.to_string())?;
     let shape = [3, 16, 16];
+    let _generator = generator();
     network
         .rehearse(shape, true)
         .and_then(|()| network.rehearse(shape, false))
@@ -54,6 +55,7 @@ fn a_module_is_pythons_in_names_logits_gradients_and_buffers() {
     let twin = network.twin().unwrap();
     for network in [&network, &twin] {
         near("logits", &tch::no_grad(|| network.forward_t(&picture(), false)), &reference["eval_logits"]);
+        let _generator = generator();
         tch::manual_seed(5);
         let logits = network.try_forward_t(&picture(), true).unwrap();
         near("logits in training", &logits, &reference["train_logits"]);
@@ -101,6 +103,7 @@ fn everything_else_is_refused(folder: &Path) {
     let network = open(folder, "net.pt").unwrap();
     let error = network.rehearse([1, 16, 16], false).unwrap_err().to_string();
     assert!(error.contains("[2, 1, 16, 16]") && error.contains("to have 3 channels"), "{error}");
+    let _generator = generator();
     let moody = open(folder, "moody.pt").unwrap();
     let step = || moody.try_forward_t(&picture(), true).map(drop);
     step().and_then(|()| step()).unwrap();

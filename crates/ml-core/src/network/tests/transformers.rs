@@ -69,6 +69,7 @@ fn dropouts_and_odd_sizes_are_torchvisions() {
             "swin" => swin::build(scope, spec, &SWIN),
             _ => swin::build(scope, spec, &SWIN_V2),
         });
+        let _generator = generator();
         let found =
             compare(&network, size, &case["figures"]).unwrap_or_else(|error| panic!("{name}: {error}"));
         // Limits as for the networks themselves; nothing amplifies here.
