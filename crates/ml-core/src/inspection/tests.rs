@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{parse_set, resolve};
 use crate::network::Architecture;
-use crate::testing::python_json;
+use crate::testing::{generator, python_json};
 
 fn config(sets: &[&str]) -> Config {
     let sets: Vec<_> = sets.iter().map(|text| parse_set(text).unwrap()).collect();
@@ -44,6 +44,7 @@ fn a_torchscript_modules_attention_and_matrix_products_count_as_pytorch_counts_t
 
 #[test]
 fn layers_are_named_after_the_modules_whose_parameters_they_take() {
+    let _generator = generator();
     let sets =
         ["model.architecture=tiny_net", "transforms.train.resize=[16, 16]", "transforms.val.resize=[16, 16]"];
     let found = inspect(&config(&sets), Some(10)).unwrap();
@@ -68,6 +69,7 @@ fn layers_are_named_after_the_modules_whose_parameters_they_take() {
 
 #[test]
 fn the_memory_of_a_large_batch_follows_from_that_of_two_small_ones() {
+    let _generator = generator();
     for sets in [
         ["model.architecture=simple_cnn", "optimizer.name=sgd", "training.gradient_accumulation_steps=1"],
         ["model.architecture=resnet18", "optimizer.name=adamw", "training.gradient_accumulation_steps=2"],
@@ -93,6 +95,7 @@ fn the_memory_of_a_large_batch_follows_from_that_of_two_small_ones() {
 
 #[test]
 fn pictures_without_a_size_and_weights_of_other_classes_are_told() {
+    let _generator = generator();
     // No configuration that was resolved is without a size.
     let mut without = config(&[]);
     without.transforms.train = crate::transform::TransformConfig::default();
