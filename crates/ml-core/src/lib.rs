@@ -6,7 +6,7 @@
 //! [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`report`] →
 //! [`inspection`] → [`inference`].
 
-pub use ml_data::{dataset, decode, rng, setting, transform};
+pub use ml_data::{dataset, decode, rng, setting, text, transform};
 
 pub mod checkpoint;
 pub mod config;

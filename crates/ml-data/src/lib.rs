@@ -22,5 +22,6 @@ pub mod geometry;
 mod pool;
 pub mod rng;
 pub mod setting;
+pub mod text;
 pub mod transform;
 mod union;

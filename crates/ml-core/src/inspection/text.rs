@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Inspection, StepMemory};
 use crate::report::text::{Align, table};
+use ml_data::text::grouped;
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,17 +77,4 @@ impl fmt::Display for StepMemory {
         };
         write!(f, "{how} on the CPU. Libraries' own workspaces, loaders and CUDA's reserve come on top.")
     }
-}
-
-/// 1234567 → 1,234,567
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

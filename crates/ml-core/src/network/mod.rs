@@ -40,6 +40,7 @@ mod vit;
 
 use std::fmt;
 
+use ml_data::text::listed;
 use tch::{Device, Kind, Tensor};
 
 pub use freeze::{Freeze, FreezeError};
@@ -73,10 +74,7 @@ impl fmt::Display for NetworkError {
             ("of another shape", &self.misshapen),
         ] {
             if !names.is_empty() {
-                write!(f, "; {what}: {}", names[..names.len().min(LISTED)].join(", "))?;
-            }
-            if names.len() > LISTED {
-                write!(f, ", and {} more", names.len() - LISTED)?;
+                write!(f, "; {what}: {}", listed(names, LISTED))?;
             }
         }
         Ok(())

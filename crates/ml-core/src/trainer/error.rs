@@ -9,8 +9,12 @@ use crate::trainer::ReportError;
 use crate::value::ValueError;
 use crate::weights::WeightsError;
 use ml_data::dataset::shell_quoted;
+use ml_data::text::listed;
 use ml_data::transform::UnresolvedStatistics;
 use ml_data::transform::statistics::StatisticsError;
+
+/// Names that a message lists.
+const LISTED: usize = 8;
 
 /// Why training ended.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +78,7 @@ pub enum TrainError {
     #[error(
         "{} at epoch {epoch}, step {step}, before the update: nothing after it would mean anything{}. Try a lower \
          learning rate (it is {lr}), or look at the pictures of this batch: {}",
-        not_finite(*.loss, *.grad_norm), already(*.times), listed(.pictures)
+        not_finite(*.loss, *.grad_norm), already(*.times), listed(.pictures, LISTED)
     )]
     NotFinite {
         /// Mean over the batch.
@@ -131,7 +135,7 @@ pub enum TrainError {
     Thread(std::io::Error),
     /// `model.num_classes` and the data set disagree.
     #[error(
-        "model.num_classes: is {given}, but the data set has {found} classes ({}); leave it at auto", listed(.classes)
+        "model.num_classes: is {given}, but the data set has {found} classes ({}); leave it at auto", listed(.classes, LISTED)
     )]
     ClassCount {
         /// Configured.
@@ -206,14 +210,4 @@ fn not_finite(loss: f64, grad_norm: f64) -> String {
 
 fn already(times: u64) -> String {
     if times == 0 { String::new() } else { format!(" (skipped or rolled back {times} times before)") }
-}
-
-/// The first few, and how many more.
-fn listed(items: &[String]) -> String {
-    const SHOWN: usize = 8;
-    let mut text = items[..items.len().min(SHOWN)].join(", ");
-    if items.len() > SHOWN {
-        text.push_str(&format!(", and {} more", items.len() - SHOWN));
-    }
-    text
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Written, shell_quoted};
+use ml_data::text::grouped;
 use serde::Serialize;
 
 /// What was done.
@@ -192,19 +193,6 @@ fn aligned(rows: &[Vec<String>]) -> String {
             _ => format!("{cell:>width$}"),
         });
         text.extend([cells.collect::<Vec<_>>().join("  ").trim_end(), "\n"]);
-    }
-    text
-}
-
-/// `12,345`.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use ml_cli::exit;
 use ml_core::config::{BaseModel, Config};
 use ml_core::report::download::DownloadProgress;
+use ml_core::text::listed;
 use ml_core::trainer::{TrainError, Trainer};
 use ml_core::weights::{Cache, Choice, FetchOptions, Loaded, Part, Published, WeightsError};
 
@@ -100,7 +101,7 @@ fn say(choice: &Choice, path: &Path, loaded: &Loaded) {
     if *averaged {
         tracing::info!("weights: the averaged ones (ema_state_dict), which that run is judged by");
     }
-    let fresh = listed(fresh);
+    let fresh = listed(fresh, LISTED);
     match classes {
         Some(classes) => {
             tracing::info!("weights: they are for {classes} classes; newly initialised for these: {fresh}");
@@ -113,7 +114,7 @@ fn say(choice: &Choice, path: &Path, loaded: &Loaded) {
     if !absent.is_empty() {
         tracing::info!(
             "weights: auxiliary classifiers that are not in the file, newly initialised: {}",
-            listed(absent)
+            listed(absent, LISTED)
         );
     }
     adapted.iter().for_each(|change| tracing::info!("weights: {change}"));
@@ -122,13 +123,4 @@ fn say(choice: &Choice, path: &Path, loaded: &Loaded) {
             "weights: the first convolution has one channel instead of {channels}: the sum over them"
         );
     }
-}
-
-/// The first few, and how many more.
-fn listed(names: &[String]) -> String {
-    let mut text = names[..names.len().min(LISTED)].join(", ");
-    if names.len() > LISTED {
-        text.push_str(&format!(", and {} more", names.len() - LISTED));
-    }
-    text
 }

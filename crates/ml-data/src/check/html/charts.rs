@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{escape, grouped, short};
+use super::{escape, short};
 use crate::check::report::{ClassSummary, Report, Sizes};
+use crate::text::grouped;
 
 /// Rows of the class table; of more classes the largest and the smallest are shown.
 const CLASSES: usize = 100;

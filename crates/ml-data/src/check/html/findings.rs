@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::thumbnails::{self, Thumbnails};
-use super::{escape, grouped, short};
+use super::{escape, short};
 use crate::check::finding::{Finding, Severity};
 use crate::check::report::Report;
 use crate::check::shown;
+use crate::text::grouped;
 
 /// Pictures of a section.
 const PICTURES: usize = 24;

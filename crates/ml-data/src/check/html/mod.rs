@@ -14,6 +14,7 @@ use super::finding::Severity;
 use super::layout::Form;
 use super::output::HTML_START;
 use super::report::Report;
+use crate::text::grouped;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -110,14 +111,6 @@ fn short(text: &str) -> String {
     let start: String = text.chars().take(ENDS).collect();
     let end: String = text.chars().skip(length - ENDS).collect();
     format!("{}…{}", escape(&start), escape(&end))
-}
-
-/// `12,345`.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let parts: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|part| str::from_utf8(part).ok()).collect();
-    parts.join(",")
 }
 
 fn bytes(count: u64) -> String {
