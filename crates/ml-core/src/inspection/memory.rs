@@ -58,28 +58,12 @@ pub fn of_step(
     num_classes: i64,
     picture: [i64; 3],
 ) -> Result<StepMemory, InspectionError> {
+    let mut trial = Trial::start(config, network, num_classes, picture)?;
+    let [two, three] = [trial.step(SMALL[0])?, trial.step(SMALL[1])?];
     let batch_size = config.training.batch_size as i64;
-    let loss = Loss::new(&config.loss, &vec![1; num_classes as usize], Device::Cpu);
-    let mut optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
-    let record = |count: i64| step(network, &loss, num_classes, &images(count, picture));
-    let mut kept_gradients = 0;
-    // The first step meets libtorch's caches empty.
-    record(SMALL[0])?;
-    if config.training.gradient_accumulation_steps > 1 {
-        kept_gradients = gradients(network).iter().map(bytes).sum();
-    } else {
-        optimizer.zero_grad()?;
-    }
-    let mut steps = Vec::new();
-    for count in SMALL {
-        steps.push(record(count)?);
-        if kept_gradients == 0 {
-            optimizer.zero_grad()?;
-        }
-    }
-    let (peak, gradients, is_rough) = peak(&steps[0], &steps[1], batch_size);
-    record(SMALL[0])?;
-    optimizer.step(0.0)?;
+    let (peak, gradients, is_rough) = peak(&two, &three, batch_size);
+    let kept_gradients = trial.kept_gradients;
+    let optimizer = trial.into_stepped_optimizer()?;
     let total_of = |tensors: Vec<(String, Tensor)>| tensors.iter().map(|(_, tensor)| bytes(tensor)).sum();
     let weights = total_of(network.tensors());
     let [channels, height, width] = picture;
@@ -111,34 +95,68 @@ pub fn measured(
     num_classes: i64,
     picture: [i64; 3],
 ) -> Result<u64, InspectionError> {
-    let loss = Loss::new(&config.loss, &vec![1; num_classes as usize], Device::Cpu);
-    let mut optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
-    let images = images(config.training.batch_size as i64, picture);
-    step(network, &loss, num_classes, &images)?;
-    let mut kept = 0;
-    if config.training.gradient_accumulation_steps > 1 {
-        kept = gradients(network).iter().map(bytes).sum();
-    } else {
-        optimizer.zero_grad()?;
-    }
-    let taken = step(network, &loss, num_classes, &images)?;
-    Ok(kept + taken.play(&taken.sizes).0 as u64)
+    let mut trial = Trial::start(config, network, num_classes, picture)?;
+    let taken = trial.step(config.training.batch_size as i64)?;
+    Ok(trial.kept_gradients + taken.play(&taken.sizes).0 as u64)
 }
 
-/// Forward and backward.
-fn step(network: &Network, loss: &Loss, num_classes: i64, images: &Tensor) -> Result<Step, InspectionError> {
-    let targets = Tensor::arange(images.size()[0], (Kind::Int64, Device::Cpu)).remainder(num_classes);
-    let (outcome, events) = record_memory(|| {
-        let outputs = network.try_forward_train(images)?;
-        let main = loss.forward(&outputs.logits, &targets);
-        let auxiliary =
-            outputs.auxiliary.iter().map(|(share, logits)| loss.forward(logits, &targets) * *share);
-        auxiliary.fold(main, |total, part| total + part).backward();
-        Ok::<_, InspectionError>(())
-    })?;
-    outcome?;
-    let gradients: Vec<usize> = gradients(network).iter().map(storage_address).collect();
-    Ok(Step::new(&events, &gradients))
+/// Steps that are taken to be recorded, after one that met libtorch's caches empty.
+struct Trial<'a> {
+    network: &'a Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    num_classes: i64,
+    picture: [i64; 3],
+    /// Bytes of gradients that are there before a step and that it adds to: where gradients are accumulated.
+    kept_gradients: u64,
+}
+
+impl Trial<'_> {
+    fn start<'a>(
+        config: &Config,
+        network: &'a Network,
+        num_classes: i64,
+        picture: [i64; 3],
+    ) -> Result<Trial<'a>, InspectionError> {
+        let loss = Loss::new(&config.loss, &vec![1; num_classes as usize], Device::Cpu);
+        let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
+        let mut trial = Trial { network, loss, optimizer, num_classes, picture, kept_gradients: 0 };
+        trial.forward_backward(SMALL[0])?;
+        if config.training.gradient_accumulation_steps > 1 {
+            trial.kept_gradients = gradients(network).iter().map(bytes).sum();
+        } else {
+            trial.optimizer.zero_grad()?;
+        }
+        Ok(trial)
+    }
+
+    fn step(&mut self, count: i64) -> Result<Step, InspectionError> {
+        let step = self.forward_backward(count)?;
+        if self.kept_gradients == 0 {
+            self.optimizer.zero_grad()?;
+        }
+        Ok(step)
+    }
+
+    fn forward_backward(&self, count: i64) -> Result<Step, InspectionError> {
+        let images = images(count, self.picture);
+        let targets = Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(self.num_classes);
+        let (outcome, events) = record_memory(|| {
+            let outputs = self.network.try_forward_train(&images)?;
+            outputs.loss(|logits| self.loss.forward(logits, &targets)).backward();
+            Ok::<_, InspectionError>(())
+        })?;
+        outcome?;
+        let gradients: Vec<usize> = gradients(self.network).iter().map(storage_address).collect();
+        Ok(Step::new(&events, &gradients))
+    }
+
+    /// The optimizer with all that it remembers from its first step on.
+    fn into_stepped_optimizer(mut self) -> Result<Optimizer, InspectionError> {
+        self.forward_backward(SMALL[0])?;
+        self.optimizer.step(0.0)?;
+        Ok(self.optimizer)
+    }
 }
 
 fn gradients(network: &Network) -> Vec<Tensor> {

@@ -41,9 +41,7 @@ fn step(network: &Network, optimizer: &mut Optimizer, images: &Tensor, seed: i64
     let _generator = generator();
     tch::manual_seed(seed);
     let outputs = network.forward_train(images);
-    let auxiliary =
-        outputs.auxiliary.iter().map(|(weight, logits)| logits.square().mean(Kind::Float) * *weight);
-    let loss = auxiliary.fold(outputs.logits.square().mean(Kind::Float), |loss, more| loss + more);
+    let loss = outputs.loss(|logits| logits.square().mean(Kind::Float));
     optimizer.zero_grad().unwrap();
     loss.backward();
     optimizer.step(0.001).unwrap();

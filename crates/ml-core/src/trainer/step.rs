@@ -9,7 +9,6 @@ use super::{TrainError, Trainer};
 use crate::checkpoint::not_finite;
 use crate::loader::{Batch, Batches, Inputs};
 use crate::metrics::{Running, Totals};
-use crate::network::TrainOutputs;
 use crate::optimizer::OptimizerError;
 use crate::policy::Action;
 
@@ -83,12 +82,9 @@ impl Trainer {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         tch::manual_seed(seed as i64);
         let inputs = batch.into_inputs();
-        let TrainOutputs { logits, auxiliary } =
-            self.network.try_forward_train(&inputs.images).map_err(TrainError::Forward)?; // [N, K]
-        let loss = self.loss.forward(&logits, inputs.loss_targets()); // scalar, mean over N
-        let loss = auxiliary.iter().fold(loss, |loss, (weight, logits)| {
-            loss + self.loss.forward(logits, inputs.loss_targets()) * *weight
-        });
+        let outputs = self.network.try_forward_train(&inputs.images).map_err(TrainError::Forward)?;
+        // Scalar, mean over N.
+        let loss = outputs.loss(|logits| self.loss.forward(logits, inputs.loss_targets()));
         let loss = if share == 1.0 {
             loss.backward();
             loss
@@ -100,7 +96,7 @@ impl Trainer {
             loss
         };
         let Inputs { targets, indices, .. } = inputs;
-        Ok(Part { loss: loss.detach(), logits: logits.detach(), targets, indices })
+        Ok(Part { loss: loss.detach(), logits: outputs.logits.detach(), targets, indices })
     }
 
     fn advance(&mut self, num_batches: usize) -> Stepped {

@@ -46,6 +46,13 @@ pub struct TrainOutputs {
     pub auxiliary: Vec<(f64, Tensor)>,
 }
 
+impl TrainOutputs {
+    /// The scalar to train on: this loss of the logits, and of each auxiliary head's the share that belongs to it.
+    pub fn loss(&self, loss: impl Fn(&Tensor) -> Tensor) -> Tensor {
+        self.auxiliary.iter().fold(loss(&self.logits), |total, (share, logits)| total + loss(logits) * *share)
+    }
+}
+
 /// Layers one after another.
 #[derive(Debug, Default)]
 pub struct Sequential(pub Vec<Box<dyn Layer>>);
