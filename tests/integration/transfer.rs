@@ -74,7 +74,10 @@ fn what_cannot_be_frozen_grouped_or_dropped_is_a_config_error() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 20);
     for (setting, parts) in [
-        ("model.freeze=all", &["model: freeze must be `none`, `backbone`"][..]),
+        (
+            "model.freeze=all",
+            &["model.freeze: must be like `none`, `backbone`, `until:layer4`, got `all`"][..],
+        ),
         ("model.freeze=until:layer3", &["layer3", "features, classifier"]),
         ("model.freeze=until:features", &["nothing would be frozen"]),
         ("model.unfreeze_epoch=2", &["model.unfreeze_epoch", "nothing is frozen"]),

@@ -71,7 +71,11 @@ impl JsonSchema for DeviceChoice {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$" })
+        json_schema!({
+            "type": "string",
+            "pattern": "^(auto|cpu|cuda(:[0-9]+)?)$",
+            "examples": ["auto", "cpu", "cuda", "cuda:1"],
+        })
     }
 }
 

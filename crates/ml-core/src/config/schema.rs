@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use regex::Regex;
 use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
@@ -108,6 +109,8 @@ impl Checker<'_> {
             self.mapping(mapping, schema, path);
         } else if let Value::Sequence(items) = value {
             self.sequence(items, schema, path);
+        } else if let Some(message) = misses_pattern(value, schema) {
+            self.report(path, message);
         } else if let Some(message) = out_of_range(value, schema) {
             self.report(path, message);
         }
@@ -274,6 +277,15 @@ fn out_of_range(value: &Value, schema: &Json) -> Option<String> {
         (Some(least), _) => format!("must be at least {least}, got {}", shown(value)),
         (None, most) => format!("must be at most {}, got {}", most.unwrap_or_default(), shown(value)),
     })
+}
+
+fn misses_pattern(value: &Value, schema: &Json) -> Option<String> {
+    let (text, pattern) = (value.as_str()?, schema["pattern"].as_str()?);
+    let pattern = Regex::new(pattern).unwrap_or_else(|_| unreachable!("the schema's patterns are sound"));
+    let examples = schema["examples"].as_array().map_or(&[][..], Vec::as_slice);
+    let examples: Vec<String> =
+        examples.iter().filter_map(Json::as_str).map(|text| format!("`{text}`")).collect();
+    (!pattern.is_match(text)).then(|| format!("must be like {}, got `{text}`", examples.join(", ")))
 }
 
 /// What a schema allows, in words.

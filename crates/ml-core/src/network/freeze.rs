@@ -70,7 +70,11 @@ impl JsonSchema for Freeze {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(none|backbone|until:.+)$" })
+        json_schema!({
+            "type": "string",
+            "pattern": "^(none|backbone|until:.+)$",
+            "examples": ["none", "backbone", "until:layer4"],
+        })
     }
 }
 
