@@ -15,6 +15,7 @@ const CLASSES: i64 = 10;
 const LR: f64 = 0.01;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    torch_ext::keep_freed_memory(); // as the programs do
     let (flags, args): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
     let [architecture, batch, size, steps] = args.as_slice() else {

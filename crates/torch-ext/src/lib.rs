@@ -1,10 +1,11 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused optimizer
 //! steps, autocast, memory format, gradients set to none, norms and averages over many tensors, determinism, TorchScript
-//! modules with their whole state, records of what runs and of the memory it takes. With jpeg-ext the only unsafe code of
+//! modules with their whole state, records of what runs and of the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code of
 //! the project.
 
 mod cuda;
 mod fill;
+mod memory;
 mod record;
 mod script;
 mod shim;
@@ -12,6 +13,7 @@ mod slots;
 
 pub use cuda::{CudaError, load_cuda};
 pub use fill::TensorWriter;
+pub use memory::keep_freed_memory;
 pub use record::{MemoryEvent, Operator, Seen, record_memory, record_operators, storage_address};
 pub use script::{Script, ScriptTensor};
 pub use shim::{

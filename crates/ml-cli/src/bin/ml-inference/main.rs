@@ -21,6 +21,7 @@ use ml_core::inference::{InferenceError, LoadedModel};
 use args::{Args, Command};
 
 fn main() -> ExitCode {
+    device::keep_freed_memory();
     let args = Args::parse_from(normalized_args());
     finish(|| run(&args))
 }

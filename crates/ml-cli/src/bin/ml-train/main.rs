@@ -22,6 +22,7 @@ use ml_cli::exit::{UsageError, finish};
 use ml_cli::flags::normalized_args;
 use ml_core::config::{self, Resolved, Source};
 use ml_core::dataset::DatasetError;
+use ml_core::device::keep_freed_memory;
 use ml_core::report::progress::Console;
 use ml_core::run::RunError;
 use ml_core::trainer::TrainError;
@@ -31,6 +32,7 @@ use session::Session;
 
 fn main() -> ExitCode {
     let started = process_start();
+    keep_freed_memory();
     let args = Args::parse_from(normalized_args());
     finish(|| run(&args, started).map_err(classified))
 }
