@@ -39,7 +39,7 @@ pub enum CheckpointError {
         detail: String,
     },
     /// The file holds something that is not a tensor or a plain value.
-    #[error("`{}` contains {what}: only tensors and plain values are read; save them alone", path.display())]
+    #[error("`{}` contains {what}: only tensors and plain values are read, as torch.save(model.state_dict(), path) in Python writes them", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,

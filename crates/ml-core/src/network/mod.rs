@@ -40,7 +40,6 @@ mod vit;
 
 use std::fmt;
 
-use ml_data::text::listed;
 use tch::{Device, Kind, Tensor};
 
 pub use freeze::{Freeze, FreezeError};
@@ -50,9 +49,6 @@ pub use registry::Architecture;
 use script::ScriptLayer;
 pub use script::{ScriptError, ScriptFile};
 use state::{Entry, Role, Scope};
-
-/// Names of each kind that a message lists.
-const LISTED: usize = 20;
 
 /// A state of another network: all that differs.
 #[derive(Debug, Default, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +70,9 @@ impl fmt::Display for NetworkError {
             ("of another shape", &self.misshapen),
         ] {
             if !names.is_empty() {
-                write!(f, "; {what}: {}", listed(names, LISTED))?;
+                // Names come from files that may be anyone's.
+                let names: Vec<String> = names.iter().map(|name| name.escape_debug().to_string()).collect();
+                write!(f, "\n  {what} ({}): {}", names.len(), names.join(", "))?;
             }
         }
         Ok(())
