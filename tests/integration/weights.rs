@@ -106,6 +106,35 @@ fn weights_that_cannot_be_had_are_an_error_that_says_what_to_do() {
 }
 
 #[test]
+fn a_file_that_does_not_suit_is_refused_before_a_run_begins() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 8);
+    let [whole, half, text] = ["resnet18.pth", "half.pth", "notes.txt"].map(|name| place.path().join(name));
+    python("weights_files.py", &[Path::new("cached"), &whole, Path::new(&SIZE.to_string())]);
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(&text, "from the library's shelf").unwrap();
+    for (network, file, parts) in [
+        (
+            "tiny_net",
+            &whole,
+            &[
+                "another network",
+                "  missing (17): features.0.conv.weight, ",
+                "  unexpected (122): conv1.weight, ",
+            ][..],
+        ),
+        ("resnet18", &half, &["is cut short", "copy it again"]),
+        ("resnet18", &text, &["is not a checkpoint", "torch.save"]),
+    ] {
+        let name = file.to_str().unwrap();
+        let args = ["--architecture", network, "--weights", name];
+        fails(train(place.path(), &data, &args), 2, &[&[name][..], parts].concat());
+    }
+    assert!(!place.path().join("runs").exists());
+}
+
+#[test]
 fn a_name_that_is_not_known_is_a_configuration_error() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("nowhere");

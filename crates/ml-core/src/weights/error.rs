@@ -67,7 +67,17 @@ pub enum WeightsError {
 impl WeightsError {
     /// Whether what was asked for is wrong, rather than the machine or the network.
     pub fn is_usage(&self) -> bool {
-        matches!(self, WeightsError::NoHome | WeightsError::Mirror { .. })
+        use CheckpointError::{CutShort, Damaged, NotACheckpoint, Unsupported};
+        match self {
+            WeightsError::NoHome
+            | WeightsError::Mirror { .. }
+            | WeightsError::Network { .. }
+            | WeightsError::NotFinite { .. } => true,
+            WeightsError::Checkpoint(error) => {
+                matches!(error, NotACheckpoint { .. } | CutShort { .. } | Damaged { .. } | Unsupported { .. })
+            }
+            WeightsError::CachedSize { .. } | WeightsError::Cached { .. } | WeightsError::Fetch(_) => false,
+        }
     }
 
     /// Whether the listener broke off the transfer.
