@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
     /// Every network that torchvision has; writes the table in docs/networks.md, then puts every network through the
-    /// tests that the suite makes of small ones (half an hour or more in all, and 10 GB of memory)
+    /// tests that the suite makes of small ones (half an hour or more in all, and 15 GB of memory)
     #[arg(long, conflicts_with = "names")]
     all: bool,
     #[command(flatten)]
