@@ -67,13 +67,13 @@ impl Done {
         Done { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// One line of error that names `what`, and no result.
+    /// One error that names `what`, and no result.
     fn assert_error(&self, code: i32, what: &[&str]) {
         assert_eq!(self.code, code, "{}", self.err);
-        let error: Vec<&str> = self.err.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(error.len(), 1, "{}", self.err);
+        assert_eq!(self.err.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{}", self.err);
+        let error = &self.err[self.err.find("error: ").unwrap()..];
         for what in what {
-            assert!(error[0].contains(what), "`{what}` is not in: {}", error[0]);
+            assert!(error.contains(what), "`{what}` is not in: {error}");
         }
         assert!(!self.err.contains("panicked") && !self.err.contains("backtrace"), "{}", self.err);
         assert!(self.out.is_empty(), "{}", self.out);
