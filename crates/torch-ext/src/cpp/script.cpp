@@ -23,6 +23,18 @@ using torch::jit::Module;
 using torch::jit::Node;
 using torch::jit::Value;
 
+// Tells `visit` the functions and methods that `node` calls.
+template <typename Visit>
+void called_by(Node *node, const Visit &visit) {
+  if (node->kind() == torch::jit::prim::CallMethod) {
+    if (const auto type = node->input(0)->type()->cast<c10::ClassType>()) {
+      visit(type->getMethod(node->s(torch::jit::attr::name)));
+    }
+  } else if (node->kind() == torch::jit::prim::CallFunction) {
+    if (const auto type = node->input(0)->type()->cast<c10::FunctionType>()) visit(*type->function());
+  }
+}
+
 // A parameter or buffer, and where the module keeps it.
 struct Item {
   std::string name;
@@ -32,13 +44,28 @@ struct Item {
   int64_t same_as;
   torch::jit::ObjectPtr owner;
   size_t slot;
+  // Its program may put another tensor in its place.
+  bool is_assigned;
 };
+
+// The names of attributes that `block`, or what it calls, assigns.
+void assigned(Block *block, std::unordered_set<const void *> &visited, std::unordered_set<std::string> &names) {
+  const auto in_called = [&](torch::jit::Function &called) {
+    auto *with_graph = torch::jit::tryToGraphFunction(called);
+    if (with_graph && visited.insert(with_graph).second) assigned(with_graph->graph()->block(), visited, names);
+  };
+  for (Node *node : block->nodes()) {
+    for (Block *inner : node->blocks()) assigned(inner, visited, names);
+    if (node->kind() == torch::jit::prim::SetAttr) names.insert(node->s(torch::jit::attr::name));
+    called_by(node, in_called);
+  }
+}
 
 // As Python's state_dict(): a module's own parameters, its own buffers, then its submodules.
 void collect(const Module &module, const std::string &prefix, std::vector<Item> &items) {
   const auto add = [&](const auto &named, bool is_buffer) {
     for (const auto &[name, tensor] : named) {
-      items.push_back({prefix + name, tensor, is_buffer, -1, module._ivalue(), module.type()->getAttributeSlot(name)});
+      items.push_back({prefix + name, tensor, is_buffer, -1, module._ivalue(), module.type()->getAttributeSlot(name), false});
     }
   };
   add(module.named_parameters(/*recurse=*/false), false);
@@ -49,33 +76,60 @@ void collect(const Module &module, const std::string &prefix, std::vector<Item> 
 struct Script {
   explicit Script(Module given) : module(std::move(given)) {
     collect(module, "", items);
+    if (const auto forward = module.find_method("forward")) {
+      std::unordered_set<const void *> visited;
+      std::unordered_set<std::string> names;
+      assigned(forward->graph()->block(), visited, names);
+      for (auto &item : items) item.is_assigned = names.count(item.name.substr(item.name.rfind('.') + 1)) > 0;
+    }
     std::unordered_map<const void *, int64_t> known;
     for (size_t place = 0; place < items.size(); place++) {
       TORCH_CHECK(items[place].tensor.defined(), "`", items[place].name, "` is undefined");
       const auto [first, is_new] = known.emplace(items[place].tensor.unsafeGetTensorImpl(), place);
-      if (!is_new) items[place].same_as = first->second;
+      if (is_new) continue;
+      items[place].same_as = first->second;
+      // Copies of one tensor under two names would be two tensors.
+      items[place].is_assigned = items[first->second].is_assigned = false;
     }
   }
 
   // A program that assigns a buffer (`self.mean = …`) puts another tensor in its place, which nobody who knows the
-  // state by name would see. Its values are moved into the first.
-  void keep_tensors() {
+  // state by name would see. Its values are moved into the first. So that the pass back finds the first's old values,
+  // should it need them, such a program works with copies.
+  at::IValue forward(const at::Tensor &input) {
+    const Restored restored{items};
+    {
+      at::AutoGradMode no_grad(false);
+      for (auto &item : items) {
+        if (item.is_buffer && item.is_assigned) item.owner->setSlot(item.slot, item.tensor.clone());
+      }
+    }
+    auto value = module.forward({input});
     at::AutoGradMode no_grad(false);
     for (auto &item : items) {
-      const auto &value = item.owner->getSlot(item.slot);
-      TORCH_CHECK(value.isTensor(), "`", item.name, "` is no longer a tensor after forward");
-      const auto &now = value.toTensor();
+      const auto &slot = item.owner->getSlot(item.slot);
+      TORCH_CHECK(slot.isTensor(), "`", item.name, "` is no longer a tensor after forward");
+      const auto &now = slot.toTensor();
       if (now.is_same(item.tensor)) continue;
       TORCH_CHECK(now.sizes() == item.tensor.sizes() && now.scalar_type() == item.tensor.scalar_type(), "forward has made `",
                   item.name, "` a tensor of ", now.sizes(), " ", now.scalar_type(), "; it was ", item.tensor.sizes(), " ",
                   item.tensor.scalar_type());
       item.tensor.copy_(now);
-      item.owner->setSlot(item.slot, item.tensor);
     }
+    return value;
   }
 
   Module module;
   std::vector<Item> items;
+
+ private:
+  // Puts the first tensors back, also where the program raises an error.
+  struct Restored {
+    std::vector<Item> &items;
+    ~Restored() {
+      for (auto &item : items) item.owner->setSlot(item.slot, item.tensor);
+    }
+  };
 };
 
 // Bytes in memory as a file.
@@ -113,23 +167,17 @@ bool is_zero(const Value *value) {
 // torch.nn.functional, which is handed the mode, even where that is always the same. Norms without running statistics
 // always take those of the batch, and a dropout of nothing is none in either mode.
 Node *without_switch(Block *block, std::unordered_set<const void *> &visited) {
-  const auto in_called = [&](torch::jit::Function &called) -> Node * {
-    auto *with_graph = torch::jit::tryToGraphFunction(called);
-    if (!with_graph || !visited.insert(with_graph).second) return nullptr;
-    return without_switch(with_graph->graph()->block(), visited);
-  };
   for (Node *node : block->nodes()) {
     Node *found = nullptr;
     for (Block *inner : node->blocks()) {
       if (!found) found = without_switch(inner, visited);
     }
-    if (node->kind() == torch::jit::prim::CallMethod) {
-      if (const auto type = node->input(0)->type()->cast<c10::ClassType>()) {
-        found = in_called(type->getMethod(node->s(torch::jit::attr::name)));
+    called_by(node, [&](torch::jit::Function &called) {
+      auto *with_graph = torch::jit::tryToGraphFunction(called);
+      if (!found && with_graph && visited.insert(with_graph).second) {
+        found = without_switch(with_graph->graph()->block(), visited);
       }
-    } else if (node->kind() == torch::jit::prim::CallFunction) {
-      if (const auto type = node->input(0)->type()->cast<c10::FunctionType>()) found = in_called(*type->function());
-    }
+    });
     if (found) return found;
     if (!node->kind().is_aten() || !node->maybeSchema()) continue;
     Value *flag = argument(node, {"train", "training", "use_input_stats"});
@@ -193,8 +241,7 @@ char *te_script_train(void *script, bool on) {
 char *te_script_forward(void *script, const void *input, void **out) {
   return guarded([&] {
     torch::jit::GraphOptimizerEnabledGuard plain(false);
-    auto value = of(script)->module.forward({*static_cast<const at::Tensor *>(input)});
-    of(script)->keep_tensors();
+    auto value = of(script)->forward(*static_cast<const at::Tensor *>(input));
     TORCH_CHECK(value.isTensor(), "its output is ", value.type()->annotation_str(), ", and must be a single tensor");
     *out = new at::Tensor(value.toTensor());
   });
