@@ -70,12 +70,15 @@ impl Slots {
         Ok(Slots::over(Tensor::f_empty(shape, (kind, Device::Cpu)).map_err(failed)?))
     }
 
-    /// The memory of a tensor that [`Slots::finish`] gave, again; or the tensor back, if anyone else still has it.
+    /// The memory of a tensor that [`Slots::finish`] gave, again; or the tensor back, if anyone else still has it or its
+    /// values are bool.
     ///
     /// # Errors
-    /// The tensor, which is shared.
+    /// The tensor, as it was.
     pub fn again(tensor: Tensor) -> Result<Slots, Tensor> {
-        if is_unshared(&tensor) && tensor.is_contiguous() && tensor.device() == Device::Cpu {
+        let takes_any_byte = tensor.kind() != Kind::Bool;
+        if takes_any_byte && is_unshared(&tensor) && tensor.is_contiguous() && tensor.device() == Device::Cpu
+        {
             Ok(Slots::over(tensor))
         } else {
             Err(tensor)
