@@ -165,6 +165,13 @@ fn training_stops_early_and_goes_on_with_more_patience() {
         2,
         &["stopped early", "training.early_stopping.patience=4"],
     );
+    // A copy of its state elsewhere is told the same.
+    std::fs::copy(format!("{run}/last.pt"), place.path().join("copy.pt")).unwrap();
+    fails(
+        train(place.path(), &["--resume", "copy.pt"]),
+        2,
+        &["stopped early", "training.early_stopping.patience=4"],
+    );
     ok(train(place.path(), &["--resume", run, "--set", "training.early_stopping.patience=4"]));
     assert!(read(place.path().join("runs/early/summary.yaml")).contains("epochs: 5"));
 }
@@ -364,6 +371,23 @@ fn pytorchs_own_files_are_started_from_and_gone_on_with() {
     assert!(String::from_utf8_lossy(&said.stderr).contains("after 1 epochs"));
     let hash = |name: &str| python("state_hash.py", &[&place.path().join("runs").join(name).join("last.pt")]);
     assert_eq!(hash("two"), hash("adopted"));
+
+    // What does not suit is the caller's to change.
+    let refused = |more: &[&str], parts: &[&str]| {
+        let mut command = train(place.path(), &[&args("refused")[..], more].concat());
+        command.arg("--resume").arg(&training);
+        fails(command, 2, &[parts, &["training.pt", "--weights"]].concat());
+    };
+    refused(&["--architecture", "simple_cnn"], &["another network", "missing"]);
+    refused(
+        &["--set", "optimizer={name: sgd, lr: 0.1}"],
+        &["another kind of optimizer", "which sgd does not keep"],
+    );
+    std::fs::write(place.path().join("text.pt"), "no checkpoint").unwrap();
+    let mut command = train(place.path(), &args("refused"));
+    command.args(["--resume", "text.pt"]);
+    fails(command, 2, &["text.pt"]);
+    assert!(!place.path().join("runs/refused").exists());
 
     // Killed before its first checkpoint is due, such a run has what it began with.
     let mut command = train(place.path(), &["--data_dir", data, "--run_name", "killed", "--num_epochs", "2"]);

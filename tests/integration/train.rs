@@ -289,3 +289,90 @@ fn a_data_set_that_changed_after_it_was_divided_is_told_of() {
     std::fs::remove_file(data.join(&line)).unwrap();
     fails(run(&["--set", "data.on_change=ignore"]), 1, &["cannot be found", &line]);
 }
+
+#[test]
+fn a_last_batch_of_one_picture_is_refused_where_a_batch_norm_could_not_take_it() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 40);
+    // 83 or 84 pictures of 120 are for training.
+    let summary =
+        |args: &[&str]| train(place.path(), &[&["--data_dir", data.to_str().unwrap()], args].concat());
+    let log = ok(summary(&["--dry_run"])).stderr;
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let count: usize = log.split("train ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    let batch_size = (count - 1).to_string();
+    let args = ["--batch_size", &batch_size, "--architecture", "resnet18"];
+    fails(summary(&args), 2, &["a last batch of one", "`layer", "16 x 16", "data.drop_last=true"]);
+    fails(
+        summary(&["--batch_size", "1", "--architecture", "resnet18"]),
+        2,
+        &["batch_size is 1", "larger training.batch_size"],
+    );
+    assert!(!place.path().join("runs").exists());
+    let ends = |more: &[&str]| {
+        ok(summary(&[&args[..], &["--dry_run"], more].concat()));
+    };
+    ends(&["--set", "data.drop_last=true"]);
+    // Large enough for every batch norm; or none of them is trained.
+    ends(&["--set", "transforms.train.resize=[64, 64]", "--set", "transforms.train.random_crop=64"]);
+    ends(&["--set", "model.freeze=backbone"]);
+    let thawed = [&args[..], &["--set", "model.freeze=backbone", "--set", "model.unfreeze_epoch=1"]].concat();
+    fails(summary(&thawed), 2, &["a last batch of one"]);
+}
+
+#[test]
+fn a_class_of_weight_zero_does_not_count_also_in_batches_of_nothing_else() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 40);
+    let args =
+        ["--data_dir", data.to_str().unwrap(), "--batch_size", "4", "--set", "loss.class_weights=[1, 0]"];
+    for more in [&[][..], &["--set", "training.gradient_accumulation_steps=2"]] {
+        ok(train(place.path(), &[&args[..], more].concat()));
+    }
+}
+
+#[test]
+fn nobody_listening_to_stderr_or_stdout_is_no_failure() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    ok(train(place.path(), &["--data_dir", data.to_str().unwrap(), "--run_name", "a"]));
+    let program = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        command.current_dir(place.path()).args(args);
+        command
+    };
+    let infer = env!("CARGO_BIN_EXE_ml-inference");
+    let evaluate = ["--device", "cpu", "--checkpoint", "runs/a"];
+    let ends = |mut command: Command, code: i32| {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{command:?}");
+    };
+    ends(program(infer, &evaluate), 0);
+    ends(program(infer, &["--checkpoint", "nowhere"]), 2);
+    for program_name in [
+        env!("CARGO_BIN_EXE_ml-train"),
+        infer,
+        env!("CARGO_BIN_EXE_ml-split"),
+        env!("CARGO_BIN_EXE_ml-visualise"),
+    ] {
+        ends(program(program_name, &["completions", "bash"]), 0);
+    }
+}
+
+#[test]
+fn too_little_memory_for_a_batch_is_an_error_with_advice_and_the_summary_says_it() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    // A step of this takes more than the process may have, which it can begin with.
+    let sizes =
+        ["--set", "transforms.train.resize=[2000, 2000]", "--set", "transforms.train.random_crop=2000"];
+    let args = ["--data_dir", data.to_str().unwrap(), "--architecture", "simple_cnn", "--batch_size", "2"];
+    let inner = train(place.path(), &[&args[..], &sizes, &["--run_name", "a"]].concat());
+    let mut command = Command::new("sh");
+    command.current_dir(place.path()).env("OMP_NUM_THREADS", "2").arg("-c");
+    command.arg("ulimit -v 4000000; exec \"$0\" \"$@\"").arg(inner.get_program()).args(inner.get_args());
+    fails(command, 1, &["there is not enough memory: DefaultCPUAllocator", "--batch_size"]);
+    let summary = read(place.path().join("runs/a/summary.yaml"));
+    assert!(summary.contains("status: failed") && summary.contains("not enough memory"), "{summary}");
+}

@@ -32,6 +32,11 @@ pub fn colored(choice: ColorChoice) -> bool {
     }
 }
 
+/// A line on stderr. Nobody can be told that it cannot be written: a closed stderr must not end what goes well.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// An error and its causes on stderr, each once, never a backtrace.
 pub fn print_error(error: &anyhow::Error) {
     let mut text = error.to_string();
@@ -41,7 +46,7 @@ pub fn print_error(error: &anyhow::Error) {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("error: {text}");
+    tell(&format!("error: {text}"));
 }
 
 /// The running log, to which a run's file can be added once its folder is there.

@@ -23,16 +23,15 @@ impl std::error::Error for UsageError {
 /// it says where, without a stack, and the exit code is 1.
 pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
-        // A decoder's panic over a damaged picture is told as an error of that picture.
-        if ml_data::decode::is_guarded() {
+        let message = info.payload_as_str().unwrap_or("unknown");
+        if ml_data::guard::is_expected(message) {
             return;
         }
         let place = info
             .location()
             .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
-        let message = info.payload_as_str().unwrap_or("unknown");
         let first = message.lines().next().unwrap_or_default();
-        eprintln!("error: a defect in this program{place}: {first}; please report it");
+        crate::console::tell(&format!("error: a defect in this program{place}: {first}; please report it"));
     }));
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
         Err(_) => ExitCode::from(1),
@@ -64,4 +63,18 @@ pub fn print(text: &str) -> anyhow::Result<ExitCode> {
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// The completions of a program for a shell, on stdout.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn print_completions(
+    shell: clap_complete::Shell,
+    command: &mut clap::Command,
+) -> anyhow::Result<ExitCode> {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, command, name, &mut script);
+    print(String::from_utf8_lossy(&script).trim_end())
 }

@@ -8,6 +8,7 @@ use tch::{Device, Tensor};
 use crate::loader::{Inputs, Loader, LoaderError};
 use crate::metrics::{self, ConfusionMatrix, Running, Totals};
 use crate::network::ScriptError;
+use crate::refusal::{Refusal, refusals};
 
 /// A class and how sure the network is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,6 +57,9 @@ pub enum EvaluationError {
     /// A TorchScript module failed.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// libtorch cannot do what a batch takes.
+    #[error(transparent)]
+    Torch(#[from] Refusal),
     /// The network gives another number of logits than there are classes.
     #[error("the network tells {logits} classes apart, but there are {classes}")]
     Classes {
@@ -99,15 +103,18 @@ pub fn evaluate(
     let mut predictions = Vec::with_capacity(loader.num_samples());
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        let Inputs { images, targets, indices, .. } = batch.into_inputs();
-        let logits = forward(&images)?;
-        check_classes(&logits, options.num_classes)?;
-        running.add(&loss(&logits, &targets), &logits, &targets);
-        let targets = numbers(&targets);
-        for ((sample, target), top_k) in indices.into_iter().zip(targets).zip(best(&logits, options.top_k)) {
-            confusion.add(target, top_k[0].class);
-            predictions.push(Prediction { sample, target, top_k });
-        }
+        refusals(|| {
+            let Inputs { images, targets, indices, .. } = batch.into_inputs();
+            let logits = forward(&images)?;
+            check_classes(&logits, options.num_classes)?;
+            running.add(&loss(&logits, &targets), &logits, &targets);
+            let targets = numbers(&targets).into_iter().zip(best(&logits, options.top_k));
+            for (sample, (target, top_k)) in indices.into_iter().zip(targets) {
+                confusion.add(target, top_k[0].class);
+                predictions.push(Prediction { sample, target, top_k });
+            }
+            Ok::<_, EvaluationError>(())
+        })??;
         if on_batch(predictions.len()).is_break() {
             return Err(EvaluationError::Interrupted);
         }

@@ -2,7 +2,7 @@
 //! from any Rust program. It parses no flags, never exits, and only [`report`] writes to the terminal.
 //!
 //! In import order, each module using only those above it:
-//! [`dataset`], [`transform`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
+//! [`dataset`], [`transform`], [`refusal`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
 //! [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`report`] →
 //! [`inspection`] → [`inference`].
 
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod network;
 pub mod optimizer;
 pub mod policy;
+pub mod refusal;
 pub mod report;
 pub mod run;
 pub mod starter;

@@ -176,15 +176,25 @@ impl Loss {
     }
 
     /// `logits` `[N, K]` f32 and `targets` → a scalar. Targets are classes, `[N]` i64 in `0..K` (the mean over the batch
-    /// is weighted by their weights), or probabilities, `[N, K]` f32 (each term is weighted, and the sum divided by N).
+    /// is weighted by their weights; without any weight in it, it is 0, where PyTorch divides by zero), or probabilities, `[N, K]` f32 (each term is weighted, and the sum divided by N).
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
-        logits.cross_entropy_loss(
-            targets,
-            self.class_weights.as_ref(),
-            Reduction::Mean,
-            -100,
-            self.label_smoothing,
-        )
+        let reduced = |reduction| {
+            let weights = self.class_weights.as_ref();
+            logits.cross_entropy_loss(targets, weights, reduction, -100, self.label_smoothing)
+        };
+        match &self.class_weights {
+            Some(weights) if self.has_zero_weight() && targets.dim() == 1 => {
+                let divisor = weights.index_select(0, targets).sum(Kind::Float);
+                let is_none = divisor.eq(0.0);
+                let mean = reduced(Reduction::Sum) / (divisor + is_none.to_kind(Kind::Float));
+                mean.masked_fill(&is_none, 0.0)
+            }
+            _ => reduced(Reduction::Mean),
+        }
+    }
+
+    fn has_zero_weight(&self) -> bool {
+        self.weights.as_ref().is_some_and(|weights| weights.contains(&0.0))
     }
 }
 
@@ -240,6 +250,29 @@ mod tests {
         let total: f64 = parts.iter().map(|(_, divisor)| divisor).sum();
         let together: f64 = parts.iter().map(|(mean, divisor)| mean * divisor / total).sum();
         assert!((together - mean(0, 3)).abs() < 1e-6, "{together}");
+    }
+
+    #[test]
+    fn classes_of_weight_zero_do_not_count_and_a_batch_of_them_has_loss_zero() {
+        let weights = |zero: f64| {
+            let config = CrossEntropyConfig {
+                label_smoothing: 0.1,
+                class_weights: ClassWeights::Given(vec![0.5, zero, 2.0]),
+            };
+            Loss::new(&LossConfig::CrossEntropy(config), &[6, 3, 1], Device::Cpu)
+        };
+        let logits =
+            Tensor::from_slice(&[2.0f32, -1.0, 0.5, 0.0, 3.0, -2.0]).view([2, 3]).set_requires_grad(true);
+        let mean = |loss: &Loss, classes: [i64; 2]| loss.forward(&logits, &Tensor::from_slice(&classes));
+        let tiny = weights(1e-30);
+        for classes in [[0, 1], [0, 2]] {
+            let (zero, tiny) = (mean(&weights(0.0), classes), mean(&tiny, classes));
+            assert!((zero.double_value(&[]) - tiny.double_value(&[])).abs() < 1e-6, "{classes:?}");
+        }
+        let none = mean(&weights(0.0), [1, 1]);
+        assert_eq!(none.double_value(&[]), 0.0);
+        none.backward();
+        assert_eq!(logits.grad().abs().max().double_value(&[]), 0.0);
     }
 
     #[test]

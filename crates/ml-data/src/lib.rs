@@ -6,6 +6,7 @@
 //! - [`decode`]: a file → RGB pixels, as Pillow's `convert("RGB")` would give them.
 //! - [`files`]: replacing a file whole, and where a path really leads.
 //! - [`geometry`]: sizes and areas.
+//! - [`guard`]: panics that are told as errors.
 //! - [`transform`]: pixels + a sample's random stream → pixels at network size.
 //! - [`rng`]: random streams derived from (seed, purpose, epoch, sample).
 //! - [`setting`]: values of the configuration that may be left to the program (`auto`).
@@ -19,6 +20,7 @@ pub mod dataset;
 pub mod decode;
 pub mod files;
 pub mod geometry;
+pub mod guard;
 mod pool;
 pub mod rng;
 pub mod setting;

@@ -124,6 +124,12 @@ impl CheckpointError {
         )
     }
 
+    /// Whether another file should have been named, rather than that this one cannot be read.
+    pub fn is_usage(&self) -> bool {
+        self.is_damage()
+            || matches!(self, CheckpointError::Unsupported { .. } | CheckpointError::Content { .. })
+    }
+
     pub(super) fn write(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

@@ -10,9 +10,10 @@ use super::{InferenceError, class_difference};
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{Dataset, Index};
-use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
+use crate::evaluation::{EvaluateOptions, Evaluation, EvaluationError, evaluate};
 use crate::loader::{Loader, LoaderOptions};
 use crate::network::{Architecture, Network, NetworkSpec, ScriptError, ScriptFile};
+use crate::refusal::refusals;
 use crate::run::script_copies;
 use crate::transform::{Pipeline, TransformConfig};
 
@@ -138,7 +139,8 @@ impl LoadedModel {
             return Err(content("eval_transform", "leaves pictures at different sizes".into()));
         };
         let shape = [pipeline.channels() as i64, i64::from(height), i64::from(width)];
-        let (name, network) = network(&checkpoint, &path, shape, device)?;
+        let built = refusals(|| network(&checkpoint, &path, shape, device));
+        let (name, network) = built.map_err(EvaluationError::from)??;
         network
             .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;

@@ -9,8 +9,9 @@ use tch::Tensor;
 
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
-use crate::evaluation::{Scored, best, check_classes};
+use crate::evaluation::{EvaluationError, Scored, best, check_classes};
 use crate::loader::{Batch, Loader, LoaderError, LoaderOptions};
+use crate::refusal::refusals;
 
 /// How to predict. None of it changes the predictions.
 #[derive(Clone, Copy, Debug)]
@@ -92,9 +93,12 @@ impl LoadedModel {
     }
 
     fn classify(&self, batch: Batch, top_k: usize) -> Result<Vec<Outcome>, InferenceError> {
-        let logits: Tensor = self.forward(&batch.into_inputs().images)?;
-        check_classes(&logits, self.classes().len())?;
-        Ok(best(&logits, top_k).into_iter().map(Outcome::Predicted).collect())
+        let scored = refusals(|| {
+            let logits: Tensor = self.forward(&batch.into_inputs().images)?;
+            check_classes(&logits, self.classes().len())?;
+            Ok::<_, InferenceError>(best(&logits, top_k))
+        });
+        Ok(scored.map_err(EvaluationError::from)??.into_iter().map(Outcome::Predicted).collect())
     }
 
     fn loader(&self, paths: &[PathBuf], options: PredictOptions) -> Loader {

@@ -21,6 +21,7 @@ pub use memory::StepMemory;
 use crate::config::{Config, ModelConfig};
 use crate::network::{FreezeError, Network, ScriptError, ScriptFile};
 use crate::optimizer::{GroupError, OptimizerError};
+use crate::refusal::{Refusal, refusals};
 
 /// What a configuration's network is made of and costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,9 +74,12 @@ pub enum InspectionError {
     /// A pattern of `optimizer.param_groups` matches nothing.
     #[error(transparent)]
     Groups(#[from] GroupError),
-    /// libtorch refused.
+    /// What runs cannot be recorded.
     #[error(transparent)]
-    Torch(#[from] torch_ext::Error),
+    Record(#[from] torch_ext::Error),
+    /// libtorch cannot do what a small step takes.
+    #[error(transparent)]
+    Torch(#[from] Refusal),
     /// The optimizer refused.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
@@ -90,7 +94,7 @@ impl InspectionError {
             | InspectionError::Freeze(_)
             | InspectionError::Groups(_) => true,
             InspectionError::Script(error) => error.is_usage(),
-            InspectionError::Torch(_) | InspectionError::Optimizer(_) => false,
+            InspectionError::Record(_) | InspectionError::Torch(_) | InspectionError::Optimizer(_) => false,
         }
     }
 }
@@ -101,6 +105,10 @@ impl InspectionError {
 /// # Errors
 /// The configuration does not say of which size pictures are, or a TorchScript file cannot be used.
 pub fn inspect(config: &Config, num_classes: Option<usize>) -> Result<Inspection, InspectionError> {
+    refusals(|| inspect_or_panic(config, num_classes))?
+}
+
+fn inspect_or_panic(config: &Config, num_classes: Option<usize>) -> Result<Inspection, InspectionError> {
     let size = config.transforms.train.output_size().ok_or(InspectionError::NoSize)?;
     let channels = config.transforms.train.channels.count() as i64;
     let picture = [channels, i64::from(size.height), i64::from(size.width)];

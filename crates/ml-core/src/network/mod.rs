@@ -43,6 +43,7 @@ use std::fmt;
 use tch::{Device, Kind, Tensor};
 
 pub use freeze::{Freeze, FreezeError};
+pub(crate) use inception::AUXILIARY;
 use layers::Layer;
 pub use layers::TrainOutputs;
 pub use registry::Architecture;
@@ -242,6 +243,33 @@ impl Network {
         // Two, since the statistics of one have no variance.
         let pictures = Tensor::zeros([2, channels, height, width], (Kind::Float, self.device));
         if training { script.rehearse_training(&pictures) } else { script.rehearse(&pictures) }
+    }
+
+    /// A batch norm that has a single value of each channel where a batch in training is one picture `[C, H, W]`: its
+    /// running variance would be no number (PyTorch's own refuses such a batch). By the name of its first buffer.
+    /// Nothing of it changes. A TorchScript module's says it itself.
+    ///
+    /// # Errors
+    /// A TorchScript module fails on a batch of one.
+    pub fn norm_of_single_values(
+        &self,
+        [channels, height, width]: [i64; 3],
+    ) -> Result<Option<String>, ScriptError> {
+        if matches!(self.body, Body::Layers { .. }) && self.buffers().is_empty() {
+            return Ok(None);
+        }
+        let before: Vec<Tensor> = self.buffers().iter().map(|(_, buffer)| buffer.copy()).collect();
+        let picture = Tensor::zeros([1, channels, height, width], (Kind::Float, self.device));
+        let passed = tch::no_grad(|| self.try_forward_train(&picture).map(drop));
+        let mut bad = None;
+        for ((name, buffer), before) in self.buffers().into_iter().zip(before) {
+            let is_bad = || buffer.is_floating_point() && buffer.isfinite().all().int64_value(&[]) == 0;
+            if bad.is_none() && is_bad() {
+                bad = Some(name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module).to_owned());
+            }
+            tch::no_grad(|| buffer.shallow_clone().copy_(&before));
+        }
+        passed.map(|()| bad)
     }
 
     /// Lays the weights of convolutions out with their channels innermost (`torch.channels_last`), which convolutions of

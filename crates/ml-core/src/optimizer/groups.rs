@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::network::AUXILIARY;
+
 /// Parameters that learn differently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -145,17 +147,22 @@ fn norms(parameters: &[(String, Tensor)]) -> HashSet<&str> {
 ///
 /// A block is named by the shortest prefix whose last part has a digit in it: `layer1`, `features.3`,
 /// `encoder.layers.encoder_layer_0`. Neighbours that are single layers by names of their own (`conv1` and `bn1`, or
-/// `class_token`, `conv_proj` and `encoder.pos_embedding`) are one block.
+/// `class_token`, `conv_proj` and `encoder.pos_embedding`) are one block. Auxiliary heads stand beside the last block,
+/// wherever in the list they are.
 fn depths<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, usize) {
     let mut blocks: Vec<(&str, bool)> = Vec::new();
     let depths = names
         .map(|name| {
+            if AUXILIARY.iter().any(|head| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.')))
+            {
+                return None;
+            }
             let (block, single) = block(name);
             let known = blocks.iter().position(|(known, _)| *known == block);
-            known.unwrap_or_else(|| {
+            Some(known.unwrap_or_else(|| {
                 blocks.push((block, single));
                 blocks.len() - 1
-            })
+            }))
         })
         .collect::<Vec<_>>();
     // Numbers in which neighbouring single layers count once.
@@ -164,7 +171,8 @@ fn depths<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, usize) {
         let joins = place > 0 && *single && blocks[place - 1].1;
         numbers.push(numbers.last().map_or(0, |last| if joins { *last } else { last + 1 }));
     }
-    (depths.into_iter().map(|place| numbers[place]).collect(), numbers.last().map_or(1, |last| last + 1))
+    let last = numbers.last().copied().unwrap_or(0);
+    (depths.into_iter().map(|place| place.map_or(last, |place| numbers[place])).collect(), last + 1)
 }
 
 /// The block of a parameter, and whether it is a single layer with a name of its own.
@@ -222,6 +230,15 @@ mod tests {
             "classifier.6.bias",
         ];
         assert_eq!(depths_of(&vgg), [0, 0, 1, 2, 3]);
+        let inception = [
+            "Mixed_6e.branch1x1.conv.weight",
+            "AuxLogits.conv0.conv.weight",
+            "AuxLogits.conv1.conv.weight",
+            "AuxLogits.fc.weight",
+            "Mixed_7a.branch3x3_1.conv.weight",
+            "fc.weight",
+        ];
+        assert_eq!(depths_of(&inception), [0, 2, 2, 2, 1, 2]);
     }
 
     #[test]

@@ -224,6 +224,14 @@ impl Optimizer {
         };
         let amsgrad = match &self.config {
             OptimizerConfig::Sgd(config) => {
+                let is_other =
+                    |(key, _): &(&Key, Field)| !matches!(key, Key::Str(name) if name == "momentum_buffer");
+                if let Some((key, _)) = entry.entries()?.into_iter().find(is_other) {
+                    return Err(OptimizerError::Mismatch(format!(
+                        "it is of another kind of optimizer: `{}` has {key}, which sgd does not keep",
+                        slot.name
+                    )));
+                }
                 let given = entry.optional("momentum_buffer")?;
                 let wanted = config.momentum != 0.0 && given.is_some();
                 return wanted

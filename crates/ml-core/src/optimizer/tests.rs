@@ -113,6 +113,9 @@ fn a_state_of_other_parameters_is_refused_by_name() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("step"), "{error}");
+
+    let error = Optimizer::new(&sgd, parameters()).unwrap().load_state_dict(&state).unwrap_err().to_string();
+    assert!(error.contains("another kind of optimizer") && error.contains("`w` has step"), "{error}");
 }
 
 #[test]

@@ -36,9 +36,15 @@ pub(super) fn trainer(
         }
     }
     let network = network(config, num_classes as i64, device, script)?;
-    if let Some(base) = config.model.base() {
+    // A frozen batch norm takes any batch; one that is frozen for some epochs only takes what it will have to then.
+    let base = config.model.base();
+    if base.is_some_and(|base| base.unfreeze_epoch.is_some()) {
+        check_single_picture(config, dataset, &network)?;
+    }
+    if let Some(base) = base {
         network.freeze(&base.freeze)?;
     }
+    check_single_picture(config, dataset, &network)?;
     let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let train_index = Arc::new(dataset.train.clone());
@@ -96,6 +102,24 @@ fn network(
         }
     }
     Ok(network)
+}
+
+/// Where an epoch has a batch of one picture: whether the network can be trained on it.
+fn check_single_picture(config: &Config, dataset: &Dataset, network: &Network) -> Result<(), TrainError> {
+    let (samples, batch_size) = (dataset.train.samples.len(), config.training.batch_size);
+    let has_one = batch_size == 1 || (samples % batch_size == 1 && !config.data.drop_last);
+    let train = &config.transforms.train;
+    let Some(size) = train.output_size().filter(|_| has_one) else { return Ok(()) };
+    let (height, width) = (i64::from(size.height), i64::from(size.width));
+    let reason = match network.norm_of_single_values([train.channels.count() as i64, height, width]) {
+        Ok(None) => return Ok(()),
+        Ok(Some(norm)) => format!(
+            "the batch norm `{norm}` would then take the variance of one value, as pictures of {height} x {width} have \
+             become that small there"
+        ),
+        Err(error) => error.to_string(),
+    };
+    Err(TrainError::SinglePicture { samples, batch_size, reason })
 }
 
 /// Of the training and the validation split.

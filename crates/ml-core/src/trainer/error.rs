@@ -4,6 +4,7 @@ use crate::checkpoint::CheckpointError;
 use crate::loader::{CacheError, LoaderError};
 use crate::network::{FreezeError, NetworkError, ScriptError};
 use crate::optimizer::{GroupError, OptimizerError};
+use crate::refusal::Refusal;
 use crate::run::RunError;
 use crate::trainer::ReportError;
 use crate::value::ValueError;
@@ -59,6 +60,9 @@ pub enum TrainError {
     /// A TorchScript module failed in the middle of training.
     #[error(transparent)]
     Forward(ScriptError),
+    /// libtorch cannot do what a step, or the network's beginning, takes.
+    #[error(transparent)]
+    Torch(#[from] Refusal),
     /// Optimizer state of other parameters, or a failed update.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
@@ -165,6 +169,18 @@ pub enum TrainError {
         /// Configured.
         batch_size: usize,
     },
+    /// A batch of one picture, which a batch norm can do nothing with.
+    #[error(
+        "{}, and {reason}. {}", single(*.samples, *.batch_size), other_batches(*.batch_size)
+    )]
+    SinglePicture {
+        /// Training pictures an epoch.
+        samples: usize,
+        /// Configured.
+        batch_size: usize,
+        /// What goes wrong.
+        reason: String,
+    },
     /// Decoded pictures cannot be kept.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -189,12 +205,29 @@ impl TrainError {
             | TrainError::Groups(_)
             | TrainError::ClassWeights { .. }
             | TrainError::NoFullBatch { .. }
+            | TrainError::SinglePicture { .. }
             | TrainError::Mismatch { .. } => true,
             TrainError::Run(error) => error.is_usage(),
             TrainError::StartWeights(error) => error.is_usage(),
             TrainError::Script(error) => error.is_usage(),
             _ => false,
         }
+    }
+}
+
+fn single(samples: usize, batch_size: usize) -> String {
+    if batch_size == 1 {
+        "training.batch_size is 1".to_owned()
+    } else {
+        format!("{samples} training pictures in batches of {batch_size} leave a last batch of one")
+    }
+}
+
+fn other_batches(batch_size: usize) -> &'static str {
+    if batch_size == 1 {
+        "Choose a larger training.batch_size, or larger pictures"
+    } else {
+        "Leave that batch out with --set data.drop_last=true, or choose another training.batch_size"
     }
 }
 

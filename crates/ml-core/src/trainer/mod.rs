@@ -39,6 +39,7 @@ use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
 use crate::policy::{Ranked, Ranking};
+use crate::refusal::refusals;
 use crate::run::Run;
 use crate::weights::{self, Loaded, Part};
 use saves::Saves;
@@ -101,7 +102,7 @@ impl Trainer {
     pub fn new(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
         match resolve_script(config, None)? {
             Some((config, file)) => Trainer::with_script(&config, dataset, device, &file),
-            None => build::trainer(config, dataset, device, None),
+            None => refusals(|| build::trainer(config, dataset, device, None))?,
         }
     }
 
@@ -115,7 +116,7 @@ impl Trainer {
         device: Device,
         file: &ScriptFile,
     ) -> Result<Trainer, TrainError> {
-        build::trainer(config, dataset, device, Some(file))
+        refusals(|| build::trainer(config, dataset, device, Some(file)))?
     }
 
     /// The network being trained.
@@ -155,8 +156,17 @@ impl Trainer {
     /// Trains from where the state stands to the configured number of epochs. Also tells what saving cost.
     ///
     /// # Errors
-    /// A picture cannot be read, the loss is not finite, or a file of the run cannot be written.
+    /// A picture cannot be read, the loss is not finite, memory is lacking, or a file of the run cannot be written.
     pub fn fit(
+        &mut self,
+        run: &Run,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<(Outcome, SaveStats), TrainError> {
+        refusals(|| self.fit_or_panic(run, reporter, stop))?
+    }
+
+    fn fit_or_panic(
         &mut self,
         run: &Run,
         reporter: &mut dyn Reporter,
@@ -352,7 +362,7 @@ impl Trainer {
     /// The checkpoint is of another network, class list, optimizer, or has numbers in it that are not finite;
     /// unless `changes` are allowed also another seed, data set or batch size.
     pub fn restore(&mut self, checkpoint: &Checkpoint, changes: Changes) -> Result<(), TrainError> {
-        restore::restore(self, checkpoint, changes)
+        refusals(|| restore::restore(self, checkpoint, changes))?
     }
 
     /// Has the state saved before the first step, since it is not the one in the run's `last.pt`: it came from another

@@ -88,9 +88,6 @@ impl Trainer {
         let loss = if share == 1.0 {
             loss.backward();
             loss
-        } else if share == 0.0 {
-            // All its classes have weight 0: it has no mean, and no part in that of the step.
-            loss.zeros_like()
         } else {
             (&loss * share).backward();
             loss
@@ -203,11 +200,16 @@ impl Trainer {
     }
 }
 
-/// Each batch's share of the mean over all: 1 for a single one, whatever its divisor.
+/// Each batch's share of the mean over all: 1 for a single one, whatever its divisor. Where all divisors are 0, so are
+/// the losses.
 fn shares(divisors: impl Iterator<Item = f64>) -> Vec<f64> {
     let divisors: Vec<f64> = divisors.collect();
     let all: f64 = divisors.iter().sum();
-    if divisors.len() == 1 { vec![1.0] } else { divisors.into_iter().map(|divisor| divisor / all).collect() }
+    match divisors.len() {
+        1 => vec![1.0],
+        _ if all == 0.0 => divisors,
+        _ => divisors.into_iter().map(|divisor| divisor / all).collect(),
+    }
 }
 
 /// The losses and the norm of the gradients, in one reading from the device.
@@ -227,6 +229,7 @@ mod tests {
     #[test]
     fn shares_add_up_to_one_and_a_single_batch_has_all() {
         assert_eq!(shares([0.0].into_iter()), [1.0]);
+        assert_eq!(shares([0.0, 0.0].into_iter()), [0.0, 0.0]);
         assert_eq!(shares([2.0, 2.0, 1.0, 3.0].into_iter()), [0.25, 0.25, 0.125, 0.375]);
     }
 }

@@ -67,15 +67,12 @@ pub enum WeightsError {
 impl WeightsError {
     /// Whether what was asked for is wrong, rather than the machine or the network.
     pub fn is_usage(&self) -> bool {
-        use CheckpointError::{CutShort, Damaged, NotACheckpoint, Unsupported};
         match self {
             WeightsError::NoHome
             | WeightsError::Mirror { .. }
             | WeightsError::Network { .. }
             | WeightsError::NotFinite { .. } => true,
-            WeightsError::Checkpoint(error) => {
-                matches!(error, NotACheckpoint { .. } | CutShort { .. } | Damaged { .. } | Unsupported { .. })
-            }
+            WeightsError::Checkpoint(error) => error.is_usage(),
             WeightsError::CachedSize { .. } | WeightsError::Cached { .. } | WeightsError::Fetch(_) => false,
         }
     }

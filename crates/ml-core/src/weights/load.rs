@@ -7,11 +7,8 @@ use tch::{Kind, Tensor};
 
 use super::{WeightsError, rename};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite, read};
-use crate::network::{Network, NetworkError};
+use crate::network::{AUXILIARY, Network, NetworkError};
 use crate::value::Value;
-
-/// Modules that only take part in training; torchvision saves some networks with and some without them.
-const AUXILIARY: [&str; 3] = ["aux1", "aux2", "AuxLogits"];
 
 type State = Vec<(String, Tensor)>;
 

@@ -13,6 +13,7 @@ use super::listing::Listing;
 use super::look::Look;
 use super::{CheckError, Progress};
 use crate::decode::{self, DecodeProblem};
+use crate::guard;
 use crate::pool;
 
 /// Pictures of more pixels are decoded one at a time: 16 threads with 100 megapixels each would fill memory.
@@ -87,7 +88,7 @@ fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProbl
     let format = image::guess_format(bytes).ok();
     let header = format.and_then(|format| {
         // As in decoding, a decoder's bug must cost one picture, not the run.
-        std::panic::catch_unwind(|| header::read(format, bytes)).ok().flatten()
+        guard::caught(|_| true, || header::read(format, bytes)).ok().flatten()
     });
     let is_large = header.is_some_and(|header| header.pixels > LARGE);
     let _alone = is_large.then(|| large.lock().unwrap_or_else(PoisonError::into_inner));

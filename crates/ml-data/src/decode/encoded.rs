@@ -1,9 +1,7 @@
 //! A picture file in memory whose header has been read: [`Encoded`] → its size, and then its pixels, as much of them
 //! as are wanted.
 
-use std::cell::Cell;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
@@ -12,6 +10,7 @@ use jpeg_ext::Wanted;
 use super::error;
 use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, jpeg};
 use crate::geometry::{Area, Size};
+use crate::guard;
 
 /// A picture file in memory, its header read and its size known to be allowed.
 pub struct Encoded<'a> {
@@ -179,24 +178,12 @@ fn decode_jpeg_part(
     Ok((pixels, whole))
 }
 
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread runs a decoder whose panic becomes a [`DecodeProblem`], so that a panic hook has nothing to say.
-pub fn is_guarded() -> bool {
-    GUARDED.get()
-}
-
 /// Runs a decoder; its panics become errors.
 fn guarded<T>(
     format: ImageFormat,
     decode: impl FnOnce() -> Result<T, DecodeProblem>,
 ) -> Result<T, DecodeProblem> {
-    let outer = GUARDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(decode));
-    GUARDED.set(outer);
-    result.unwrap_or_else(|panic| Err(DecodeProblem::crashed(format, panic.as_ref())))
+    guard::caught(|_| true, decode).unwrap_or_else(|reason| Err(DecodeProblem::crashed(format, &reason)))
 }
 
 fn check_size(format: ImageFormat, Size { height, width }: Size) -> Result<(), DecodeProblem> {

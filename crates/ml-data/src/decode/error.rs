@@ -1,6 +1,5 @@
 //! What can be wrong with a picture file.
 
-use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,12 +110,7 @@ impl DecodeProblem {
         DecodeProblem::NotAPicture { start: format!("\"{}\"", start.escape_ascii()) }
     }
 
-    pub(super) fn crashed(format: ImageFormat, panic: &(dyn Any + Send)) -> DecodeProblem {
-        let reason = panic
-            .downcast_ref::<&str>()
-            .map(ToString::to_string)
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no reason given".to_owned());
+    pub(super) fn crashed(format: ImageFormat, reason: &str) -> DecodeProblem {
         DecodeProblem::Crashed { format: name(format), reason: first_line(&reason) }
     }
 

@@ -32,7 +32,7 @@ use std::path::Path;
 
 use crate::geometry::Size;
 
-pub use encoded::{Encoded, is_guarded};
+pub use encoded::Encoded;
 pub(crate) use error::name as format_name;
 pub use error::{DecodeError, DecodeProblem};
 

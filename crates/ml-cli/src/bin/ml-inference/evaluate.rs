@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::Dataset;
@@ -44,7 +45,7 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
     );
     let evaluation = match (evaluated, interrupt.exit_code()) {
         (Err(InferenceError::Evaluation(EvaluationError::Interrupted)), Some(code)) => {
-            eprintln!("interrupted");
+            tell("interrupted");
             return Ok(code);
         }
         (evaluated, _) => evaluated?,
@@ -66,7 +67,7 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
         let files = report.write(folder)?;
         if args.console.quiet == 0 {
             for path in [&files.text, &files.json, &files.confusion_matrix, &files.predictions] {
-                eprintln!("wrote {}", path.display());
+                tell(&format!("wrote {}", path.display()));
             }
         }
     }
@@ -104,9 +105,9 @@ fn report_folder(args: &Args, model: &LoadedModel) -> anyhow::Result<Option<Path
         (None, Some(folder)) if is_best && args.data_dir.is_none() && args.fold.is_none() => folder,
         (None, _) => {
             if args.console.quiet == 0 {
-                eprintln!(
+                tell(
                     "no reports are written: they would not be those of a run's best.pt on its own data; \
-                     --output DIR writes them there"
+                     --output DIR writes them there",
                 );
             }
             return Ok(None);

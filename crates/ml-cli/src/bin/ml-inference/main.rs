@@ -2,6 +2,9 @@
 //!
 //! Stdout is the result (tables, CSV, JSON), stderr the conversation.
 
+// Printing panics where nobody listens.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod evaluate;
 mod inputs;
@@ -12,7 +15,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use ml_cli::exit::{UsageError, finish, usage};
+use ml_cli::console::tell;
+use ml_cli::exit::{UsageError, finish, print_completions, usage};
 use ml_cli::flags::normalized_args;
 use ml_cli::interrupt::Interrupt;
 use ml_core::device;
@@ -28,11 +32,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Completions { shell }) = args.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "ml-inference", &mut script);
-        return output::quietly(
-            std::io::Write::write_all(&mut std::io::stdout(), &script).map_err(Into::into),
-        );
+        return print_completions(shell, &mut Args::command());
     }
     args.check()?;
     let Some(checkpoint) = &args.checkpoint else { return usage("--checkpoint is missing") };
@@ -42,7 +42,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
     let model = LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(classified)?;
     if args.console.quiet == 0 {
-        eprintln!(
+        tell(&format!(
             "{}{} after epoch {}, {} classes, from {}, on {}",
             model.architecture(),
             if model.is_averaged() { " with averaged weights" } else { "" },
@@ -50,7 +50,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             model.classes().len(),
             model.path().display(),
             device.description
-        );
+        ));
     }
     if pictures.is_empty() {
         evaluate::run(args, &model, &interrupt)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use ml_cli::console::tell;
 use ml_cli::interrupt::Interrupt;
 use ml_core::evaluation::Scored;
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
@@ -46,7 +47,7 @@ pub fn run(
             Outcome::Unreadable(error) => {
                 let error = printable(&error.to_string());
                 match args.on_error {
-                    OnError::Skip => eprintln!("warning: {error}"),
+                    OnError::Skip => tell(&format!("warning: {error}")),
                     OnError::Fail => fatal = Some(error),
                 }
                 unreadable += 1;
@@ -58,7 +59,7 @@ pub fn run(
         interrupt.flow()
     })?;
     if let Some(code) = interrupt.exit_code() {
-        eprintln!("interrupted");
+        tell("interrupted");
         return Ok(code);
     }
     if unwritten.is_err() {

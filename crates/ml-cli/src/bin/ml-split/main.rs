@@ -1,6 +1,9 @@
 //! Divides a folder of class folders, or the pictures of a CSV, into splits, which it writes as index files or as a tree of links.
 //! Neither links nor loads libtorch: it starts in milliseconds.
 
+// Printing panics where nobody listens.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod check;
 mod show;
@@ -26,9 +29,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Completions { shell }) = args.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "ml-split", &mut script);
-        return exit::print(String::from_utf8_lossy(&script).trim_end());
+        return exit::print_completions(shell, &mut Args::command());
     }
     console::start_log(&args.console, std::io::stderr);
     if let Some(Command::Check(what)) = &args.command {

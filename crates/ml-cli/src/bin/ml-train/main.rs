@@ -1,5 +1,8 @@
 //! `ml-train`: parse, resolve the configuration, claim or reopen a run folder, train, report.
 
+// Printing panics where nobody listens.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod audit;
 mod evaluate;
@@ -18,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use ml_cli::console::start_log;
-use ml_cli::exit::{UsageError, finish};
+use ml_cli::exit::{UsageError, finish, print_completions};
 use ml_cli::flags::normalized_args;
 use ml_core::config::{self, Resolved, Source};
 use ml_core::dataset::DatasetError;
@@ -64,8 +67,7 @@ fn classified(error: anyhow::Error) -> anyhow::Error {
 
 fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     if let Some(Command::Completions { shell }) = &args.command {
-        clap_complete::generate(*shell, &mut Args::command(), "ml-train", &mut std::io::stdout());
-        return Ok(ExitCode::SUCCESS);
+        return print_completions(*shell, &mut Args::command());
     }
     if args.print_schema {
         return ml_cli::exit::print(&serde_json::to_string_pretty(config::schema())?);

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use ml_cli::exit;
-use ml_core::checkpoint::{self, Checkpoint};
+use ml_core::checkpoint::{self, Checkpoint, CheckpointError};
 use ml_core::config::{self, Config, Override, Resolved, Source, differences};
 use ml_core::network::ScriptFile;
-use ml_core::policy::Action;
+use ml_core::policy::{Action, EarlyStoppingConfig};
 use ml_core::run::{INCIDENTAL, Run, RunLock, Status};
 use ml_core::trainer::{Changes, Foreign};
 
@@ -115,8 +115,11 @@ fn with_script_as_it_is(mut resolved: Resolved) -> Resolved {
 
 /// A file that lies in no run folder: of this program or another.
 fn loose_state(path: &Path) -> anyhow::Result<State> {
-    let value = checkpoint::read(path)?;
-    let in_file = |error: checkpoint::CheckpointError| error.in_file(path);
+    let in_file = |error: CheckpointError| {
+        let error = error.in_file(path);
+        if error.is_usage() { crate::usage(error) } else { error.into() }
+    };
+    let value = checkpoint::read(path).map_err(in_file)?;
     if value.field().optional("format_version").is_ok_and(|version| version.is_some()) {
         return Ok(State::Own(Box::new(Checkpoint::from_value(&value).map_err(in_file)?)));
     }
@@ -205,18 +208,29 @@ fn refuse_finished(
     let done = checkpoint.map_or(0, |checkpoint| checkpoint.epoch);
     if status == Status::EarlyStopped && own.training.early_stopping == wanted.training.early_stopping {
         return exit::usage(format!(
-            "{folder}: this run has stopped early after epoch {done}; to go on give it more patience, as in \
-             --set training.early_stopping.patience={}",
-            own.training.early_stopping.as_ref().map_or(20, |early| early.patience.saturating_mul(2))
+            "{folder}: {}",
+            nothing_left(done, own.training.early_stopping.as_ref())
         ));
     }
     if status == Status::Completed && done >= wanted.training.num_epochs as u64 {
-        return exit::usage(format!(
-            "{folder}: all {done} epochs of this run are done; to train longer give more, as in --num_epochs {}",
-            done.saturating_mul(2)
-        ));
+        return exit::usage(format!("{folder}: {}", nothing_left(done, None)));
     }
     Ok(())
+}
+
+/// Why a run that has trained `done` epochs does not go on, and what would make it; `early` is what has stopped it.
+pub fn nothing_left(done: u64, early: Option<&EarlyStoppingConfig>) -> String {
+    match early {
+        Some(early) => format!(
+            "the run has stopped early after epoch {done}; to go on give it more patience, as in \
+             --set training.early_stopping.patience={}",
+            early.patience.saturating_mul(2)
+        ),
+        None => format!(
+            "all {done} epochs of the run are done; to train longer give more, as in --num_epochs {}",
+            done.saturating_mul(2)
+        ),
+    }
 }
 
 /// `--resume auto`: the newest unfinished run of this very configuration.

@@ -12,7 +12,7 @@ use ml_cli::console::Log;
 use ml_cli::exit;
 use ml_core::checkpoint::Checkpoint;
 use ml_core::config::{Config, Override};
-use ml_core::dataset::Dataset;
+use ml_core::dataset::{Dataset, shell_quoted};
 use ml_core::device::{self, ResolvedDevice};
 use ml_core::evaluation::EvaluationError;
 use ml_core::loader::LoaderError;
@@ -26,7 +26,7 @@ use ml_core::transform::statistics::StatisticsError;
 use crate::args::Args;
 use crate::audit;
 use crate::evaluate::{Tested, best_on_test};
-use crate::resume::{Beginning, State};
+use crate::resume::{Beginning, State, nothing_left};
 use crate::{statistics, weights};
 
 /// What a run is made of.
@@ -90,12 +90,11 @@ impl Session<'_> {
         if state.is_some() && is_unsaved {
             trainer.save_at_start(run.is_none());
         }
-        if run.is_none() && trainer.outcome().is_some() {
-            let done = trainer.state().epoch;
-            return exit::usage(format!(
-                "--resume: all {done} epochs are done; to train longer give more, as in --num_epochs {}",
-                done.saturating_mul(2)
-            ));
+        if let Some(outcome) = trainer.outcome().filter(|_| run.is_none()) {
+            let early =
+                self.config.training.early_stopping.as_ref().filter(|_| outcome == Outcome::EarlyStopped);
+            let over = nothing_left(trainer.state().epoch, early);
+            return exit::usage(format!("--resume: {over}"));
         }
         drop(state);
         self.describe(&dataset, &device, &trainer);
@@ -255,7 +254,13 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Result<()> {
-    trainer.adopt(foreign)?;
+    trainer.adopt(foreign).map_err(|error| {
+        crate::usage(anyhow!(
+            "--resume {}: {error}\nTo begin with its weights alone, as far as they suit: --weights {}",
+            path.display(),
+            shell_quoted(path)
+        ))
+    })?;
     let optimizer = if foreign.optimizer_state_dict.is_some() { "and optimizer " } else { "" };
     tracing::info!(
         "{}: weights {optimizer}of another program, after {} epochs",

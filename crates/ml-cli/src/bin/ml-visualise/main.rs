@@ -2,6 +2,9 @@
 //!
 //! Finds the events and a TensorBoard, checks the port, starts it, says when it answers, and passes signals on.
 
+// Printing panics where nobody listens.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod address;
 mod args;
 mod child;
@@ -12,7 +15,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use ml_cli::exit::{finish, usage};
+use ml_cli::console::tell;
+use ml_cli::exit::{self, finish, usage};
 use ml_cli::flags::normalized_args;
 
 use address::Address;
@@ -27,11 +31,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Completions { shell }) = args.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "ml-visualise", &mut script);
-        // A reader that has gone is no failure.
-        let _ = std::io::stdout().write_all(&script);
-        return Ok(ExitCode::SUCCESS);
+        return exit::print_completions(shell, &mut Args::command());
     }
     if let Some(flag) = args.more.iter().find(|flag| is_ours(flag)) {
         return usage(format!(
@@ -48,23 +48,21 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     command.arg("--logdir").arg(&folder).args(["--host", &args.host, "--port", &address.port().to_string()]);
     command.args(&args.more);
     if args.print_command {
-        println!("{}", shown(&command));
-        return Ok(ExitCode::SUCCESS);
+        return exit::print(&shown(&command));
     }
     let mut child = Child::start(command, &tensorboard)?;
     let quiet = args.console.quiet > 0;
     if !quiet {
-        eprintln!("starting {tensorboard} on {} …", folder.display());
+        tell(&format!("starting {tensorboard} on {} …", folder.display()));
     }
     if let Some(code) = child.wait_until_it_answers(&address)? {
         return Ok(code);
     }
-    // The one line that scripts may want.
-    println!("TensorBoard is ready at {}", address.url());
-    // Nobody may be listening; TensorBoard runs all the same.
-    let _ = std::io::stdout().flush();
+    // The one line that scripts may want. Nobody may be listening; TensorBoard runs all the same.
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "TensorBoard is ready at {}", address.url()).and_then(|()| stdout.flush());
     if !quiet {
-        eprintln!("stop it with Ctrl-C");
+        tell("stop it with Ctrl-C");
     }
     child.wait()
 }
