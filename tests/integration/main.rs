@@ -4,6 +4,7 @@
 
 mod check;
 mod data;
+mod docs;
 mod http;
 mod inference;
 mod init;
