@@ -33,7 +33,7 @@ pub fn colored(choice: ColorChoice) -> bool {
 }
 
 /// A line on stderr. Nobody can be told that it cannot be written: a closed stderr must not end what goes well.
-pub fn tell(line: &str) {
+pub fn tell(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -46,7 +46,7 @@ pub fn print_error(error: &anyhow::Error) {
             text = format!("{text}: {cause}");
         }
     }
-    tell(&format!("error: {text}"));
+    tell(format_args!("error: {text}"));
 }
 
 /// The running log, to which a run's file can be added once its folder is there.

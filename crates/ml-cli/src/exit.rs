@@ -31,7 +31,9 @@ pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
             .location()
             .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
         let first = message.lines().next().unwrap_or_default();
-        crate::console::tell(&format!("error: a defect in this program{place}: {first}; please report it"));
+        crate::console::tell(format_args!(
+            "error: a defect in this program{place}: {first}; please report it"
+        ));
     }));
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
         Err(_) => ExitCode::from(1),

@@ -26,7 +26,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Sorts what libtorch says.
-    pub fn new(message: &str) -> Refusal {
+    fn new(message: &str) -> Refusal {
         // PyTorch goes on with advice about its own switches.
         let first = message.split(". You can turn off determinism").next().unwrap_or(message);
         // The check that failed, before what it means: `[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: …`.

@@ -34,11 +34,12 @@ pub fn caught<T>(expected: fn(&str) -> bool, body: impl FnOnce() -> T) -> Result
     })
 }
 
-fn message(panic: &(dyn Any + Send)) -> &str {
+/// What a panic that was caught says.
+pub fn message(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (_, Some(text)) => text,
-        _ => "unknown",
+        _ => "no reason given",
     }
 }
 

@@ -13,6 +13,7 @@ use crate::checkpoint::CheckpointError;
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::{NetworkError, ScriptError};
+use crate::refusal::Refusal;
 
 pub use tch::Device;
 
@@ -66,6 +67,9 @@ pub enum InferenceError {
     /// Batches cannot be made at all.
     #[error(transparent)]
     Loader(#[from] LoaderError),
+    /// libtorch cannot do what the network or a batch takes.
+    #[error(transparent)]
+    Torch(#[from] Refusal),
     /// The evaluation failed.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),

@@ -10,7 +10,7 @@ use super::{InferenceError, class_difference};
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{Dataset, Index};
-use crate::evaluation::{EvaluateOptions, Evaluation, EvaluationError, evaluate};
+use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
 use crate::loader::{Loader, LoaderOptions};
 use crate::network::{Architecture, Network, NetworkSpec, ScriptError, ScriptFile};
 use crate::refusal::refusals;
@@ -139,8 +139,7 @@ impl LoadedModel {
             return Err(content("eval_transform", "leaves pictures at different sizes".into()));
         };
         let shape = [pipeline.channels() as i64, i64::from(height), i64::from(width)];
-        let built = refusals(|| network(&checkpoint, &path, shape, device));
-        let (name, network) = built.map_err(EvaluationError::from)??;
+        let (name, network) = refusals(|| network(&checkpoint, &path, shape, device))??;
         network
             .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;

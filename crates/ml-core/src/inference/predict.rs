@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
-use crate::evaluation::{EvaluationError, Scored, best, check_classes};
+use crate::evaluation::{Scored, best, check_classes};
 use crate::loader::{Batch, Loader, LoaderError, LoaderOptions};
 use crate::refusal::refusals;
 
@@ -97,8 +97,8 @@ impl LoadedModel {
             let logits: Tensor = self.forward(&batch.into_inputs().images)?;
             check_classes(&logits, self.classes().len())?;
             Ok::<_, InferenceError>(best(&logits, top_k))
-        });
-        Ok(scored.map_err(EvaluationError::from)??.into_iter().map(Outcome::Predicted).collect())
+        })??;
+        Ok(scored.into_iter().map(Outcome::Predicted).collect())
     }
 
     fn loader(&self, paths: &[PathBuf], options: PredictOptions) -> Loader {

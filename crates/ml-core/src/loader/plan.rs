@@ -1,7 +1,6 @@
 //! What an epoch consists of: which sample stands where, and how it is made. Shared by all threads,
 //! changed by none.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +9,7 @@ use std::sync::Arc;
 
 use ml_data::dataset::Index;
 use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded};
+use ml_data::guard;
 use ml_data::rng::{self, Purpose};
 use ml_data::transform::{Erasure, Mix, Pipeline, Size};
 
@@ -189,7 +189,10 @@ impl Plan {
             }
             Ok(None)
         }))
-        .unwrap_or_else(|panic| Err(LoaderError::Transform { path: path(), reason: message(panic.as_ref()) }))
+        .unwrap_or_else(|panic| {
+            let reason = guard::message(panic.as_ref()).lines().next().unwrap_or_default().to_owned();
+            Err(LoaderError::Transform { path: path(), reason })
+        })
     }
 
     /// What mixup or cutmix does to batch `number`, of which `samples` samples are left.
@@ -223,10 +226,4 @@ fn with_file<T>(
         }
         Ok(result?)
     })
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no reason given").lines().next().unwrap_or_default().to_owned()
 }

@@ -43,7 +43,7 @@ use std::fmt;
 use tch::{Device, Kind, Tensor};
 
 pub use freeze::{Freeze, FreezeError};
-pub(crate) use inception::AUXILIARY;
+pub(crate) use inception::is_auxiliary;
 use layers::Layer;
 pub use layers::TrainOutputs;
 pub use registry::Architecture;
@@ -246,8 +246,8 @@ impl Network {
     }
 
     /// A batch norm that has a single value of each channel where a batch in training is one picture `[C, H, W]`: its
-    /// running variance would be no number (PyTorch's own refuses such a batch). By the name of its first buffer.
-    /// Nothing of it changes. A TorchScript module's says it itself.
+    /// running variance would be no number (PyTorch's own refuses such a batch). Its name.
+    /// Nothing of the network changes. A TorchScript module's says it itself.
     ///
     /// # Errors
     /// A TorchScript module fails on a batch of one.

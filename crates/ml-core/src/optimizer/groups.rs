@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::network::AUXILIARY;
+use crate::network::is_auxiliary;
 
 /// Parameters that learn differently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -153,8 +153,7 @@ fn depths<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, usize) {
     let mut blocks: Vec<(&str, bool)> = Vec::new();
     let depths = names
         .map(|name| {
-            if AUXILIARY.iter().any(|head| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.')))
-            {
+            if is_auxiliary(name) {
                 return None;
             }
             let (block, single) = block(name);

@@ -36,12 +36,7 @@ pub(super) fn trainer(
         }
     }
     let network = network(config, num_classes as i64, device, script)?;
-    // A frozen batch norm takes any batch; one that is frozen for some epochs only takes what it will have to then.
-    let base = config.model.base();
-    if base.is_some_and(|base| base.unfreeze_epoch.is_some()) {
-        check_single_picture(config, dataset, &network)?;
-    }
-    if let Some(base) = base {
+    if let Some(base) = config.model.base() {
         network.freeze(&base.freeze)?;
     }
     check_single_picture(config, dataset, &network)?;
@@ -111,7 +106,18 @@ fn check_single_picture(config: &Config, dataset: &Dataset, network: &Network) -
     let train = &config.transforms.train;
     let Some(size) = train.output_size().filter(|_| has_one) else { return Ok(()) };
     let (height, width) = (i64::from(size.height), i64::from(size.width));
-    let reason = match network.norm_of_single_values([train.channels.count() as i64, height, width]) {
+    let picture = [train.channels.count() as i64, height, width];
+    // A frozen batch norm takes any batch; one that is frozen for some epochs only is tried as it will be after them.
+    let found = match config.model.base() {
+        Some(base) => {
+            network.freeze(base.freeze_after(u64::MAX))?;
+            let found = network.norm_of_single_values(picture);
+            network.freeze(&base.freeze)?;
+            found
+        }
+        None => network.norm_of_single_values(picture),
+    };
+    let reason = match found {
         Ok(None) => return Ok(()),
         Ok(Some(norm)) => format!(
             "the batch norm `{norm}` would then take the variance of one value, as pictures of {height} x {width} have \

@@ -170,9 +170,7 @@ pub enum TrainError {
         batch_size: usize,
     },
     /// A batch of one picture, which a batch norm can do nothing with.
-    #[error(
-        "{}, and {reason}. {}", single(*.samples, *.batch_size), other_batches(*.batch_size)
-    )]
+    #[error("{}", single_picture(*.samples, *.batch_size, .reason))]
     SinglePicture {
         /// Training pictures an epoch.
         samples: usize,
@@ -215,20 +213,16 @@ impl TrainError {
     }
 }
 
-fn single(samples: usize, batch_size: usize) -> String {
+fn single_picture(samples: usize, batch_size: usize, reason: &str) -> String {
     if batch_size == 1 {
-        "training.batch_size is 1".to_owned()
-    } else {
-        format!("{samples} training pictures in batches of {batch_size} leave a last batch of one")
+        return format!(
+            "training.batch_size is 1, and {reason}. Choose a larger training.batch_size, or larger pictures"
+        );
     }
-}
-
-fn other_batches(batch_size: usize) -> &'static str {
-    if batch_size == 1 {
-        "Choose a larger training.batch_size, or larger pictures"
-    } else {
-        "Leave that batch out with --set data.drop_last=true, or choose another training.batch_size"
-    }
+    format!(
+        "{samples} training pictures in batches of {batch_size} leave a last batch of one, and {reason}. Leave that batch \
+         out with --set data.drop_last=true, or choose another training.batch_size"
+    )
 }
 
 fn not_finite(loss: f64, grad_norm: f64) -> String {

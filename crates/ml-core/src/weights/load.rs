@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::{WeightsError, rename};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite, read};
-use crate::network::{AUXILIARY, Network, NetworkError};
+use crate::network::{Network, NetworkError, is_auxiliary};
 use crate::value::Value;
 
 type State = Vec<(String, Tensor)>;
@@ -117,12 +117,7 @@ pub(super) fn fit(own: &State, head: &HashSet<&str>, mut state: State, part: Par
 /// Auxiliary classifiers that only one side has are left out, or left as they are.
 fn match_auxiliary(own: &State, state: &mut State, loaded: &mut Loaded) {
     let tops = |state: &State| -> BTreeSet<String> {
-        state
-            .iter()
-            .map(|(name, _)| top(name))
-            .filter(|top| AUXILIARY.contains(top))
-            .map(str::to_owned)
-            .collect()
+        state.iter().map(|(name, _)| top(name)).filter(|top| is_auxiliary(top)).map(str::to_owned).collect()
     };
     let (ours, theirs) = (tops(own), tops(state));
     state.retain(|(name, _)| !theirs.contains(top(name)) || ours.contains(top(name)));

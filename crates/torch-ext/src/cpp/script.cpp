@@ -23,16 +23,18 @@ using torch::jit::Module;
 using torch::jit::Node;
 using torch::jit::Value;
 
-// Tells `visit` the functions and methods that `node` calls.
-template <typename Visit>
-void called_by(Node *node, const Visit &visit) {
+// The body of the function or method that `node` calls, if it calls one that was not visited yet; else null.
+Block *called_by(Node *node, std::unordered_set<const void *> &visited) {
+  torch::jit::Function *called = nullptr;
   if (node->kind() == torch::jit::prim::CallMethod) {
     if (const auto type = node->input(0)->type()->cast<c10::ClassType>()) {
-      visit(type->getMethod(node->s(torch::jit::attr::name)));
+      called = &type->getMethod(node->s(torch::jit::attr::name));
     }
   } else if (node->kind() == torch::jit::prim::CallFunction) {
-    if (const auto type = node->input(0)->type()->cast<c10::FunctionType>()) visit(*type->function());
+    if (const auto type = node->input(0)->type()->cast<c10::FunctionType>()) called = type->function();
   }
+  auto *with_graph = called ? torch::jit::tryToGraphFunction(*called) : nullptr;
+  return with_graph && visited.insert(with_graph).second ? with_graph->graph()->block() : nullptr;
 }
 
 // A parameter or buffer, and where the module keeps it.
@@ -50,14 +52,10 @@ struct Item {
 
 // The names of attributes that `block`, or what it calls, assigns.
 void assigned(Block *block, std::unordered_set<const void *> &visited, std::unordered_set<std::string> &names) {
-  const auto in_called = [&](torch::jit::Function &called) {
-    auto *with_graph = torch::jit::tryToGraphFunction(called);
-    if (with_graph && visited.insert(with_graph).second) assigned(with_graph->graph()->block(), visited, names);
-  };
   for (Node *node : block->nodes()) {
     for (Block *inner : node->blocks()) assigned(inner, visited, names);
     if (node->kind() == torch::jit::prim::SetAttr) names.insert(node->s(torch::jit::attr::name));
-    called_by(node, in_called);
+    if (Block *called = called_by(node, visited)) assigned(called, visited, names);
   }
 }
 
@@ -172,12 +170,7 @@ Node *without_switch(Block *block, std::unordered_set<const void *> &visited) {
     for (Block *inner : node->blocks()) {
       if (!found) found = without_switch(inner, visited);
     }
-    called_by(node, [&](torch::jit::Function &called) {
-      auto *with_graph = torch::jit::tryToGraphFunction(called);
-      if (!found && with_graph && visited.insert(with_graph).second) {
-        found = without_switch(with_graph->graph()->block(), visited);
-      }
-    });
+    if (Block *called = found ? nullptr : called_by(node, visited)) found = without_switch(called, visited);
     if (found) return found;
     if (!node->kind().is_aten() || !node->maybeSchema()) continue;
     Value *flag = argument(node, {"train", "training", "use_input_stats"});

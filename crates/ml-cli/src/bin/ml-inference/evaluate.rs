@@ -67,7 +67,7 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
         let files = report.write(folder)?;
         if args.console.quiet == 0 {
             for path in [&files.text, &files.json, &files.confusion_matrix, &files.predictions] {
-                tell(&format!("wrote {}", path.display()));
+                tell(format_args!("wrote {}", path.display()));
             }
         }
     }

@@ -42,7 +42,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
     let model = LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(classified)?;
     if args.console.quiet == 0 {
-        tell(&format!(
+        tell(format_args!(
             "{}{} after epoch {}, {} classes, from {}, on {}",
             model.architecture(),
             if model.is_averaged() { " with averaged weights" } else { "" },

@@ -47,7 +47,7 @@ pub fn run(
             Outcome::Unreadable(error) => {
                 let error = printable(&error.to_string());
                 match args.on_error {
-                    OnError::Skip => tell(&format!("warning: {error}")),
+                    OnError::Skip => tell(format_args!("warning: {error}")),
                     OnError::Fail => fatal = Some(error),
                 }
                 unreadable += 1;

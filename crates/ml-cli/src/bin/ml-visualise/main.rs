@@ -53,7 +53,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut child = Child::start(command, &tensorboard)?;
     let quiet = args.console.quiet > 0;
     if !quiet {
-        tell(&format!("starting {tensorboard} on {} …", folder.display()));
+        tell(format_args!("starting {tensorboard} on {} …", folder.display()));
     }
     if let Some(code) = child.wait_until_it_answers(&address)? {
         return Ok(code);

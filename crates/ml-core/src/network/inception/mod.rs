@@ -10,9 +10,11 @@ use super::NetworkSpec;
 use super::layers::{Activation, BatchNorm2d, Conv2d, Layer, Sequential, TrainOutputs};
 use super::state::Scope;
 
-/// Modules with an auxiliary head, which only take part in training; torchvision saves some networks with and some without
-/// them.
-pub(crate) const AUXILIARY: [&str; 3] = ["aux1", "aux2", "AuxLogits"];
+/// Whether a parameter, buffer or module of this name is of an auxiliary head, which only takes part in training;
+/// torchvision saves some networks with and some without theirs.
+pub(crate) fn is_auxiliary(name: &str) -> bool {
+    ["aux1", "aux2", "AuxLogits"].contains(&name.split('.').next().unwrap_or(name))
+}
 
 /// A convolution called `conv`, a batch norm called `bn`, a `ReLU`.
 fn conv_norm(scope: &Scope, conv: Conv2d, (input, output): (i64, i64)) -> Sequential {
