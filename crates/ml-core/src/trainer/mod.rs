@@ -379,11 +379,13 @@ impl Trainer {
     /// # Errors
     /// The file cannot be read, or its weights are of another network.
     pub fn start_from(&mut self, path: &Path, part: Part) -> Result<Loaded, TrainError> {
-        let loaded = weights::load(&self.network, path, part)?;
-        if let Some(ema) = &mut self.ema {
-            ema.load_state_dict(&self.network.state_dict())?;
-        }
-        Ok(loaded)
+        refusals(|| {
+            let loaded = weights::load(&self.network, path, part)?;
+            if let Some(ema) = &mut self.ema {
+                ema.load_state_dict(&self.network.state_dict())?;
+            }
+            Ok(loaded)
+        })?
     }
 
     /// Goes on from a training state of another program: weights, optimizer and the epochs it has done.
@@ -391,6 +393,6 @@ impl Trainer {
     /// # Errors
     /// It is of another network or optimizer, or has numbers in it that are not finite.
     pub fn adopt(&mut self, foreign: &Foreign) -> Result<(), TrainError> {
-        restore::adopt(self, foreign)
+        refusals(|| restore::adopt(self, foreign))?
     }
 }

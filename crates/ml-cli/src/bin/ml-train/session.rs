@@ -254,12 +254,13 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Result<()> {
-    trainer.adopt(foreign).map_err(|error| {
-        crate::usage(anyhow!(
-            "--resume {}: {error}\nTo begin with its weights alone, as far as they suit: --weights {}",
+    trainer.adopt(foreign).map_err(|error| match error {
+        TrainError::Torch(_) => error.into(),
+        unsuitable => crate::usage(anyhow!(
+            "--resume {}: {unsuitable}\nTo begin with its weights alone, as far as they suit: --weights {}",
             path.display(),
             shell_quoted(path)
-        ))
+        )),
     })?;
     let optimizer = if foreign.optimizer_state_dict.is_some() { "and optimizer " } else { "" };
     tracing::info!(
