@@ -1,4 +1,4 @@
-"""Pictures per second of torchvision's ImageFolder and DataLoader with ImageNet's training transform. Prints JSON."""
+"""Images per second of torchvision's ImageFolder and DataLoader with ImageNet's training transform. Prints JSON."""
 import argparse
 import json
 import statistics

@@ -1,5 +1,5 @@
-//! Compiles the shim against libtorch's headers, and passes on where libtorch lies, so that executables find
-//! it at run time without environment variables.
+//! Compiles the shim against libtorch's headers, and passes on where libtorch lies, so that
+//! executables find it at run time without environment variables.
 
 use std::path::Path;
 
@@ -16,7 +16,8 @@ fn main() {
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        // As libtorch is built: without it, some of its structs have members that libtorch's own do not have.
+        // As libtorch is built: without it, some of its structs have members that libtorch's own do
+        // not have.
         .define("NDEBUG", None)
         .define("TORCH_EXT_LIBTORCH_VERSION", Some(format!("\"{}\"", version(root)).as_str()))
         // libtorch's headers, not ours.

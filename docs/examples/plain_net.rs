@@ -1,4 +1,5 @@
-//! A plain network: three convolutions with batch norm, each halving the picture, and a linear classifier.
+//! A plain network: three convolutions with batch norm, each halving the image, and a linear
+//! classifier.
 
 use super::NetworkSpec;
 use super::init::Init;

@@ -2,7 +2,7 @@
 
     .venv/bin/python docs/images/transforms.py
 
-Runs the example `transform_cases` of ml-data for our pictures. The photograph is scikit-learn's `china.jpg`
+Runs the example `transform_cases` of ml-data for our images. The photograph is scikit-learn's `china.jpg`
 (Wikimedia Commons, CC BY).
 """
 import json
@@ -47,7 +47,7 @@ OPERATIONS = {
 
 
 def cut(image, case):
-    """CutMix on two samples: the picture, and the one before it, which is its negative."""
+    """CutMix on two samples: the image, and the one before it, which is its negative."""
     box = case["box"]
     negative = F.invert(image)
     image = image.copy()
@@ -107,7 +107,7 @@ CASES = [
 
 
 def ours(photograph):
-    """Our pictures, in the order of the cases."""
+    """Our images, in the order of the cases."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         photograph.save(folder / "photograph.png")
@@ -135,7 +135,7 @@ def fitted(image):
 
 def main():
     photograph = Image.fromarray(load_sample_image("china.jpg")).crop((180, 0, 607, 427)).resize((SIDE, SIDE))
-    pictures = ours(photograph)
+    images = ours(photograph)
     rows = -(-len(CASES) // COLUMNS)
     block = (4 * (CELL + 2) + 8, CELL + LABEL + 4)
     sheet = Image.new("RGB", (COLUMNS * block[0], rows * block[1] + LABEL), "white")
@@ -143,7 +143,7 @@ def main():
     for column in range(COLUMNS):
         for place, title in enumerate(["input", "ours", "torchvision", "64 x difference"]):
             draw.text((column * block[0] + place * (CELL + 2), 0), title, "black")
-    for number, ((label, case), mine) in enumerate(zip(CASES, pictures)):
+    for number, ((label, case), mine) in enumerate(zip(CASES, images)):
         theirs = OPERATIONS[case["operation"]](photograph, case).convert("RGB")
         apart, largest = difference(mine, theirs)
         print(f"{label}: at most {largest} of 255 apart")

@@ -24,12 +24,12 @@ fn check(dir: impl AsRef<Path>, args: &[&str]) -> Command {
     command
 }
 
-fn picture(name: &str) -> PathBuf {
-    workspace().join("tests/data/pictures").join(name)
+fn image(name: &str) -> PathBuf {
+    workspace().join("tests/data/images").join(name)
 }
 
 fn put(from: &str, to: impl AsRef<Path>) {
-    fs::copy(picture(from), to).unwrap();
+    fs::copy(image(from), to).unwrap();
 }
 
 /// Runs the check and reads its JSON; the exit code must be 1 if there are errors, else 0.
@@ -101,13 +101,13 @@ fn messy() -> tempfile::TempDir {
     small_digits(&raw, &[24, 24, 3]);
     let at = |name: &str| raw.join(name);
     fs::create_dir_all(at("empty")).unwrap();
-    let jpeg = fs::read(picture("rgb.jpg")).unwrap();
+    let jpeg = fs::read(image("rgb.jpg")).unwrap();
     fs::write(at("0/cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
     fs::write(at("0/zero.jpg"), "").unwrap();
     fs::write(at("0/text.jpg"), "To whom it may concern").unwrap();
     fs::write(at("0/bomb.png"), bomb()).unwrap();
     fs::write(at("0/new.jpg"), b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B").unwrap();
-    let mut damaged = fs::read(picture("rgb.png")).unwrap();
+    let mut damaged = fs::read(image("rgb.png")).unwrap();
     damaged[20] ^= 0xFF;
     fs::write(at("0/damaged.png"), damaged).unwrap();
     put("png_inside.jpg", at("1").join(HOSTILE));
@@ -149,7 +149,7 @@ fn everything_that_is_wrong_is_found_with_its_path() {
     for expected in [
         "truncated raw/0/cut.jpg",
         "empty_file raw/0/zero.jpg",
-        "not_a_picture raw/0/text.jpg",
+        "not_an_image raw/0/text.jpg",
         "too_large raw/0/bomb.png",
         "unsupported raw/0/new.jpg",
         "damaged raw/0/damaged.png",
@@ -162,7 +162,7 @@ fn everything_that_is_wrong_is_found_with_its_path() {
         "empty_class raw/empty",
         "tiny_class raw/2",
         "no_class raw/loose.jpg",
-        "ignored_picture raw/1/photo.jfif",
+        "ignored_image raw/1/photo.jfif",
         "ignored_file raw/1/notes.txt",
         "one_color raw/1/flat.pgm",
         "very_small raw/1/dot.pgm",
@@ -211,10 +211,10 @@ fn a_sound_folder_has_no_findings_and_ends_with_0() {
     }
     assert!(!data.path().join("dataset_report.json").exists());
     let table = String::from_utf8(ok(check(data.path(), &[])).stdout).unwrap();
-    assert!(table.contains("90 pictures, 90 of them usable, in 3 classes: 0 errors"), "{table}");
+    assert!(table.contains("90 images, 90 of them usable, in 3 classes: 0 errors"), "{table}");
 }
 
-/// `splits/` of three digits whose pictures are all distinct.
+/// `splits/` of three digits whose images are all distinct.
 fn divided(place: &Path, args: &[&str]) {
     small_digits(&place.join("raw"), &[30, 30, 30]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ml-split"));
@@ -262,7 +262,7 @@ fn copies_in_several_splits_are_leaks() {
     assert!(told["message"].as_str().unwrap().contains("in the splits train, val"), "{told}");
     assert_eq!(told["severity"], "error");
     assert_eq!(report["form"], "index_files");
-    // The same from the folder of pictures itself.
+    // The same from the folder of images itself.
     assert_eq!(findings(&self::report(check(at("raw"), &[]))), found);
 }
 
@@ -293,7 +293,7 @@ fn folds_and_broken_split_files_are_understood() {
 fn an_image_folder_tree_is_examined_across_its_splits() {
     let data = tempfile::tempdir().unwrap();
     for (split, counts) in [("train", &[20, 240][..]), ("val", &[4, 4]), ("test", &[0, 4])] {
-        // Far apart in the list of digits, so that no picture is in two splits.
+        // Far apart in the list of digits, so that no image is in two splits.
         let from = tempfile::tempdir().unwrap();
         small_digits(from.path(), &[170, 170]);
         for (class, count) in counts.iter().enumerate() {
@@ -334,7 +334,7 @@ fn an_image_folder_tree_is_examined_across_its_splits() {
 }
 
 #[test]
-fn imbalance_a_single_class_no_pictures_and_strangers_beside_raw_are_findings() {
+fn imbalance_a_single_class_no_images_and_strangers_beside_raw_are_findings() {
     let data = tempfile::tempdir().unwrap();
     small_digits(data.path(), &[120, 12]);
     let found = findings(&report(check(data.path(), &["--no_report"])));
@@ -346,11 +346,11 @@ fn imbalance_a_single_class_no_pictures_and_strangers_beside_raw_are_findings() 
     assert_eq!(found, ["beside_raw old", "one_class raw/0"].map(str::to_owned).into());
     let data = tempfile::tempdir().unwrap();
     let found = findings(&report(check(data.path(), &["--no_report"])));
-    assert_eq!(found, ["no_pictures ".to_owned()].into());
+    assert_eq!(found, ["no_images ".to_owned()].into());
     fs::create_dir(data.path().join("splits")).unwrap();
     put("rgb.png", data.path().join("a.png"));
     let found = findings(&report(check(data.path(), &["--no_report"])));
-    assert_eq!(found, ["no_class a.png", "no_pictures "].map(str::to_owned).into());
+    assert_eq!(found, ["no_class a.png", "no_images "].map(str::to_owned).into());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Bad pictures before and during training, and bad names: a clear error of one line, or the declared skip.
+//! Bad images before and during training, and bad names: a clear error of one line, or the declared
+//! skip.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +15,7 @@ use crate::support::{fails, ok, read, small_digits, train, workspace};
 
 const SKIP: [&str; 2] = ["--set", "data.on_error=skip"];
 
-/// Two classes of 20 pictures, divided.
+/// Two classes of 20 images, divided.
 fn digits() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     small_digits(&data.path().join("raw"), &[20, 20]);
@@ -24,8 +25,8 @@ fn digits() -> tempfile::TempDir {
     data
 }
 
-/// The first pictures of a split: as its index names them, and where they lie.
-fn pictures(data: &Path, split: &str, count: usize) -> Vec<(String, PathBuf)> {
+/// The first images of a split: as its index names them, and where they lie.
+fn images(data: &Path, split: &str, count: usize) -> Vec<(String, PathBuf)> {
     let lines = read(data.join(format!("splits/{split}.txt")));
     lines.lines().take(count).map(|line| (line.to_owned(), data.join(line))).collect()
 }
@@ -39,9 +40,9 @@ fn told(output: &Output) -> String {
 }
 
 #[test]
-fn a_bomb_and_damaged_pictures_fail_the_run_or_are_skipped() {
-    let jpeg = fs::read(workspace().join("tests/data/pictures/rgb.jpg")).unwrap();
-    let png = fs::read(workspace().join("tests/data/pictures/rgb.png")).unwrap();
+fn a_bomb_and_damaged_images_fail_the_run_or_are_skipped() {
+    let jpeg = fs::read(workspace().join("tests/data/images/rgb.jpg")).unwrap();
+    let png = fs::read(workspace().join("tests/data/images/rgb.png")).unwrap();
     let mut flipped = png.clone();
     flipped[png.len() / 2] ^= 0x10;
     for (bytes, reason) in [
@@ -50,11 +51,11 @@ fn a_bomb_and_damaged_pictures_fail_the_run_or_are_skipped() {
         (png[..png.len() / 2].to_vec(), "the PNG file is cut short"),
         (flipped, "the PNG file is damaged"),
         (Vec::new(), "the file is empty"),
-        (b"<html>404</html>".to_vec(), "not a picture"),
+        (b"<html>404</html>".to_vec(), "not an image"),
     ] {
         let data = digits();
         for split in ["train", "val", "test"] {
-            let (name, path) = pictures(data.path(), split, 1).remove(0);
+            let (name, path) = images(data.path(), split, 1).remove(0);
             let sound = fs::read(&path).unwrap();
             fs::write(&path, &bytes).unwrap();
             let quick = ["--num_epochs", "1", "--run_name", split];
@@ -62,13 +63,13 @@ fn a_bomb_and_damaged_pictures_fail_the_run_or_are_skipped() {
             fs::write(&path, sound).unwrap();
         }
         for split in ["train", "val", "test"] {
-            fs::write(&pictures(data.path(), split, 1)[0].1, &bytes).unwrap();
+            fs::write(&images(data.path(), split, 1)[0].1, &bytes).unwrap();
         }
         // The same bytes in all splits are a leak besides.
         let args = ["--num_epochs", "3", "--set", "data.on_leak=ignore"];
         let said = told(&ok(training(data.path(), &[&SKIP[..], &args].concat())));
         for split in ["train", "val", "test"] {
-            let (name, _) = pictures(data.path(), split, 1).remove(0);
+            let (name, _) = images(data.path(), split, 1).remove(0);
             let is_about = |line: &&str| line.contains(&name) && line.contains("skipped");
             let lines: Vec<&str> = said.lines().filter(is_about).collect();
             assert!(lines.len() == 1 && lines[0].contains(reason), "{name} once: {said}");
@@ -80,22 +81,17 @@ fn a_bomb_and_damaged_pictures_fail_the_run_or_are_skipped() {
 }
 
 #[test]
-fn missing_pictures_are_an_error_or_a_warning_that_counts_them() {
+fn missing_images_are_an_error_or_a_warning_that_counts_them() {
     let data = digits();
-    let gone: Vec<_> = [pictures(data.path(), "train", 2), pictures(data.path(), "val", 1)].concat();
+    let gone: Vec<_> = [images(data.path(), "train", 2), images(data.path(), "val", 1)].concat();
     gone.iter().for_each(|(_, path)| fs::remove_file(path).unwrap());
     fails(
         training(data.path(), &[]),
         1,
-        &[
-            "3 picture(s) of the data set cannot be found",
-            &gone[0].0,
-            "bring them back",
-            "data.on_error=skip",
-        ],
+        &["3 image(s) of the data set cannot be found", &gone[0].0, "bring them back", "data.on_error=skip"],
     );
     let said = told(&ok(training(data.path(), &SKIP)));
-    let warning = said.lines().find(|line| line.contains("WARNING") && line.contains("3 picture(s)"));
+    let warning = said.lines().find(|line| line.contains("WARNING") && line.contains("3 image(s)"));
     assert!(gone.iter().all(|(name, _)| warning.unwrap().contains(name)), "{said}");
     assert!(!said.contains("another size") && !said.contains("was changed after it was divided"), "{said}");
     let few = ["--set", "data.max_skipped=1"];
@@ -107,9 +103,9 @@ fn missing_pictures_are_an_error_or_a_warning_that_counts_them() {
 }
 
 #[test]
-fn a_picture_that_may_not_be_read_fails_the_run_or_is_skipped() {
+fn an_image_that_may_not_be_read_fails_the_run_or_is_skipped() {
     let data = digits();
-    let (name, path) = pictures(data.path(), "train", 1).remove(0);
+    let (name, path) = images(data.path(), "train", 1).remove(0);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(data.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let is_root = fs::read(&path).is_ok();
@@ -143,7 +139,7 @@ fn names_and_links_that_cannot_be_used_are_told_on_one_line() {
             small_digits(&data.path().join(split), &[4, 4]);
         }
         let bad = data.path().join("train/0").join(OsStr::from_bytes(name));
-        fs::copy(workspace().join("tests/data/pictures/rgb.png"), bad).unwrap();
+        fs::copy(workspace().join("tests/data/images/rgb.png"), bad).unwrap();
         let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
         split.arg(data.path().join("train"));
         for command in [training(data.path(), &[]), split] {
@@ -158,7 +154,7 @@ fn names_and_links_that_cannot_be_used_are_told_on_one_line() {
     // 255 bytes are a name like any other.
     let data = tempfile::tempdir().unwrap();
     small_digits(&data.path().join("raw"), &[20, 20]);
-    fs::copy(workspace().join("tests/data/pictures/rgb.png"), data.path().join("raw/0").join(&long)).unwrap();
+    fs::copy(workspace().join("tests/data/images/rgb.png"), data.path().join("raw/0").join(&long)).unwrap();
     let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
     split.arg(data.path());
     ok(split);
@@ -229,16 +225,16 @@ fn failed(child: Child, parts: &[&str]) {
 }
 
 #[test]
-fn a_picture_that_vanishes_during_training_fails_the_run_or_is_skipped_once() {
+fn an_image_that_vanishes_during_training_fails_the_run_or_is_skipped_once() {
     let data = digits();
-    let (name, path) = pictures(data.path(), "train", 1).remove(0);
+    let (name, path) = images(data.path(), "train", 1).remove(0);
     let child = begun(data.path(), &[]);
     fs::remove_file(&path).unwrap();
     failed(child, &[&name, "there is no such file; bring it back"]);
     assert!(read(data.path().join("runs/long/summary.yaml")).contains("status: failed"));
 
     let data = digits();
-    let (name, path) = pictures(data.path(), "train", 1).remove(0);
+    let (name, path) = images(data.path(), "train", 1).remove(0);
     let child = begun(data.path(), &SKIP);
     fs::remove_file(&path).unwrap();
     wait_for(|| log(data.path()).contains("skipped"));
@@ -250,18 +246,18 @@ fn a_picture_that_vanishes_during_training_fails_the_run_or_is_skipped_once() {
 }
 
 #[test]
-fn a_picture_that_changes_during_training_is_read_as_it_is_then() {
+fn an_image_that_changes_during_training_is_read_as_it_is_then() {
     let data = digits();
-    let (name, path) = pictures(data.path(), "train", 1).remove(0);
+    let (name, path) = images(data.path(), "train", 1).remove(0);
     let child = begun(data.path(), &[]);
-    // Another sound picture, of another size and format, put there at once.
+    // Another sound image, of another size and format, put there at once.
     let beside = data.path().join("beside");
-    fs::copy(workspace().join("tests/data/pictures/rgb.jpg"), &beside).unwrap();
+    fs::copy(workspace().join("tests/data/images/rgb.jpg"), &beside).unwrap();
     fs::rename(&beside, &path).unwrap();
     let seen = epochs(data.path());
     wait_for(|| epochs(data.path()) > seen + 3);
     // Then one that somebody is still writing.
-    let png = fs::read(workspace().join("tests/data/pictures/rgb.png")).unwrap();
+    let png = fs::read(workspace().join("tests/data/images/rgb.png")).unwrap();
     fs::write(&beside, &png[..png.len() / 2]).unwrap();
     fs::rename(&beside, &path).unwrap();
     failed(child, &[&name, "the PNG file is cut short"]);

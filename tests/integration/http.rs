@@ -1,4 +1,5 @@
-//! A small HTTP server for tests, here and in ml-core: one thread a connection, one request a connection.
+//! A small HTTP server for tests, here and in ml-core: one thread a connection, one request a
+//! connection.
 
 #![allow(dead_code)] // each of the two needs a part of it
 

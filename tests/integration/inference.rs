@@ -1,4 +1,5 @@
-//! ml-inference over a checkpoint made here: an untrained network whose last bias says "7" whatever it sees.
+//! ml-inference over a checkpoint made here: an untrained network whose last bias says "7" whatever
+//! it sees.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -8,12 +9,12 @@ use std::process::{Command, Output, Stdio};
 use ml_core::checkpoint::Checkpoint;
 use ml_core::inference::Device;
 use ml_core::network::{Architecture, Network};
-use ml_core::value::Value;
+use ml_core::torch_file::Value;
 use serde_json::json;
 
 const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/digits/raw");
 
-/// A run folder with a checkpoint, and a data folder with three pictures of each digit, one a split.
+/// A run folder with a checkpoint, and a data folder with three images of each digit, one a split.
 struct Fixture {
     dir: tempfile::TempDir,
 }
@@ -23,13 +24,12 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         for digit in 0..10 {
             let folder = Path::new(DIGITS).join(digit.to_string());
-            let mut pictures: Vec<PathBuf> =
-                fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
-            pictures.sort();
-            for (split, picture) in ["train", "val", "test"].iter().zip(pictures) {
+            let mut images: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+            images.sort();
+            for (split, image) in ["train", "val", "test"].iter().zip(images) {
                 let to = dir.path().join("data").join(split).join(digit.to_string());
                 fs::create_dir_all(&to).unwrap();
-                fs::copy(&picture, to.join(picture.file_name().unwrap())).unwrap();
+                fs::copy(&image, to.join(image.file_name().unwrap())).unwrap();
             }
         }
         let run = dir.path().join("runs/base");
@@ -115,7 +115,7 @@ fn checkpoint(data: &Path) -> Checkpoint {
 }
 
 #[test]
-fn pictures_are_predicted_as_json_lines_in_the_order_given() {
+fn images_are_predicted_as_json_lines_in_the_order_given() {
     let fixture = Fixture::new();
     let done =
         fixture.run(&["data/test/3", "data/val/*/", "data/test/0", "--format", "jsonl", "--top_k", "2"]);
@@ -167,7 +167,7 @@ fn a_csv_file_is_complete_or_not_there() {
     fixture
         .run(&["data/val", "--output", "no/such/out.csv"])
         .assert_error(1, &["cannot write no/such/out.csv", "--output"]);
-    fs::write(fixture.path("data/val/0/broken.png"), "no picture").unwrap();
+    fs::write(fixture.path("data/val/0/broken.png"), "no image").unwrap();
     let done = fixture.run(&["data/val", "--output", "other.csv", "--on_error", "fail"]);
     assert_eq!(done.code, 1);
     assert!(!fixture.path("other.csv").exists());
@@ -181,14 +181,14 @@ fn a_csv_file_is_complete_or_not_there() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_read_is_named_and_the_others_go_on() {
+fn an_image_that_cannot_be_read_is_named_and_the_others_go_on() {
     let fixture = Fixture::new();
     fs::write(fixture.path("data/test/4/bad.png"), "this is text").unwrap();
     fs::write(fixture.path("data/test/9/empty.jpg"), "").unwrap();
     let done = fixture.run(&["data/test", "--format", "jsonl", "--batch_size", "4", "--num_workers", "2"]);
     assert_eq!((done.code, done.err.matches("error: ").count()), (1, 1), "{}", done.err);
     assert_eq!(done.out.lines().count(), 10);
-    for part in ["data/test/4/bad.png", "data/test/9/empty.jpg", "2 of 12 pictures could not be read"] {
+    for part in ["data/test/4/bad.png", "data/test/9/empty.jpg", "2 of 12 images could not be read"] {
         assert!(done.err.contains(part), "{}", done.err);
     }
     // All of the good ones, once, in order.
@@ -200,7 +200,7 @@ fn a_picture_that_cannot_be_read_is_named_and_the_others_go_on() {
         })
         .collect();
     assert!(paths.is_sorted() && paths.windows(2).all(|pair| pair[0] != pair[1]), "{paths:?}");
-    fixture.run(&["data/test/9/empty.jpg", "--json"]).assert_error(1, &["no picture could be read"]);
+    fixture.run(&["data/test/9/empty.jpg", "--json"]).assert_error(1, &["no image could be read"]);
     fixture
         .run(&["data/test/4/bad.png", "--json", "--on_error", "fail"])
         .assert_error(1, &["data/test/4/bad.png", "--on_error skip"]);
@@ -226,7 +226,7 @@ fn a_split_that_lacks_a_class_keeps_the_numbering() {
 }
 
 #[test]
-fn without_pictures_the_test_split_is_evaluated_and_reported_in_the_run_folder() {
+fn without_images_the_test_split_is_evaluated_and_reported_in_the_run_folder() {
     let fixture = Fixture::new();
     let done = fixture.run(&["--json"]);
     assert_eq!(done.code, 0, "{}", done.err);
@@ -261,7 +261,7 @@ fn another_split_or_place_is_evaluated_without_touching_the_runs_own_report() {
     let fixture = Fixture::new();
     let done = fixture.run(&["--split", "val", "--output", "elsewhere"]);
     assert_eq!(done.code, 0, "{}", done.err);
-    assert!(done.out.starts_with("val split: 10 pictures"), "{}", done.out);
+    assert!(done.out.starts_with("val split: 10 images"), "{}", done.out);
     assert!(fixture.path("elsewhere/classification_report_val.txt").is_file());
     fs::rename(fixture.path("data"), fixture.path("moved")).unwrap();
     fixture.run(&[]).assert_error(2, &["data", "--data_dir"]);
@@ -354,8 +354,8 @@ fn a_reader_that_goes_away_is_no_failure() {
 #[test]
 fn an_interrupted_prediction_exits_with_130_and_leaves_no_file() {
     let fixture = Fixture::new();
-    let picture = fs::read_dir(fixture.path("data/test/0")).unwrap().next().unwrap().unwrap().path();
-    let many = vec![picture; 20_000];
+    let image = fs::read_dir(fixture.path("data/test/0")).unwrap().next().unwrap().unwrap().path();
+    let many = vec![image; 20_000];
     let mut child = fixture
         .command(&["--checkpoint", "runs/base", "--format", "csv", "--batch_size", "8"])
         .args(many)

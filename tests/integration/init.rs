@@ -1,4 +1,4 @@
-//! `normalize: auto` and `ml-train --init_config`, on the digits and on pictures made for it.
+//! `normalize: auto` and `ml-train --init_config`, on the digits and on images made for it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -46,7 +46,7 @@ fn numbers(config: &Config) -> Normalize {
     numbers
 }
 
-/// The training pictures' own, as the library computes them.
+/// The training images' own, as the library computes them.
 fn statistics(data: &Path, config: &Config, skip_unreadable: bool) -> Normalize {
     let index = Dataset::open(data, None).unwrap().train;
     let paths: Vec<PathBuf> = index.samples.iter().map(|sample| index.root.join(&sample.path)).collect();
@@ -54,14 +54,14 @@ fn statistics(data: &Path, config: &Config, skip_unreadable: bool) -> Normalize 
     channel_statistics(&paths, &config.transforms.train, &options).unwrap().normalize
 }
 
-fn predict(run: &Path, picture: &Path) -> Output {
+fn predict(run: &Path, image: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
-    command.args(["--device", "cpu", "--checkpoint"]).arg(run.join("best.pt")).arg(picture);
+    command.args(["--device", "cpu", "--checkpoint"]).arg(run.join("best.pt")).arg(image);
     ok(command)
 }
 
 #[test]
-fn auto_becomes_the_training_pictures_own_numbers_and_stays_them() {
+fn auto_becomes_the_training_images_own_numbers_and_stays_them() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 3, 20);
     let run = place.path().join("runs/base");
@@ -73,7 +73,7 @@ fn auto_becomes_the_training_pictures_own_numbers_and_stays_them() {
     assert!(!data.join(".ml-cache").exists() && !run.exists(), "a dry run writes nothing");
 
     let first = told(&ok(auto(place.path(), &[])));
-    assert!(first.contains("of 42 training pictures (computed in"), "{first}");
+    assert!(first.contains("of 42 training images (computed in"), "{first}");
     let config = config_of(&run);
     let own = numbers(&config);
     assert_eq!(own, statistics(&data, &config, false));
@@ -83,11 +83,11 @@ fn auto_becomes_the_training_pictures_own_numbers_and_stays_them() {
     assert_eq!(checkpoint.config["transforms"]["train"]["normalize"], expected);
 
     let second = told(&ok(auto(place.path(), &["--run_name", "second"])));
-    assert!(second.contains("of 42 training pictures (kept in digits/.ml-cache)"), "{second}");
+    assert!(second.contains("of 42 training images (kept in digits/.ml-cache)"), "{second}");
     assert_eq!(numbers(&config_of(&place.path().join("runs/second"))), own);
     assert_eq!(read(run.join("metrics.csv")), read(place.path().join("runs/second/metrics.csv")));
 
-    // A training picture takes another's place.
+    // A training image takes another's place.
     let lines: Vec<String> = read(data.join("splits/train.txt")).lines().map(str::to_owned).collect();
     let (from, to) = (data.join(&lines[0]), data.join(&lines[lines.len() - 1]));
     std::fs::copy(&from, &to).unwrap();
@@ -98,7 +98,7 @@ fn auto_becomes_the_training_pictures_own_numbers_and_stays_them() {
     assert_ne!(numbers(&config), own);
     assert_eq!(numbers(&config), statistics(&data, &config, false));
 
-    // A run that goes on keeps its own, however it is asked for and whatever the pictures are now.
+    // A run that goes on keeps its own, however it is asked for and whatever the images are now.
     for args in [
         &["--resume", "runs/base", "--num_epochs", "2"][..],
         &["--config", "auto.yaml", "--resume", "runs/base", "--num_epochs", "3"],
@@ -130,10 +130,7 @@ fn auto_is_refused_where_there_is_nothing_to_compute_it_from() {
     fails(auto(place.path(), &[]), 1, &["normalize: auto", name]);
     let skip = ["--set", "data.on_error=skip"];
     let output = told(&ok(auto(place.path(), &skip)));
-    assert!(
-        output.contains("of 27 training pictures") && output.contains("1 that cannot be read"),
-        "{output}"
-    );
+    assert!(output.contains("of 27 training images") && output.contains("1 that cannot be read"), "{output}");
     let run = std::fs::read_dir(place.path().join("runs")).unwrap().next().unwrap().unwrap().path();
     let config = config_of(&run);
     assert_eq!(numbers(&config), statistics(&data, &config, true));
@@ -141,10 +138,10 @@ fn auto_is_refused_where_there_is_nothing_to_compute_it_from() {
     fails(
         auto(place.path(), &none),
         1,
-        &["1 training pictures cannot be read", "max_skipped is 0", "ml-split check"],
+        &["1 training images cannot be read", "max_skipped is 0", "ml-split check"],
     );
     for line in read(data.join("splits/train.txt")).lines() {
-        std::fs::copy(workspace().join("tests/data/pictures/rgb.png"), data.join(line)).unwrap();
+        std::fs::copy(workspace().join("tests/data/images/rgb.png"), data.join(line)).unwrap();
         std::fs::write(data.join(line), b"P5 8 8 255\n".iter().chain(&[7; 64]).copied().collect::<Vec<u8>>())
             .unwrap();
     }
@@ -161,13 +158,13 @@ fn a_configuration_made_for_the_digits_is_valid_says_why_and_trains() {
     assert_eq!(init(), text.as_bytes(), "it is deterministic");
     assert!(!data.join(".ml-cache").exists(), "looking writes nothing");
     for part in [
-        "# 10 classes; pictures: train 210, val 45, test 45.",
+        "# 10 classes; images: train 210, val 45, test 45.",
         "0 (21/4/5)",
         "all 8x8 (height x width), grey",
         "data_dir: digits",
         "architecture: tiny_net",
         "channels: 1",
-        "computed from 210 training pictures",
+        "computed from 210 training images",
         "random_horizontal_flip: false",
     ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
@@ -188,7 +185,7 @@ fn a_configuration_made_for_the_digits_is_valid_says_why_and_trains() {
 fn a_configuration_for_photographs_crops_and_takes_resnet18() {
     let place = tempfile::tempdir().unwrap();
     // Noise in colour, 300 by 240, in a format that needs no encoder.
-    let picture = |seed: u32| {
+    let image = |seed: u32| {
         let mut state = seed;
         let pixels = (0..300 * 240 * 3).map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -202,7 +199,7 @@ fn a_configuration_for_photographs_crops_and_takes_resnet18() {
         for number in 0..count {
             let seed =
                 (split.len() * 1000 + class.len() * 7 + number) as u32 * 31 + u32::from(class == "bee");
-            std::fs::write(folder.join(format!("{number}.ppm")), picture(seed)).unwrap();
+            std::fs::write(folder.join(format!("{number}.ppm")), image(seed)).unwrap();
         }
     }
     std::fs::write(place.path().join("photos/train/ant/broken.jpg"), "no").unwrap();
@@ -213,10 +210,10 @@ fn a_configuration_for_photographs_crops_and_takes_resnet18() {
         "random_resized_crop: {size: 224",
         "resize: 256",
         "center_crop: 224",
-        "ant has 13 training pictures, bee 2 (6.5 times as many)",
+        "ant has 13 training images, bee 2 (6.5 times as many)",
         "on_error: skip",
-        "1 of 15 pictures looked at cannot be read, the first: photos/train/ant/broken.jpg",
-        "Without a validation picture, so never judged: bee",
+        "1 of 15 images looked at cannot be read, the first: photos/train/ant/broken.jpg",
+        "Without a validation image, so never judged: bee",
         "There is no test split",
     ] {
         assert!(text.replace("\n  # ", " ").contains(part), "`{part}` is not in:\n{text}");
@@ -243,7 +240,7 @@ fn a_folder_that_cannot_be_trained_on_gets_the_errors_of_training() {
     for line in read(data.join("splits/train.txt")).lines() {
         std::fs::write(data.join(line), "text").unwrap();
     }
-    fails(init("digits"), 1, &["none of the 14 training pictures", "ml-split check digits"]);
+    fails(init("digits"), 1, &["none of the 14 training images", "ml-split check digits"]);
     for (args, part) in [
         (&["--lr", "1"][..], "optimizer.lr"),
         (&["--set", "seed=1"], "seed"),

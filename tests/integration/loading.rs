@@ -1,4 +1,5 @@
-//! How pictures come to the network: caches, sampling, mixing and unreadable pictures, through the real program.
+//! How images come to the network: caches, sampling, mixing and unreadable images, through the real
+//! program.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +50,7 @@ fn a_cache_that_cannot_be_written_is_an_error_that_names_the_setting() {
 }
 
 #[test]
-fn an_unreadable_picture_is_skipped_with_one_warning_if_so_asked() {
+fn an_unreadable_image_is_skipped_with_one_warning_if_so_asked() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 3, 24);
     let first = |split: &str| {
@@ -64,14 +65,14 @@ fn an_unreadable_picture_is_skipped_with_one_warning_if_so_asked() {
     }
     let base = ["--data_dir", data.to_str().unwrap(), "--set", "data.on_leak=ignore"];
     let with = |extra: &[&str]| train(place.path(), &[&base[..], extra].concat());
-    fails(with(&[]), 1, &["cannot use picture", broken[0].to_str().unwrap(), "not a picture"]);
+    fails(with(&[]), 1, &["cannot use image", broken[0].to_str().unwrap(), "not an image"]);
     let skip = ["--set", "data.on_error=skip", "--num_epochs", "3"];
     let output = ok(with(&[&skip[..], &["--run_name", "two", "--num_workers", "2"]].concat()));
     let text = String::from_utf8_lossy(&output.stderr);
     for path in &broken {
         assert_eq!(text.matches(path.to_str().unwrap()).count(), 1, "once: {text}");
     }
-    // The picture left out does not count.
+    // The image left out does not count.
     let summary = read(place.path().join("runs/two/report/predictions_test.csv"));
     assert!(!summary.contains(broken[2].file_name().unwrap().to_str().unwrap()), "{summary}");
     ok(with(&[&skip[..], &["--run_name", "none", "--num_workers", "0"]].concat()));
@@ -134,7 +135,7 @@ fn wrong_requests_about_loading_are_refused_before_anything_begins() {
 }
 
 #[test]
-fn how_pictures_are_loaded_may_change_when_a_run_goes_on() {
+fn how_images_are_loaded_may_change_when_a_run_goes_on() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 12);
     ok(train(
@@ -154,7 +155,7 @@ fn how_pictures_are_loaded_may_change_when_a_run_goes_on() {
 }
 
 #[test]
-fn where_decoded_pictures_are_kept_does_not_make_another_run_of_it() {
+fn where_decoded_images_are_kept_does_not_make_another_run_of_it() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 12);
     let with = |folder: &str| {

@@ -1,4 +1,5 @@
-//! Training that goes on: at any step, after any end, with everything that has state; and what is refused.
+//! Training that goes on: at any step, after any end, with everything that has state; and what is
+//! refused.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -89,7 +90,8 @@ fn a_run_that_rolls_back_ends_the_same_whether_interrupted_or_not() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 40);
     let runs = place.path().join("runs");
-    // Steps of 1e6 make losses that are not finite within an epoch or two, until the rate has been divided enough.
+    // Steps of 1e6 make losses that are not finite within an epoch or two, until the rate has been
+    // divided enough.
     let command = |name: &str, more: &[&str]| {
         let own =
             ["--data_dir", data.to_str().unwrap(), "--num_epochs", "5", "--run_name", name, "--lr", "1e18"];
@@ -105,7 +107,7 @@ fn a_run_that_rolls_back_ends_the_same_whether_interrupted_or_not() {
     let output = ok(command("whole", &[]));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("rolled back to epoch 1, step 0"), "{said}");
-    assert!(said.contains(".png"), "the pictures of the batch are named: {said}");
+    assert!(said.contains(".png"), "the images of the batch are named: {said}");
     let metrics = read(runs.join("whole/metrics.csv"));
     assert_eq!(metrics.lines().count(), 6, "no rows of a future that was given up: {metrics}");
 
@@ -133,7 +135,8 @@ fn a_loss_that_is_not_finite_stops_the_run_or_skips_the_step_and_never_reaches_t
     assert!(read(stop.join("summary.yaml")).contains("status: failed"));
     assert!(!stop.join("last.pt").exists(), "nothing good was there to save");
 
-    // The first step's rate throws the weights so far that later losses overflow; those steps are left out.
+    // The first step's rate throws the weights so far that later losses overflow; those steps are
+    // left out.
     let skip = |name: &'static str, times: &'static str| {
         let own =
             ["--run_name", name, "--lr", "1e16", "--batch_size", "4", "--num_epochs", "1", "--set", times];
@@ -344,8 +347,8 @@ fn pytorchs_own_files_are_started_from_and_gone_on_with() {
     ok(train(place.path(), &["--data_dir", data, "--run_name", "a", "--num_epochs", "1"]));
     let folder = place.path().join("python");
     std::fs::create_dir(&folder).unwrap();
-    // The same weights as a bare dict, under `model`, under `state_dict` with `module.`, in the format of before 1.6, and
-    // with the optimizer.
+    // The same weights as a bare dict, under `model`, under `state_dict` with `module.`, in the
+    // format of before 1.6, and with the optimizer.
     python("foreign_files.py", &[&place.path().join("runs/a/last.pt"), &folder]);
     for name in ["bare", "model", "state_dict", "legacy"] {
         let file = folder.join(format!("{name}.pt"));
@@ -361,7 +364,8 @@ fn pytorchs_own_files_are_started_from_and_gone_on_with() {
         ];
         ok(train(place.path(), &args));
     }
-    // After one epoch there and one here, the weights are those of two here: state and step carry over.
+    // After one epoch there and one here, the weights are those of two here: state and step carry
+    // over.
     let training = folder.join("training.pt");
     let args = |name: &'static str| ["--data_dir", data, "--run_name", name, "--num_epochs", "2"];
     ok(train(place.path(), &args("two")));

@@ -35,7 +35,7 @@ fn spread(counts: &[usize]) -> usize {
     counts.iter().max().unwrap() - counts.iter().min().unwrap()
 }
 
-/// The pictures of an index file, each once, in order.
+/// The images of an index file, each once, in order.
 fn index(data: &Path, name: &str) -> Vec<String> {
     let lines: Vec<String> =
         read(data.join("splits").join(name).with_extension("txt")).lines().map(str::to_owned).collect();
@@ -43,8 +43,8 @@ fn index(data: &Path, name: &str) -> Vec<String> {
     lines
 }
 
-/// Paths of the pictures in a folder, relative to its parent, in order.
-fn pictures(folder: &Path) -> Vec<String> {
+/// Paths of the images in a folder, relative to its parent, in order.
+fn images(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for class in names(folder) {
         let path = |name: String| format!("{}/{class}/{name}", folder.file_name().unwrap().display());
@@ -63,7 +63,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// By class, the pictures of `raw` in each of the splits.
+/// By class, the images of `raw` in each of the splits.
 fn counts(data: &Path, splits: &[&str]) -> BTreeMap<String, Vec<usize>> {
     let mut counts: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, name) in splits.iter().enumerate() {
@@ -75,7 +75,8 @@ fn counts(data: &Path, splits: &[&str]) -> BTreeMap<String, Vec<usize>> {
     counts
 }
 
-/// `n` by shares in per mille: quotas rounded down, and the largest remainders up, the first of equal ones.
+/// `n` by shares in per mille: quotas rounded down, and the largest remainders up, the first of
+/// equal ones.
 fn largest_remainder(n: usize, shares: &[usize]) -> Vec<usize> {
     let mut counts: Vec<usize> = shares.iter().map(|share| n * share / 1000).collect();
     let mut order: Vec<usize> = (0..shares.len()).collect();
@@ -94,7 +95,7 @@ fn sha256(text: &str) -> String {
 }
 
 #[test]
-fn counts_are_those_of_the_largest_remainder_and_no_picture_is_lost_or_doubled() {
+fn counts_are_those_of_the_largest_remainder_and_no_image_is_lost_or_doubled() {
     let data = all_digits();
     for (ratio, shares) in [
         (&[][..], &[700, 150, 150][..]),
@@ -106,10 +107,10 @@ fn counts_are_those_of_the_largest_remainder_and_no_picture_is_lost_or_doubled()
         let splits = &["train", "val", "test"][..shares.len()];
         let mut lines: Vec<String> = splits.iter().flat_map(|name| index(data.path(), name)).collect();
         lines.sort();
-        assert_eq!(lines, pictures(&data.path().join("raw")));
+        assert_eq!(lines, images(&data.path().join("raw")));
         let totals: Vec<usize> = splits.iter().map(|name| index(data.path(), name).len()).collect();
         assert_eq!(totals, largest_remainder(1797, shares));
-        // A class may give way to the totals, but never by a whole picture.
+        // A class may give way to the totals, but never by a whole image.
         for (class, counts) in counts(data.path(), splits) {
             let n: usize = counts.iter().sum();
             for (count, share) in counts.iter().zip(shares) {
@@ -117,7 +118,7 @@ fn counts_are_those_of_the_largest_remainder_and_no_picture_is_lost_or_doubled()
             }
         }
     }
-    // With one class, its counts are the totals; a split gets at least one picture.
+    // With one class, its counts are the totals; a split gets at least one image.
     for (n, expected) in [(3, [1, 1, 1]), (5, [3, 1, 1]), (23, [16, 4, 3]), (40, [28, 6, 6])] {
         let data = some_digits(&[n]);
         ok(split(data.path(), &[]));
@@ -138,7 +139,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_another_split() {
             let [one, same, other] =
                 [&one, &same, &other].map(|data| read(data.path().join("splits").join(&file)));
             assert_eq!(one, same, "{file}");
-            // What the pictures are does not depend on how they are divided.
+            // What the images are does not depend on how they are divided.
             assert_eq!(one == other, file == "pictures.csv", "{file}");
             assert_eq!(one.lines().count(), other.lines().count(), "{file}");
         }
@@ -146,7 +147,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_another_split() {
 }
 
 #[test]
-fn folds_partition_the_pictures_and_share_one_test_set() {
+fn folds_partition_the_images_and_share_one_test_set() {
     let data = all_digits();
     ok(split(data.path(), &["--folds", "4", "--test_ratio", "0.2"]));
     let test = index(data.path(), "test");
@@ -154,7 +155,7 @@ fn folds_partition_the_pictures_and_share_one_test_set() {
     let validated: Vec<BTreeSet<String>> = (0..4).map(|fold| fold_set(format!("fold_{fold}_val"))).collect();
     let mut all: Vec<String> = test.iter().chain(validated.iter().flatten()).cloned().collect();
     all.sort();
-    assert_eq!(all, pictures(&data.path().join("raw")));
+    assert_eq!(all, images(&data.path().join("raw")));
     assert_eq!(test.len(), largest_remainder(1797, &[800, 200])[1]);
     assert!(spread(&validated.iter().map(BTreeSet::len).collect::<Vec<_>>()) <= 1);
     let per_class = counts(data.path(), &["fold_0_val", "fold_1_val", "fold_2_val", "fold_3_val"]);
@@ -193,7 +194,7 @@ fn the_manifest_says_what_was_divided_and_how() {
 }
 
 #[test]
-fn a_class_with_too_few_pictures_is_warned_about_or_refused() {
+fn a_class_with_too_few_images_is_warned_about_or_refused() {
     let data = some_digits(&[12, 2, 1]);
     let output = ok(split(data.path(), &[]));
     let told = String::from_utf8_lossy(&output.stderr);
@@ -212,11 +213,11 @@ fn a_class_with_too_few_pictures_is_warned_about_or_refused() {
     fails(
         split(data.path().join("raw"), &["--folds", "3", "--force"]),
         1,
-        &["class `2` has 1 picture(s)", "ratios instead"],
+        &["class `2` has 1 image(s)", "ratios instead"],
     );
     assert!(data.path().join("splits/train.txt").exists(), "what was there stays");
     let data = some_digits(&[1]);
-    fails(split(data.path(), &[]), 1, &["1 pictures are too few", "val split", "add pictures"]);
+    fails(split(data.path(), &[]), 1, &["1 images are too few", "val split", "add images"]);
 }
 
 #[test]
@@ -247,7 +248,7 @@ fn splits_lie_beside_raw_or_in_the_folder_of_classes_or_where_output_says() {
 }
 
 #[test]
-fn a_tree_of_folders_holds_the_pictures_as_hard_links_symbolic_links_or_copies() {
+fn a_tree_of_folders_holds_the_images_as_hard_links_symbolic_links_or_copies() {
     for (args, linked) in [
         (&[][..], "hardlink"),
         (&["--link", "hardlink"], "hardlink"),
@@ -263,14 +264,14 @@ fn a_tree_of_folders_holds_the_pictures_as_hard_links_symbolic_links_or_copies()
         for name in ["train", "val", "test"] {
             let lines = index(&data, name);
             let expected: Vec<String> = lines.iter().map(|line| line.replacen("raw", name, 1)).collect();
-            assert_eq!(pictures(&tree.join(name)), expected);
+            assert_eq!(images(&tree.join(name)), expected);
             for (line, link) in lines.iter().zip(expected) {
-                let (picture, link) = (data.join(line), tree.join(link));
-                assert_eq!(fs::read(&picture).unwrap(), fs::read(&link).unwrap());
+                let (image, link) = (data.join(line), tree.join(link));
+                assert_eq!(fs::read(&image).unwrap(), fs::read(&link).unwrap());
                 let own = fs::symlink_metadata(&link).unwrap();
-                let is_same = own.ino() == fs::metadata(&picture).unwrap().ino();
+                let is_same = own.ino() == fs::metadata(&image).unwrap().ino();
                 assert_eq!((own.is_symlink(), is_same), (linked == "symlink", linked == "hardlink"));
-                let is_link_to = link.canonicalize().unwrap() == picture.canonicalize().unwrap();
+                let is_link_to = link.canonicalize().unwrap() == image.canonicalize().unwrap();
                 assert_eq!(is_link_to, linked == "symlink");
             }
         }

@@ -10,11 +10,11 @@ fn stdout(command: Command) -> String {
 }
 
 #[test]
-fn a_summary_shows_layers_totals_and_memory_without_pictures() {
+fn a_summary_shows_layers_totals_and_memory_without_images() {
     let place = tempfile::tempdir().unwrap();
     let text = stdout(train(place.path(), &["--summary", "--set", "model.num_classes=10"]));
     for part in
-        ["tiny_net, pictures of 3 x 16 x 16, 10 classes", "features.0.conv   conv2d", "[1, 10]", "24,346"]
+        ["tiny_net, images of 3 x 16 x 16, 10 classes", "features.0.conv   conv2d", "[1, 10]", "24,346"]
     {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }

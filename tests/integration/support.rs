@@ -7,7 +7,7 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A folder a digit, 0 and up, in `folder`, with as many of its pictures as `counts` says.
+/// A folder a digit, 0 and up, in `folder`, with as many of its images as `counts` says.
 pub fn small_digits(folder: &Path, counts: &[usize]) {
     for (class, count) in counts.iter().enumerate() {
         let from = workspace().join(format!("tests/data/digits/raw/{class}"));
@@ -22,7 +22,7 @@ pub fn small_digits(folder: &Path, counts: &[usize]) {
     }
 }
 
-/// A quick run: `tiny_net` on 16 px pictures, unless `args` say otherwise.
+/// A quick run: `tiny_net` on 16 px images, unless `args` say otherwise.
 pub fn train(place: &Path, args: &[&str]) -> Command {
     let config = place.join("quick.yaml");
     std::fs::write(
@@ -46,7 +46,8 @@ pub fn ok(mut command: Command) -> Output {
     output
 }
 
-/// The program fails with this exit code and says all of `parts`, in one error, without a stack or a result.
+/// The program fails with this exit code and says all of `parts`, in one error, without a stack or
+/// a result.
 pub fn fails(mut command: Command, code: i32, parts: &[&str]) {
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);

@@ -1,5 +1,5 @@
-//! Networks made in Python: trained, interrupted, evaluated and used like the library's own, and everything that can be
-//! wrong with their files.
+//! Networks made in Python: trained, interrupted, evaluated and used like the library's own, and
+//! everything that can be wrong with their files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,16 +52,16 @@ fn a_scripted_network_is_trained_killed_resumed_and_used_without_its_file() {
     ok(command("cut", &["--resume", "auto"]));
     same(&whole, &runs.join("cut"));
 
-    let picture = std::fs::read_dir(data.join("raw/2")).unwrap().next().unwrap().unwrap().path();
+    let image = std::fs::read_dir(data.join("raw/2")).unwrap().next().unwrap().unwrap().path();
     let (best, copy) = (whole.join("best.pt"), whole.join("model.torchscript.pt"));
-    let mut predict = inference(&best, &[&picture]);
+    let mut predict = inference(&best, &[&image]);
     predict.args(["--format", "jsonl", "--ema", "never"]);
     let ours: serde_json::Value = serde_json::from_slice(&ok(predict).stdout).unwrap();
-    let theirs = python("torchscript.py", &["predict".as_ref(), &best, &copy, &picture]);
+    let theirs = python("torchscript.py", &["predict".as_ref(), &best, &copy, &image]);
     let theirs: serde_json::Value = serde_json::from_str(&theirs).unwrap();
     assert_eq!(ours["class"], theirs["class"]);
     let difference = ours["probability"].as_f64().unwrap() - theirs["probability"].as_f64().unwrap();
-    // Probabilities of one picture in float32, printed with all digits.
+    // Probabilities of one image in float32, printed with all digits.
     assert!(difference.abs() < 1e-6, "{ours} and {theirs}");
     ok(inference(&whole, &[]));
 
@@ -72,12 +72,12 @@ fn a_scripted_network_is_trained_killed_resumed_and_used_without_its_file() {
         command.current_dir(place.path());
         command
     };
-    ok(from(inference(&best, &[&picture])));
+    ok(from(inference(&best, &[&image])));
     std::fs::copy(nets.join("moody.pt"), &copy).unwrap();
     std::fs::remove_file(&net).unwrap();
     let parts =
         ["model.torchscript.pt has another content", "nets/net.pt does not exist", "Put that very file"];
-    fails(from(inference(&best, &[&picture])), 2, &parts);
+    fails(from(inference(&best, &[&image])), 2, &parts);
     fails(train(place.path(), &["--resume", "runs/whole", "--num_epochs", "6"]), 2, &parts);
 }
 

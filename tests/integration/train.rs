@@ -1,4 +1,5 @@
-//! `ml-train` on the digits: the main job, resuming, interruption, and everything that can be given wrongly.
+//! `ml-train` on the digits: the main job, resuming, interruption, and everything that can be given
+//! wrongly.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::{fails, ok, read, small_digits, train, workspace};
 
-/// A data folder with a few of the digits' classes and pictures, divided by `ml-split`.
-pub fn digits(place: &Path, classes: usize, pictures: usize) -> PathBuf {
+/// A data folder with a few of the digits' classes and images, divided by `ml-split`.
+pub fn digits(place: &Path, classes: usize, images: usize) -> PathBuf {
     let data = place.join("digits");
-    small_digits(&data.join("raw"), &vec![pictures; classes]);
+    small_digits(&data.join("raw"), &vec![images; classes]);
     let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
     split.arg(&data);
     ok(split);
@@ -120,9 +121,9 @@ fn torchvision_takes_our_weights_strictly_and_gives_our_logits() {
     let args = ["--data_dir", data.to_str().unwrap(), "--architecture", "resnet18", "--num_epochs", "1"];
     ok(train(place.path(), &args));
     let run = place.path().join("runs/arch_resnet18_epochs_1");
-    let picture = data.join("raw/7/0007.png");
-    let picture = if picture.exists() {
-        picture
+    let image = data.join("raw/7/0007.png");
+    let image = if image.exists() {
+        image
     } else {
         std::fs::read_dir(data.join("raw/7")).unwrap().next().unwrap().unwrap().path()
     };
@@ -131,15 +132,15 @@ fn torchvision_takes_our_weights_strictly_and_gives_our_logits() {
         command
             .args(["--device", "cpu", "--format", "jsonl", "--checkpoint"])
             .arg(run.join("best.pt"))
-            .arg(&picture);
+            .arg(&image);
         command
     });
     let ours: serde_json::Value = serde_json::from_slice(&ours.stdout).unwrap();
     let theirs: serde_json::Value =
-        serde_json::from_str(&python("torchvision_predict.py", &[&run.join("best.pt"), &picture])).unwrap();
+        serde_json::from_str(&python("torchvision_predict.py", &[&run.join("best.pt"), &image])).unwrap();
     assert_eq!(ours["class"], theirs["class"]);
     let difference = ours["probability"].as_f64().unwrap() - theirs["probability"].as_f64().unwrap();
-    // One picture at 16 px through 18 layers of float32.
+    // One image at 16 px through 18 layers of float32.
     assert!(difference.abs() < 1e-4, "{ours} and {theirs}");
 }
 
@@ -221,7 +222,7 @@ fn a_dry_run_checks_everything_and_writes_nothing() {
     assert!(String::from_utf8_lossy(&shown.stdout).contains("# --lr"));
 }
 
-/// Digits with a copy of a training picture among the validation pictures.
+/// Digits with a copy of a training image among the validation images.
 fn leaking_tree(place: &Path) -> PathBuf {
     let data = place.join("tree");
     small_digits(&data.join("train"), &[12, 12]);
@@ -235,13 +236,13 @@ fn leaking_tree(place: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_picture_in_two_splits_is_refused_unless_the_configuration_accepts_it() {
+fn an_image_in_two_splits_is_refused_unless_the_configuration_accepts_it() {
     let place = tempfile::tempdir().unwrap();
     let data = leaking_tree(place.path());
     let run =
         |args: &[&str]| train(place.path(), &[&["--data_dir", "tree", "--num_epochs", "1"], args].concat());
     let parts =
-        ["1 picture(s) are in more than one split", "train/0/", "= val/0/", "ml-split", "data.on_leak=warn"];
+        ["1 image(s) are in more than one split", "train/0/", "= val/0/", "ml-split", "data.on_leak=warn"];
     fails(run(&[]), 1, &parts);
     assert!(!place.path().join("runs").exists(), "no run is claimed");
     assert!(data.join(".ml-cache/leaks.json").exists());
@@ -277,8 +278,8 @@ fn a_data_set_that_changed_after_it_was_divided_is_told_of() {
     let told = String::from_utf8_lossy(&output.stderr);
     for part in [
         "changed after it was divided",
-        &format!("1 picture(s) have another size ({line})"),
-        "1 picture(s) are new and in no split (raw/1/new.png)",
+        &format!("1 image(s) have another size ({line})"),
+        "1 image(s) are new and in no split (raw/1/new.png)",
         "`ml-split digits/raw --force`",
     ] {
         assert!(told.contains(part), "`{part}` is not in {told}");
@@ -291,10 +292,10 @@ fn a_data_set_that_changed_after_it_was_divided_is_told_of() {
 }
 
 #[test]
-fn a_last_batch_of_one_picture_is_refused_where_a_batch_norm_could_not_take_it() {
+fn a_last_batch_of_one_image_is_refused_where_a_batch_norm_could_not_take_it() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 3, 40);
-    // 83 or 84 pictures of 120 are for training.
+    // 83 or 84 images of 120 are for training.
     let summary =
         |args: &[&str]| train(place.path(), &[&["--data_dir", data.to_str().unwrap()], args].concat());
     let log = ok(summary(&["--dry_run"])).stderr;

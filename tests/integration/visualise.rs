@@ -1,4 +1,5 @@
-//! ml-visualise with the project's TensorBoard (which `cargo xtask setup` installs) and with stand-ins.
+//! ml-visualise with the project's TensorBoard (which `cargo xtask setup` installs) and with
+//! stand-ins.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use ml_core::report::tensorboard::EventWriter;
+use ml_report::tensorboard::EventWriter;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ml-visualise");
 

@@ -1,4 +1,5 @@
-//! `model.weights`: names of torchvision's, its cache, and servers that do not give what they should.
+//! `model.weights`: names of torchvision's, its cache, and servers that do not give what they
+//! should.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,8 @@ use crate::train::{digits, python};
 const FILE: &str = "resnet18-f37072fd.pth";
 const SIZE: usize = 46_830_571;
 
-/// `ml-train` on resnet18 with the defaults and this cache; nothing goes to the network unless `args` or a mirror say so.
+/// `ml-train` on resnet18 with the defaults and this cache; nothing goes to the network unless
+/// `args` or a mirror say so.
 fn train(place: &Path, data: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
     command.current_dir(place).args(["--device", "cpu", "--data_dir"]).arg(data).args(args);

@@ -9,7 +9,7 @@ from torchvision.transforms import InterpolationMode, autoaugment
 from torchvision.transforms import functional as F
 
 HERE = pathlib.Path(__file__).parent
-PICTURES = HERE.parent / "data" / "pictures"
+IMAGES = HERE.parent / "data" / "images"
 MODES = {"nearest": InterpolationMode.NEAREST, "bilinear": InterpolationMode.BILINEAR}
 
 
@@ -83,7 +83,7 @@ def cases():
                    {"shear": [0, -15]}, {"angle": -40, "translate": [-3, 5], "scale": 1.2, "shear": [10, -12.5]},
                    {"angle": 10, "scale": 0.0005}]:
         yield from both("affine", **{**still, **change})
-    yield from both("affine", source="picture.png", **{**still, "angle": 12, "scale": 0.8}, fills=[[9, 99, 250]])
+    yield from both("affine", source="image.png", **{**still, "angle": 12, "scale": 0.8}, fills=[[9, 99, 250]])
     for corners in [[[0, 0], [43, 0], [43, 29], [0, 29]], [[8, 3], [40, 1], [37, 28], [2, 22]],
                     [[0, 6], [30, 0], [43, 20], [10, 29]], [[21, 14], [22, 14], [43, 29], [0, 29]]]:
         yield from both("perspective", corners=corners, fills=[[200, 0, 40]])
@@ -101,7 +101,7 @@ def cases():
         for magnitude in magnitudes:
             yield {"source": "rgb.png", "operation": "steps", "steps": [[name, magnitude]],
                    "interpolation": "nearest", "fill": [0, 0, 0]}
-    for source in ["digit.png", "palette.png", "picture.png"]:
+    for source in ["digit.png", "palette.png", "image.png"]:
         for name in ["AutoContrast", "Equalize", "Sharpness"]:
             yield {"source": source, "operation": "steps", "steps": [[name, 0.5]], "interpolation": "nearest",
                    "fill": [0, 0, 0]}
@@ -121,7 +121,7 @@ def main():
     out.mkdir()
     written = []
     for number, case in enumerate(cases()):
-        image = Image.open(PICTURES / case["source"]).convert("RGB")
+        image = Image.open(IMAGES / case["source"]).convert("RGB")
         name = f"{number:03}_{case['operation']}.png"
         OPERATIONS[case["operation"]](image, case).save(out / name, optimize=True)
         written.append({**case, "result": name})

@@ -1,4 +1,4 @@
-"""numpy's channel statistics of pictures, and quantiles of its Beta distribution: channel_statistics.json."""
+"""numpy's channel statistics of images, and quantiles of its Beta distribution: channel_statistics.json."""
 import json
 import pathlib
 
@@ -7,12 +7,12 @@ from PIL import Image
 from torchvision.transforms import functional as F
 
 HERE = pathlib.Path(__file__).parent
-PICTURES = HERE.parent / "data" / "pictures"
-FILES = ["rgb.png", "picture.png", "palette.png", "digit.png", "rgb.bmp"]
+IMAGES = HERE.parent / "data" / "images"
+FILES = ["rgb.png", "image.png", "palette.png", "digit.png", "rgb.bmp"]
 
 
 def statistics(prepare):
-    pixels = [np.asarray(prepare(Image.open(PICTURES / name).convert("RGB"))) for name in FILES]
+    pixels = [np.asarray(prepare(Image.open(IMAGES / name).convert("RGB"))) for name in FILES]
     pixels = np.concatenate([p.reshape(-1, p.shape[2] if p.ndim == 3 else 1) for p in pixels]) / 255
     return {"mean": pixels.mean(axis=0).tolist(), "std": pixels.std(axis=0).tolist()}
 

@@ -7,18 +7,18 @@ from PIL import Image
 from torchvision.transforms import functional as F
 
 HERE = pathlib.Path(__file__).parent
-PICTURES = HERE.parent / "data" / "pictures"
+IMAGES = HERE.parent / "data" / "images"
 OUT = HERE / "color"
 
 shutil.rmtree(OUT, ignore_errors=True)
 OUT.mkdir()
-picture = Image.open(PICTURES / "picture.png").convert("RGB")
+image = Image.open(IMAGES / "image.png").convert("RGB")
 cases = []
 
 
 def case(operation, function, **parameters):
     name = f"{len(cases):02}_{operation}.png"
-    function(picture).save(OUT / name, optimize=True)
+    function(image).save(OUT / name, optimize=True)
     cases.append({"operation": operation, **parameters, "result": name})
 
 

@@ -1,6 +1,6 @@
 """Random groups, and how evenly scikit-learn's StratifiedGroupKFold deals them: group_folds.json.
 
-Each case: classes, folds, the groups' pictures of each class, and for three seeds the mean over classes of the
+Each case: classes, folds, the groups' images of each class, and for three seeds the mean over classes of the
 standard deviation over folds of the class's share (what StratifiedGroupKFold makes small step by step), and the standard
 deviation of the folds' sizes over their mean.
 """
@@ -32,7 +32,7 @@ def main():
         groups = []
         for _ in range(count):
             size = 2 + int(random.exponential(mean))
-            # A third of the patients have pictures in several classes.
+            # A third of the patients have images in several classes.
             own = popularity if random.random() < 0.33 else np.eye(classes)[random.choice(classes, p=popularity)]
             groups.append(random.multinomial(size, own).tolist())
         table = np.array(groups)

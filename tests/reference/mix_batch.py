@@ -1,6 +1,6 @@
 """torchvision's mixup and cutmix of a small batch with given parameters: mix_batch.json.
 
-Pictures are sin(0), sin(1), … as [3, 2, 5, 4], targets the classes 2, 0, 1 of 4; see crates/ml-core/src/loader/mix.rs.
+Images are sin(0), sin(1), … as [3, 2, 5, 4], targets the classes 2, 0, 1 of 4; see crates/ml-core/src/loader/mix.rs.
 """
 import json
 import pathlib

@@ -4,7 +4,7 @@ JSON.
 Usage: network.py NAME CLASSES SIZE [NAME CLASSES SIZE]...; a line is printed for each network. NAME:KEY=VALUE,... gives
 the network more arguments, their values in JSON. State: names, shapes and digests of the initial weights. Then every
 tensor that begins as one value everywhere (norms, biases, statistics, scales) is moved, so that it counts, and the
-network sees a picture made by a formula: logits in evaluation mode, also in bf16, gradients of a cross entropy there, and the logits
+network sees an image made by a formula: logits in evaluation mode, also in bf16, gradients of a cross entropy there, and the logits
 of a training pass (main, then auxiliary heads) with dropout drawn from seed 5.
 
 Sums over many threads end in other bits than those of one: whoever compares runs both sides with as many.
@@ -61,7 +61,7 @@ def move(net):
 
 
 def figures(net, classes, height, width, batch=2):
-    """What is compared of a network fresh from its seed; at most two pictures."""
+    """What is compared of a network fresh from its seed; at most two images."""
     state = [{"name": n, "shape": list(t.shape), "digest": digest(t)} for n, t in net.state_dict().items()]
     parameters = [n for n, _ in net.named_parameters()]
     move(net)

@@ -70,7 +70,7 @@ class Resnet9(nn.Module):
 
 
 def resnet9(num_classes):
-    """That of https://github.com/davidcpage/cifar10-fast, pooled at the end over pictures of any size."""
+    """That of https://github.com/davidcpage/cifar10-fast, pooled at the end over images of any size."""
     net = Resnet9(num_classes)
     redraw(net)
     return net

@@ -1,4 +1,4 @@
-"""Perceptual hashes of pictures, by Pillow's resizing and SciPy's transform; writes phash.json beside itself.
+"""Perceptual hashes of images, by Pillow's resizing and SciPy's transform; writes phash.json beside itself.
 
 Run: .venv/bin/python tests/reference/phash.py
 """
@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.fft import dctn
 
 HERE = pathlib.Path(__file__).parent
-PICTURES = [
-    "data/pictures/picture.png", "data/pictures/rgb.png", "data/pictures/grey.png", "reference/decode/lossy.webp.png",
+IMAGES = [
+    "data/images/image.png", "data/images/rgb.png", "data/images/grey.png", "reference/decode/lossy.webp.png",
     "reference/decode/orientation_6.jpg.png", "reference/decode/cmyk.jpg.png", "data/digits/raw/0/0000.png",
     "data/digits/raw/7/0007.png", "data/digits/raw/9/0009.png",
 ]
@@ -25,5 +25,5 @@ def phash(path):
 
 
 if __name__ == "__main__":
-    hashes = {name: phash(HERE.parent / name) for name in PICTURES}
+    hashes = {name: phash(HERE.parent / name) for name in IMAGES}
     (HERE / "phash.json").write_text(json.dumps(hashes, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """JPEGs of every chroma subsampling, and the SHA-256 of Pillow's RGB bytes of each at full size and scaled down by 2, 4
 and 8 while decoding (`Image.draft`): reduced/*.jpg and reduced.json.
 
-The picture is noise with the spectrum of photographs (amplitude falling as 1 / frequency), of an odd size, so that no
+The image is noise with the spectrum of photographs (amplitude falling as 1 / frequency), of an odd size, so that no
 block fits.
 """
 import hashlib
@@ -29,7 +29,7 @@ def plane():
 
 luma = plane()
 channels = [luma + 0.4 * plane() for _ in range(3)]
-picture = Image.fromarray((np.stack(channels, -1) * 50 + 120).clip(0, 255).astype(np.uint8))
+image = Image.fromarray((np.stack(channels, -1) * 50 + 120).clip(0, 255).astype(np.uint8))
 kinds = {
     "444": {"subsampling": 0},
     "422": {"subsampling": 1},
@@ -40,7 +40,7 @@ kinds = {
 reference = {}
 for name, options in kinds.items():
     path = OUT / f"{name}.jpg"
-    picture.save(path, quality=85, **options)
+    image.save(path, quality=85, **options)
     reference[name] = {}
     for divisor in [1, 2, 4, 8]:
         image = Image.open(path)
@@ -48,6 +48,6 @@ for name, options in kinds.items():
         if divisor > 1:
             image.draft("RGB", wanted)
         image.load()
-        assert image.size == tuple(-(-side // divisor) for side in picture.size), (image.size, divisor)
+        assert image.size == tuple(-(-side // divisor) for side in image.size), (image.size, divisor)
         reference[name][divisor] = hashlib.sha256(image.tobytes()).hexdigest()
 (HERE / "reduced.json").write_text(json.dumps(reference, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """Loads a checkpoint's weights, strictly, into torchvision's network, and prints its logits as JSON.
 
-Usage: state_dict_load.py FILE NAME CLASSES SIZE. The picture is that of network.py, the network in evaluation mode.
+Usage: state_dict_load.py FILE NAME CLASSES SIZE. The image is that of network.py, the network in evaluation mode.
 """
 import json
 import sys

@@ -2,12 +2,12 @@
 
 Usage: torchscript.py make FOLDER CLASSES
        torchscript.py cost FILE
-       torchscript.py predict CHECKPOINT SCRIPT PICTURE
+       torchscript.py predict CHECKPOINT SCRIPT IMAGE
 
 `make` writes net.pt (a scripted network with batch norm, dropout, a frozen layer and a buffer that forward assigns), files
 that cannot be trained or are none, and prints of net.pt the names and shapes of the state dict, the names of its parameters,
-the logits of a picture made by a formula, in evaluation and in training (dropout from seed 5), the gradients and the buffers
-after the training pass. `cost` writes a network with attention and prints what PyTorch's own counter says of it. `predict` is net.pt with the weights of a checkpoint of ours on a picture resized to 16 x 16.
+the logits of an image made by a formula, in evaluation and in training (dropout from seed 5), the gradients and the buffers
+after the training pass. `cost` writes a network with attention and prints what PyTorch's own counter says of it. `predict` is net.pt with the weights of a checkpoint of ours on an image resized to 16 x 16.
 """
 import json
 import pathlib
@@ -130,7 +130,7 @@ class Attentive(nn.Module):
         return self.head((x @ x.transpose(1, 2) @ x).mean(1))
 
 
-def picture():
+def image():
     return (torch.arange(2 * 3 * 16 * 16, dtype=torch.float64) / 10).sin().float().view(2, 3, 16, 16)
 
 
@@ -139,7 +139,7 @@ def make(folder, classes):
     net = torch.jit.script(Net(classes))
     net.save(str(folder / "net.pt"))
     torch.jit.script(Switchless(classes)).save(str(folder / "switchless.pt"))
-    traced = torch.jit.trace(Net(classes).eval(), picture())
+    traced = torch.jit.trace(Net(classes).eval(), image())
     traced.save(str(folder / "traced.pt"))
     torch.jit.script(Wrapper(traced)).save(str(folder / "wrapped.pt"))
     torch.jit.freeze(torch.jit.script(Net(classes).eval())).save(str(folder / "frozen.pt"))
@@ -154,11 +154,11 @@ def make(folder, classes):
 
     net = torch.jit.load(folder / "net.pt")
     state = [[name, list(tensor.shape)] for name, tensor in net.state_dict().items()]
-    eval_logits = net.eval()(picture()).flatten().tolist()
+    eval_logits = net.eval()(image()).flatten().tolist()
     net.train()
     torch.manual_seed(5)
     with torch.jit.optimized_execution(False):
-        logits = net(picture())
+        logits = net(image())
         logits.square().sum().backward()
     print(json.dumps({
         "state": state,
@@ -177,7 +177,7 @@ def cost(file):
     torch.jit.script(net).save(file)
     counter = FlopCounterMode(display=False)
     with counter:
-        net(picture()[:1])
+        net(image()[:1])
     print(json.dumps({
         # It counts a multiplication and an addition as two.
         "multiply_adds": counter.get_total_flops() // 2,

@@ -1,6 +1,6 @@
 """torchvision's transformers made small, with all their kinds of dropout; prints JSON.
 
-Usage: transformers.py. `networks`: what network.py prints, of a network of each kind; Swin's picture is neither square
+Usage: transformers.py. `networks`: what network.py prints, of a network of each kind; Swin's image is neither square
 nor a multiple of anything. `positions`: what `interpolate_embeddings` makes of embeddings of a formula.
 """
 import json
@@ -40,8 +40,8 @@ def swin_v2():
     return swin(8, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2)
 
 
-# PyTorch's attention lays its output out by tokens first and pictures second, in which order dropout is then drawn; with a
-# single picture that is every layout's order.
+# PyTorch's attention lays its output out by tokens first and images second, in which order dropout is then drawn; with a
+# single image that is every layout's order.
 networks = {}
 for name, build, batch, height, width in [
     ("vit", vit, 1, 24, 24),

@@ -1,4 +1,4 @@
-"""Saves torchvision's resnet18 with 5 classes as other programs do, and prints its logits for a picture made by a formula.
+"""Saves torchvision's resnet18 with 5 classes as other programs do, and prints its logits for an image made by a formula.
 
 references.pth: as torchvision's references save a distributed training; lightning.ckpt: as a Lightning module of a compiled
 network; old.pth: before PyTorch 0.4.1, in the old format, without counts of batches. `cached` writes the state of 1000

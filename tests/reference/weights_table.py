@@ -3,7 +3,7 @@
 Columns: the network, its enum, the member, whether it is the enum's DEFAULT; the file's name below BASE, the beginning of
 its SHA-256 that the name holds, its size in MiB; parameters, GFLOPs, ImageNet accuracy in percent (top 1, top 5); classes
 (0: the classifier's weights are of no use); the transform of its evaluation: shorter side, crop, interpolation, mean, std;
-the smallest side of a picture. Usage: weights_table.py > crates/ml-core/src/weights/published.csv
+the smallest side of an image. Usage: weights_table.py > crates/ml-core/src/weights/published.csv
 """
 
 import torch.hub

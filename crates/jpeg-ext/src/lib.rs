@@ -1,16 +1,18 @@
-//! JPEG by libjpeg-turbo, as Pillow decodes it (the accurate integer DCT, smooth upsampling), in a safe surface of
-//! two calls: [`Header::read`] and [`Header::decode`]. With `torch-ext` the only unsafe code of the project.
+//! JPEG by libjpeg-turbo, as Pillow decodes it (the accurate integer DCT, smooth upsampling), in a
+//! safe surface of two calls: [`Header::read`] and [`Header::decode`]. With `torch-ext` the only
+//! unsafe code of the project.
 //!
-//! Beside the whole picture it decodes a part of it (the pixels are those of the whole, to the bit), or the
-//! picture scaled down by 2, 4 or 8 in the transform domain, which costs a fraction of decoding it in full.
+//! Beside the whole image it decodes a part of it (the pixels are those of the whole, to the bit),
+//! or the image scaled down by 2, 4 or 8 in the transform domain, which costs a fraction of
+//! decoding it in full.
 
 use std::ffi::{CStr, c_char, c_int, c_long};
 
 // Links the library that the shim calls.
 use turbojpeg_sys as _;
 
-/// Progressive files of more scans are refused: each is a pass over the whole picture, and a file of a few
-/// kilobytes can hold thousands. Encoders make ten or so.
+/// Progressive files of more scans are refused: each is a pass over the whole image, and a file of
+/// a few kilobytes can hold thousands. Encoders make ten or so.
 pub const MAX_SCANS: i32 = 100;
 
 /// Columns and rows around a part that are decoded with it: smooth upsampling looks at neighbours.
@@ -45,13 +47,14 @@ pub struct Header {
     pub height: u32,
     /// Four channels of ink; otherwise decoding gives red, green, blue.
     pub is_cmyk: bool,
-    /// Coded without the cosine transform (ITU-T T.81, annex H): decoded only as a whole and unscaled.
+    /// Coded without the cosine transform (ITU-T T.81, annex H): decoded only as a whole and
+    /// unscaled.
     pub is_lossless: bool,
     is_progressive: bool,
     unit_width: u32,
 }
 
-/// What to decode of a picture.
+/// What to decode of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// All of it, scaled down by this divisor: 1, 2, 4 or 8.
@@ -62,19 +65,19 @@ pub enum Wanted {
         left: u32,
         /// First row.
         top: u32,
-        /// Columns, at least 1; the part lies within the picture.
+        /// Columns, at least 1; the part lies within the image.
         width: u32,
         /// Rows, at least 1.
         height: u32,
     },
 }
 
-/// Decoded pixels of a part of the picture.
+/// Decoded pixels of a part of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// Column of the (scaled) picture at which the pixels begin.
+    /// Column of the (scaled) image at which the pixels begin.
     pub left: u32,
-    /// Row of the (scaled) picture at which the pixels begin.
+    /// Row of the (scaled) image at which the pixels begin.
     pub top: u32,
     /// In pixels.
     pub width: u32,
@@ -140,11 +143,12 @@ impl Header {
         Ok(Header { width, height, is_cmyk, is_lossless, is_progressive, unit_width })
     }
 
-    /// Decodes `wanted` of `bytes`, of which this is the header, with at most `max_memory` bytes beside the pixels.
-    /// What lies below the wanted rows is not looked at.
+    /// Decodes `wanted` of `bytes`, of which this is the header, with at most `max_memory` bytes
+    /// beside the pixels. What lies below the wanted rows is not looked at.
     ///
     /// # Errors
-    /// As [`Header::read`]; or `wanted` does not lie within the picture, or is a part or a scale of a lossless one.
+    /// As [`Header::read`]; or `wanted` does not lie within the image, or is a part or a scale of a
+    /// lossless one.
     pub fn decode(&self, bytes: &[u8], wanted: Wanted, max_memory: usize) -> Result<Decoded, Error> {
         let (eighths, region) = self.region(wanted)?;
         let channels = if self.is_cmyk { 4 } else { 3 };
@@ -156,7 +160,7 @@ impl Header {
         data.try_reserve_exact(length).map_err(|_| Error::Memory)?;
         data.resize(length, 0);
         let mut message = [0; MESSAGE_BYTES];
-        // SAFETY: as above; the shim checks the picture's size against `length` before it writes.
+        // SAFETY: as above; the shim checks the image's size against `length` before it writes.
         let status = unsafe {
             jx_decode(
                 bytes.as_ptr(),
@@ -176,7 +180,7 @@ impl Header {
         Ok(Decoded { left: x, top: y, width, height, data })
     }
 
-    /// The scale in eighths, and what is decoded of the picture at that scale.
+    /// The scale in eighths, and what is decoded of the image at that scale.
     fn region(&self, wanted: Wanted) -> Result<(u32, Region), Error> {
         match wanted {
             Wanted::Scaled(divisor @ (1 | 2 | 4 | 8)) => {
@@ -191,8 +195,8 @@ impl Header {
             {
                 let unit = self.unit_width.max(1);
                 let y = top.saturating_sub(MARGIN);
-                // Where a progressive file leaves coefficients unknown, the library smooths blocks by their
-                // neighbours, but not across the edge of a crop.
+                // Where a progressive file leaves coefficients unknown, the library smooths blocks
+                // by their neighbours, but not across the edge of a crop.
                 let (x, right) = if self.is_progressive {
                     (0, self.width)
                 } else {

@@ -149,7 +149,7 @@ int jx_read_header(const uint8_t *data, size_t length, struct jx_header *header,
   return JX_OK;
 }
 
-/* Decodes `region` of the picture scaled by `eighths` / 8 into `out`, 3 (or for ink 4) bytes a pixel, rows without
+/* Decodes `region` of the image scaled by `eighths` / 8 into `out`, 3 (or for ink 4) bytes a pixel, rows without
  * gaps. `region->x` is a multiple of the scaled unit width. Rows below the region are not looked at. */
 int jx_decode(const uint8_t *data, size_t length, uint32_t eighths, const struct jx_region *region, int is_cmyk,
               int max_scans, long max_memory, uint8_t *out, size_t out_length, char *message) {

@@ -32,7 +32,8 @@ pub fn colored(choice: ColorChoice) -> bool {
     }
 }
 
-/// A line on stderr. Nobody can be told that it cannot be written: a closed stderr must not end what goes well.
+/// A line on stderr. Nobody can be told that it cannot be written: a closed stderr must not end
+/// what goes well.
 pub fn tell(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -68,8 +69,8 @@ impl Write for Log {
     }
 }
 
-/// Starts the log: lines `2026-11-23 10:15:00 | INFO     | …` to `writer` (stderr, or what steps aside for a
-/// progress bar). Call it once, first thing.
+/// Starts the log: lines `2026-11-23 10:15:00 | INFO     | …` to `writer` (stderr, or what steps
+/// aside for a progress bar). Call it once, first thing.
 pub fn start_log<W>(args: &ConsoleArgs, writer: W) -> Log
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,

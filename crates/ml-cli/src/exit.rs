@@ -19,8 +19,8 @@ impl std::error::Error for UsageError {
     }
 }
 
-/// Runs a program's body; an error is printed to stderr, once, and becomes the exit code. A panic is a defect:
-/// it says where, without a stack, and the exit code is 1.
+/// Runs a program's body; an error is printed to stderr, once, and becomes the exit code. A panic
+/// is a defect: it says where, without a stack, and the exit code is 1.
 pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("unknown");

@@ -31,8 +31,8 @@ pub enum ColorChoice {
     Never,
 }
 
-/// The process's arguments with `--batch-size` and `--batch_size` made one spelling, the one with underscores.
-/// What stands after `--`, and values, are left alone.
+/// The process's arguments with `--batch-size` and `--batch_size` made one spelling, the one with
+/// underscores. What stands after `--`, and values, are left alone.
 pub fn normalized_args() -> Vec<OsString> {
     normalize(std::env::args_os())
 }

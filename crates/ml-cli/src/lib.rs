@@ -1,5 +1,5 @@
-//! What the programs share: flags in either spelling, the console, exit codes, interruption. Knows no tensors, so that
-//! `ml-split` does not load libtorch.
+//! What the programs share: flags in either spelling, the console, exit codes, interruption. Knows
+//! no tensors, so that `ml-split` does not load libtorch.
 
 pub mod console;
 pub mod exit;

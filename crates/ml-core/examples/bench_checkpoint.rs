@@ -1,17 +1,18 @@
 //! What a checkpoint of ResNet-50 with SGD's momentum costs: BATCH SIZE ROUNDS FOLDER.
 //!
-//! Milliseconds of a training step, of the pause that saving as ml-train does makes, of the writing in the background
-//! (synced) that follows, and of reading; medians. The last line is JSON. `benches/python/checkpoint.py` does the same in PyTorch.
+//! Milliseconds of a training step, of the pause that saving as ml-train does makes, of the writing
+//! in the background (synced) that follows, and of reading; medians. The last line is JSON.
+//! `benches/python/checkpoint.py` does the same in PyTorch.
 
 use std::path::Path;
 use std::time::Instant;
 
-use ml_core::checkpoint::{Checkpoint, SaveAs, Saver, read};
+use ml_core::checkpoint::{AsyncWriter, Checkpoint, CheckpointPaths, read};
 use ml_core::loss::{Loss, LossConfig};
 use ml_core::network::{Architecture, Network};
 use ml_core::optimizer::{Optimizer, OptimizerConfig};
-use ml_core::value::Value;
 use tch::{Device, Kind, Tensor};
+use torch_file::Value;
 
 const CLASSES: i64 = 1000;
 const STEPS: usize = 3;
@@ -45,12 +46,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         Ok(())
     };
-    let mut saver = Saver::start()?;
+    let mut saver = AsyncWriter::start()?;
     let (mut pauses, mut writes, mut loads) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..=rounds {
         train(&mut optimizer)?;
-        let files =
-            SaveAs { last: path.clone(), previous: path.with_extension("previous"), ..SaveAs::default() };
+        let files = CheckpointPaths {
+            last: path.clone(),
+            previous: path.with_extension("previous"),
+            ..CheckpointPaths::default()
+        };
         let before = saver.stats().writing;
         pauses.push(saver.save(state(&network, &optimizer), files)?.as_secs_f64() * 1e3);
         saver.wait()?;

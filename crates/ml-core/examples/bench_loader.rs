@@ -1,8 +1,8 @@
-//! Pictures per second of the loader, for `cargo xtask bench loader`: prints one JSON object.
+//! Images per second of the loader, for `cargo xtask bench loader`: prints one JSON object.
 //!
-//! `bench_loader load FOLDER SIZE WORKERS EPOCHS none|ram|disk` goes through a folder of class folders as training does;
-//! `bench_loader decode FOLDER THREADS` has libjpeg-turbo decode the same files in full, and nothing else;
-//! `bench_loader index FOLDER` opens a data folder.
+//! `bench_loader load FOLDER SIZE WORKERS EPOCHS none|ram|disk` goes through a folder of class
+//! folders as training does; `bench_loader decode FOLDER THREADS` has libjpeg-turbo decode the same
+//! files in full, and nothing else; `bench_loader index FOLDER` opens a data folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The median milliseconds of a training step, or of an inference pass, on random pictures, and the process's peak memory:
-//! `ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16] [--channels_last]`.
+//! The median milliseconds of a training step, or of an inference pass, on random images, and the
+//! process's peak memory: `ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16] [--channels_last]`.
 //!
-//! A step is forward, cross entropy, backward, SGD with momentum, on the CPU, after two that are not counted. The last
-//! line is JSON. `benches/python/step.py` does the same in PyTorch.
+//! A step is forward, cross entropy, backward, SGD with momentum, on the CPU, after two that are
+//! not counted. The last line is JSON. `benches/python/step.py` does the same in PyTorch.
 
 use std::time::Instant;
 

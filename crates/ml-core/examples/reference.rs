@@ -1,6 +1,6 @@
-//! Compares networks with torchvision's: `reference --list` prints a line `name size` for each that torchvision has;
-//! `reference NAME SIZE FILE` reads what `tests/reference/network.py NAME 10 SIZE` printed and prints the differences as
-//! JSON. `cargo xtask reference` runs both for every name.
+//! Compares networks with torchvision's: `reference --list` prints a line `name size` for each that
+//! torchvision has; `reference NAME SIZE FILE` reads what `tests/reference/network.py NAME 10 SIZE`
+//! printed and prints the differences as JSON. `cargo xtask reference` runs both for every name.
 
 #[path = "../src/network/compare.rs"]
 mod compare;

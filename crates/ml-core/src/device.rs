@@ -79,7 +79,8 @@ impl JsonSchema for DeviceChoice {
     }
 }
 
-/// Trades a little memory for speed on CPUs: see [`torch_ext::keep_freed_memory`]. For programs, first thing in `main`.
+/// Trades a little memory for speed on CPUs: see [`torch_ext::keep_freed_memory`]. For programs,
+/// first thing in `main`.
 pub use torch_ext::keep_freed_memory;
 
 /// A device and the reason for it.

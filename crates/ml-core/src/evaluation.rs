@@ -1,18 +1,18 @@
-//! A network + a [`Loader`] in the index's order → sums, a confusion matrix and each sample's best classes.
-//! The trainer evaluates with it after training, inference at any time.
+//! A network + a [`Loader`] in the index's order → sums, a confusion matrix and each sample's best
+//! classes. The trainer evaluates with it after training, inference at any time.
 
 use std::ops::ControlFlow;
 
 use tch::{Device, Tensor};
 
-use crate::loader::{Inputs, Loader, LoaderError};
-use crate::metrics::{self, ConfusionMatrix, Running, Totals};
+use crate::loader::{DeviceBatch, Loader, LoaderError};
+use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
 use crate::network::ScriptError;
-use crate::refusal::{Refusal, refusals};
+use crate::torch_error::{TorchError, catch_torch_panic};
 
 /// A class and how sure the network is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
+pub struct ClassProbability {
     /// In `0..num_classes`.
     pub class: usize,
     /// Softmax probability, in `0..=1`.
@@ -27,12 +27,12 @@ pub struct Prediction {
     /// Its true class.
     pub target: usize,
     /// The most probable classes, best first; never empty.
-    pub top_k: Vec<Scored>,
+    pub top_k: Vec<ClassProbability>,
 }
 
 impl Prediction {
     /// The most probable class.
-    pub fn best(&self) -> Scored {
+    pub fn best(&self) -> ClassProbability {
         self.top_k[0]
     }
 }
@@ -41,7 +41,7 @@ impl Prediction {
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// Sums of loss and hits.
-    pub totals: Totals,
+    pub totals: MetricSums,
     /// True classes by predicted ones.
     pub confusion: ConfusionMatrix,
     /// In the loader's order.
@@ -51,7 +51,7 @@ pub struct Evaluation {
 /// Why an evaluation did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationError {
-    /// A batch could not be made; names the picture.
+    /// A batch could not be made; names the image.
     #[error(transparent)]
     Loader(#[from] LoaderError),
     /// A TorchScript module failed.
@@ -59,7 +59,7 @@ pub enum EvaluationError {
     Script(#[from] ScriptError),
     /// libtorch cannot do what a batch takes.
     #[error(transparent)]
-    Torch(#[from] Refusal),
+    Torch(#[from] TorchError),
     /// The network gives another number of logits than there are classes.
     #[error("the network tells {logits} classes apart, but there are {classes}")]
     Classes {
@@ -84,9 +84,10 @@ pub struct EvaluateOptions {
     pub top_k: usize,
 }
 
-/// Runs all batches of `loader` (its epoch 0) through `forward` (images `[N, 3, H, W]` f32 → logits `[N, K]`,
-/// in evaluation mode; no gradients are recorded). `loss` gives the batch mean of the loss for logits and
-/// targets. `on_batch` is told after each batch how many samples are done, and may stop the evaluation.
+/// Runs all batches of `loader` (its epoch 0) through `forward` (images `[N, 3, H, W]` f32 → logits
+/// `[N, K]`, in evaluation mode; no gradients are recorded). `loss` gives the batch mean of the
+/// loss for logits and targets. `on_batch` is told after each batch how many samples are done, and
+/// may stop the evaluation.
 ///
 /// # Errors
 /// See [`EvaluationError`].
@@ -98,13 +99,13 @@ pub fn evaluate(
     mut on_batch: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Evaluation, EvaluationError> {
     let _guard = tch::no_grad_guard();
-    let mut running = Running::new(options.device);
+    let mut running = MetricAccumulator::new(options.device);
     let mut confusion = ConfusionMatrix::new(options.num_classes);
     let mut predictions = Vec::with_capacity(loader.num_samples());
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        refusals(|| {
-            let Inputs { images, targets, indices, .. } = batch.into_inputs();
+        catch_torch_panic(|| {
+            let DeviceBatch { images, targets, indices, .. } = batch.to_device();
             let logits = forward(&images)?;
             check_classes(&logits, options.num_classes)?;
             running.add(&loss(&logits, &targets), &logits, &targets);
@@ -132,16 +133,19 @@ pub fn check_classes(logits: &Tensor, num_classes: usize) -> Result<(), Evaluati
 }
 
 /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]`, best first.
-pub fn best(logits: &Tensor, k: usize) -> Vec<Vec<Scored>> {
+pub fn best(logits: &Tensor, k: usize) -> Vec<Vec<ClassProbability>> {
     let (classes, probabilities) = metrics::top_k(logits, k.max(1));
     let width = classes.size()[1] as usize;
     let classes = numbers(&classes);
     let mut values = vec![0f32; classes.len()];
     let probabilities = probabilities.to_device(Device::Cpu).contiguous();
     probabilities.copy_data(&mut values, classes.len());
-    let scored: Vec<Scored> =
-        classes.into_iter().zip(values).map(|(class, probability)| Scored { class, probability }).collect();
-    scored.chunks(width.max(1)).map(<[Scored]>::to_vec).collect()
+    let scored: Vec<ClassProbability> = classes
+        .into_iter()
+        .zip(values)
+        .map(|(class, probability)| ClassProbability { class, probability })
+        .collect();
+    scored.chunks(width.max(1)).map(<[ClassProbability]>::to_vec).collect()
 }
 
 /// The elements of an i64 tensor, row by row.

@@ -1,10 +1,13 @@
-//! The library of the toolkit: everything between a folder of pictures and a trained classifier, usable
-//! from any Rust program. It parses no flags, never exits, and only [`report`] writes to the terminal.
+//! The library of the toolkit: everything between a folder of images and a trained classifier,
+//! usable from any Rust program. It parses no flags, never exits, and only [`report`] writes to the
+//! terminal.
 //!
-//! In import order, each module using only those above it:
-//! [`dataset`], [`transform`], [`refusal`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
-//! [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`report`] →
-//! [`inspection`] → [`inference`].
+//! In import order, each module using only those above it: [`dataset`], [`transform`], [`refusal`]
+//! → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
+//! [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] →
+//! [`report`] → [`inspection`] → [`inference`].
+
+pub use torch_file;
 
 pub use ml_data::{dataset, decode, rng, setting, text, transform};
 
@@ -13,19 +16,16 @@ pub mod config;
 pub mod device;
 pub mod evaluation;
 pub mod inference;
-pub mod inspection;
 pub mod loader;
 pub mod loss;
 pub mod metrics;
 pub mod network;
 pub mod optimizer;
 pub mod policy;
-pub mod refusal;
-pub mod report;
 pub mod run;
 pub mod starter;
+pub mod torch_error;
 pub mod trainer;
-pub mod value;
 pub mod weights;
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use tch::{Device, Kind, Reduction, Tensor};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum LossConfig {
-    /// Cross entropy of the softmax of the logits, PyTorch's `CrossEntropyLoss`, mean over the batch.
+    /// Cross entropy of the softmax of the logits, PyTorch's `CrossEntropyLoss`, mean over the
+    /// batch.
     CrossEntropy(CrossEntropyConfig),
 }
 
@@ -22,8 +23,8 @@ pub enum LossConfig {
 pub struct CrossEntropyConfig {
     /// In 0 to 1: this share of the target is spread evenly over all classes (Szegedy et al. 2016).
     pub label_smoothing: f64,
-    /// `none`, `balanced` (total / (classes × pictures of the class), as in scikit-learn), or one number a
-    /// class, in the order of the classes.
+    /// `none`, `balanced` (total / (classes × images of the class), as in scikit-learn), or one
+    /// number a class, in the order of the classes.
     pub class_weights: ClassWeights,
 }
 
@@ -134,7 +135,7 @@ impl LossConfig {
     }
 }
 
-/// Total / (K × count) for each class; 0 for a class without pictures, which no target names.
+/// Total / (K × count) for each class; 0 for a class without images, which no target names.
 fn balanced(class_counts: &[usize]) -> Vec<f64> {
     let total: usize = class_counts.iter().sum();
     let share = total as f64 / class_counts.len() as f64;
@@ -166,8 +167,9 @@ impl Loss {
         Loss { label_smoothing: config.label_smoothing, class_weights, weights }
     }
 
-    /// What the mean over a batch of these `targets` (in `0..K`) is divided by: their number, or the sum of their
-    /// classes' weights. The mean over several batches is the mean of their means with these as weights.
+    /// What the mean over a batch of these `targets` (in `0..K`) is divided by: their number, or
+    /// the sum of their classes' weights. The mean over several batches is the mean of their means
+    /// with these as weights.
     pub fn divisor(&self, targets: &[i64]) -> f64 {
         match &self.weights {
             None => targets.len() as f64,
@@ -175,8 +177,10 @@ impl Loss {
         }
     }
 
-    /// `logits` `[N, K]` f32 and `targets` → a scalar. Targets are classes, `[N]` i64 in `0..K` (the mean over the batch
-    /// is weighted by their weights; without any weight in it, it is 0, where PyTorch divides by zero), or probabilities, `[N, K]` f32 (each term is weighted, and the sum divided by N).
+    /// `logits` `[N, K]` f32 and `targets` → a scalar. Targets are classes, `[N]` i64 in `0..K`
+    /// (the mean over the batch is weighted by their weights; without any weight in it, it is 0,
+    /// where PyTorch divides by zero), or probabilities, `[N, K]` f32 (each term is weighted, and
+    /// the sum divided by N).
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
         let reduced = |reduction| {
             let weights = self.class_weights.as_ref();

@@ -1,5 +1,5 @@
-//! Opens a data folder and audits it, each timed: `open_index DATA_DIR [open|audit]`. Run it under `/usr/bin/time -v`
-//! for its memory: with `open`, that is the index's alone.
+//! Opens a data folder and audits it, each timed: `open_index DATA_DIR [open|audit]`. Run it under
+//! `/usr/bin/time -v` for its memory: with `open`, that is the index's alone.
 
 use std::path::Path;
 use std::time::Instant;

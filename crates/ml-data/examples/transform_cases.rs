@@ -1,8 +1,9 @@
-//! Does the cases of a reference program: `transform_cases CASES.json PICTURES OUT`.
+//! Does the cases of a reference program: `transform_cases CASES.json IMAGES OUT`.
 //!
-//! In: `{"cases": [{"source": …, "operation": …, …, "result": …}, …]}`, as `tests/reference/augment.json`, and the
-//! folder of the sources. Out: one PNG a case in the folder `OUT`, by the name of its `result`. With the fourth
-//! argument `--time` each case is timed instead, in microseconds a picture.
+//! In: `{"cases": [{"source": …, "operation": …, …, "result": …}, …]}`, as
+//! `tests/reference/augment.json`, and the folder of the sources. Out: one PNG a case in the folder
+//! `OUT`, by the name of its `result`. With the fourth argument `--time` each case is timed
+//! instead, in microseconds an image.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,13 +18,13 @@ use serde_json::Value;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [cases, pictures, out, rest @ ..] = &arguments[..] else {
-        eprintln!("usage: transform_cases CASES.json PICTURES OUT [--time]");
+    let [cases, images, out, rest @ ..] = &arguments[..] else {
+        eprintln!("usage: transform_cases CASES.json IMAGES OUT [--time]");
         std::process::exit(2)
     };
     let cases: Value = serde_json::from_str(&std::fs::read_to_string(cases).unwrap()).unwrap();
     for case in cases["cases"].as_array().unwrap() {
-        let source = decode(&Path::new(pictures).join(case["source"].as_str().unwrap())).unwrap();
+        let source = decode(&Path::new(images).join(case["source"].as_str().unwrap())).unwrap();
         if rest.iter().any(|argument| argument == "--time") {
             println!("{:8.0} us  {case}", time(case, &source));
         } else {

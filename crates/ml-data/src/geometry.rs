@@ -1,4 +1,4 @@
-//! Sizes and areas of pictures, in pixels.
+//! Sizes and areas of images, in pixels.
 
 /// A size in pixels. In YAML a pair `[height, width]`, or one number for a square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Size {
     pub width: u32,
 }
 
-/// A part of a picture, in pixels from its upper left corner.
+/// A part of an image, in pixels from its upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Area {
     /// First row.
@@ -21,12 +21,12 @@ pub struct Area {
 }
 
 impl Area {
-    /// The whole of a picture of `size`.
+    /// The whole of an image of `size`.
     pub fn whole(size: Size) -> Area {
         Area { top: 0, left: 0, size }
     }
 
-    /// Whether it lies within a picture of `size` and is not empty.
+    /// Whether it lies within an image of `size` and is not empty.
     pub fn is_within(&self, size: Size) -> bool {
         let fits = |start: u32, length: u32, side: u32| {
             length > 0 && start.checked_add(length).is_some_and(|end| end <= side)

@@ -1,7 +1,7 @@
-//! Panics that are told as errors: a decoder's over a damaged picture, tch's where libtorch refuses.
+//! Panics that are told as errors: a decoder's over a damaged image, tch's where libtorch refuses.
 //!
-//! A panic hook is called before anyone can catch the panic, so it has to be able to ask whether there is something to
-//! say: [`is_expected`].
+//! A panic hook is called before anyone can catch the panic, so it has to be able to ask whether
+//! there is something to say: [`is_expected`].
 
 use std::any::Any;
 use std::cell::Cell;
@@ -15,12 +15,14 @@ fn nothing(_: &str) -> bool {
     false
 }
 
-/// Whether a panic of this thread with this message becomes an error, so that a panic hook has nothing to say.
+/// Whether a panic of this thread with this message becomes an error, so that a panic hook has
+/// nothing to say.
 pub fn is_expected(message: &str) -> bool {
     EXPECTED.get()(message)
 }
 
-/// Runs `body`. A panic whose message is `expected` is caught and its message given; any other goes on.
+/// Runs `body`. A panic whose message is `expected` is caught and its message given; any other goes
+/// on.
 ///
 /// # Errors
 /// The message of a panic that was caught.

@@ -1,7 +1,7 @@
-//! Pictures and their labels: what lies on disk, how it is divided, and how a file becomes pixels at
+//! Images and their labels: what lies on disk, how it is divided, and how a file becomes pixels at
 //! network size. Nothing here knows tensors, so `ml-split` neither links nor loads libtorch.
 //!
-//! - [`check`]: a folder → what is wrong with its pictures, as a report.
+//! - [`check`]: a folder → what is wrong with its images, as a report.
 //! - [`dataset`]: a folder → an index of samples, ordered classes and splits.
 //! - [`decode`]: a file → RGB pixels, as Pillow's `convert("RGB")` would give them.
 //! - [`files`]: replacing a file whole, and where a path really leads.
@@ -24,6 +24,7 @@ pub mod guard;
 mod pool;
 pub mod rng;
 pub mod setting;
+pub mod table;
 pub mod text;
 pub mod transform;
 mod union;

@@ -1,4 +1,5 @@
-//! Work on numbered things in threads, with the results handed over one by one in the calling thread.
+//! Work on numbered things in threads, with the results handed over one by one in the calling
+//! thread.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +11,8 @@ pub(crate) fn threads(asked: Option<NonZeroUsize>, count: usize) -> usize {
     asked.or_else(|| thread::available_parallelism().ok()).map_or(1, usize::from).min(count.max(1))
 }
 
-/// `work` for each number below `count`, in any order; `sink` gets each result in this thread. Ends early, with
-/// `false`, after `stop` said so.
+/// `work` for each number below `count`, in any order; `sink` gets each result in this thread. Ends
+/// early, with `false`, after `stop` said so.
 pub(crate) fn run<T: Send>(
     count: usize,
     threads: usize,

@@ -1,5 +1,5 @@
-//! Randomness as a function: a stream is derived from what it is for, never stored or passed along, so
-//! it does not depend on the number of workers or on how often a run was interrupted.
+//! Randomness as a function: a stream is derived from what it is for, never stored or passed along,
+//! so it does not depend on the number of workers or on how often a run was interrupted.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

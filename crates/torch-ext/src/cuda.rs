@@ -15,8 +15,9 @@ pub enum CudaError {
     NoLibrary(String),
 }
 
-/// Loads libtorch_cuda, once. The linker leaves it out of the program (nothing refers to it), and libtorch
-/// asks for CUDA once and remembers the answer: call this before anything that touches a device.
+/// Loads libtorch_cuda, once. The linker leaves it out of the program (nothing refers to it), and
+/// libtorch asks for CUDA once and remembers the answer: call this before anything that touches a
+/// device.
 ///
 /// # Errors
 /// There is no driver, or the library or one it needs is absent.
@@ -31,8 +32,8 @@ fn load() -> Result<(), CudaError> {
 }
 
 fn open(name: &str) -> Result<(), String> {
-    // SAFETY: both are NVIDIA's and PyTorch's own libraries, whose initialisers may run at any time before
-    // CUDA is used; they stay loaded for the life of the process.
+    // SAFETY: both are NVIDIA's and PyTorch's own libraries, whose initialisers may run at any time
+    // before CUDA is used; they stay loaded for the life of the process.
     let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) };
     library.map(std::mem::forget).map_err(|error| error.to_string())
 }

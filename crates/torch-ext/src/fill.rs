@@ -39,8 +39,9 @@ impl TensorWriter {
         if part.len() > self.bytes - self.done {
             return Err(Error(format!("{} bytes for a tensor of {}", self.done + part.len(), self.bytes)));
         }
-        // SAFETY: the tensor is flat, dense and on the CPU, so that its `bytes` bytes lie in one piece from `data_ptr`
-        // on; nobody else has it; `done + part.len()` is at most `bytes`; `part` is other memory.
+        // SAFETY: the tensor is flat, dense and on the CPU, so that its `bytes` bytes lie in one
+        // piece from `data_ptr` on; nobody else has it; `done + part.len()` is at most `bytes`;
+        // `part` is other memory.
         unsafe {
             let start = self.tensor.data_ptr().cast::<u8>();
             std::ptr::copy_nonoverlapping(part.as_ptr(), start.add(self.done), part.len());

@@ -1,7 +1,7 @@
-//! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused optimizer
-//! steps, autocast, memory format, gradients set to none, norms and averages over many tensors, determinism, TorchScript
-//! modules with their whole state, records of what runs and of the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code of
-//! the project.
+//! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused
+//! optimizer steps, autocast, memory format, gradients set to none, norms and averages over many
+//! tensors, determinism, TorchScript modules with their whole state, records of what runs and of
+//! the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code of the project.
 
 mod cuda;
 mod fill;
@@ -20,7 +20,7 @@ pub use shim::{
     AdamSettings, AdamState, Autocast, Generator, SgdSettings, channels_last, clear_grads, fused_adam,
     fused_sgd, lerp, scale, set_deterministic, total_norm, version,
 };
-pub use slots::{Part, Slots};
+pub use slots::{HostBuffers, Part};
 
 /// libtorch refused; its own message without the C++ stack.
 #[derive(Debug, thiserror::Error)]

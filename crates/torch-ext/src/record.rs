@@ -1,4 +1,5 @@
-//! What runs and what is allocated while a closure runs: operators with the shapes they see, and the CPU's memory.
+//! What runs and what is allocated while a closure runs: operators with the shapes they see, and
+//! the CPU's memory.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -58,7 +59,8 @@ pub struct Seen {
 pub struct Operator {
     /// `aten::conv2d`
     pub name: String,
-    /// How many recorded calls it is inside of: 0 for those that the program makes, more for what they are made of.
+    /// How many recorded calls it is inside of: 0 for those that the program makes, more for what
+    /// they are made of.
     pub depth: usize,
     /// Of a convolution: it is a transposed one.
     pub is_transposed: bool,
@@ -136,7 +138,8 @@ fn operator(recording: &Recording, place: usize) -> Operator {
     };
     let seen = |output: bool, number: usize| {
         let (mut storage, mut shape, mut dims) = (std::ptr::null(), std::ptr::null(), 0);
-        // SAFETY: a live recording that has this operator with this tensor, whose `dims` numbers live as long as it.
+        // SAFETY: a live recording that has this operator with this tensor, whose `dims` numbers
+        // live as long as it.
         let shape = unsafe {
             let (storage_out, shape_out) = (&raw mut storage, &raw mut shape);
             te_operator_tensor(recording.raw, place, output, number, storage_out, shape_out, &raw mut dims);
@@ -154,8 +157,9 @@ fn operator(recording: &Recording, place: usize) -> Operator {
     }
 }
 
-/// Runs `run` and tells what it took from and gave back to PyTorch's allocator for the CPU on this thread, in order; a
-/// backward pass counts. What was there before and is given back meanwhile is not told.
+/// Runs `run` and tells what it took from and gave back to PyTorch's allocator for the CPU on this
+/// thread, in order; a backward pass counts. What was there before and is given back meanwhile is
+/// not told.
 ///
 /// # Errors
 /// libtorch's.

@@ -1,7 +1,8 @@
-//! TorchScript modules: a program with parameters and buffers, made in Python by `torch.jit.script(net).save(path)`.
+//! TorchScript modules: a program with parameters and buffers, made in Python by
+//! `torch.jit.script(net).save(path)`.
 //!
-//! tch's `CModule` has no buffers and writes dots in names as underscores, so that a trained state would have other
-//! names than in Python.
+//! tch's `CModule` has no buffers and writes dots in names as underscores, so that a trained state
+//! would have other names than in Python.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -32,8 +33,8 @@ unsafe extern "C" {
 #[derive(Debug)]
 pub struct Script(*mut c_void);
 
-// SAFETY: the module, its code and its tensors are held by atomically counted references, and nothing of it belongs to
-// a thread. It is not `Sync`: a forward pass may change its buffers.
+// SAFETY: the module, its code and its tensors are held by atomically counted references, and
+// nothing of it belongs to a thread. It is not `Sync`: a forward pass may change its buffers.
 unsafe impl Send for Script {}
 
 /// A parameter or buffer of a [`Script`].
@@ -50,8 +51,8 @@ pub struct ScriptTensor {
 }
 
 impl Script {
-    /// Reads the bytes of a file that `torch.jit.ScriptModule.save` wrote. It is a program: what it does when it runs is
-    /// up to who wrote it.
+    /// Reads the bytes of a file that `torch.jit.ScriptModule.save` wrote. It is a program: what it
+    /// does when it runs is up to who wrote it.
     ///
     /// # Errors
     /// It is no such file, or needs operators that this libtorch does not have.
@@ -83,8 +84,8 @@ impl Script {
     fn item(&self, place: usize) -> ScriptTensor {
         let (mut name, mut tensor) = (std::ptr::null(), std::ptr::null_mut());
         let (mut is_buffer, mut same_as) = (false, -1);
-        // SAFETY: a live script that has this place; the name lives as long as the script, `tensor` is a new `at::Tensor`
-        // that nobody else owns.
+        // SAFETY: a live script that has this place; the name lives as long as the script, `tensor`
+        // is a new `at::Tensor` that nobody else owns.
         unsafe {
             te_script_item(
                 self.0,
@@ -115,11 +116,12 @@ impl Script {
     /// Runs it on a tensor. Buffers that the program assigns anew are the same tensors afterwards.
     ///
     /// # Errors
-    /// What the program or an operator in it raised, with the place in the Python source where it is known; or its
-    /// output is not one tensor.
+    /// What the program or an operator in it raised, with the place in the Python source where it
+    /// is known; or its output is not one tensor.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor, Error> {
         let mut out = std::ptr::null_mut();
-        // SAFETY: a live script and a live tensor; without an error `out` is a new `at::Tensor` that nobody else owns.
+        // SAFETY: a live script and a live tensor; without an error `out` is a new `at::Tensor`
+        // that nobody else owns.
         unsafe {
             match message(te_script_forward(self.0, input.as_ptr().cast(), &raw mut out)) {
                 None => Ok(Tensor::from_ptr(out.cast())),
@@ -128,14 +130,15 @@ impl Script {
         }
     }
 
-    /// The name of an operator whose switch between training and evaluation is a constant (`dropout`, `batch_norm`), as
-    /// in a traced module: [`Script::train`] has no effect on it.
+    /// The name of an operator whose switch between training and evaluation is a constant
+    /// (`dropout`, `batch_norm`), as in a traced module: [`Script::train`] has no effect on it.
     ///
     /// # Errors
     /// There is no `forward`.
     pub fn without_switch(&self) -> Result<Option<String>, Error> {
         let mut found = std::ptr::null_mut();
-        // SAFETY: a live script; `found` is null or a C string that the shim allocated for us to free, once.
+        // SAFETY: a live script; `found` is null or a C string that the shim allocated for us to
+        // free, once.
         unsafe {
             result(te_script_without_switch(self.0, &raw mut found))?;
             if found.is_null() {
@@ -155,7 +158,8 @@ impl Drop for Script {
     }
 }
 
-/// What went wrong, of an interpreter's text: its last error, and the innermost place that it names before that.
+/// What went wrong, of an interpreter's text: its last error, and the innermost place that it names
+/// before that.
 fn raised(text: &str) -> String {
     let is_error = |line: &&str| {
         let name = line.split(": ").next().unwrap_or_default();

@@ -104,7 +104,8 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
 /// Takes over a message of the shim, if there is one.
 ///
 /// # Safety
-/// A pointer that is not null is of a C string that the shim allocated for us to free, and that nobody has freed.
+/// A pointer that is not null is of a C string that the shim allocated for us to free, and that
+/// nobody has freed.
 pub(crate) unsafe fn message(text: *mut c_char) -> Option<String> {
     if text.is_null() {
         return None;
@@ -117,7 +118,8 @@ pub(crate) unsafe fn message(text: *mut c_char) -> Option<String> {
     }
 }
 
-/// Takes over what a function of the shim returned: null, or a message, of which the first line is kept.
+/// Takes over what a function of the shim returned: null, or a message, of which the first line is
+/// kept.
 pub(crate) fn result(text: *mut c_char) -> Result<(), Error> {
     // SAFETY: the shim returns nothing else.
     match unsafe { message(text) } {
@@ -140,8 +142,8 @@ pub fn version() -> &'static str {
     unsafe { CStr::from_ptr(te_version()) }.to_str().unwrap_or("?")
 }
 
-/// A copy of `tensor` `[N, C, H, W]` whose channels lie innermost in memory, or itself where they do already
-/// (`torch.channels_last`). Most operations keep it so.
+/// A copy of `tensor` `[N, C, H, W]` whose channels lie innermost in memory, or itself where they
+/// do already (`torch.channels_last`). Most operations keep it so.
 ///
 /// # Errors
 /// It has not four dimensions, or there is no memory.
@@ -153,8 +155,8 @@ pub fn channels_last(tensor: &Tensor) -> Result<Tensor, Error> {
     Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
-/// Mixed precision in this thread until it is dropped: PyTorch's `torch.autocast`. Matrix products and convolutions are
-/// computed in the given dtype, what needs the range in f32.
+/// Mixed precision in this thread until it is dropped: PyTorch's `torch.autocast`. Matrix products
+/// and convolutions are computed in the given dtype, what needs the range in f32.
 #[derive(Debug)]
 pub struct Autocast {
     device: i8,
@@ -210,20 +212,21 @@ pub(crate) fn is_unshared(tensor: &Tensor) -> bool {
     unsafe { te_is_unshared(tensor.as_ptr().cast()) }
 }
 
-/// Only deterministic algorithms (an operation without one is an error then), those of cuDNN, cuBLAS and oneDNN
-/// included; memory that an operation leaves uninitialised is filled. Call it before CUDA is loaded: cuBLAS wants
-/// `CUBLAS_WORKSPACE_CONFIG`, which this sets unless it is set, before its start.
+/// Only deterministic algorithms (an operation without one is an error then), those of cuDNN,
+/// cuBLAS and oneDNN included; memory that an operation leaves uninitialised is filled. Call it
+/// before CUDA is loaded: cuBLAS wants `CUBLAS_WORKSPACE_CONFIG`, which this sets unless it is set,
+/// before its start.
 ///
 /// # Errors
 /// libtorch's.
 pub fn set_deterministic(on: bool) -> Result<(), Error> {
-    // SAFETY: sets flags of libtorch's global context, and a variable of the environment, which the programs do
-    // before they start threads.
+    // SAFETY: sets flags of libtorch's global context, and a variable of the environment, which the
+    // programs do before they start threads.
     result(unsafe { te_set_deterministic(on) })
 }
 
-/// The 2-norm over all elements of all `tensors` (at least one; floating point), a scalar, as PyTorch's
-/// `torch.nn.utils.get_total_norm`. Nothing is read from the device.
+/// The 2-norm over all elements of all `tensors` (at least one; floating point), a scalar, as
+/// PyTorch's `torch.nn.utils.get_total_norm`. Nothing is read from the device.
 ///
 /// # Errors
 /// libtorch's.
@@ -236,8 +239,8 @@ pub fn total_norm(tensors: &[Tensor]) -> Result<Tensor, Error> {
     Ok(out)
 }
 
-/// A random generator of its own for tensors on the CPU, libtorch's Mersenne twister. It gives the numbers that
-/// libtorch's global one gives after the same seed, but nobody else draws from it.
+/// A random generator of its own for tensors on the CPU, libtorch's Mersenne twister. It gives the
+/// numbers that libtorch's global one gives after the same seed, but nobody else draws from it.
 #[derive(Debug)]
 pub struct Generator(*mut c_void);
 
@@ -248,7 +251,8 @@ impl Generator {
         Generator(unsafe { te_generator(seed) })
     }
 
-    /// Leaves out `count` numbers of 32 bits: what a [`Generator::uniform`] of so many f32 elements draws.
+    /// Leaves out `count` numbers of 32 bits: what a [`Generator::uniform`] of so many f32 elements
+    /// draws.
     ///
     /// # Errors
     /// libtorch's.
@@ -293,7 +297,8 @@ pub fn scale(tensors: &[Tensor], factor: f64) -> Result<(), Error> {
     result(unsafe { te_scale(pointers.as_ptr(), pointers.len(), factor) })
 }
 
-/// Moves each of `tensors` towards its twin among `ends`, in place: `tensor + weight · (end − tensor)`.
+/// Moves each of `tensors` towards its twin among `ends`, in place: `tensor + weight · (end −
+/// tensor)`.
 ///
 /// # Errors
 /// Tensors of different size, stride, dtype or device.
@@ -314,7 +319,8 @@ pub fn clear_grads(parameters: &[Tensor]) -> Result<(), Error> {
     result(unsafe { te_clear_grads(pointers.as_ptr(), pointers.len()) })
 }
 
-/// One SGD step in place, `torch.optim.SGD(fused=True)`. `momenta` is not read if the momentum is 0.
+/// One SGD step in place, `torch.optim.SGD(fused=True)`. `momenta` is not read if the momentum is
+/// 0.
 ///
 /// # Errors
 /// A gradient or buffer of another size, stride, dtype or device than its parameter.
@@ -330,8 +336,8 @@ pub fn fused_sgd(
         same_length("momentum buffers", count, momenta.len())?;
     }
     let (p, g, m) = (pointers(parameters), pointers(grads), pointers(momenta));
-    // SAFETY: the lists hold `count` pointers of live tensors each (`m` is not read without momentum), and
-    // SgdSettings has the layout of its C twin.
+    // SAFETY: the lists hold `count` pointers of live tensors each (`m` is not read without
+    // momentum), and SgdSettings has the layout of its C twin.
     result(unsafe { te_fused_sgd(p.as_ptr(), g.as_ptr(), m.as_ptr(), count, settings) })
 }
 
@@ -356,8 +362,8 @@ pub fn fused_adam(
     let (p, g) = (pointers(parameters), pointers(grads));
     let (m, v) = (pointers(state.exp_avg), pointers(state.exp_avg_sq));
     let (x, t) = (pointers(state.max_exp_avg_sq), pointers(state.step));
-    // SAFETY: the lists hold `count` pointers of live tensors each (`x` is not read without amsgrad), and
-    // AdamSettings has the layout of its C twin.
+    // SAFETY: the lists hold `count` pointers of live tensors each (`x` is not read without
+    // amsgrad), and AdamSettings has the layout of its C twin.
     result(unsafe {
         te_fused_adam(p.as_ptr(), g.as_ptr(), m.as_ptr(), v.as_ptr(), x.as_ptr(), t.as_ptr(), count, settings)
     })

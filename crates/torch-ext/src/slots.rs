@@ -1,4 +1,5 @@
-//! A tensor in host memory that several threads fill at once, each its own part, without a copy afterwards.
+//! A tensor in host memory that several threads fill at once, each its own part, without a copy
+//! afterwards.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -16,21 +17,22 @@ struct Memory {
     bytes: usize,
 }
 
-// SAFETY: nobody reads or writes through `tensor` while a `Memory` exists ([`Slots`] gives it away only when all parts
-// are back), and parts do not overlap; reference counts of tensors are atomic.
+// SAFETY: nobody reads or writes through `tensor` while a `Memory` exists ([`HostBuffers`] gives it
+// away only when all parts are back), and parts do not overlap; reference counts of tensors are
+// atomic.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
 /// A dense tensor in host memory, parts of which are with those who fill them.
 #[derive(Debug)]
-pub struct Slots {
+pub struct HostBuffers {
     memory: Arc<Memory>,
     /// Where the part to be taken next begins, in bytes.
     next: usize,
 }
 
-/// Some bytes of a [`Slots`], to be written; its values are whatever the memory held before.
+/// Some bytes of a [`HostBuffers`], to be written; its values are whatever the memory held before.
 #[derive(Debug)]
 pub struct Part {
     memory: Arc<Memory>,
@@ -38,23 +40,24 @@ pub struct Part {
     bytes: usize,
 }
 
-impl Slots {
-    /// Bytes in pinned memory, which is copied to CUDA devices without waiting; CUDA must be loaded.
+impl HostBuffers {
+    /// Bytes in pinned memory, which is copied to CUDA devices without waiting; CUDA must be
+    /// loaded.
     ///
-    /// Such memory must not serve [`again`](Slots::again), since a copy from it may still be under way: dropped, it goes
-    /// back to PyTorch's allocator, which knows.
+    /// Such memory must not serve [`again`](HostBuffers::again), since a copy from it may still be
+    /// under way: dropped, it goes back to PyTorch's allocator, which knows.
     ///
     /// # Errors
     /// No memory, or no CUDA.
-    pub fn pinned(shape: &[i64]) -> Result<Slots, Error> {
-        crate::shim::empty_pinned(shape).map(Slots::over)
+    pub fn pinned(shape: &[i64]) -> Result<HostBuffers, Error> {
+        crate::shim::empty_pinned(shape).map(HostBuffers::over)
     }
 
     /// Memory for a tensor of this shape; `kind` must take any byte (u8, f32).
     ///
     /// # Errors
     /// No memory, or `kind` is bool.
-    pub fn new(shape: &[i64], kind: Kind) -> Result<Slots, Error> {
+    pub fn new(shape: &[i64], kind: Kind) -> Result<HostBuffers, Error> {
         if kind == Kind::Bool {
             return Err(Error("a bool cannot have any byte".to_owned()));
         }
@@ -67,29 +70,29 @@ impl Slots {
         if bytes.is_none() {
             return Err(Error(format!("a tensor of shape {shape:?} does not fit into memory")));
         }
-        Ok(Slots::over(Tensor::f_empty(shape, (kind, Device::Cpu)).map_err(failed)?))
+        Ok(HostBuffers::over(Tensor::f_empty(shape, (kind, Device::Cpu)).map_err(failed)?))
     }
 
-    /// The memory of a tensor that [`Slots::finish`] gave, again; or the tensor back, if anyone else still has it or its
-    /// values are bool.
+    /// The memory of a tensor that [`HostBuffers::finish`] gave, again; or the tensor back, if
+    /// anyone else still has it or its values are bool.
     ///
     /// # Errors
     /// The tensor, as it was.
-    pub fn again(tensor: Tensor) -> Result<Slots, Tensor> {
+    pub fn again(tensor: Tensor) -> Result<HostBuffers, Tensor> {
         let takes_any_byte = tensor.kind() != Kind::Bool;
         if takes_any_byte && is_unshared(&tensor) && tensor.is_contiguous() && tensor.device() == Device::Cpu
         {
-            Ok(Slots::over(tensor))
+            Ok(HostBuffers::over(tensor))
         } else {
             Err(tensor)
         }
     }
 
     /// `tensor` is dense, in host memory, and no one else's.
-    fn over(tensor: Tensor) -> Slots {
+    fn over(tensor: Tensor) -> HostBuffers {
         let bytes = tensor.numel() * tensor.kind().elt_size_in_bytes();
         let start = tensor.data_ptr().cast::<u8>();
-        Slots { memory: Arc::new(Memory { tensor, start, bytes }), next: 0 }
+        HostBuffers { memory: Arc::new(Memory { tensor, start, bytes }), next: 0 }
     }
 
     /// The next `bytes` bytes.
@@ -107,11 +110,11 @@ impl Slots {
     ///
     /// # Errors
     /// Itself, if a part is still out.
-    pub fn finish(self) -> Result<Tensor, Slots> {
+    pub fn finish(self) -> Result<Tensor, HostBuffers> {
         let next = self.next;
         match Arc::try_unwrap(self.memory) {
             Ok(memory) => Ok(memory.tensor),
-            Err(memory) => Err(Slots { memory, next }),
+            Err(memory) => Err(HostBuffers { memory, next }),
         }
     }
 }
@@ -123,8 +126,9 @@ impl Deref for Part {
         if self.bytes == 0 {
             return &[];
         }
-        // SAFETY: `from..from + bytes` lies within the tensor's dense memory, which lives as long as `memory`; no other
-        // part covers it, since `take` only moves on; libtorch's memory, even uninitialised, is plain bytes.
+        // SAFETY: `from..from + bytes` lies within the tensor's dense memory, which lives as long
+        // as `memory`; no other part covers it, since `take` only moves on; libtorch's memory, even
+        // uninitialised, is plain bytes.
         unsafe { std::slice::from_raw_parts(self.memory.start.add(self.from), self.bytes) }
     }
 }
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn threads_fill_their_parts_and_the_tensor_is_whole_when_all_are_back() {
-        let mut slots = Slots::new(&[4, 3], Kind::Uint8).unwrap();
+        let mut slots = HostBuffers::new(&[4, 3], Kind::Uint8).unwrap();
         let parts: Vec<Part> = (0..4).map(|_| slots.take(3)).collect();
         let slots = slots.finish().unwrap_err();
         std::thread::scope(|scope| {
@@ -159,22 +163,22 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_only_when_no_one_else_has_it() {
-        let tensor = Slots::new(&[2, 2], Kind::Float).unwrap().finish().unwrap();
+        let tensor = HostBuffers::new(&[2, 2], Kind::Float).unwrap().finish().unwrap();
         let start = tensor.data_ptr();
         let (clone, view) = (tensor.shallow_clone(), tensor.narrow(0, 0, 1));
-        let tensor = Slots::again(tensor).unwrap_err();
+        let tensor = HostBuffers::again(tensor).unwrap_err();
         drop(clone);
-        let tensor = Slots::again(tensor).unwrap_err();
+        let tensor = HostBuffers::again(tensor).unwrap_err();
         drop(view);
-        let slots = Slots::again(tensor).unwrap();
+        let slots = HostBuffers::again(tensor).unwrap();
         assert_eq!(slots.finish().unwrap().data_ptr(), start);
     }
 
     #[test]
     fn what_cannot_be_held_is_an_error() {
-        assert!(Slots::new(&[i64::MAX, 2], Kind::Uint8).is_err());
-        assert!(Slots::new(&[1 << 55], Kind::Uint8).is_err());
-        assert!(Slots::new(&[1], Kind::Bool).is_err());
-        assert_eq!(Slots::new(&[0, 3], Kind::Float).unwrap().take(0).len(), 0);
+        assert!(HostBuffers::new(&[i64::MAX, 2], Kind::Uint8).is_err());
+        assert!(HostBuffers::new(&[1 << 55], Kind::Uint8).is_err());
+        assert!(HostBuffers::new(&[1], Kind::Bool).is_err());
+        assert_eq!(HostBuffers::new(&[0, 3], Kind::Float).unwrap().take(0).len(), 0);
     }
 }

@@ -1,5 +1,6 @@
-//! Every check, in the order in which they are quickest to fail, each under a heading; the first failure ends it.
-//! All use the `dev` profile and the same flags, so that libtorch's bindings are compiled once.
+//! Every check, in the order in which they are quickest to fail, each under a heading; the first
+//! failure ends it. All use the `dev` profile and the same flags, so that libtorch's bindings are
+//! compiled once.
 
 use std::time::Instant;
 

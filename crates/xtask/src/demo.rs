@@ -1,4 +1,4 @@
-//! The main job on real pictures: split, train, evaluate, predict; each command shown before it runs.
+//! The main job on real images: split, train, evaluate, predict; each command shown before it runs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,8 +13,8 @@ use crate::text::yaml_number;
 
 /// What the test split must reach, as a fraction.
 const WANTED_ACCURACY: f64 = 0.97;
-/// The pictures in the repository, and the copy that is split.
-const PICTURES: &str = "tests/data/digits/raw";
+/// The images in the repository, and the copy that is split.
+const IMAGES: &str = "tests/data/digits/raw";
 const DATA: &str = "data/digits";
 const CONFIG: &str = "configs/digits.yaml";
 
@@ -27,7 +27,7 @@ pub fn run(shell: &Shell, options: &Options) -> Result<()> {
     let programs = shell.target_dir()?.join("release");
     let program = |name: &str| programs.join(name);
 
-    copy_pictures(shell)?;
+    copy_images(shell)?;
     let split = shell.path(DATA).join("splits/manifest.yaml");
     if split.exists() {
         eprintln!("\n{DATA} is split already ({DATA}/splits).");
@@ -44,9 +44,9 @@ pub fn run(shell: &Shell, options: &Options) -> Result<()> {
 
     let checkpoint = format!("{run}/best.pt");
     shell.run(program("ml-inference"), &["--checkpoint", &checkpoint])?;
-    let pictures = some_pictures(shell)?;
+    let images = some_images(shell)?;
     let mut args = vec!["--checkpoint", &checkpoint];
-    args.extend(pictures.iter().map(String::as_str));
+    args.extend(images.iter().map(String::as_str));
     shell.run(program("ml-inference"), &args)?;
 
     let accuracy = test_accuracy(&shell.path(&run))?;
@@ -66,13 +66,13 @@ fn shell_path(shell: &Shell, path: &Path) -> String {
     path.strip_prefix(shell.root()).unwrap_or(path).display().to_string()
 }
 
-/// Copies the pictures, so that splitting them leaves the repository as it is.
-fn copy_pictures(shell: &Shell) -> Result<()> {
-    let (from, to) = (shell.path(PICTURES), shell.path(DATA).join("raw"));
+/// Copies the images, so that splitting them leaves the repository as it is.
+fn copy_images(shell: &Shell) -> Result<()> {
+    let (from, to) = (shell.path(IMAGES), shell.path(DATA).join("raw"));
     if to.is_dir() {
         return Ok(());
     }
-    eprintln!("\n$ mkdir -p {DATA} && cp -r {PICTURES} {DATA}/");
+    eprintln!("\n$ mkdir -p {DATA} && cp -r {IMAGES} {DATA}/");
     let partial = shell.path(DATA).join("raw.partial");
     if partial.exists() {
         fs::remove_dir_all(&partial).with_context(|| format!("cannot delete {}", partial.display()))?;
@@ -103,8 +103,8 @@ fn runs(shell: &Shell) -> BTreeSet<String> {
     names.map(|entry| format!("runs/{}", entry.file_name().to_string_lossy())).collect()
 }
 
-/// Three pictures that training has not seen, of different classes.
-fn some_pictures(shell: &Shell) -> Result<Vec<String>> {
+/// Three images that training has not seen, of different classes.
+fn some_images(shell: &Shell) -> Result<Vec<String>> {
     let list = shell.path(DATA).join("splits/test.txt");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let lines: Vec<&str> = text.lines().collect();
@@ -125,7 +125,7 @@ fn closing_words(run: &str, programs: &str, accuracy: f64, seconds: f64) -> Stri
         "Done: {:.2} % of the test split's digits are recognised, after {seconds:.0} s of training.
 
 Where everything lies
-  {DATA}/raw, {DATA}/splits   the pictures, and which of them train, validate and test
+  {DATA}/raw, {DATA}/splits   the images, and which of them train, validate and test
   {CONFIG}           what was trained, and how
   {run}/best.pt            the best weights; torch.load opens it in Python too
   {run}/summary.yaml       the outcome; metrics.csv has a row an epoch

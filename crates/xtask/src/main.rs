@@ -1,8 +1,8 @@
 //! Set-up and chores: `cargo xtask setup|demo|test|bench|reference|chaos|fuzz`.
 //!
-//! In: a clone of the repository on a machine with Rust, a C++ compiler and Python 3. Out: `.venv` (Python
-//! packages, libtorch among them), `.libtorch` (a link that every cargo command finds), programs, reports.
-//! This crate must not depend on libtorch, since it is what installs it.
+//! In: a clone of the repository on a machine with Rust, a C++ compiler and Python 3. Out: `.venv`
+//! (Python packages, libtorch among them), `.libtorch` (a link that every cargo command finds),
+//! programs, reports. This crate must not depend on libtorch, since it is what installs it.
 
 mod bench;
 mod chaos;
@@ -41,11 +41,13 @@ enum Command {
     Test(setup::Options),
     /// Set up and compare speed and memory with PyTorch
     Bench(bench::Args),
-    /// Set up and compare the networks with torchvision's: names, initial weights, logits, gradients
+    /// Set up and compare the networks with torchvision's: names, initial weights, logits,
+    /// gradients
     Reference(reference::Args),
-    /// Kill and resume training again and again, and compare the result with that of a run left alone
+    /// Kill and resume training again and again, and compare the result with that of a run left
+    /// alone
     Chaos(chaos::Args),
-    /// Read a million mutated checkpoints, and as many mutated pictures
+    /// Read a million mutated checkpoints, and as many mutated images
     Fuzz {
         /// How many of each
         #[arg(long, default_value_t = 1_000_000)]
@@ -89,7 +91,8 @@ fn run(command: Command) -> anyhow::Result<()> {
 /// The tests that the suite leaves out for their length.
 fn fuzz(shell: &shell::Shell, inputs: u64, seed: u64, options: &setup::Options) -> anyhow::Result<()> {
     let shell = setup::run(shell, setup::Purpose::Test, options)?;
-    for (package, test) in [("ml-core", "a_million_mutated_files"), ("ml-data", "a_million_mutated_pictures")]
+    for (package, test) in
+        [("torch-file", "a_million_mutated_files"), ("ml-data", "a_million_mutated_images")]
     {
         let mut command = shell.command("cargo");
         command.args(["test", "--package", package, "--lib", "--", "--ignored", "--nocapture", test]);

@@ -1,5 +1,5 @@
-//! Compares networks with torchvision's, name by name, and writes what it found into `docs/networks.md`; with `--all`,
-//! also runs the tests that sweep over every network.
+//! Compares networks with torchvision's, name by name, and writes what it found into
+//! `docs/networks.md`; with `--all`, also runs the tests that sweep over every network.
 
 use std::path::Path;
 
@@ -24,8 +24,9 @@ pub struct Args {
     /// Networks by name
     #[arg(required_unless_present = "all")]
     names: Vec<String>,
-    /// Every network that torchvision has; writes the table in docs/networks.md, then puts every network through the
-    /// tests that the suite makes of small ones (half an hour or more in all, and 15 GB of memory)
+    /// Every network that torchvision has; writes the table in docs/networks.md, then puts every
+    /// network through the tests that the suite makes of small ones (half an hour or more in all,
+    /// and 15 GB of memory)
     #[arg(long, conflicts_with = "names")]
     all: bool,
     #[command(flatten)]
@@ -71,7 +72,8 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The tests of every network, which the suite leaves out for their length; one at a time, for their memory.
+/// The tests of every network, which the suite leaves out for their length; one at a time, for
+/// their memory.
 const SWEEP: [&str; 10] = [
     "test",
     "--release",
@@ -87,7 +89,7 @@ const SWEEP: [&str; 10] = [
 
 /// The head of the table.
 const HEADER: &str = "\
-| name | parameters (10 classes) | tensors | picture | initial weights | logits | bf16 logits | gradients | training logits |
+| name | parameters (10 classes) | tensors | image | initial weights | logits | bf16 logits | gradients | training logits |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 /// A row of the table, and what is beyond the limits.
@@ -99,7 +101,8 @@ fn compare(
     size: &str,
 ) -> Result<(String, Option<String>)> {
     let script = shell.path("tests/reference/network.py");
-    // As many threads on both sides, and always as many: the table's figures are of sums in one order.
+    // As many threads on both sides, and always as many: the table's figures are of sums in one
+    // order.
     let single = |program: &Path| {
         let mut command = shell.command(program);
         command.env("OMP_NUM_THREADS", "1");

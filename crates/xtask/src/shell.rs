@@ -1,4 +1,5 @@
-//! Running commands in the workspace: where it is, the environment they get, and how they are shown.
+//! Running commands in the workspace: where it is, the environment they get, and how they are
+//! shown.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -53,9 +54,9 @@ impl Shell {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root);
-        // Cargo has set the variable from its configuration for this program too. Commands get it only if
-        // the user set it: what cargo sees must not differ from what it sees when called by hand, or else
-        // libtorch's bindings would be compiled again.
+        // Cargo has set the variable from its configuration for this program too. Commands get it
+        // only if the user set it: what cargo sees must not differ from what it sees when called by
+        // hand, or else libtorch's bindings would be compiled again.
         match &self.libtorch {
             Some(path) => command.env("LIBTORCH", path),
             None => command.env_remove("LIBTORCH"),

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 
-/// The number of a top-level `key: number` line; enough YAML for the flat files that the programs write.
+/// The number of a top-level `key: number` line; enough YAML for the flat files that the programs
+/// write.
 pub fn yaml_number(text: &str, key: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
 }

@@ -1,4 +1,5 @@
-//! `ml-split check` together with dividing: what it leaves alone, labels from a CSV, what looks alike.
+//! `ml-split check` together with dividing: what it leaves alone, labels from a CSV, what looks
+//! alike.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,11 +41,11 @@ fn reports_are_neither_strangers_in_a_tree_nor_files_left_out() {
 }
 
 #[test]
-fn with_labels_from_a_csv_classes_and_pictures_are_those_of_the_lines() {
+fn with_labels_from_a_csv_classes_and_images_are_those_of_the_lines() {
     let data = tempfile::tempdir().unwrap();
     let scans = data.path().join("scans");
     small_digits(&scans, &[24, 24]);
-    put("picture.png", scans.join("0/unlisted.png"));
+    put("image.png", scans.join("0/unlisted.png"));
     put("rgb.jpg", scans.join("1/strange.dat"));
     let mut csv = "path,label\nscans/1/strange.dat,odd\n".to_owned();
     for folder in ["0", "1"] {
@@ -68,7 +69,8 @@ fn with_labels_from_a_csv_classes_and_pictures_are_those_of_the_lines() {
     let wrong_ones = ["missing ", "broken_splits ", "not_in_split ", "no_class ", "bad_name "];
     assert!(findings(&sound).iter().all(|line| !wrong_ones.iter().any(|kind| line.starts_with(kind))));
 
-    // A copy under another label and in another split, a picture gone, lines that contradict each other or say nothing.
+    // A copy under another label and in another split, an image gone, lines that contradict each
+    // other or say nothing.
     let [train, val] = ["train.txt", "val.txt"].map(|name| lines(data.path(), name));
     let of = |lines: &[String], label: &str| {
         let line = lines.iter().find(|line| line.ends_with(label)).unwrap();
@@ -110,7 +112,7 @@ fn what_looks_alike_is_divided_together_if_it_was_checked_first() {
     let data = tempfile::tempdir().unwrap();
     let raw = data.path().join("raw");
     small_digits(&raw, &[12, 12]);
-    // One picture re-encoded in its class, and one with the same pixels in another.
+    // One image re-encoded in its class, and one with the same pixels in another.
     put("rgb.png", raw.join("0/original.png"));
     put("rgb.jpg", raw.join("0/reencoded.jpg"));
     put("rgb.qoi", raw.join("1/same_pixels.qoi"));
@@ -130,7 +132,7 @@ fn what_looks_alike_is_divided_together_if_it_was_checked_first() {
 }
 
 #[test]
-fn a_picture_that_is_gone_is_told_once_however_many_folds_list_it() {
+fn an_image_that_is_gone_is_told_once_however_many_folds_list_it() {
     let data = tempfile::tempdir().unwrap();
     small_digits(&data.path().join("raw"), &[12, 12]);
     ok(split(data.path(), &["--folds", "3"]));
@@ -139,11 +141,11 @@ fn a_picture_that_is_gone_is_told_once_however_many_folds_list_it() {
     let found = report(check(data.path(), &["--no_report"]));
     let told: Vec<_> = findings(&found).into_iter().filter(|line| line.starts_with("missing ")).collect();
     assert_eq!(told, [format!("missing {gone}")]);
-    // A path that opening the folder refuses is no picture here either.
+    // A path that opening the folder refuses is no image here either.
     let index = data.path().join("splits/fold_0_val.txt");
     let text = fs::read_to_string(&index).unwrap();
-    let picture = lines(data.path(), "fold_0_val.txt").remove(1);
-    fs::write(&index, text.replace(&picture, &picture.replacen('/', "//", 1))).unwrap();
+    let image = lines(data.path(), "fold_0_val.txt").remove(1);
+    fs::write(&index, text.replace(&image, &image.replacen('/', "//", 1))).unwrap();
     let found = report(check(data.path(), &["--no_report"]));
     assert!(findings(&found).iter().any(|line| line.starts_with("broken_splits ")), "{found:#}");
 }

@@ -18,12 +18,12 @@ fn the_page_holds_no_markup_from_names_and_needs_no_other_file() {
     assert_eq!(output.status.code(), Some(1));
     // One row a finding on stdout, whatever the names.
     let table = String::from_utf8(output.stdout).unwrap();
-    assert!(!table.contains("new\nline") && table.contains("Truncated pictures"), "{table}");
+    assert!(!table.contains("new\nline") && table.contains("Truncated images"), "{table}");
     let html = read(data.path().join("dataset_report.html"));
     assert!(!html.contains("<img src=x") && !html.contains("<script"), "names are escaped");
     assert!(html.contains("&lt;img src=x onerror=alert(1)&gt;.jpg") && html.contains("&lt;script&gt;"));
     assert!(html.contains("new\\nline.jpg") && html.contains("bad\\xff.webp"));
-    // No address but that of pictures within the page.
+    // No address but that of images within the page.
     for part in html.split("src=\"").skip(1) {
         assert!(part.starts_with("data:image/jpeg;base64,"), "{}", &part[..40]);
     }
@@ -41,7 +41,7 @@ fn the_page_holds_no_markup_from_names_and_needs_no_other_file() {
 }
 
 #[test]
-fn reports_never_replace_strangers_nor_lie_among_pictures() {
+fn reports_never_replace_strangers_nor_lie_among_images() {
     let data = tempfile::tempdir().unwrap();
     divided(data.path(), &[]);
     for (name, text) in [("dataset_report.json", "{\"mine\": 1}"), ("dataset_report.html", "<p>mine</p>")] {
@@ -56,7 +56,7 @@ fn reports_never_replace_strangers_nor_lie_among_pictures() {
         fails(
             check(data.path(), &["--output", place.to_str().unwrap()]),
             2,
-            &[inside, "among the pictures", "--output"],
+            &[inside, "among the images", "--output"],
         );
         assert!(!place.join("dataset_report.json").exists());
     }
@@ -101,7 +101,7 @@ fn an_interruption_writes_nothing_and_ends_with_130() {
 }
 
 #[test]
-fn a_division_can_be_checked_first_and_is_refused_for_unreadable_pictures() {
+fn a_division_can_be_checked_first_and_is_refused_for_unreadable_images() {
     let data = tempfile::tempdir().unwrap();
     let raw = data.path().join("raw");
     small_digits(&raw, &[30, 30]);
@@ -116,14 +116,10 @@ fn a_division_can_be_checked_first_and_is_refused_for_unreadable_pictures() {
     fs::remove_dir_all(data.path().join("splits")).unwrap();
     fs::remove_file(data.path().join("dataset_report.html")).unwrap();
     fs::write(raw.join("1/text.jpg"), "just text").unwrap();
-    fails(
-        split(&["--check", "--no_report"]),
-        1,
-        &["1 of 61 pictures", "raw/1/text.jpg", "--allow_unreadable"],
-    );
+    fails(split(&["--check", "--no_report"]), 1, &["1 of 61 images", "raw/1/text.jpg", "--allow_unreadable"]);
     assert!(!data.path().join("splits").exists() && !data.path().join("dataset_report.html").exists());
     let output = ok(split(&["--check", "--allow-unreadable", "--dry_run"]));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("1 pictures cannot be read"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 images cannot be read"));
     assert!(!data.path().join("splits").exists() && !data.path().join("dataset_report.html").exists());
     ok(split(&["--check", "--allow_unreadable"]));
     assert!(data.path().join("splits/train.txt").exists());

@@ -1,4 +1,4 @@
-//! Groups, duplicates and labels from a CSV, with real pictures, up to the training.
+//! Groups, duplicates and labels from a CSV, with real images, up to the training.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,8 @@ use std::path::Path;
 use super::{index, names, some_digits, split};
 use crate::support::{fails, ok, read, train, workspace};
 
-/// Digits of two classes; each of 10 patients has pictures in both, in folders of its own and by name.
+/// Digits of two classes; each of 10 patients has images in both, in folders of its own and by
+/// name.
 fn patients() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     for class in ["0", "1"] {
@@ -37,7 +38,7 @@ fn places(data: &Path, files: &[&str], group: impl Fn(&str) -> String) -> BTreeM
 }
 
 #[test]
-fn a_patient_with_pictures_in_several_classes_is_never_divided() {
+fn a_patient_with_images_in_several_classes_is_never_divided() {
     let data = patients();
     let patient = |line: &str| line.split('/').nth(2).unwrap().to_owned();
     for by in ["folder", r"patient_(\d+)/", r"p\d+_"] {
@@ -49,18 +50,18 @@ fn a_patient_with_pictures_in_several_classes_is_never_divided() {
             assert!(places.values().all(|files| files.len() == 1), "{by}: {places:?}");
             let text = String::from_utf8(output).unwrap();
             assert!(
-                text.contains(&format!("10 groups of 2 or more pictures stay together (by {by}")),
+                text.contains(&format!("10 groups of 2 or more images stay together (by {by}")),
                 "{text}"
             );
-            assert!(text.contains("train: 60.00 % of the pictures, 60.00 % asked for"), "{text}");
+            assert!(text.contains("train: 60.00 % of the images, 60.00 % asked for"), "{text}");
         }
     }
     ok(split(data.path(), &["--group_by", "folder", "--folds", "3", "--test_ratio", "0.2", "--force"]));
     let files = ["test", "fold_0_val", "fold_1_val", "fold_2_val"];
     assert!(places(data.path(), &files, patient).values().all(|files| files.len() == 1));
-    let pictures = read(data.path().join("splits/pictures.csv"));
-    assert_eq!(pictures.lines().next(), Some("path,bytes,group,sha256"));
-    assert_eq!(pictures.lines().filter(|line| line.contains(",patient_3,")).count(), 12);
+    let images = read(data.path().join("splits/pictures.csv"));
+    assert_eq!(images.lines().next(), Some("path,bytes,group,sha256"));
+    assert_eq!(images.lines().filter(|line| line.contains(",patient_3,")).count(), 12);
     ok(train(data.path(), &["--dry_run", "--data_dir", ".", "--fold", "2"]));
 
     let json = ok(split(data.path(), &["--group_by", "folder", "--dry_run", "--json"])).stdout;
@@ -70,7 +71,7 @@ fn a_patient_with_pictures_in_several_classes_is_never_divided() {
 }
 
 #[test]
-fn groups_that_make_no_sense_are_refused_and_pictures_without_one_are_counted() {
+fn groups_that_make_no_sense_are_refused_and_images_without_one_are_counted() {
     let data = patients();
     for (args, code, parts) in [
         (&["--group_by", "(p"][..], 2, &["--group_by `(p`", "not a regular expression", "unclosed"][..]),
@@ -84,11 +85,11 @@ fn groups_that_make_no_sense_are_refused_and_pictures_without_one_are_counted() 
         assert_eq!(names(data.path()), super::set(&["raw"]));
     }
     let output = ok(split(data.path(), &["--group_by", "patient_[1-9]"]));
-    assert!(told(&output).contains("12 picture(s) are in no group by `patient_[1-9]`"), "{}", told(&output));
+    assert!(told(&output).contains("12 image(s) are in no group by `patient_[1-9]`"), "{}", told(&output));
 }
 
 #[test]
-fn copies_of_a_picture_stay_together_and_those_in_two_classes_are_warned_about() {
+fn copies_of_an_image_stay_together_and_those_in_two_classes_are_warned_about() {
     let data = some_digits(&[30, 30]);
     let first = |class: &str| {
         let folder = data.path().join("raw").join(class);
@@ -103,7 +104,7 @@ fn copies_of_a_picture_stay_together_and_those_in_two_classes_are_warned_about()
     for seed in ["1", "2", "3", "4"] {
         let output = ok(split(data.path(), &["--seed", seed, "--force"]));
         let told = told(&output);
-        assert!(told.contains("1 picture(s) lie in several classes") && told.contains("raw/0/mistaken.png"));
+        assert!(told.contains("1 image(s) lie in several classes") && told.contains("raw/0/mistaken.png"));
         assert_eq!(places(data.path(), &["train", "val", "test"], copies)["copy"].len(), 1);
         ok(train(data.path(), &["--dry_run", "--data_dir", "."]));
     }
@@ -119,7 +120,7 @@ fn copies_of_a_picture_stay_together_and_those_in_two_classes_are_warned_about()
     );
 }
 
-/// Pictures of both classes in one folder, beside a CSV that labels them.
+/// Images of both classes in one folder, beside a CSV that labels them.
 fn labelled(columns: &str, row: impl Fn(usize, &str) -> String) -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     fs::create_dir(data.path().join("scans")).unwrap();
@@ -169,7 +170,7 @@ fn labels_from_a_csv_are_trained_on_like_folders() {
     )
     .unwrap();
     let output = ok(train(data.path(), &["--dry_run", "--data_dir", "."]));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("1 picture(s) have another label (scans/0_"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 image(s) have another label (scans/0_"));
 }
 
 #[test]
@@ -183,7 +184,7 @@ fn given_splits_are_taken_as_they_are() {
     for args in [&["--ratio", "0.8", "0.2"][..], &["--folds", "3"]] {
         fails(split(&csv, args), 2, &["--ratio, --folds", "column `split`"]);
     }
-    // The first two lines become one picture under two names.
+    // The first two lines become one image under two names.
     let lines = read(&csv);
     let path = |line: usize| lines.lines().nth(line).unwrap().split(',').nth(1).unwrap();
     fs::copy(data.path().join(path(1)), data.path().join(path(3))).unwrap();
@@ -195,9 +196,9 @@ fn given_splits_are_taken_as_they_are() {
 
 #[test]
 fn a_csv_that_cannot_be_used_says_where_and_why() {
-    let picture = |data: &Path| names(&data.join("scans")).into_iter().next().unwrap();
+    let image = |data: &Path| names(&data.join("scans")).into_iter().next().unwrap();
     let data = labelled("path,label", |_, row| row.to_owned());
-    let name = picture(data.path());
+    let name = image(data.path());
     for (text, code, parts) in [
         ("path,label\nscans/gone.png,a\n".to_owned(), 1, &["line 2: `scans/gone.png` does not exist"][..]),
         (format!("path,labels\nscans/{name},a\n"), 1, &["line 1", "`labels`; did you mean `label`"]),
@@ -229,7 +230,7 @@ fn a_tree_is_made_of_a_csv_only_if_it_can_be_read_back() {
     let first = read(&csv).lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
     let tree = ["--layout", "folders"];
     for (renamed, label, parts) in [
-        ("scans/strange.dat", "digit 0", ["scans/strange.dat", "does not end as the name of a picture"]),
+        ("scans/strange.dat", "digit 0", ["scans/strange.dat", "does not end as the name of an image"]),
         ("scans/.hidden.png", "digit 0", ["scans/.hidden.png", "hidden name"]),
         ("scans/seen.png", "splits", ["`splits`", "reserved or hidden"]),
     ] {

@@ -9,7 +9,7 @@ use super::{names, set, some_digits, split};
 use crate::support::{fails, ok, read, small_digits, train, workspace};
 
 #[test]
-fn pictures_are_not_read_so_a_damaged_one_is_named_by_the_training() {
+fn images_are_not_read_so_a_damaged_one_is_named_by_the_training() {
     for content in ["", "just text"] {
         let data = some_digits(&[10, 10]);
         fs::write(data.path().join("raw/1/odd.jpg"), content).unwrap();
@@ -61,9 +61,9 @@ fn folders_that_cannot_be_divided_are_named_with_what_to_do() {
     for (image_dir, files, code, parts) in [
         ("nowhere", "", 2, &["no such folder", "check the path"][..]),
         ("1.png", "1.png", 2, &["not a folder", "class folders"]),
-        ("", "", 1, &["no class folders", "put each class's pictures"]),
-        ("", "1.png 2.png", 1, &["2 pictures", "put each class's pictures"]),
-        ("", "cat/notes.txt dog/notes.txt", 1, &["no pictures", "jpg"]),
+        ("", "", 1, &["no class folders", "put each class's images"]),
+        ("", "1.png 2.png", 1, &["2 images", "put each class's images"]),
+        ("", "cat/notes.txt dog/notes.txt", 1, &["no images", "jpg"]),
         ("", "cat/1.png dog/notes.txt", 1, &["class `dog`", "/dog;", "add some"]),
         ("", "train/cat/1.png val/cat/2.png", 2, &["train, val", "use it as data_dir"]),
         ("", "raw/splits/1.png raw/cat/1.png", 1, &["raw/splits", "rename"]),
@@ -73,7 +73,7 @@ fn folders_that_cannot_be_divided_are_named_with_what_to_do() {
         for file in files.split_whitespace() {
             let file = place.path().join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, "picture").unwrap();
+            fs::write(file, "image").unwrap();
         }
         let (before, image_dir) = (names(place.path()), place.path().join(image_dir));
         for args in [&[][..], &["--dry_run"], &["--layout", "folders"]] {

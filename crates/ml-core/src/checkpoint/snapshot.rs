@@ -5,7 +5,7 @@ use std::path::Path;
 use tch::Tensor;
 
 use super::{CheckpointError, read, write};
-use crate::value::{Field, Key, Value, ValueError};
+use torch_file::{Field, Key, Value, ValueError};
 
 /// The version of the dict's layout that is written, and the newest that is understood.
 pub const FORMAT_VERSION: u64 = 1;
@@ -82,7 +82,8 @@ const KEYS: [&str; 21] = [
 ];
 
 impl Checkpoint {
-    /// The dict that is written; `ema_state_dict` and `scaler_state_dict` are left out where there are none.
+    /// The dict that is written; `ema_state_dict` and `scaler_state_dict` are left out where there
+    /// are none.
     ///
     /// # Errors
     /// A number in `config`, `eval_transform` or `versions` above `i64::MAX`.
@@ -121,7 +122,8 @@ impl Checkpoint {
     /// Reads the dict; its tensors are shared, not copied.
     ///
     /// # Errors
-    /// A missing key, a value of another type, or a newer `format_version`; the error names the key.
+    /// A missing key, a value of another type, or a newer `format_version`; the error names the
+    /// key.
     pub fn from_value(value: &Value) -> Result<Self, CheckpointError> {
         let root = value.field();
         let found = root.get("format_version")?.as_u64()?;
@@ -157,7 +159,7 @@ impl Checkpoint {
     }
 
     /// Whether the run is judged by its averaged weights: `best.monitor` names a figure of theirs.
-    pub fn is_judged_by_ema(&self) -> bool {
+    pub fn selects_by_ema(&self) -> bool {
         let monitor = self.best.get("monitor").and_then(|monitor| monitor.as_str());
         self.ema_state_dict.is_some() && monitor.is_ok_and(|monitor| monitor.starts_with("ema_"))
     }
@@ -185,8 +187,8 @@ impl Checkpoint {
     }
 }
 
-/// The weights in a dict of any common form: `model_state_dict` (ours), `state_dict`, `model`, or the dict
-/// itself. The `module.` that `DataParallel` puts before each name is taken off.
+/// The weights in a dict of any common form: `model_state_dict` (ours), `state_dict`, `model`, or
+/// the dict itself. The `module.` that `DataParallel` puts before each name is taken off.
 ///
 /// # Errors
 /// There are no weights in it, or something among them is not a tensor; the error names the key.

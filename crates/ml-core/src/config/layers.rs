@@ -130,11 +130,13 @@ pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
     Ok(Override { path: path.to_owned(), value, source: Source::Set })
 }
 
-/// Merges the defaults, `base` (a YAML text and where it came from), and `overrides`, then validates.
+/// Merges the defaults, `base` (a YAML text and where it came from), and `overrides`, then
+/// validates.
 ///
-/// A mapping whose `name` (or `type`) a layer changes loses the keys that the new choice does not have and
-/// those that were only defaults. A transform pipeline given in `base` replaces the default as a whole; where
-/// `model.weights` names weights of torchvision's or a checkpoint of ours, the default pipelines are theirs.
+/// A mapping whose `name` (or `type`) a layer changes loses the keys that the new choice does not
+/// have and those that were only defaults. A transform pipeline given in `base` replaces the
+/// default as a whole; where `model.weights` names weights of torchvision's or a checkpoint of
+/// ours, the default pipelines are theirs.
 ///
 /// # Errors
 /// The text is not YAML, or anything is wrong with the values: all of it, by path.
@@ -154,7 +156,8 @@ pub fn resolve(base: Option<(&str, Source)>, overrides: &[Override]) -> Result<R
         });
         insert(&mut given[index].1, &item.path, item.value.clone());
     }
-    // A changed choice (`optimizer.name`) goes before the keys of the new choice, whoever gives them.
+    // A changed choice (`optimizer.name`) goes before the keys of the new choice, whoever gives
+    // them.
     given.sort_by_key(|(_, layer)| !layer.values().any(names_a_choice));
     let merged = |origin| {
         let mut merger = Merger::new(origin);
@@ -164,7 +167,7 @@ pub fn resolve(base: Option<(&str, Source)>, overrides: &[Override]) -> Result<R
         for (source, layer) in given.clone() {
             merger.merge(layer, &source);
         }
-        merger.let_test_follow_val();
+        merger.default_test_to_val();
         merger
     };
     // What the weights are is known once all is merged; then they decide on defaults.
@@ -278,7 +281,7 @@ impl Merger {
         merge(&mut self.tree, layer, "", source, &mut self.sources);
     }
 
-    fn let_test_follow_val(&mut self) {
+    fn default_test_to_val(&mut self) {
         let given = |split: &str| {
             let prefix = format!("transforms.{split}");
             self.sources.iter().any(|(path, source)| *source != Source::Weights && is_under(path, &prefix))
@@ -298,7 +301,8 @@ impl Merger {
         source_of(&self.sources, path)
     }
 
-    /// `found`: what is wrong with the file's text; the merged tree adds what the overrides brought.
+    /// `found`: what is wrong with the file's text; the merged tree adds what the overrides
+    /// brought.
     fn finish(self, found: Vec<Problem>) -> Result<Resolved, ConfigError> {
         let tree = Value::Mapping(self.tree.clone());
         let mut problems = found;

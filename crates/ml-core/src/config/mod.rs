@@ -1,8 +1,9 @@
 //! YAML + sparse overrides → one validated [`Config`].
 //!
-//! Three layers are merged, later ones winning: the defaults, a YAML file, the overrides (`--set`, flags).
-//! Each value remembers where it came from ([`Resolved::sources`]); everything that is wrong is reported at
-//! once, by YAML path ([`ConfigError`]). The composed structs live beside the code that uses them.
+//! Three layers are merged, later ones winning: the defaults, a YAML file, the overrides (`--set`,
+//! flags). Each value remembers where it came from ([`Resolved::sources`]); everything that is
+//! wrong is reported at once, by YAML path ([`ConfigError`]). The composed structs live beside the
+//! code that uses them.
 
 mod layers;
 mod model;
@@ -39,9 +40,10 @@ use ml_data::transform::{Size, TransformConfig};
 pub struct Config {
     /// Where all randomness comes from: the same seed gives the same run.
     pub seed: u64,
-    /// Use only deterministic algorithms (on CUDA this costs speed; the CPU is deterministic anyway).
+    /// Use only deterministic algorithms (on CUDA this costs speed; the CPU is deterministic
+    /// anyway).
     pub deterministic: bool,
-    /// Where the pictures are and how they are read.
+    /// Where the images are and how they are read.
     pub data: DataConfig,
     /// The network.
     pub model: ModelConfig,
@@ -53,7 +55,7 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     /// How long, how much at once, and on what.
     pub training: TrainingConfig,
-    /// What is done to the pictures.
+    /// What is done to the images.
     pub transforms: TransformsConfig,
 }
 
@@ -77,13 +79,13 @@ impl Default for Config {
 pub const DEFAULT_YAML: &str = include_str!("../../../../configs/default.yaml");
 
 impl Config {
-    /// Threads that decode pictures; `auto` is one a core.
+    /// Threads that decode images; `auto` is one a core.
     pub fn num_workers(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.data.num_workers.unwrap_or_else(cores)
     }
 
-    /// How pictures are loaded for evaluation on `device`.
+    /// How images are loaded for evaluation on `device`.
     pub fn evaluation_options(&self, device: Device) -> LoaderOptions {
         let limit = self.data.max_skipped;
         LoaderOptions {
@@ -96,7 +98,7 @@ impl Config {
         }
     }
 
-    /// How pictures of `num_classes` classes are loaded for training on `device`.
+    /// How images of `num_classes` classes are loaded for training on `device`.
     pub fn training_options(&self, device: Device, num_classes: usize) -> LoaderOptions {
         let limit = self.data.max_skipped;
         LoaderOptions {
@@ -135,7 +137,8 @@ impl Config {
         found
     }
 
-    /// Pictures of sizes that the network does not take; what a TorchScript module needs shows when it runs.
+    /// Images of sizes that the network does not take; what a TorchScript module needs shows when
+    /// it runs.
     fn size_problems(&self) -> Vec<(String, String)> {
         let Some(architecture) = self.model.base().map(|base| base.architecture) else { return Vec::new() };
         let train = self.transforms.train.output_size();
@@ -156,7 +159,7 @@ impl Config {
                 let problem = architecture.size_problem((height, width)).or_else(|| differs(size))?;
                 Some((
                     format!("transforms.{split}"),
-                    format!("gives pictures of {height}x{width} (height x width); {problem}"),
+                    format!("gives images of {height}x{width} (height x width); {problem}"),
                 ))
             })
             .collect()
@@ -171,14 +174,14 @@ impl Config {
         let mut warnings = Vec::new();
         if train != val {
             warnings.push(format!(
-                "transforms: training pictures are {}, validation pictures {}; give transforms.val if this is not meant",
+                "transforms: training images are {}, validation images {}; give transforms.val if this is not meant",
                 size_text(train),
                 size_text(val)
             ));
         }
         if val != test {
             warnings.push(format!(
-                "transforms: validation pictures are {}, test pictures {}; give transforms.test if this is not meant",
+                "transforms: validation images are {}, test images {}; give transforms.test if this is not meant",
                 size_text(val),
                 size_text(test)
             ));
@@ -187,7 +190,7 @@ impl Config {
         for (split, transform) in [("val", val), ("test", test)] {
             if transform.normalize != train.normalize {
                 warnings.push(format!(
-                    "transforms: transforms.{split}.normalize is not that of the training pictures; give both alike if this is not meant"
+                    "transforms: transforms.{split}.normalize is not that of the training images; give both alike if this is not meant"
                 ));
             }
         }

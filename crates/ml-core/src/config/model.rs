@@ -29,26 +29,29 @@ pub enum ModelConfig {
 pub struct BaseModel {
     /// The network's name, as torchvision has it.
     pub architecture: Architecture,
-    /// Weights to start from: a name of torchvision's (`DEFAULT`, `IMAGENET1K_V2`, `ResNet50_Weights.IMAGENET1K_V2`), which
-    /// are fetched, or a file (`.pt`, `.pth`, `.safetensors`): ours, or a state dict of Python's; null starts from random
-    /// weights.
+    /// Weights to start from: a name of torchvision's (`DEFAULT`, `IMAGENET1K_V2`,
+    /// `ResNet50_Weights.IMAGENET1K_V2`), which are fetched, or a file (`.pt`, `.pth`,
+    /// `.safetensors`): ours, or a state dict of Python's; null starts from random weights.
     pub weights: Option<String>,
     /// Number of classes; `auto` takes the data set's.
     pub num_classes: Auto<usize>,
-    /// Channels of a picture, 1 or 3; `auto` takes those of the transforms.
+    /// Channels of an image, 1 or 3; `auto` takes those of the transforms.
     pub in_channels: Auto<usize>,
-    /// Whether pictures normalised with ImageNet's figures are changed to those of mean 0.5 and deviation 0.5 in front of
-    /// `googlenet` or `inception_v3`; null does what the weights to start from want: torchvision's want it.
+    /// Whether images normalised with ImageNet's figures are changed to those of mean 0.5 and
+    /// deviation 0.5 in front of `googlenet` or `inception_v3`; null does what the weights to start
+    /// from want: torchvision's want it.
     pub transform_input: Option<bool>,
-    /// Which layers keep the weights they begin with: `none`; `backbone`, all but the head; `until:<name>`, all in front of
-    /// the layer of this name. Frozen batch norms keep their statistics.
+    /// Which layers keep the weights they begin with: `none`; `backbone`, all but the head;
+    /// `until:<name>`, all in front of the layer of this name. Frozen batch norms keep their
+    /// statistics.
     pub freeze: Freeze,
     /// Epochs after which the frozen layers are trained too; null never.
     pub unfreeze_epoch: Option<u64>,
     /// Probability of dropout, at least 0 and below 1; null is the network's own.
     pub dropout: Option<f64>,
-    /// Probability, at least 0 and below 1, with which the last residual branch is left out for a picture in training, and
-    /// earlier ones more rarely (stochastic depth); null is the network's own.
+    /// Probability, at least 0 and below 1, with which the last residual branch is left out for an
+    /// image in training, and earlier ones more rarely (stochastic depth); null is the network's
+    /// own.
     pub drop_path: Option<f64>,
 }
 
@@ -56,9 +59,11 @@ pub struct BaseModel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TorchScriptModel {
-    /// The file that `torch.jit.script(net).save(path)` wrote. It is a program: use only one that you trust.
+    /// The file that `torch.jit.script(net).save(path)` wrote. It is a program: use only one that
+    /// you trust.
     pub path: PathBuf,
-    /// SHA-256 that the file must have, in hexadecimal digits; null takes any file, and a run writes its own down.
+    /// SHA-256 that the file must have, in hexadecimal digits; null takes any file, and a run
+    /// writes its own down.
     pub sha256: Option<String>,
     /// Number of classes, of which the network must give logits; `auto` takes the data set's.
     pub num_classes: Auto<usize>,
@@ -81,7 +86,7 @@ impl Default for BaseModel {
 }
 
 impl BaseModel {
-    /// What goes into the network and comes out of it; `train` makes the training pictures.
+    /// What goes into the network and comes out of it; `train` makes the training images.
     pub fn spec(&self, train: &TransformConfig, num_classes: usize) -> NetworkSpec {
         NetworkSpec {
             in_channels: train.channels.count() as i64,
@@ -174,13 +179,13 @@ impl ModelConfig {
         }
     }
 
-    /// Channels that the network and the pictures do not have in common.
+    /// Channels that the network and the images do not have in common.
     pub(super) fn channel_problems(&self, given: usize) -> Vec<(String, String)> {
         match self.base().map(|base| base.in_channels) {
             Some(Auto::Value(own)) if own != given => vec![(
                 "in_channels".to_owned(),
                 format!(
-                    "must be `auto` or {given}, which transforms.train.channels makes of the pictures; got {own}"
+                    "must be `auto` or {given}, which transforms.train.channels makes of the images; got {own}"
                 ),
             )],
             _ => Vec::new(),
@@ -261,8 +266,8 @@ impl Config {
 }
 
 impl Resolved {
-    /// Where this leaves open which content its TorchScript file has, and `run`, which is to go on, has written it down:
-    /// takes that.
+    /// Where this leaves open which content its TorchScript file has, and `run`, which is to go on,
+    /// has written it down: takes that.
     pub fn keep_script(&mut self, run: &Config) {
         if let (ModelConfig::TorchScript(own), ModelConfig::TorchScript(run)) =
             (&mut self.config.model, &run.model)

@@ -4,8 +4,8 @@ use serde_yaml::Value;
 
 use super::layers::{Resolved, Source, source_of};
 
-/// The configuration as YAML, each value followed by its source as a comment. Reading it back gives the
-/// same configuration.
+/// The configuration as YAML, each value followed by its source as a comment. Reading it back gives
+/// the same configuration.
 pub fn annotated(resolved: &Resolved) -> String {
     let tree = serde_yaml::to_value(&resolved.config).unwrap_or_default();
     let mut lines = Vec::new();

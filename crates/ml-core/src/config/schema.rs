@@ -1,7 +1,8 @@
-//! The JSON Schema of the configuration, and a check of a YAML tree against it that lists every problem.
+//! The JSON Schema of the configuration, and a check of a YAML tree against it that lists every
+//! problem.
 //!
-//! serde stops at the first error; a user wants all of them, with the nearest known name. The schema is
-//! derived from the same structs that serde reads, so the two cannot disagree.
+//! serde stops at the first error; a user wants all of them, with the nearest known name. The
+//! schema is derived from the same structs that serde reads, so the two cannot disagree.
 
 use std::sync::LazyLock;
 
@@ -26,8 +27,8 @@ pub fn schema() -> &'static Json {
     &SCHEMA
 }
 
-/// Puts definitions where they are referred to, so that a tagged struct's own keys and its tag lie in one
-/// object. The configuration is small and not recursive.
+/// Puts definitions where they are referred to, so that a tagged struct's own keys and its tag lie
+/// in one object. The configuration is small and not recursive.
 fn inline(node: &mut Json, definitions: &Json) {
     if let Json::Object(map) = node {
         let target = map.get("$ref").and_then(Json::as_str).and_then(|name| name.strip_prefix("#/$defs/"));
@@ -337,8 +338,8 @@ fn unknown(what: &str, given: &str, known: &[&str]) -> String {
 /// More names than these are not listed in an error.
 const MANY: usize = 30;
 
-/// The known names nearest to what was given, at most three, if any is near: another word for it, a beginning, a
-/// misspelling.
+/// The known names nearest to what was given, at most three, if any is near: another word for it, a
+/// beginning, a misspelling.
 fn suggestions<'a>(given: &str, known: &[&'a str]) -> Vec<&'a str> {
     const OTHER_WORDS: [(&str, &str); 10] = [
         ("learning_rate", "lr"),

@@ -12,40 +12,42 @@ use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::optimizer::EmaConfig;
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
 
-/// Where the pictures are and how they are read.
+/// Where the images are and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// The data folder: `train/<class>/…` and `val/<class>/…`, or `raw/<class>/…` beside `splits/` made by
-    /// `ml-split`.
+    /// The data folder: `train/<class>/…` and `val/<class>/…`, or `raw/<class>/…` beside `splits/`
+    /// made by `ml-split`.
     pub data_dir: PathBuf,
     /// Which fold of a data folder split with `ml-split --folds K`: 0 to K−1; null without folds.
     pub fold: Option<u32>,
-    /// Threads that decode pictures; `auto` takes one a core, 0 decodes in the training thread. Never changes
-    /// results.
+    /// Threads that decode images; `auto` takes one a core, 0 decodes in the training thread. Never
+    /// changes results.
     pub num_workers: Auto<usize>,
-    /// Where decoded pictures (after `resize`, if there is one) are kept between epochs: `none`, `ram`, or `disk`, for
-    /// later runs too. Never changes results.
+    /// Where decoded images (after `resize`, if there is one) are kept between epochs: `none`,
+    /// `ram`, or `disk`, for later runs too. Never changes results.
     pub cache: CacheKind,
-    /// How much the cache may hold, in GB; null takes half of the memory or of the disk space that is free. Pictures that
-    /// do not fit are decoded in every epoch.
+    /// How much the cache may hold, in GB; null takes half of the memory or of the disk space that
+    /// is free. Images that do not fit are decoded in every epoch.
     pub cache_max_gb: Option<f64>,
     /// The folder of the disk cache; null takes `.ml-cache` in the data folder.
     pub cache_dir: Option<PathBuf>,
-    /// How training pictures are drawn: `shuffle`, `balanced` (each class equally often) or `weighted`.
+    /// How training images are drawn: `shuffle`, `balanced` (each class equally often) or
+    /// `weighted`.
     pub sampling: SamplingConfig,
     /// Leaves out an epoch's last training batch if it is not full.
     pub drop_last: bool,
-    /// What happens when a picture cannot be read: `fail` ends the run and names the picture; `skip` warns, once for
-    /// each, and goes on without it.
+    /// What happens when an image cannot be read: `fail` ends the run and names the image; `skip`
+    /// warns, once for each, and goes on without it.
     pub on_error: OnError,
-    /// With `on_error: skip`: more unreadable pictures than this in a split end the run.
+    /// With `on_error: skip`: more unreadable images than this in a split end the run.
     pub max_skipped: usize,
-    /// What happens when pictures with the same content, or of one group, are in two of train, val and test: `fail`,
-    /// `warn`, or `ignore`, which does not look for them.
+    /// What happens when images with the same content, or of one group, are in two of train, val
+    /// and test: `fail`, `warn`, or `ignore`, which does not look for them.
     pub on_leak: Reaction,
-    /// What happens when the pictures are not those that `ml-split` divided (other sizes, new ones, other labels):
-    /// `fail`, `warn`, or `ignore`. A missing picture fails too, unless `on_error` is `skip`.
+    /// What happens when the images are not those that `ml-split` divided (other sizes, new ones,
+    /// other labels): `fail`, `warn`, or `ignore`. A missing image fails too, unless `on_error` is
+    /// `skip`.
     pub on_change: Reaction,
 }
 
@@ -84,7 +86,7 @@ impl Default for DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
-    /// Pictures a step, at least 1.
+    /// Images a step, at least 1.
     #[schemars(range(min = 1))]
     pub batch_size: usize,
     /// Times the training split is gone through, at least 1.
@@ -94,11 +96,12 @@ pub struct TrainingConfig {
     pub device: DeviceChoice,
     /// Number format of the arithmetic: `auto` and `fp32` are 32-bit floats.
     pub precision: Precision,
-    /// Batches whose gradients are added up for one optimizer step, at least 1. The step is that of one batch with
-    /// all their pictures; the last step of an epoch takes the batches that are left.
+    /// Batches whose gradients are added up for one optimizer step, at least 1. The step is that of
+    /// one batch with all their images; the last step of an epoch takes the batches that are left.
     #[schemars(range(min = 1))]
     pub gradient_accumulation_steps: usize,
-    /// Gradients are scaled so that their norm, taken over all parameters, is at most this; null leaves them.
+    /// Gradients are scaled so that their norm, taken over all parameters, is at most this; null
+    /// leaves them.
     pub max_grad_norm: Option<f64>,
     /// Stops when the monitored figure no longer gets better; null trains all epochs.
     pub early_stopping: Option<EarlyStoppingConfig>,
@@ -138,16 +141,16 @@ impl Default for TrainingConfig {
     }
 }
 
-/// The transforms of each split. One given in a file replaces the default as a whole; a `test` that is not
-/// given follows `val`. With weights of torchvision's the defaults are theirs.
+/// The transforms of each split. One given in a file replaces the default as a whole; a `test` that
+/// is not given follows `val`. With weights of torchvision's the defaults are theirs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransformsConfig {
-    /// Training pictures.
+    /// Training images.
     pub train: TransformConfig,
-    /// Validation pictures; also what `ml-inference` does to new pictures.
+    /// Validation images; also what `ml-inference` does to new images.
     pub val: TransformConfig,
-    /// Test pictures.
+    /// Test images.
     pub test: TransformConfig,
 }
 

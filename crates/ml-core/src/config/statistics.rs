@@ -6,13 +6,15 @@ use super::{Config, Resolved, Source, TransformsConfig};
 use ml_data::setting::Auto;
 
 impl Config {
-    /// Whether a split has `normalize: auto`. Nothing can be trained with it: see [`Config::with_statistics`].
+    /// Whether a split has `normalize: auto`. Nothing can be trained with it: see
+    /// [`Config::with_statistics`].
     pub fn needs_statistics(&self) -> bool {
         let TransformsConfig { train, val, test } = &self.transforms;
         [train, val, test].into_iter().any(TransformConfig::needs_statistics)
     }
 
-    /// This configuration with every `normalize: auto` replaced by `statistics`, those of the training pictures.
+    /// This configuration with every `normalize: auto` replaced by `statistics`, those of the
+    /// training images.
     #[must_use]
     pub fn with_statistics(&self, statistics: &Normalize) -> Config {
         let mut resolved = self.clone();
@@ -25,8 +27,9 @@ impl Config {
 }
 
 impl Resolved {
-    /// Where this says `normalize: auto` and `run`, which is to go on, has numbers: takes these. They are what the run
-    /// has trained with, whatever the pictures are now. ImageNet's are no data set's own, and so never taken.
+    /// Where this says `normalize: auto` and `run`, which is to go on, has numbers: takes these.
+    /// They are what the run has trained with, whatever the images are now. ImageNet's are no data
+    /// set's own, and so never taken.
     pub fn keep_statistics(&mut self, run: &Config) {
         let TransformsConfig { train, val, test } = &mut self.config.transforms;
         let TransformsConfig { train: run_train, val: run_val, test: run_test } = &run.transforms;

@@ -150,12 +150,12 @@ fn values_out_of_range_are_named_by_path() {
         ("model: {architecture: simple_cnn}\ntransforms: {train: {resize: [4, 4]}}", "needs at least 8x8"),
         (
             "model: {architecture: vit_b_16}\ntransforms: {train: {resize: [100, 100]}}",
-            "transforms.train: gives pictures of 100x100 (height x width); \
+            "transforms.train: gives images of 100x100 (height x width); \
              vit_b_16 needs height and width to be equal and multiples of 16, such as 96x96",
         ),
         (
             "model: {architecture: vit_b_16}\ntransforms: {train: {resize: [224, 224]}, val: {center_crop: [256, 256]}}",
-            "transforms.test: gives pictures of 256x256 (height x width); \
+            "transforms.test: gives images of 256x256 (height x width); \
              vit_b_16 takes one size, and transforms.train gives 224x224",
         ),
         (

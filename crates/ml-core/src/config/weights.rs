@@ -1,12 +1,12 @@
-//! What weights to start from bring along: the pictures that they are used to.
+//! What weights to start from bring along: the images that they are used to.
 
 use serde::Deserialize;
 
 use super::{BaseModel, ModelConfig, TransformsConfig};
-use crate::checkpoint::read_without_tensors;
 use crate::weights::{Choice, Published};
+use torch_file::read_without_tensors;
 
-/// How pictures were made for the network that weights come from.
+/// How images were made for the network that weights come from.
 #[derive(Debug)]
 pub(super) struct Origin {
     /// The transforms that it was trained and evaluated with.
@@ -16,8 +16,8 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// That of weights of torchvision's, or in a checkpoint of ours; other files do not tell. What is wrong with a file is
-    /// told where its weights are loaded.
+    /// That of weights of torchvision's, or in a checkpoint of ours; other files do not tell. What
+    /// is wrong with a file is told where its weights are loaded.
     pub fn of(choice: &Choice) -> Option<Origin> {
         match choice {
             Choice::Published(published) => Some(Origin::of_published(published)),
@@ -63,8 +63,8 @@ impl BaseModel {
 }
 
 impl ModelConfig {
-    /// Writes down what `model.weights` decides: which weights `DEFAULT` is, so that it means the same in every later
-    /// version, and what the network does with its input.
+    /// Writes down what `model.weights` decides: which weights `DEFAULT` is, so that it means the
+    /// same in every later version, and what the network does with its input.
     pub(super) fn settle_weights(&mut self) {
         let ModelConfig::Base(base) = self else { return };
         if base.architecture.has_input_transform() {

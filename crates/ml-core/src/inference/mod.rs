@@ -1,6 +1,7 @@
-//! A checkpoint + pictures → predictions, or the figures of a whole split.
+//! A checkpoint + images → predictions, or the figures of a whole split.
 //!
-//! Labels and the evaluation transform come from the checkpoint, so pictures are seen as validation saw them.
+//! Labels and the evaluation transform come from the checkpoint, so images are seen as validation
+//! saw them.
 
 mod model;
 mod predict;
@@ -13,14 +14,14 @@ use crate::checkpoint::CheckpointError;
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::{NetworkError, ScriptError};
-use crate::refusal::Refusal;
+use crate::torch_error::TorchError;
 
 pub use tch::Device;
 
-pub use model::{Averaged, LoadedModel, checkpoint_file};
+pub use model::{LoadedModel, UseEma, checkpoint_file};
 pub use predict::{Outcome, PredictOptions};
 
-/// Why there are no predictions. Messages name the checkpoint or the picture.
+/// Why there are no predictions. Messages name the checkpoint or the image.
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
     /// The checkpoint cannot be read.
@@ -69,7 +70,7 @@ pub enum InferenceError {
     Loader(#[from] LoaderError),
     /// libtorch cannot do what the network or a batch takes.
     #[error(transparent)]
-    Torch(#[from] Refusal),
+    Torch(#[from] TorchError),
     /// The evaluation failed.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
@@ -82,9 +83,8 @@ impl InferenceError {
             self,
             InferenceError::NoCheckpoint { .. }
                 | InferenceError::Classes { .. }
-                | InferenceError::Checkpoint(CheckpointError::NotFound { .. })
                 | InferenceError::Script(ScriptError::NotFound { .. })
-        )
+        ) || matches!(self, InferenceError::Checkpoint(error) if error.is_not_found())
     }
 }
 
@@ -113,7 +113,8 @@ pub fn class_difference(checkpoint: &[String], data: &[String]) -> Option<String
     Some(parts.join("; "))
 }
 
-/// The run folder that a checkpoint lies in, if it does: the folder beside has the run's `config.yaml`.
+/// The run folder that a checkpoint lies in, if it does: the folder beside has the run's
+/// `config.yaml`.
 pub fn run_folder(checkpoint: &Path) -> Option<&Path> {
     let folder = checkpoint.parent()?;
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

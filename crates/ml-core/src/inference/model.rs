@@ -13,8 +13,8 @@ use crate::dataset::{Dataset, Index};
 use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
 use crate::loader::{Loader, LoaderOptions};
 use crate::network::{Architecture, Network, NetworkSpec, ScriptError, ScriptFile};
-use crate::refusal::refusals;
 use crate::run::script_copies;
+use crate::torch_error::catch_torch_panic;
 use crate::transform::{Pipeline, TransformConfig};
 
 /// A trained network, ready to predict.
@@ -32,7 +32,7 @@ pub struct LoadedModel {
 
 /// Which weights of a checkpoint to use, where the run kept an average of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Averaged {
+pub enum UseEma {
     /// Those that the run was judged by (`training.checkpoint.monitor`).
     #[default]
     Auto,
@@ -63,7 +63,8 @@ pub fn checkpoint_file(path: &Path) -> Result<PathBuf, InferenceError> {
     if best.is_file() { Ok(best) } else { Err(InferenceError::NoCheckpoint { path: path.to_owned() }) }
 }
 
-/// The network of `checkpoint` and its name, with any weights, for pictures of this shape `[C, H, W]`.
+/// The network of `checkpoint` and its name, with any weights, for images of this shape `[C, H,
+/// W]`.
 fn network(
     checkpoint: &Checkpoint,
     path: &Path,
@@ -83,7 +84,7 @@ fn network(
         places.push(model.path.clone());
         let file = ScriptFile::find(&places, model.sha256.as_deref())?;
         let network = Network::from_script(&file, num_classes, device)?;
-        network.rehearse(shape, false)?;
+        network.dry_run(shape, false)?;
         return Ok((name, network));
     }
     let architecture = checkpoint.config.pointer("/model/architecture").cloned().unwrap_or_default();
@@ -105,17 +106,18 @@ impl LoadedModel {
     /// Opens a checkpoint file, or the `best.pt` of a run folder.
     ///
     /// # Errors
-    /// It is missing, cannot be read, its parts do not suit each other, or it lacks the average asked for.
-    pub fn open(path: &Path, device: Device, averaged: Averaged) -> Result<LoadedModel, InferenceError> {
+    /// It is missing, cannot be read, its parts do not suit each other, or it lacks the average
+    /// asked for.
+    pub fn open(path: &Path, device: Device, averaged: UseEma) -> Result<LoadedModel, InferenceError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path)?;
         let content =
             |key: &'static str, problem: String| InferenceError::Content { path: path.clone(), key, problem };
         let averaged = match averaged {
-            Averaged::Auto => checkpoint.is_judged_by_ema(),
-            Averaged::Never => false,
-            Averaged::Always if checkpoint.ema_state_dict.is_some() => true,
-            Averaged::Always => {
+            UseEma::Auto => checkpoint.selects_by_ema(),
+            UseEma::Never => false,
+            UseEma::Always if checkpoint.ema_state_dict.is_some() => true,
+            UseEma::Always => {
                 return Err(content(
                     "ema_state_dict",
                     "is not there: the run kept no average of its weights".into(),
@@ -136,10 +138,10 @@ impl LoadedModel {
         let pipeline = Pipeline::new(&transform)
             .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
         let Some((height, width)) = pipeline.output_size() else {
-            return Err(content("eval_transform", "leaves pictures at different sizes".into()));
+            return Err(content("eval_transform", "leaves images at different sizes".into()));
         };
         let shape = [pipeline.channels() as i64, i64::from(height), i64::from(width)];
-        let (name, network) = refusals(|| network(&checkpoint, &path, shape, device))??;
+        let (name, network) = catch_torch_panic(|| network(&checkpoint, &path, shape, device))??;
         network
             .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
@@ -218,11 +220,11 @@ impl LoadedModel {
         }
     }
 
-    /// Evaluates a split, whose classes must be the model's (see [`Self::check_classes`]). The loss is the
-    /// plain cross entropy. `on_batch` is told how many samples are done and may stop it.
+    /// Evaluates a split, whose classes must be the model's (see [`Self::check_classes`]). The loss
+    /// is the plain cross entropy. `on_batch` is told how many samples are done and may stop it.
     ///
     /// # Errors
-    /// A picture cannot be read, or `on_batch` stopped it.
+    /// An image cannot be read, or `on_batch` stopped it.
     pub fn evaluate(
         &self,
         index: Arc<Index>,

@@ -1,5 +1,5 @@
-//! Picture files → the most probable classes of each, in order; a picture that cannot be read does not stop
-//! the others.
+//! Image files → the most probable classes of each, in order; an image that cannot be read does not
+//! stop the others.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use tch::Tensor;
 
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
-use crate::evaluation::{Scored, best, check_classes};
+use crate::evaluation::{ClassProbability, best, check_classes};
 use crate::loader::{Batch, Loader, LoaderError, LoaderOptions};
-use crate::refusal::refusals;
+use crate::torch_error::catch_torch_panic;
 
 /// How to predict. None of it changes the predictions.
 #[derive(Clone, Copy, Debug)]
 pub struct PredictOptions {
-    /// Pictures that go through the network together, at least 1.
+    /// Images that go through the network together, at least 1.
     pub batch_size: usize,
     /// Threads that decode.
     pub num_workers: usize,
@@ -24,20 +24,21 @@ pub struct PredictOptions {
     pub top_k: usize,
 }
 
-/// What came of one picture.
+/// What came of one image.
 #[derive(Debug)]
 pub enum Outcome {
     /// The most probable classes, best first; never empty.
-    Predicted(Vec<Scored>),
+    Predicted(Vec<ClassProbability>),
     /// It cannot be read; the error names it.
     Unreadable(LoaderError),
 }
 
 impl LoadedModel {
-    /// Predicts the classes of `paths`; `tell` gets each one's place and outcome, in order, and may stop.
+    /// Predicts the classes of `paths`; `tell` gets each one's place and outcome, in order, and may
+    /// stop.
     ///
     /// # Errors
-    /// What concerns no single picture: see [`InferenceError`].
+    /// What concerns no single image: see [`InferenceError`].
     pub fn predict(
         &self,
         paths: &[PathBuf],
@@ -47,7 +48,7 @@ impl LoadedModel {
         let options = PredictOptions { batch_size: options.batch_size.max(1), ..options };
         let mut done = 0;
         while done < paths.len() {
-            // Goes on until a picture fails.
+            // Goes on until an image fails.
             for batch in self.loader(&paths[done..], options).epoch(0, 0) {
                 match batch {
                     Ok(batch) => {
@@ -62,7 +63,7 @@ impl LoadedModel {
                     Err(error) => return Err(error.into()),
                 }
             }
-            // The batch that failed, picture by picture; then the rest again in batches.
+            // The batch that failed, image by image; then the rest again in batches.
             let end = paths.len().min(done + options.batch_size);
             if done < end {
                 let outcomes = self.one_by_one(&paths[done..end], options.top_k)?;
@@ -93,8 +94,8 @@ impl LoadedModel {
     }
 
     fn classify(&self, batch: Batch, top_k: usize) -> Result<Vec<Outcome>, InferenceError> {
-        let scored = refusals(|| {
-            let logits: Tensor = self.forward(&batch.into_inputs().images)?;
+        let scored = catch_torch_panic(|| {
+            let logits: Tensor = self.forward(&batch.to_device().images)?;
             check_classes(&logits, self.classes().len())?;
             Ok::<_, InferenceError>(best(&logits, top_k))
         })??;

@@ -1,4 +1,4 @@
-//! What a network takes: [`Batch`] in host memory → [`Inputs`] on the device.
+//! What a network takes: [`Batch`] in host memory → [`DeviceBatch`] on the device.
 
 use std::rc::Rc;
 
@@ -8,18 +8,18 @@ use tch::{Device, Kind, Tensor};
 
 use super::mix;
 
-/// Pictures and their classes, in host memory.
+/// Images and their classes, in host memory.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[N, C, H, W]`, f32, normalised; or, on the way to CUDA, `[N, H, W, C]`, u8, in pinned memory, a quarter of the
-    /// bytes: [`Batch::into_inputs`] normalises them there.
+    /// `[N, C, H, W]`, f32, normalised; or, on the way to CUDA, `[N, H, W, C]`, u8, in pinned
+    /// memory, a quarter of the bytes: [`Batch::to_device`] normalises them there.
     pub images: Tensor,
     /// `[N]`, i64, in `0..num_classes`.
     pub targets: Tensor,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
     pub(super) destination: Rc<Destination>,
-    /// Rectangles to be overwritten once the pictures are normalised, by row.
+    /// Rectangles to be overwritten once the images are normalised, by row.
     pub(super) erasures: Vec<(usize, Erasure)>,
     /// What mixup or cutmix does to this batch.
     pub(super) mix: Option<Mix>,
@@ -27,19 +27,19 @@ pub struct Batch {
 
 /// A batch on its device.
 #[derive(Debug)]
-pub struct Inputs {
+pub struct DeviceBatch {
     /// `[N, C, H, W]`, f32, normalised.
     pub images: Tensor,
-    /// `[N]`, i64, in `0..num_classes`; of mixed pictures the class with the larger share.
+    /// `[N]`, i64, in `0..num_classes`; of mixed images the class with the larger share.
     pub targets: Tensor,
-    /// `[N, K]`, f32, probabilities; where pictures are mixed: none else.
+    /// `[N, K]`, f32, probabilities; where images are mixed: none else.
     pub soft_targets: Option<Tensor>,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
 }
 
-impl Inputs {
-    /// What the loss compares with: probabilities where pictures are mixed, else classes.
+impl DeviceBatch {
+    /// What the loss compares with: probabilities where images are mixed, else classes.
     pub fn loss_targets(&self) -> &Tensor {
         self.soft_targets.as_ref().unwrap_or(&self.targets)
     }
@@ -51,7 +51,7 @@ pub(super) struct Destination {
     device: Device,
     /// Mean and standard deviation, `[C, 1, 1]` f32, on a CUDA device.
     normalize: Option<(Tensor, Tensor)>,
-    /// Of soft targets, where pictures are mixed.
+    /// Of soft targets, where images are mixed.
     num_classes: Option<usize>,
 }
 
@@ -74,8 +74,9 @@ impl Destination {
 }
 
 impl Batch {
-    /// The batch on the device that the loader was made for, without waiting for the copy; mixed, if the loader mixes.
-    pub fn into_inputs(self) -> Inputs {
+    /// The batch on the device that the loader was made for, without waiting for the copy; mixed,
+    /// if the loader mixes.
+    pub fn to_device(self) -> DeviceBatch {
         let Destination { device, normalize, num_classes } = &*self.destination;
         let mut images = self.images.to_device_(*device, self.images.kind(), true, false);
         if let Some((mean, std)) = normalize {
@@ -87,7 +88,7 @@ impl Batch {
             erase(&images.get(*row as i64), erasure);
         }
         let targets = self.targets.to_device(*device);
-        Inputs {
+        DeviceBatch {
             soft_targets: num_classes.map(|count| mix::probabilities(self.mix, &targets, count)),
             targets: mix::main_targets(self.mix, targets),
             images: mix::images(self.mix, images),
@@ -96,12 +97,12 @@ impl Batch {
     }
 }
 
-/// Overwrites a rectangle of one picture, `[C, H, W]` f32 on any device.
-fn erase(picture: &Tensor, erasure: &Erasure) {
+/// Overwrites a rectangle of one image, `[C, H, W]` f32 on any device.
+fn erase(image: &Tensor, erasure: &Erasure) {
     let Area { top, left, size } = erasure.area;
-    let channels = picture.size()[0];
+    let channels = image.size()[0];
     let shape = [channels, i64::from(size.height), i64::from(size.width)];
     let values = Tensor::from_slice(&erasure.values(channels as usize)).view(shape);
-    let rows = picture.narrow(1, i64::from(top), shape[1]);
-    rows.narrow(2, i64::from(left), shape[2]).copy_(&values.to_device(picture.device()));
+    let rows = image.narrow(1, i64::from(top), shape[1]);
+    rows.narrow(2, i64::from(left), shape[2]).copy_(&values.to_device(image.device()));
 }

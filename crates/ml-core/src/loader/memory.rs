@@ -1,7 +1,7 @@
 //! The memory of batches: that of batches which nobody has any more serves again.
 
 use tch::{Kind, Tensor};
-use torch_ext::Slots;
+use torch_ext::HostBuffers;
 
 use super::LoaderError;
 
@@ -12,7 +12,7 @@ pub(super) struct Layout {
     pub samples: usize,
     /// 1 or 3.
     pub channels: usize,
-    /// Of a picture: (height, width).
+    /// Of an image: (height, width).
     pub size: (u32, u32),
     /// Bytes `[H, W, C]` in pinned memory, rather than normalised floats `[C, H, W]`.
     pub is_remote: bool,
@@ -25,13 +25,13 @@ impl Layout {
         values * if self.is_remote { 1 } else { size_of::<f32>() }
     }
 
-    fn allocate(&self) -> Result<Slots, torch_ext::Error> {
+    fn allocate(&self) -> Result<HostBuffers, torch_ext::Error> {
         let (samples, channels) = (self.samples as i64, self.channels as i64);
         let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
         if self.is_remote {
-            Slots::pinned(&[samples, height, width, channels])
+            HostBuffers::pinned(&[samples, height, width, channels])
         } else {
-            Slots::new(&[samples, channels, height, width], Kind::Float)
+            HostBuffers::new(&[samples, channels, height, width], Kind::Float)
         }
     }
 }
@@ -49,10 +49,10 @@ impl Memory {
     }
 
     /// Memory for one batch.
-    pub(super) fn take(&mut self) -> Result<Slots, LoaderError> {
+    pub(super) fn take(&mut self) -> Result<HostBuffers, LoaderError> {
         let mut free = None;
         for place in (0..self.given.len()).rev() {
-            match Slots::again(self.given.swap_remove(place)) {
+            match HostBuffers::again(self.given.swap_remove(place)) {
                 Ok(slots) => {
                     free = Some(slots);
                     break;
@@ -67,10 +67,11 @@ impl Memory {
     }
 
     /// The tensor that `slots` have become, all of whose parts are back.
-    pub(super) fn finish(&mut self, slots: Slots) -> Result<Tensor, LoaderError> {
+    pub(super) fn finish(&mut self, slots: HostBuffers) -> Result<Tensor, LoaderError> {
         let unfinished = |_| LoaderError::Tensor("a part of a batch is still being written".to_owned());
         let tensor = slots.finish().map_err(unfinished)?;
-        // A copy from pinned memory may be under way when nobody has the tensor any more; PyTorch's allocator knows.
+        // A copy from pinned memory may be under way when nobody has the tensor any more; PyTorch's
+        // allocator knows.
         if !self.layout.is_remote {
             self.given.push(tensor.shallow_clone());
         }

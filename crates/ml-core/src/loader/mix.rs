@@ -3,7 +3,8 @@
 use ml_data::transform::Mix;
 use tch::{Kind, Tensor};
 
-/// `images` `[N, C, H, W]` f32, mixed each with the one before; those of a cutmix are changed in place.
+/// `images` `[N, C, H, W]` f32, mixed each with the one before; those of a cutmix are changed in
+/// place.
 pub(super) fn images(mix: Option<Mix>, images: Tensor) -> Tensor {
     match mix {
         None => images,

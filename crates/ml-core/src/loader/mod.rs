@@ -1,13 +1,14 @@
-//! An [`Index`] + a [`Pipeline`] + an epoch → a stream of [`Batch`]es, decoded by threads of this process.
+//! An [`Index`] + a [`Pipeline`] + an epoch → a stream of [`Batch`]es, decoded by threads of this
+//! process.
 //!
-//! A batch is a function of the index, the pipeline, the options, the epoch and its number, and of nothing
-//! else: the order is a permutation drawn from (seed, epoch), a sample's augmentation is drawn from (seed,
-//! epoch, place in the index). So batches are the same for any number of workers, and an epoch can be
-//! entered at any batch at no cost.
+//! A batch is a function of the index, the pipeline, the options, the epoch and its number, and of
+//! nothing else: the order is a permutation drawn from (seed, epoch), a sample's augmentation is
+//! drawn from (seed, epoch, place in the index). So batches are the same for any number of workers,
+//! and an epoch can be entered at any batch at no cost.
 //!
-//! Each worker decodes straight into its samples' slots of a batch buffer. Buffers are reused; at most
-//! a few batches (see [`LoaderOptions::num_workers`]) are under way at a time, so memory stays bounded
-//! however slow the consumer is.
+//! Each worker decodes straight into its samples' slots of a batch buffer. Buffers are reused; at
+//! most a few batches (see [`LoaderOptions::num_workers`]) are under way at a time, so memory stays
+//! bounded however slow the consumer is.
 
 mod batch;
 mod cache;
@@ -36,7 +37,7 @@ use plan::{Plan, Remark};
 use pool::Pool;
 use skipped::Skipped;
 
-pub use batch::{Batch, Inputs};
+pub use batch::{Batch, DeviceBatch};
 pub use cache::{Budget, Cache, CacheError, CacheKind};
 pub use order::{BalancedConfig, Order, SamplingConfig, ShuffleConfig, WeightedConfig};
 pub use skipped::{OnError, Unreadable};
@@ -46,9 +47,9 @@ pub use skipped::{OnError, Unreadable};
 pub struct LoaderOptions {
     /// Samples a batch, at least 1 (0 is taken as 1).
     pub batch_size: usize,
-    /// Threads; 0 decodes in the caller's thread, when the batch is asked for. With threads, two batches
-    /// are prepared ahead, or more if it takes more to give every thread two samples, as long as they fit
-    /// into 1 GiB.
+    /// Threads; 0 decodes in the caller's thread, when the batch is asked for. With threads, two
+    /// batches are prepared ahead, or more if it takes more to give every thread two samples, as
+    /// long as they fit into 1 GiB.
     pub num_workers: usize,
     /// The order of the samples.
     pub order: Order,
@@ -56,11 +57,12 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// Leaves out the last batch of an epoch if it is not full.
     pub drop_last: bool,
-    /// What happens when a picture cannot be read.
+    /// What happens when an image cannot be read.
     pub unreadable: Unreadable,
-    /// Classes of the data set: the length of soft targets, where the pipeline mixes pictures.
+    /// Classes of the data set: the length of soft targets, where the pipeline mixes images.
     pub num_classes: usize,
-    /// Where batches are to go. CUDA must be loaded for a CUDA device: batches wait in pinned memory for it.
+    /// Where batches are to go. CUDA must be loaded for a CUDA device: batches wait in pinned
+    /// memory for it.
     pub device: Device,
 }
 
@@ -80,41 +82,41 @@ impl LoaderOptions {
     }
 }
 
-/// Why there is no batch. Those that concern a picture name it.
+/// Why there is no batch. Those that concern an image name it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoaderError {
-    /// A picture cannot be decoded.
+    /// An image cannot be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The pipeline gives pictures of different sizes, see
+    /// The pipeline gives images of different sizes, see
     /// [`TransformConfig::problems`](ml_data::transform::TransformConfig::problems).
-    #[error("the transforms leave pictures at different sizes; set `resize: [height, width]` or a crop")]
+    #[error("the transforms leave images at different sizes; set `resize: [height, width]` or a crop")]
     NoCommonSize,
     /// A transform failed, which is a defect of this program.
-    #[error("transforming picture {} failed: {reason}", path.display())]
+    #[error("transforming image {} failed: {reason}", path.display())]
     Transform {
-        /// The picture.
+        /// The image.
         path: PathBuf,
         /// What went wrong.
         reason: String,
     },
     /// A batch does not fit into memory.
     #[error(
-        "no memory for a batch of {batch_size} pictures of {height} x {width}; lower `training.batch_size`"
+        "no memory for a batch of {batch_size} images of {height} x {width}; lower `training.batch_size`"
     )]
     Memory {
         /// Samples a batch.
         batch_size: usize,
-        /// Of a picture, in pixels.
+        /// Of an image, in pixels.
         height: u32,
-        /// Of a picture, in pixels.
+        /// Of an image, in pixels.
         width: u32,
         /// The allocator's answer.
         source: torch_ext::Error,
     },
-    /// Too many pictures cannot be read.
+    /// Too many images cannot be read.
     #[error(
-        "{count} pictures cannot be read, more than the {limit} that data.max_skipped allows; the last: {last}; run `ml-split check` on the folder"
+        "{count} images cannot be read, more than the {limit} that data.max_skipped allows; the last: {last}; run `ml-split check` on the folder"
     )]
     TooManySkipped {
         /// So far.
@@ -124,14 +126,14 @@ pub enum LoaderError {
         /// About the last one.
         last: String,
     },
-    /// No picture can stand in for one that cannot be read.
-    #[error("{error}; nor can {tries} pictures of its class (number {class}) that were tried in its stead")]
+    /// No image can stand in for one that cannot be read.
+    #[error("{error}; nor can {tries} images of its class (number {class}) that were tried in its stead")]
     NoReplacement {
-        /// Pictures that were tried.
+        /// Images that were tried.
         tries: usize,
         /// The class's number.
         class: u32,
-        /// About the picture itself.
+        /// About the image itself.
         error: DecodeError,
     },
     /// libtorch cannot make the tensor.
@@ -177,8 +179,8 @@ impl Loader {
         if self.options.drop_last { all - all % self.options.batch_size } else { all }
     }
 
-    /// The batches of `epoch` from batch number `first` on. Nothing is decoded for those before. Workers
-    /// start at once, and are stopped and joined when the stream ends or is dropped.
+    /// The batches of `epoch` from batch number `first` on. Nothing is decoded for those before.
+    /// Workers start at once, and are stopped and joined when the stream ends or is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
         let Some(size) = self.pipeline.output_size() else {
             return Batches { stream: None, failed: Some(LoaderError::NoCommonSize), waited: Duration::ZERO };
@@ -223,14 +225,14 @@ enum Source {
 }
 
 impl Batches {
-    /// How long `next` has waited for pictures so far. Without workers that is all the time it took to
-    /// decode them.
+    /// How long `next` has waited for images so far. Without workers that is all the time it took
+    /// to decode them.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// The classes of the samples in each of the next `count` batches, fewer at the end of the epoch. Waits for no
-    /// picture.
+    /// The classes of the samples in each of the next `count` batches, fewer at the end of the
+    /// epoch. Waits for no image.
     pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
         let Some(Stream { plan, next, .. }) = &self.stream else { return Vec::new() };
         let last = next.saturating_add(count).min(plan.num_batches());
@@ -259,7 +261,7 @@ impl Iterator for Batches {
             self.stream = None;
         }
         match batch {
-            // All its pictures were left out.
+            // All its images were left out.
             Ok(batch) if batch.indices.is_empty() => self.next(),
             batch => Some(batch),
         }
@@ -288,7 +290,7 @@ impl Stream {
         Ok((memory.finish(slots)?, all_remarks))
     }
 
-    /// Batch `self.next`, without the pictures that are to be left out.
+    /// Batch `self.next`, without the images that are to be left out.
     fn deliver(&mut self, images: &Tensor, remarks: Vec<(usize, Remark)>) -> Result<Batch, LoaderError> {
         let number = self.next;
         let positions = self.plan.samples_of(number);

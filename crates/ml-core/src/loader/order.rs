@@ -1,4 +1,5 @@
-//! Which samples an epoch shows, and in which order: a function of the index, the setting, the seed and the epoch.
+//! Which samples an epoch shows, and in which order: a function of the index, the setting, the seed
+//! and the epoch.
 
 use ml_data::dataset::Sample;
 use ml_data::rng::{self, Purpose};
@@ -11,9 +12,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum SamplingConfig {
-    /// Each picture once, in random order; or fewer pictures several times.
+    /// Each image once, in random order; or fewer images several times.
     Shuffle(ShuffleConfig),
-    /// Each class equally often: pictures of rare classes come several times an epoch, each time augmented anew.
+    /// Each class equally often: images of rare classes come several times an epoch, each time
+    /// augmented anew.
     Balanced(BalancedConfig),
     /// Each class as often as its weight says.
     Weighted(WeightedConfig),
@@ -23,8 +25,9 @@ pub enum SamplingConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShuffleConfig {
-    /// Repeated augmentation (Hoffer et al. 2020; torchvision's `--ra-reps`): each picture that an epoch shows comes this
-    /// many times in a row, each time augmented anew, and an epoch shows so many times fewer pictures. 1 to 64.
+    /// Repeated augmentation (Hoffer et al. 2020; torchvision's `--ra-reps`): each image that an
+    /// epoch shows comes this many times in a row, each time augmented anew, and an epoch shows so
+    /// many times fewer images. 1 to 64.
     #[schemars(range(min = 1, max = 64))]
     pub repeats: usize,
 }
@@ -38,7 +41,8 @@ pub struct BalancedConfig {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedConfig {
-    /// One number a class, in the order of the classes, from 0 up: its share of the samples, relative to the others.
+    /// One number a class, in the order of the classes, from 0 up: its share of the samples,
+    /// relative to the others.
     pub class_weights: Vec<f64>,
 }
 
@@ -136,12 +140,13 @@ impl Order {
 pub(super) struct Entry {
     /// In the index.
     pub place: u32,
-    /// How often this picture has come before in the epoch: each time it is augmented anew.
+    /// How often this image has come before in the epoch: each time it is augmented anew.
     pub occurrence: u32,
 }
 
-/// As many entries as samples, in random order. Each class has its share, rounded by the largest remainder; its pictures
-/// come in rounds, each a permutation, so that none comes twice more often than another.
+/// As many entries as samples, in random order. Each class has its share, rounded by the largest
+/// remainder; its images come in rounds, each a permutation, so that none comes twice more often
+/// than another.
 fn weighted(samples: &[Sample], weights: &[f64], rng: &mut ChaCha8Rng) -> Vec<Entry> {
     let mut classes: Vec<Vec<u32>> = vec![Vec::new(); weights.len()];
     for (place, sample) in (0..).zip(samples) {
@@ -149,7 +154,7 @@ fn weighted(samples: &[Sample], weights: &[f64], rng: &mut ChaCha8Rng) -> Vec<En
             class.push(place);
         }
     }
-    // A class without pictures has no share.
+    // A class without images has no share.
     let weights: Vec<f64> =
         weights.iter().zip(&classes).map(|(w, class)| if class.is_empty() { 0.0 } else { *w }).collect();
     let mut entries = Vec::with_capacity(samples.len());
@@ -167,7 +172,8 @@ fn weighted(samples: &[Sample], weights: &[f64], rng: &mut ChaCha8Rng) -> Vec<En
     entries
 }
 
-/// `total` in proportion to `weights`, as whole numbers; of equal remainders the first is rounded up.
+/// `total` in proportion to `weights`, as whole numbers; of equal remainders the first is rounded
+/// up.
 fn shares(total: usize, weights: &[f64]) -> Vec<usize> {
     let sum: f64 = weights.iter().sum();
     if sum <= 0.0 {
@@ -236,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn shuffling_shows_each_picture_once_and_repeating_shows_fewer_in_a_row() {
+    fn shuffling_shows_each_image_once_and_repeating_shows_fewer_in_a_row() {
         let mut places: Vec<u32> = drawn("name: shuffle", 0).iter().map(|entry| entry.place).collect();
         places.sort_unstable();
         assert!(places.into_iter().eq(0..100));
@@ -248,14 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn classes_have_their_shares_and_their_pictures_come_equally_often() {
+    fn classes_have_their_shares_and_their_images_come_equally_often() {
         let entries = drawn("name: balanced", 0);
         assert_eq!(by_class(&entries), [34, 33, 33]);
-        // Ten pictures fill 33 places: three or four times each.
+        // Ten images fill 33 places: three or four times each.
         let rare = |place: u32| entries.iter().filter(|entry| entry.place == place).count();
         assert!((90..100).all(|place| (3..=4).contains(&rare(place))));
         assert_eq!(by_class(&drawn("{name: weighted, class_weights: [1, 0, 3]}", 0)), [25, 0, 75]);
-        // A class without pictures leaves its share to the others.
+        // A class without images leaves its share to the others.
         assert_eq!(by_class(&drawn("{name: weighted, class_weights: [1, 1, 0, 7]}", 0)), [50, 50, 0]);
     }
 

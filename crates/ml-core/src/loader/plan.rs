@@ -17,7 +17,7 @@ use super::memory::Layout;
 use super::order::Entry;
 use super::{Cache, Loader, LoaderError, Unreadable};
 
-/// Of a class, this many pictures in a row may be unreadable before [`Unreadable::Replace`] gives up.
+/// Of a class, this many images in a row may be unreadable before [`Unreadable::Replace`] gives up.
 const MAX_TRIES: usize = 100;
 
 /// One epoch.
@@ -38,14 +38,14 @@ pub(super) struct Plan {
 /// What is to be known of a sample beside its pixels.
 #[derive(Debug)]
 pub(super) enum Remark {
-    /// The picture at this place of the index cannot be read; it was replaced or left out.
+    /// The image at this place of the index cannot be read; it was replaced or left out.
     Bad(usize, DecodeError),
     /// To be overwritten once the sample is normalised, on its device.
     Erase(Erasure),
 }
 
 impl Plan {
-    /// Of pictures of `size` (height, width).
+    /// Of images of `size` (height, width).
     pub(super) fn new(loader: &Loader, size: (u32, u32), epoch: u64) -> Plan {
         let Loader { index, pipeline, cache, options, destination, .. } = loader;
         let num_samples = loader.num_samples();
@@ -74,7 +74,7 @@ impl Plan {
         self.layout
     }
 
-    /// What is done about pictures that cannot be read.
+    /// What is done about images that cannot be read.
     pub(super) fn unreadable(&self) -> Unreadable {
         self.unreadable
     }
@@ -119,8 +119,8 @@ impl Plan {
         places.map(|place| i64::from(self.index.samples[place].class)).collect()
     }
 
-    /// Decodes and transforms the sample at `position` into `slot`, which is [`sample_bytes`](Plan::sample_bytes) long.
-    /// The slot of a picture that is left out is zeros.
+    /// Decodes and transforms the sample at `position` into `slot`, which is
+    /// [`sample_bytes`](Plan::sample_bytes) long. The slot of an image that is left out is zeros.
     pub(super) fn make_sample(&self, position: usize, slot: &mut [u8]) -> Result<Vec<Remark>, LoaderError> {
         let Entry { place, occurrence } = self.entry(position);
         let mut bad = Vec::new();
@@ -139,7 +139,7 @@ impl Plan {
                 (Err(error), _) => return Err(error),
             }
         }
-        // The class has no readable picture here.
+        // The class has no readable image here.
         let (place, error) = bad.swap_remove(0);
         Err(LoaderError::NoReplacement {
             tries: bad.len() + 1,
@@ -156,7 +156,8 @@ impl Plan {
         std::iter::once(place).chain(others.filter(move |other| samples[*other].class == class))
     }
 
-    /// Makes the sample at `place` of the index with the random stream numbered `stream`; what is still to be erased.
+    /// Makes the sample at `place` of the index with the random stream numbered `stream`; what is
+    /// still to be erased.
     fn make(&self, place: usize, stream: u64, slot: &mut [u8]) -> Result<Option<Erasure>, LoaderError> {
         let mut rng = rng::stream(self.seed, Purpose::Augmentation, self.epoch, stream);
         let path = || self.index.root.join(&self.index.samples[place].path);
@@ -214,7 +215,7 @@ thread_local! {
 /// Files up to this size leave their memory to the next.
 const MAX_KEPT_BYTES: usize = 32 << 20;
 
-/// Reads a picture file and hands it on.
+/// Reads an image file and hands it on.
 fn with_file<T>(
     path: &Path,
     use_it: impl FnOnce(Encoded<'_>) -> Result<T, DecodeProblem>,

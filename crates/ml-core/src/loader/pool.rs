@@ -1,8 +1,8 @@
 //! Threads that fill batch buffers ahead of the consumer.
 //!
-//! One mutex guards which samples are taken. A worker takes a run of samples at a time together with
-//! their part of the batch buffer, fills it without the lock, and gives it back; so a batch is spread over
-//! all workers, and small pictures do not pay for a hand-over each.
+//! One mutex guards which samples are taken. A worker takes a run of samples at a time together
+//! with their part of the batch buffer, fills it without the lock, and gives it back; so a batch is
+//! spread over all workers, and small images do not pay for a hand-over each.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tch::Tensor;
-use torch_ext::{Part, Slots};
+use torch_ext::{HostBuffers, Part};
 
 use super::LoaderError;
 use super::memory::Memory;
@@ -55,7 +55,7 @@ struct State {
 
 struct Underway {
     /// None where there was no memory.
-    slots: Option<Slots>,
+    slots: Option<HostBuffers>,
     /// Samples not made yet.
     missing: usize,
     /// The failure of the sample with the lowest position.
@@ -81,8 +81,8 @@ struct Made {
 }
 
 impl Pool {
-    /// Starts `num_workers` threads on the batches from `first` on; none if no thread is wanted or can be
-    /// had.
+    /// Starts `num_workers` threads on the batches from `first` on; none if no thread is wanted or
+    /// can be had.
     pub(super) fn start(plan: &Arc<Plan>, first: usize, num_workers: usize) -> Option<Pool> {
         let batch_size = plan.batch_size();
         let batch_bytes = plan.sample_bytes().saturating_mul(batch_size).max(1);
@@ -117,8 +117,8 @@ impl Pool {
         (!workers.is_empty()).then_some(Pool { shared, workers })
     }
 
-    /// Waits until batch `number` is complete; they are to be asked for in order. All samples' slots, and
-    /// remarks on samples by position in the epoch.
+    /// Waits until batch `number` is complete; they are to be asked for in order. All samples'
+    /// slots, and remarks on samples by position in the epoch.
     pub(super) fn wait_for(&mut self, number: usize) -> Result<(Tensor, Vec<(usize, Remark)>), LoaderError> {
         let shared = &self.shared;
         let mut state = shared.lock();
@@ -240,7 +240,8 @@ impl Shared {
         // Before the batch can be taken for complete.
         drop(part);
         let mut state = self.lock();
-        // The batch is under way until all its runs are back, so it stands at or behind `next_batch`.
+        // The batch is under way until all its runs are back, so it stands at or behind
+        // `next_batch`.
         let place = batch - state.next_batch;
         let batch = &mut state.batches[place];
         batch.missing -= samples;

@@ -1,4 +1,4 @@
-//! Pictures that could not be read and were left out.
+//! Images that could not be read and were left out.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,42 +9,42 @@ use serde::{Deserialize, Serialize};
 
 use super::LoaderError;
 
-/// What happens when a picture cannot be read.
+/// What happens when an image cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
-    /// The run ends with an error that names the picture.
+    /// The run ends with an error that names the image.
     #[default]
     Fail,
-    /// A warning names the picture, once, and the run goes on without it: in training, the next picture of its class
-    /// stands in; in evaluation it does not count.
+    /// A warning names the image, once, and the run goes on without it: in training, the next image
+    /// of its class stands in; in evaluation it does not count.
     Skip,
 }
 
-/// What a loader does about pictures that cannot be read.
+/// What a loader does about images that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
     /// Ends with an error.
     Fail,
-    /// Takes the next readable picture of the same class in its stead, so that batches keep their size and classes;
-    /// ends with an error when more than `limit` pictures cannot be read.
+    /// Takes the next readable image of the same class in its stead, so that batches keep their
+    /// size and classes; ends with an error when more than `limit` images cannot be read.
     Replace {
-        /// Pictures.
+        /// Images.
         limit: usize,
     },
-    /// Leaves it out of its batch; ends with an error when more than `limit` pictures cannot be read.
+    /// Leaves it out of its batch; ends with an error when more than `limit` images cannot be read.
     LeaveOut {
-        /// Pictures.
+        /// Images.
         limit: usize,
     },
 }
 
-/// The pictures that were left out so far, by their places in the index.
+/// The images that were left out so far, by their places in the index.
 #[derive(Default)]
 pub(super) struct Skipped(Mutex<BTreeSet<usize>>);
 
 impl Skipped {
-    /// Notes a picture, and warns at the first time.
+    /// Notes an image, and warns at the first time.
     ///
     /// # Errors
     /// It is one more than `limit`.

@@ -8,8 +8,8 @@ use tch::Kind;
 
 use super::*;
 
-/// `count` pictures of different sizes and colours, in three classes.
-fn pictures(folder: &Path, count: usize) -> Arc<Index> {
+/// `count` images of different sizes and colours, in three classes.
+fn images(folder: &Path, count: usize) -> Arc<Index> {
     let samples = (0..count).map(|number| {
         let (width, height) = (9 + number % 7, 8 + number % 5);
         let values = (0..width * height * 3).map(|i| (i * (number + 3) + 31 * number) as u8);
@@ -54,7 +54,7 @@ fn all(loader: &Loader, epoch: u64, first: usize) -> Vec<Content> {
 #[test]
 fn batches_are_the_same_for_any_number_of_workers() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 43);
+    let index = images(folder.path(), 43);
     for batch_size in [1, 4, 16, 100] {
         let with = |num_workers| {
             let options = LoaderOptions { batch_size, ..options(num_workers) };
@@ -71,7 +71,7 @@ fn batches_are_the_same_for_any_number_of_workers() {
 #[test]
 fn a_batch_holds_its_samples_pixels_and_classes() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 10);
+    let index = images(folder.path(), 10);
     let pipeline = pipeline(AUGMENTED);
     let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options(2));
     let mut seen = Vec::new();
@@ -99,7 +99,7 @@ fn a_batch_holds_its_samples_pixels_and_classes() {
 #[test]
 fn an_epoch_entered_in_the_middle_is_the_tail_of_the_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 22);
+    let index = images(folder.path(), 22);
     for num_workers in [0, 3] {
         let loader = Loader::new(Arc::clone(&index), pipeline(AUGMENTED), options(num_workers));
         let whole = all(&loader, 1, 0);
@@ -113,7 +113,7 @@ fn an_epoch_entered_in_the_middle_is_the_tail_of_the_whole() {
 #[test]
 fn epochs_and_seeds_differ_in_order_and_augmentation() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 22);
+    let index = images(folder.path(), 22);
     let with = |options| Loader::new(Arc::clone(&index), pipeline(AUGMENTED), options);
     let order = |batches: &[Content]| batches.iter().flat_map(|b| b.3.clone()).collect::<Vec<_>>();
     let loader = with(options(2));
@@ -142,7 +142,7 @@ fn the_last_batch_is_short_or_left_out() {
         (3, 8, true, vec![]),
         (0, 8, false, vec![]),
     ] {
-        let index = pictures(folder.path(), count);
+        let index = images(folder.path(), count);
         for num_workers in [0, 2] {
             let options = LoaderOptions { batch_size, drop_last, ..options(num_workers) };
             let loader = Loader::new(Arc::clone(&index), pipeline("resize: [4, 4]"), options);
@@ -157,9 +157,9 @@ fn the_last_batch_is_short_or_left_out() {
 }
 
 #[test]
-fn a_broken_picture_ends_the_stream_at_its_batch_by_name_whatever_the_workers() {
+fn a_broken_image_ends_the_stream_at_its_batch_by_name_whatever_the_workers() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 40);
+    let index = images(folder.path(), 40);
     // Two in one batch: the first in order is reported.
     for number in [22, 21, 35] {
         fs::write(folder.path().join(format!("{number:03}.ppm")), "P6 9 9 255\ncut").unwrap();
@@ -182,7 +182,7 @@ fn a_broken_picture_ends_the_stream_at_its_batch_by_name_whatever_the_workers() 
 #[test]
 fn a_dropped_stream_leaves_no_thread_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 40);
+    let index = images(folder.path(), 40);
     let pipeline = pipeline("resize: [64, 64]");
     let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options(5));
     // Each thread holds the plan, and with it the pipeline.
@@ -205,7 +205,7 @@ fn a_dropped_stream_leaves_no_thread_behind() {
 #[test]
 fn workers_run_only_a_few_batches_ahead() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 40);
+    let index = images(folder.path(), 40);
     // Batches past those that may be under way cannot be decoded, and must not be touched.
     for number in 16..40 {
         fs::remove_file(folder.path().join(format!("{number:03}.ppm"))).unwrap();
@@ -214,8 +214,9 @@ fn workers_run_only_a_few_batches_ahead() {
     let mut batches = Loader::new(Arc::clone(&index), pipeline("resize: [4, 4]"), options).epoch(0, 0);
     assert!(batches.next().unwrap().is_ok());
     std::thread::sleep(Duration::from_millis(100));
-    // Two batches ahead of the first are the second and the third; the files come back before the fifth.
-    let again = pictures(folder.path(), 40);
+    // Two batches ahead of the first are the second and the third; the files come back before the
+    // fifth.
+    let again = images(folder.path(), 40);
     assert_eq!(again.samples.len(), 40);
     assert_eq!(batches.map(|batch| batch.unwrap().indices.len()).sum::<usize>(), 36);
 }
@@ -223,7 +224,7 @@ fn workers_run_only_a_few_batches_ahead() {
 #[test]
 fn waiting_is_measured() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 12);
+    let index = images(folder.path(), 12);
     for num_workers in [0, 2] {
         let loader = Loader::new(Arc::clone(&index), pipeline("resize: [300, 300]"), options(num_workers));
         let mut batches = loader.epoch(0, 0);
@@ -237,7 +238,7 @@ fn waiting_is_measured() {
 #[test]
 fn transforms_without_a_common_size_are_an_error_that_names_the_key() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 3);
+    let index = images(folder.path(), 3);
     let mut batches = Loader::new(index, pipeline("resize: 32"), options(2)).epoch(0, 0);
     assert_eq!(batches.size_hint(), (1, Some(1)));
     let message = batches.next().unwrap().unwrap_err().to_string();
@@ -254,7 +255,7 @@ fn a_batch_that_no_memory_can_hold_is_an_error() {
     let index = Arc::new(Index { root: folder.path().to_path_buf(), split: Split::Train, samples });
     for num_workers in [0, 2] {
         let options = LoaderOptions { batch_size: usize::MAX, ..options(num_workers) };
-        // 100,000 pictures of 3 GiB: more than an address space holds.
+        // 100,000 images of 3 GiB: more than an address space holds.
         let loader = Loader::new(Arc::clone(&index), pipeline("resize: [16384, 16384]"), options);
         let mut batches = loader.epoch(0, 0);
         let message = batches.next().unwrap().unwrap_err().to_string();
@@ -292,7 +293,7 @@ fn batches_are_the_same_with_any_cache_any_workers_and_after_a_resume() {
         };
         let reference: Vec<_> = (0..3).map(|epoch| all(&loader(0), epoch, 0)).collect();
         for num_workers in [0, 1, 2, 7] {
-            // Enough for all, for about two of the whole pictures, and for none.
+            // Enough for all, for about two of the whole images, and for none.
             for bytes in [1 << 30, 600_000, 0] {
                 let disk = folder.path().join(format!("{number} {num_workers} {bytes}"));
                 let caches = || {
@@ -319,11 +320,11 @@ fn batches_are_the_same_with_any_cache_any_workers_and_after_a_resume() {
 }
 
 #[test]
-fn a_disk_cache_serves_later_runs_and_notices_changed_pictures_and_damage() {
+fn a_disk_cache_serves_later_runs_and_notices_changed_images_and_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (data, place) = (folder.path().join("data"), folder.path().join("cache"));
     fs::create_dir(&data).unwrap();
-    let index = pictures(&data, 8);
+    let index = images(&data, 8);
     let pipeline = pipeline("{resize: [4, 4]}");
     let batches = || {
         let cache = Cache::disk(&place, &pipeline, Budget::new(1 << 20)).unwrap();
@@ -333,7 +334,8 @@ fn a_disk_cache_serves_later_runs_and_notices_changed_pictures_and_damage() {
     let first = batches().unwrap();
     let file = fs::read_dir(&place).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&file).unwrap();
-    // Pictures with the same size and time of change are taken from the cache, whatever is in the files now.
+    // Images with the same size and time of change are taken from the cache, whatever is in the
+    // files now.
     let scribble = |text: &str| {
         for sample in &index.samples {
             let path = index.root.join(&sample.path);
@@ -345,9 +347,10 @@ fn a_disk_cache_serves_later_runs_and_notices_changed_pictures_and_damage() {
             fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         }
     };
-    scribble("not a picture");
+    scribble("not an image");
     assert!(batches().unwrap() == first);
-    // A cut file, a flipped bit, another program's file: decoded anew, which shows that nothing is there.
+    // A cut file, a flipped bit, another program's file: decoded anew, which shows that nothing is
+    // there.
     let mut flipped = whole.clone();
     let last = flipped.len() - 1;
     flipped[last] ^= 1;
@@ -356,7 +359,7 @@ fn a_disk_cache_serves_later_runs_and_notices_changed_pictures_and_damage() {
         fs::write(&file, damaged).unwrap();
         assert!(matches!(batches(), Err(LoaderError::Decode(_))), "{} bytes", damaged.len());
     }
-    pictures(&data, 8);
+    images(&data, 8);
     assert!(batches().unwrap() == first, "the damaged cache is mended");
     // A file that cannot be made.
     let error = Cache::disk(&file.join("below"), &pipeline, Budget::new(0)).err().unwrap().to_string();
@@ -364,9 +367,9 @@ fn a_disk_cache_serves_later_runs_and_notices_changed_pictures_and_damage() {
 }
 
 #[test]
-fn unreadable_pictures_are_replaced_by_others_of_their_class_the_same_for_any_workers() {
+fn unreadable_images_are_replaced_by_others_of_their_class_the_same_for_any_workers() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 40);
+    let index = images(folder.path(), 40);
     let bad = [3, 6, 22, 39];
     for number in bad {
         fs::write(folder.path().join(format!("{number:03}.ppm")), "P6 9 9 255\ncut").unwrap();
@@ -392,18 +395,18 @@ fn unreadable_pictures_are_replaced_by_others_of_their_class_the_same_for_any_wo
         let loader = with(num_workers, 4);
         assert!((0..3).all(|epoch| loader.epoch(epoch, 0).all(|batch| batch.is_ok())));
     }
-    // A class without a readable picture.
+    // A class without a readable image.
     for number in (0..40).filter(|number| number % 3 == 1) {
         fs::remove_file(folder.path().join(format!("{number:03}.ppm"))).unwrap();
     }
     let error = with(2, 100).epoch(0, 0).find_map(Result::err).unwrap().to_string();
-    assert!(error.contains("13 pictures of its class (number 1)"), "{error}");
+    assert!(error.contains("13 images of its class (number 1)"), "{error}");
 }
 
 #[test]
-fn unreadable_pictures_are_left_out_of_evaluation() {
+fn unreadable_images_are_left_out_of_evaluation() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 11);
+    let index = images(folder.path(), 11);
     for number in [2, 4, 5, 6, 7] {
         fs::write(folder.path().join(format!("{number:03}.ppm")), "P6 9 9 255\ncut").unwrap();
     }
@@ -426,7 +429,7 @@ fn unreadable_pictures_are_left_out_of_evaluation() {
 #[test]
 fn memory_of_batches_serves_again_once_they_are_dropped() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 40);
+    let index = images(folder.path(), 40);
     for num_workers in [0, 2] {
         let loader = Loader::new(Arc::clone(&index), pipeline("resize: [4, 4]"), options(num_workers));
         let dropped: std::collections::BTreeSet<_> =
@@ -445,7 +448,7 @@ fn memory_of_batches_serves_again_once_they_are_dropped() {
 #[test]
 fn erased_and_mixed_batches_are_a_function_of_epoch_and_batch() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 21);
+    let index = images(folder.path(), 21);
     let pipeline = pipeline(
         "{resize: [8, 6], random_erasing: {p: 1.0, value: random}, mixup: 0.4, cutmix: 1.0, \
          normalize: {mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.2]}}",
@@ -453,7 +456,7 @@ fn erased_and_mixed_batches_are_a_function_of_epoch_and_batch() {
     let epoch = |num_workers, epoch, first| -> Vec<(Vec<f64>, Vec<f64>, Vec<i64>)> {
         let options = LoaderOptions { num_classes: 3, ..options(num_workers) };
         let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options);
-        let batches = loader.epoch(epoch, first).map(|batch| batch.unwrap().into_inputs());
+        let batches = loader.epoch(epoch, first).map(|batch| batch.unwrap().to_device());
         let floats = |tensor: &Tensor| Vec::try_from(tensor.flatten(0, -1).to_kind(Kind::Double)).unwrap();
         batches
             .map(|inputs| {
@@ -484,30 +487,30 @@ fn erased_and_mixed_batches_are_a_function_of_epoch_and_batch() {
 #[test]
 fn erasing_happens_after_normalising_and_only_in_its_rectangle() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 8);
+    let index = images(folder.path(), 8);
     let with = |erasing: &str| {
         let text = format!(
             "{{resize: [12, 10], normalize: {{mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.2]}}, random_erasing: {erasing}}}"
         );
         let loader = Loader::new(Arc::clone(&index), pipeline(&text), options(2));
         let images: Vec<Tensor> =
-            loader.epoch(0, 0).map(|batch| batch.unwrap().into_inputs().images.copy()).collect();
+            loader.epoch(0, 0).map(|batch| batch.unwrap().to_device().images.copy()).collect();
         Tensor::cat(&images, 0)
     };
     let (plain, erased) = (with("null"), with("{p: 1.0, value: 7.5}"));
     let changed = plain.ne_tensor(&erased);
     let values = erased.masked_select(&changed);
     assert_eq!(values.eq(7.5).all().int64_value(&[]), 1);
-    // Between 2 and 33 % of each picture.
+    // Between 2 and 33 % of each image.
     let share = changed.to_kind(Kind::Float).mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float);
     let shares: Vec<f32> = Vec::try_from(share).unwrap();
     assert!(shares.iter().all(|share| (0.005..0.4).contains(share)), "{shares:?}");
 }
 
 #[test]
-fn pictures_of_one_channel_come_as_one() {
+fn images_of_one_channel_come_as_one() {
     let folder = tempfile::tempdir().unwrap();
-    let index = pictures(folder.path(), 5);
+    let index = images(folder.path(), 5);
     let pipeline = pipeline("{resize: [4, 6], channels: 1, normalize: {mean: [0.5], std: [0.25]}}");
     let loader = Loader::new(Arc::clone(&index), pipeline, options(2));
     let batch = loader.epoch(0, 0).next().unwrap().unwrap();

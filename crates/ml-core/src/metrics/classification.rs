@@ -1,11 +1,11 @@
-//! A confusion matrix → precision, recall and F1 by scikit-learn's definitions (`classification_report` with
-//! `labels` = all classes and `zero_division=0`).
+//! A confusion matrix → precision, recall and F1 by scikit-learn's definitions
+//! (`classification_report` with `labels` = all classes and `zero_division=0`).
 
 use super::ConfusionMatrix;
 
 /// The figures of one class. Where a denominator is 0, the figure is 0.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ClassFigures {
+pub struct ClassMetrics {
     /// The class's name.
     pub class: String,
     /// Of the samples predicted as this class, the fraction that is of it, in `0..=1`.
@@ -35,7 +35,7 @@ pub struct Average {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassificationReport {
     /// In the order of the classes.
-    pub classes: Vec<ClassFigures>,
+    pub classes: Vec<ClassMetrics>,
     /// Fraction of the samples that was predicted right, in `0..=1`; 0 without samples.
     pub accuracy: f64,
     /// Each class counts alike, those without samples too (with zeros).
@@ -59,10 +59,10 @@ impl ClassificationReport {
                 *sum += count;
             }
         }
-        let classes: Vec<ClassFigures> = (0..names.len())
+        let classes: Vec<ClassMetrics> = (0..names.len())
             .map(|class| {
                 let (hits, support) = (matrix.count(class, class), matrix.support(class));
-                ClassFigures {
+                ClassMetrics {
                     class: names[class].clone(),
                     precision: ratio(hits, predicted[class]),
                     recall: ratio(hits, support),
@@ -87,9 +87,9 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn average(classes: &[ClassFigures], weight: impl Fn(&ClassFigures) -> u64) -> Average {
+fn average(classes: &[ClassMetrics], weight: impl Fn(&ClassMetrics) -> u64) -> Average {
     let whole: u64 = classes.iter().map(&weight).sum();
-    let mean = |figure: fn(&ClassFigures) -> f64| {
+    let mean = |figure: fn(&ClassMetrics) -> f64| {
         if whole == 0 {
             return 0.0;
         }

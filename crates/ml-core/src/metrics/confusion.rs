@@ -23,10 +23,13 @@ impl ConfusionMatrix {
         self.counts[truth * self.num_classes + prediction] += 1;
     }
 
-    /// Sets a count that would take long to add up.
-    #[cfg(test)]
-    pub(crate) fn counts_for_test(&mut self, truth: usize, prediction: usize, count: u64) {
-        self.counts[truth * self.num_classes + prediction] = count;
+    /// Adds `count` samples of class `truth` that were predicted as `prediction`.
+    ///
+    /// # Panics
+    /// A class is not in `0..num_classes`.
+    pub fn add_many(&mut self, truth: usize, prediction: usize, count: u64) {
+        assert!(truth < self.num_classes && prediction < self.num_classes, "a class of the matrix");
+        self.counts[truth * self.num_classes + prediction] += count;
     }
 
     /// Number of classes.
@@ -69,8 +72,8 @@ impl ConfusionMatrix {
         self.counts.iter().sum()
     }
 
-    /// The pairs of different classes that were confused most often: (true, predicted, count), most first, at
-    /// most `limit`.
+    /// The pairs of different classes that were confused most often: (true, predicted, count), most
+    /// first, at most `limit`.
     pub fn most_confused(&self, limit: usize) -> Vec<(usize, usize, u64)> {
         let mut pairs: Vec<_> = self
             .rows()

@@ -1,7 +1,8 @@
 //! Logits + targets → counts (added up on the device), then figures.
 //!
-//! [`Running`] sums loss and hits over batches without reading the device; [`ConfusionMatrix`] counts pairs of
-//! true and predicted classes; [`ClassificationReport`] makes precision, recall and F1 of it.
+//! [`MetricAccumulator`] sums loss and hits over batches without reading the device;
+//! [`ConfusionMatrix`] counts pairs of true and predicted classes; [`ClassificationReport`] makes
+//! precision, recall and F1 of it.
 
 mod classification;
 mod confusion;
@@ -10,7 +11,7 @@ mod tests;
 
 use tch::{Device, Kind, Tensor};
 
-pub use classification::{Average, ClassFigures, ClassificationReport};
+pub use classification::{Average, ClassMetrics, ClassificationReport};
 pub use confusion::ConfusionMatrix;
 
 /// The `k` of "top-5"; with fewer classes, their number.
@@ -18,16 +19,16 @@ pub const TOP_K: i64 = 5;
 
 /// Running sums over batches, kept on the device: reading them is the only synchronisation.
 #[derive(Debug)]
-pub struct Running {
+pub struct MetricAccumulator {
     /// Scalar, f64.
     loss_sum: Tensor,
     /// `[3]`, i64: correct, correct among the top 5, all.
     counts: Tensor,
 }
 
-/// What [`Running`] has summed.
+/// What [`MetricAccumulator`] has summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Totals {
+pub struct MetricSums {
     /// Sum over samples of the loss (batch mean × batch size).
     pub loss_sum: f64,
     /// Samples whose class has the highest score.
@@ -38,7 +39,7 @@ pub struct Totals {
     pub count: u64,
 }
 
-impl Totals {
+impl MetricSums {
     /// Mean loss a sample; NaN without samples.
     pub fn loss(&self) -> f64 {
         self.loss_sum / self.count as f64
@@ -49,30 +50,31 @@ impl Totals {
         self.correct as f64 / self.count as f64
     }
 
-    /// Fraction of the samples whose class is among the five highest scores, in `0..=1`; NaN without samples.
+    /// Fraction of the samples whose class is among the five highest scores, in `0..=1`; NaN
+    /// without samples.
     pub fn top5_accuracy(&self) -> f64 {
         self.correct_top5 as f64 / self.count as f64
     }
 }
 
-impl Running {
+impl MetricAccumulator {
     /// All sums zero.
-    pub fn new(device: Device) -> Running {
-        Running::from_totals(Totals::default(), device)
+    pub fn new(device: Device) -> MetricAccumulator {
+        MetricAccumulator::from_sums(MetricSums::default(), device)
     }
 
-    /// Continues from sums read earlier (a resumed epoch): what is added then gives the same sums, to the bit,
-    /// as if they had never been read.
-    pub fn from_totals(totals: Totals, device: Device) -> Running {
+    /// Continues from sums read earlier (a resumed epoch): what is added then gives the same sums,
+    /// to the bit, as if they had never been read.
+    pub fn from_sums(totals: MetricSums, device: Device) -> MetricAccumulator {
         let counts = [totals.correct, totals.correct_top5, totals.count].map(|count| count as i64);
-        Running {
+        MetricAccumulator {
             loss_sum: Tensor::from(totals.loss_sum).to_device(device),
             counts: Tensor::from_slice(&counts).to_device(device),
         }
     }
 
-    /// Adds a batch. `loss`: scalar, mean over the batch; `logits` `[N, K]`; `targets` `[N]` i64, on the
-    /// logits' device. Hits are counted as [`ranks`] says.
+    /// Adds a batch. `loss`: scalar, mean over the batch; `logits` `[N, K]`; `targets` `[N]` i64,
+    /// on the logits' device. Hits are counted as [`ranks`] says.
     pub fn add(&mut self, loss: &Tensor, logits: &Tensor, targets: &Tensor) {
         tch::no_grad(|| {
             let samples = logits.size()[0];
@@ -86,9 +88,9 @@ impl Running {
     }
 
     /// Reads the sums.
-    pub fn totals(&self) -> Totals {
+    pub fn totals(&self) -> MetricSums {
         let count = |place: i64| self.counts.int64_value(&[place]) as u64;
-        Totals {
+        MetricSums {
             loss_sum: self.loss_sum.double_value(&[]),
             correct: count(0),
             correct_top5: count(1),
@@ -97,9 +99,10 @@ impl Running {
     }
 }
 
-/// For each sample the number of classes that score before its own: `logits` `[N, K]`, `targets` `[N]` i64 →
-/// `[N]` i64; 0 is a hit. Of equal scores the class with the lower number comes first, as in `argmax`, so the
-/// answer does not depend on the device's sorting. A sample whose own score is NaN has rank `K`: never a hit.
+/// For each sample the number of classes that score before its own: `logits` `[N, K]`, `targets`
+/// `[N]` i64 → `[N]` i64; 0 is a hit. Of equal scores the class with the lower number comes first,
+/// as in `argmax`, so the answer does not depend on the device's sorting. A sample whose own score
+/// is NaN has rank `K`: never a hit.
 pub fn ranks(logits: &Tensor, targets: &Tensor) -> Tensor {
     let own_class = targets.unsqueeze(1); // [N, 1]
     let own = logits.gather(1, &own_class, false); // [N, 1]
@@ -110,8 +113,9 @@ pub fn ranks(logits: &Tensor, targets: &Tensor) -> Tensor {
     before.logical_or(&ties_before).sum_dim_intlist(1, false, Kind::Int64)
 }
 
-/// The `k` most probable classes of each sample (all if there are fewer), best first: `logits` `[N, K]` →
-/// classes `[N, k]` i64 and their softmax probabilities `[N, k]` f32. Equal probabilities come by class number.
+/// The `k` most probable classes of each sample (all if there are fewer), best first: `logits` `[N,
+/// K]` → classes `[N, k]` i64 and their softmax probabilities `[N, k]` f32. Equal probabilities
+/// come by class number.
 pub fn top_k(logits: &Tensor, k: usize) -> (Tensor, Tensor) {
     let k = (k as i64).min(logits.size()[1]);
     // Sorted by logit: the softmax may round different logits to one probability.

@@ -95,7 +95,7 @@ fn precision_recall_and_f1_are_those_of_scikit_learn() {
 fn hits_and_loss_summed_over_batches_are_those_of_scikit_learn() {
     for case in cases() {
         let (logits, targets) = case.tensors();
-        let mut running = Running::new(Device::Cpu);
+        let mut running = MetricAccumulator::new(Device::Cpu);
         for start in (0..case.truth.len() as i64).step_by(16) {
             let rows = 16.min(case.truth.len() as i64 - start);
             let (logits, targets) = (logits.narrow(0, start, rows), targets.narrow(0, start, rows));
@@ -127,7 +127,7 @@ fn of_equal_scores_the_lower_class_comes_first_in_ranks_and_top_k() {
 #[test]
 fn a_score_that_is_not_a_number_is_never_a_hit() {
     let logits = Tensor::from_slice2(&[[f32::NAN, 1.0], [f32::NAN, 1.0]]);
-    let mut running = Running::new(Device::Cpu);
+    let mut running = MetricAccumulator::new(Device::Cpu);
     running.add(&Tensor::from(0.5f32), &logits, &Tensor::from_slice(&[0i64, 1]));
     let totals = running.totals();
     assert_eq!((totals.correct, totals.count), (0, 2));
@@ -140,17 +140,17 @@ fn sums_continued_from_totals_are_the_same_to_the_bit() {
     let targets = Tensor::arange(30, (Kind::Int64, Device::Cpu)).remainder(7);
     let batches: Vec<(Tensor, Tensor)> =
         (0..30).map(|row| (logits.narrow(0, row, 1), targets.narrow(0, row, 1))).collect();
-    let add = |running: &mut Running, rows: std::ops::Range<usize>| {
+    let add = |running: &mut MetricAccumulator, rows: std::ops::Range<usize>| {
         for (logits, targets) in &batches[rows] {
             running.add(&logits.cross_entropy_for_logits(targets), logits, targets);
         }
     };
-    let mut whole = Running::new(Device::Cpu);
+    let mut whole = MetricAccumulator::new(Device::Cpu);
     add(&mut whole, 0..30);
     for cut in [0, 1, 13, 29, 30] {
-        let mut first = Running::new(Device::Cpu);
+        let mut first = MetricAccumulator::new(Device::Cpu);
         add(&mut first, 0..cut);
-        let mut second = Running::from_totals(first.totals(), Device::Cpu);
+        let mut second = MetricAccumulator::from_sums(first.totals(), Device::Cpu);
         add(&mut second, cut..30);
         assert_eq!(second.totals().loss_sum.to_bits(), whole.totals().loss_sum.to_bits());
         assert_eq!(second.totals(), whole.totals());

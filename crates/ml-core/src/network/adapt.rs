@@ -1,8 +1,9 @@
-//! Weights for another size of pictures → weights that load, as torchvision does it.
+//! Weights for another size of images → weights that load, as torchvision does it.
 //!
-//! Position embeddings of vision transformers are interpolated. Swin needs nothing of the kind: its position tables belong
-//! to the window, whose side is the same for all sizes of pictures; torchvision does not interpolate them either, and a
-//! table for another window is of another network.
+//! Position embeddings of vision transformers are interpolated. Swin needs nothing of the kind: its
+//! position tables belong to the window, whose side is the same for all sizes of images;
+//! torchvision does not interpolate them either, and a table for another window is of another
+//! network.
 
 use tch::Tensor;
 
@@ -10,8 +11,8 @@ use super::Network;
 use super::vit::{POSITIONS, interpolate_positions, square_root};
 
 impl Network {
-    /// Changes `state` so that [`Network::load_state_dict`] takes it, where all that keeps it from doing so is that it is
-    /// for another size of pictures. Tells what was changed, a line each.
+    /// Changes `state` so that [`Network::load_state_dict`] takes it, where all that keeps it from
+    /// doing so is that it is for another size of images. Tells what was changed, a line each.
     pub fn adapt_state(&self, state: &mut [(String, Tensor)]) -> Vec<String> {
         self.interpolate(state).into_iter().collect()
     }

@@ -52,7 +52,8 @@ pub enum Dropouts {
     AfterActivation,
 }
 
-/// Two hidden linear layers and one of logits, which are named by their place among all of its layers.
+/// Two hidden linear layers and one of logits, which are named by their place among all of its
+/// layers.
 pub fn classifier(scope: &Scope, input: i64, spec: &NetworkSpec, dropouts: Dropouts) -> Sequential {
     let dropout = Dropout(spec.dropout.unwrap_or(DROPOUT));
     let mut layers = Sequential::default();

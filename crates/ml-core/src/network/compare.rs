@@ -1,5 +1,5 @@
-//! A network beside torchvision's: `tests/reference/network.py` says what is computed, and this computes the same. Used
-//! by the tests and, as a module of its own, by `examples/reference.rs`.
+//! A network beside torchvision's: `tests/reference/network.py` says what is computed, and this
+//! computes the same. Used by the tests and, as a module of its own, by `examples/reference.rs`.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,31 +14,35 @@ pub struct Comparison {
     pub tensors: usize,
     /// Elements of all parameters.
     pub parameters: usize,
-    /// Of the initial weights: the largest difference of a tensor's sums, in parts of its sum of magnitudes.
+    /// Of the initial weights: the largest difference of a tensor's sums, in parts of its sum of
+    /// magnitudes.
     pub init: f64,
     /// Of the logits in evaluation mode: the largest difference, in parts of the largest magnitude.
     pub logits: f64,
     /// The same with autocast to bf16.
     pub bf16_logits: f64,
-    /// Of the gradients in evaluation mode: the largest difference of a tensor's sums, in parts of its sum of magnitudes.
+    /// Of the gradients in evaluation mode: the largest difference of a tensor's sums, in parts of
+    /// its sum of magnitudes.
     pub gradients: f64,
     /// Of the logits in training, with dropout from the same seed: as `logits`.
     pub train_logits: f64,
 }
 
-/// `[batch, 3, height, width]`, made by a formula that both sides can compute: sin(i / 10) of the place i.
-pub fn picture(batch: i64, (height, width): (i64, i64)) -> Tensor {
+/// `[batch, 3, height, width]`, made by a formula that both sides can compute: sin(i / 10) of the
+/// place i.
+pub fn image(batch: i64, (height, width): (i64, i64)) -> Tensor {
     (Tensor::arange(batch * 3 * height * width, (Kind::Double, Device::Cpu)) / 10.0)
         .sin()
         .to_kind(Kind::Float)
         .view([batch, 3, height, width])
 }
 
-/// Elements that are summed at once, so that the sums of a VGG's hundred million stay in the processor's cache.
+/// Elements that are summed at once, so that the sums of a VGG's hundred million stay in the
+/// processor's cache.
 const CHUNK: i64 = 1 << 16;
 
-/// Sum, sum of magnitudes, and sum weighted by cos(i) · cos(k) of place i of the k-th [`CHUNK`], in float64: what tells one
-/// tensor's values from another's.
+/// Sum, sum of magnitudes, and sum weighted by cos(i) · cos(k) of place i of the k-th [`CHUNK`], in
+/// float64: what tells one tensor's values from another's.
 pub fn digest(tensor: &Tensor) -> [f64; 3] {
     let wave = Tensor::arange(CHUNK.min(tensor.numel() as i64), (Kind::Double, Device::Cpu)).cos();
     let mut sums = [0.0; 3];
@@ -53,7 +57,8 @@ pub fn digest(tensor: &Tensor) -> [f64; 3] {
     sums
 }
 
-/// Compares `network`, fresh from seed 7, with what `network.py` printed for the same classes and (height, width).
+/// Compares `network`, fresh from seed 7, with what `network.py` printed for the same classes and
+/// (height, width).
 ///
 /// # Errors
 /// A name, a shape or the output's length differs: which.
@@ -80,7 +85,7 @@ pub fn compare(network: &Network, size: (i64, i64), reference: &Value) -> Result
     state.iter().for_each(|(_, tensor)| move_constant(tensor));
     let batch = reference["batch"].as_i64().ok_or("no batch")?;
     let targets = Tensor::from_slice(&[3i64, 8]).remainder(classes(network, size)).narrow(0, 0, batch);
-    let logits = network.forward_t(&picture(batch, size), false);
+    let logits = network.forward_t(&image(batch, size), false);
     logits.cross_entropy_for_logits(&targets).backward();
     let gradients = reference["gradients"].as_object().ok_or("no gradients")?;
     let with_gradient = parameters.iter().filter(|(_, tensor)| tensor.grad().defined());
@@ -96,10 +101,10 @@ pub fn compare(network: &Network, size: (i64, i64), reference: &Value) -> Result
     let rounded = {
         let autocast = torch_ext::Autocast::enter(Device::Cpu, Kind::BFloat16);
         let _autocast = autocast.map_err(|error| error.to_string())?;
-        tch::no_grad(|| network.forward_t(&picture(batch, size), false))
+        tch::no_grad(|| network.forward_t(&image(batch, size), false))
     };
     tch::manual_seed(5);
-    let outputs = tch::no_grad(|| network.forward_train(&picture(batch, size)));
+    let outputs = tch::no_grad(|| network.forward_train(&image(batch, size)));
     let all: Vec<Tensor> = std::iter::once(&outputs.logits)
         .chain(outputs.auxiliary.iter().map(|(_, logits)| logits))
         .map(|logits| logits.flatten(0, -1))
@@ -116,7 +121,7 @@ pub fn compare(network: &Network, size: (i64, i64), reference: &Value) -> Result
 }
 
 fn classes(network: &Network, size: (i64, i64)) -> i64 {
-    tch::no_grad(|| network.forward_t(&picture(1, size), false)).size()[1]
+    tch::no_grad(|| network.forward_t(&image(1, size), false)).size()[1]
 }
 
 /// A tensor that begins as one value everywhere is moved, so that it counts.

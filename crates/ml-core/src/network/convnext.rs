@@ -9,7 +9,8 @@ use super::layers::{
 };
 use super::state::Scope;
 
-/// A variant: channels of the first of four stages, each twice as wide as the one before, and their blocks.
+/// A variant: channels of the first of four stages, each twice as wide as the one before, and their
+/// blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
     width: i64,
@@ -44,7 +45,7 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
     let blocks: i64 = variant.depths.iter().sum();
     let mut place = 0;
     for (stage, depth) in variant.depths.into_iter().enumerate() {
-        // Stages are features 1, 3, 5 and 7, and what halves the picture before them 2, 4 and 6.
+        // Stages are features 1, 3, 5 and 7, and what halves the image before them 2, 4 and 6.
         if stage > 0 {
             let scope = features.sub(2 * stage);
             layers.push(LayerNorm2d(LayerNorm::new(&scope.sub(0), channels, EPS)));
@@ -72,7 +73,8 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
     Box::new(layers)
 }
 
-/// Layer norm over the channels of `[N, C, H, W]`; what it returns lies in memory as `[N, H, W, C]`.
+/// Layer norm over the channels of `[N, C, H, W]`; what it returns lies in memory as `[N, H, W,
+/// C]`.
 #[derive(Debug)]
 struct LayerNorm2d(LayerNorm);
 
@@ -82,8 +84,8 @@ impl Layer for LayerNorm2d {
     }
 }
 
-/// x + scale · branch(x): a depthwise 7×7 convolution, then at each pixel a layer norm, a linear layer four times as
-/// wide, GELU, and a linear layer back.
+/// x + scale · branch(x): a depthwise 7×7 convolution, then at each pixel a layer norm, a linear
+/// layer four times as wide, GELU, and a linear layer back.
 #[derive(Debug)]
 struct Block {
     depthwise: Convolution,

@@ -1,4 +1,5 @@
-//! `DenseNets` (Huang et al. 2017, arXiv:1608.06993), the DenseNet-BC of the paper, as torchvision builds them.
+//! `DenseNets` (Huang et al. 2017, arXiv:1608.06993), the DenseNet-BC of the paper, as torchvision
+//! builds them.
 
 use tch::Tensor;
 
@@ -100,8 +101,8 @@ impl DenseBlock {
 
 impl Layer for DenseBlock {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        // Joining as they come, not all anew for each layer and once more at the end, lets go of every addition at once
-        // and, where there are no gradients, of the features before it.
+        // Joining as they come, not all anew for each layer and once more at the end, lets go of
+        // every addition at once and, where there are no gradients, of the features before it.
         self.0.iter().fold(input.shallow_clone(), |features, layer| {
             let added = layer.forward_t(&features, train);
             Tensor::cat(&[features, added], 1)

@@ -1,5 +1,6 @@
-//! `EfficientNets` as torchvision builds them: version 1 (Tan and Le 2019, arXiv:1905.11946), one network scaled in
-//! width and depth, and version 2 (Tan and Le 2021, arXiv:2104.00298), whose early stages expand by a full convolution.
+//! `EfficientNets` as torchvision builds them: version 1 (Tan and Le 2019, arXiv:1905.11946), one
+//! network scaled in width and depth, and version 2 (Tan and Le 2021, arXiv:2104.00298), whose
+//! early stages expand by a full convolution.
 
 use tch::Tensor;
 
@@ -45,7 +46,8 @@ struct Stage {
 enum Block {
     /// 1×1 to expand, depthwise, squeeze and excitation, 1×1 to project.
     MbConv,
-    /// A full convolution to expand, 1×1 to project; one convolution alone where nothing is expanded.
+    /// A full convolution to expand, 1×1 to project; one convolution alone where nothing is
+    /// expanded.
     Fused,
 }
 
@@ -133,7 +135,8 @@ pub const V2_L: Variant = v2(
     0.4,
 );
 
-/// Stochastic depth of the last block, were there one more; torchvision's default for every variant.
+/// Stochastic depth of the last block, were there one more; torchvision's default for every
+/// variant.
 const DROP_PATH: f64 = 0.2;
 
 /// Builds a variant.

@@ -1,11 +1,12 @@
-//! Tests: networks in other memory layouts and precisions, and training that goes on from a saved state.
+//! Tests: networks in other memory layouts and precisions, and training that goes on from a saved
+//! state.
 
 use tch::{Device, Kind, Tensor};
 
-use super::tests::picture;
+use super::tests::image;
 use super::{Architecture, Network, NetworkSpec};
 use crate::optimizer::{Optimizer, OptimizerConfig};
-use crate::testing::generator;
+use test_support::generator;
 
 const CLASSES: i64 = 10;
 
@@ -36,7 +37,7 @@ fn optimizer(network: &Network) -> Optimizer {
     Optimizer::new(&config, network.parameters()).unwrap()
 }
 
-/// One training step on two pictures, which draws dropout from this seed.
+/// One training step on two images, which draws dropout from this seed.
 fn step(network: &Network, optimizer: &mut Optimizer, images: &Tensor, seed: i64) -> f64 {
     let _generator = generator();
     tch::manual_seed(seed);
@@ -58,12 +59,13 @@ fn apart(got: &Tensor, expected: &Tensor) -> f64 {
     largest(got.to_kind(Kind::Float) - expected) / largest(expected.shallow_clone()).max(1e-12)
 }
 
-/// Channels innermost in memory change nothing but the order of summing, also in the optimizer's step. One network after
-/// another: the largest have gigabytes of parameters.
+/// Channels innermost in memory change nothing but the order of summing, also in the optimizer's
+/// step. One network after another: the largest have gigabytes of parameters.
 fn works_in_channels_last(architecture: Architecture) {
     let (name, size) = (architecture.name(), architecture.reference_size());
-    // Of two, a norm over one place each makes 1 and -1 whatever they are, as in inception_v3's auxiliary head.
-    let images = picture(4, size);
+    // Of two, a norm over one place each makes 1 and -1 whatever they are, as in inception_v3's
+    // auxiliary head.
+    let images = image(4, size);
     let plain = network(architecture, 3);
     let expected_logits = evaluate(&plain, &images);
     let expected_loss = step(&plain, &mut optimizer(&plain), &images, 5);
@@ -86,8 +88,8 @@ fn works_in_channels_last(architecture: Architecture) {
         let stepped = before.detach() - got.grad() * 0.001;
         let found = apart(&got.detach(), &stepped);
         assert!(found <= 1e-5, "{name}: {parameter} is {found} apart from its own step");
-        // Statistics of few pictures amplify the order of summing (and gradients of what a norm takes away again are
-        // nothing else); elements that were mixed up would be more than 1 apart.
+        // Statistics of few images amplify the order of summing (and gradients of what a norm takes
+        // away again are nothing else); elements that were mixed up would be more than 1 apart.
         let length = |tensor: &Tensor| tensor.norm().double_value(&[]);
         let found = length(&(got.grad() - &expected_grad)) / length(&expected_grad).max(1e-12);
         assert!(got.dim() != 4 || found <= 0.5, "{name}: gradients of {parameter} are {found} apart");
@@ -100,7 +102,7 @@ fn works_in_bf16(architecture: Architecture) {
     let network = network(architecture, 3);
     let loss = {
         let _autocast = torch_ext::Autocast::enter(Device::Cpu, Kind::BFloat16).unwrap();
-        step(&network, &mut optimizer(&network), &picture(2, size), 5)
+        step(&network, &mut optimizer(&network), &image(2, size), 5)
     };
     assert!(loss.is_finite(), "{name}");
     for (parameter, tensor) in network.parameters() {
@@ -110,7 +112,7 @@ fn works_in_bf16(architecture: Architecture) {
 
 /// Two steps are one step, saved, loaded into another network, and one more, to the bit.
 fn goes_on_from_a_saved_state(architecture: Architecture) {
-    let images = picture(2, architecture.reference_size());
+    let images = image(2, architecture.reference_size());
     let whole = network(architecture, 3);
     let mut its_optimizer = optimizer(&whole);
     step(&whole, &mut its_optimizer, &images, 5);

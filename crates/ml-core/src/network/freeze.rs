@@ -19,7 +19,8 @@ pub enum Freeze {
     None,
     /// `backbone`: all but the layers that have an output for each class.
     Backbone,
-    /// `until:<name>`: all in front of the layer or parameter of this name, which is trained itself.
+    /// `until:<name>`: all in front of the layer or parameter of this name, which is trained
+    /// itself.
     Until(String),
 }
 
@@ -105,8 +106,9 @@ pub enum FreezeError {
 }
 
 impl Network {
-    /// Lets the parameters that `freeze` means need no gradient, and all others one. A batch norm whose weight is frozen
-    /// keeps its running statistics and uses them. Returns how many elements are frozen.
+    /// Lets the parameters that `freeze` means need no gradient, and all others one. A batch norm
+    /// whose weight is frozen keeps its running statistics and uses them. Returns how many elements
+    /// are frozen.
     ///
     /// # Errors
     /// There is no such layer; nothing is changed then.
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
     use crate::network::Architecture;
     use crate::network::compare::digest;
-    use crate::network::tests::picture;
+    use crate::network::tests::image;
     use tch::{Device, Kind};
 
     fn trainable(network: &Network) -> Vec<String> {
@@ -175,14 +177,14 @@ mod tests {
             network.buffers().iter().map(|(_, tensor)| digest(tensor)).collect()
         };
         let before = statistics(&network);
-        network.forward_t(&picture(2, 16), true).square().sum(Kind::Float).backward();
+        network.forward_t(&image(2, 16), true).square().sum(Kind::Float).backward();
         assert_eq!(statistics(&network), before);
         for (name, tensor) in network.parameters() {
             assert_eq!(tensor.grad().defined(), name.starts_with("classifier."), "{name}");
         }
         network.freeze(&"until:features.1".parse().unwrap()).unwrap();
         assert_eq!(trainable(&network), all[3..]);
-        let _ = network.forward_t(&picture(2, 16), true);
+        let _ = network.forward_t(&image(2, 16), true);
         assert!(statistics(&network) != before);
         assert_eq!(network.freeze(&Freeze::None).unwrap(), 0);
         assert_eq!(trainable(&network), all);

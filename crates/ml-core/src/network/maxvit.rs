@@ -1,8 +1,9 @@
-//! `MaxViT` (Tu et al. 2022, arXiv:2204.01697) as torchvision builds it: each layer is an inverted bottleneck,
-//! attention within windows of 7×7 pixels, and attention within grids of 7×7 pixels spread over the whole picture.
+//! `MaxViT` (Tu et al. 2022, arXiv:2204.01697) as torchvision builds it: each layer is an inverted
+//! bottleneck, attention within windows of 7×7 pixels, and attention within grids of 7×7 pixels
+//! spread over the whole image.
 //!
-//! Its weights do not depend on the picture's size, which only has to divide into windows at every stage
-//! ([`SIDE`]); unlike torchvision's, height and width may differ.
+//! Its weights do not depend on the image's size, which only has to divide into windows at every
+//! stage ([`SIDE`]); unlike torchvision's, height and width may differ.
 
 use tch::{Device, Kind, Tensor};
 
@@ -14,7 +15,8 @@ use super::layers::{
 };
 use super::state::Scope;
 
-/// A variant: channels of the stem, channels and layers of each of the four stages, which all begin with stride 2.
+/// A variant: channels of the stem, channels and layers of each of the four stages, which all begin
+/// with stride 2.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
     stem: i64,
@@ -31,7 +33,8 @@ pub const TINY: Variant =
 
 /// Side of a window, and of a grid.
 const PARTITION: i64 = 7;
-/// Height and width of pictures are multiples of this: windows of the last stage, whose pixels stand for 32×32.
+/// Height and width of images are multiples of this: windows of the last stage, whose pixels stand
+/// for 32×32.
 pub const SIDE: u32 = 32 * PARTITION as u32;
 
 /// Builds a variant.
@@ -88,7 +91,8 @@ fn conv_norm(conv: Conv2d) -> ConvNorm {
     ConvNorm::new(conv, Activation::Gelu).norm(NORM.0, NORM.1)
 }
 
-/// shortcut(x) + branch(x), the branch an inverted bottleneck four times as wide inside as at its end.
+/// shortcut(x) + branch(x), the branch an inverted bottleneck four times as wide inside as at its
+/// end.
 #[derive(Debug)]
 struct MbConv {
     shortcut: Sequential,
@@ -126,7 +130,7 @@ impl Layer for MbConv {
     }
 }
 
-/// How a picture is cut into sets of 7×7 pixels that see each other.
+/// How an image is cut into sets of 7×7 pixels that see each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Partition {
     /// Neighbours.
@@ -214,7 +218,8 @@ impl Layer for Attend {
     }
 }
 
-/// Attention of several heads among the 49 pixels of a set, with a learnt bias for each offset between two of them.
+/// Attention of several heads among the 49 pixels of a set, with a learnt bias for each offset
+/// between two of them.
 #[derive(Debug)]
 struct Attention {
     to_qkv: Linear,

@@ -1,5 +1,5 @@
-//! `MnasNets` (Tan et al. 2019, arXiv:1807.11626), the B1 of the paper, as torchvision builds them since version 2 of its
-//! state, whose first layers are scaled too.
+//! `MnasNets` (Tan et al. 2019, arXiv:1807.11626), the B1 of the paper, as torchvision builds them
+//! since version 2 of its state, whose first layers are scaled too.
 
 use super::NetworkSpec;
 use super::init::Init;
@@ -78,7 +78,8 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: Variant) -> Box<dyn Laye
     Box::new(layers)
 }
 
-/// Expansion by a 1×1 convolution, a depthwise one, and a 1×1 one to the output: `(input, width, output)`.
+/// Expansion by a 1×1 convolution, a depthwise one, and a 1×1 one to the output: `(input, width,
+/// output)`.
 fn block(scope: &Scope, depthwise: Conv2d, (input, width, output): (i64, i64, i64)) -> Sequential {
     let mut layers = Sequential::default();
     push(scope, &mut layers, Conv2d::square(1), (input, width), true);

@@ -8,7 +8,8 @@ use super::layers::{
 };
 use super::state::Scope;
 
-/// Of each stage: how much wider its blocks are inside, its channels, its blocks, the first one's stride.
+/// Of each stage: how much wider its blocks are inside, its channels, its blocks, the first one's
+/// stride.
 const STAGES: [(i64, i64, i64, i64); 7] = [
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -54,7 +55,8 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
     Box::new(layers)
 }
 
-/// Expansion by a 1×1 convolution (where it expands), a depthwise 3×3 one, and a 1×1 one without activation.
+/// Expansion by a 1×1 convolution (where it expands), a depthwise 3×3 one, and a 1×1 one without
+/// activation.
 fn inverted_residual(scope: &Scope, input: i64, expansion: i64, output: i64, stride: i64) -> Sequential {
     let width = input * expansion;
     let mut layers = Sequential::default();
@@ -78,7 +80,8 @@ pub(super) fn redraw(root: &Scope) {
     });
 }
 
-/// The multiple of `divisor` nearest to `channels`, or the next if that would take away more than a tenth of them.
+/// The multiple of `divisor` nearest to `channels`, or the next if that would take away more than a
+/// tenth of them.
 pub(super) fn divisible(channels: f64, divisor: i64) -> i64 {
     let nearest = ((channels + divisor as f64 / 2.0) as i64 / divisor * divisor).max(divisor);
     if (nearest as f64) < 0.9 * channels { nearest + divisor } else { nearest }

@@ -58,7 +58,8 @@ pub struct NetworkError {
     pub missing: Vec<String>,
     /// In the state, not in the network.
     pub unexpected: Vec<String>,
-    /// In both, with another shape or dtype: `conv1.weight: [64, 3, 7, 7] expected, [64, 1, 7, 7] found`.
+    /// In both, with another shape or dtype: `conv1.weight: [64, 3, 7, 7] expected, [64, 1, 7, 7]
+    /// found`.
     pub misshapen: Vec<String>,
 }
 
@@ -80,23 +81,26 @@ impl fmt::Display for NetworkError {
     }
 }
 
-/// What goes into a network and what comes out. A number alone is that of the classes, for colour pictures.
+/// What goes into a network and what comes out. A number alone is that of the classes, for colour
+/// images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSpec {
-    /// Channels of a picture: 3, or 1.
+    /// Channels of an image: 3, or 1.
     pub in_channels: i64,
     /// Logits, at least 1.
     pub num_classes: i64,
-    /// (height, width) of the pictures, where the network depends on it; none takes the network's own.
+    /// (height, width) of the images, where the network depends on it; none takes the network's
+    /// own.
     pub image_size: Option<(i64, i64)>,
     /// Probability of dropout; none takes the network's own.
     pub dropout: Option<f64>,
-    /// Probability with which the last branch is left out in training, those before it more rarely; none takes the
-    /// network's own.
+    /// Probability with which the last branch is left out in training, those before it more rarely;
+    /// none takes the network's own.
     pub drop_path: Option<f64>,
-    /// Whether pictures normalised with `ImageNet`'s mean and deviation are first changed to those of mean 0.5 and
-    /// deviation 0.5, which torchvision's published weights of `googlenet` and `inception_v3` want. Other networks
-    /// have nothing of the kind, and pictures that are not of three channels stay as they are.
+    /// Whether images normalised with `ImageNet`'s mean and deviation are first changed to those of
+    /// mean 0.5 and deviation 0.5, which torchvision's published weights of `googlenet` and
+    /// `inception_v3` want. Other networks have nothing of the kind, and images that are not of
+    /// three channels stay as they are.
     pub transform_input: bool,
 }
 
@@ -146,8 +150,8 @@ impl Network {
         Network { body: Body::Layers { architecture, spec, layers }, device, entries }
     }
 
-    /// A TorchScript module, with the weights in it. It must give logits of `num_classes` classes (none takes as many as
-    /// there are), which shows when it runs: see [`Network::rehearse`].
+    /// A TorchScript module, with the weights in it. It must give logits of `num_classes` classes
+    /// (none takes as many as there are), which shows when it runs: see [`Network::dry_run`].
     ///
     /// # Errors
     /// It is no TorchScript file.
@@ -166,7 +170,7 @@ impl Network {
     ///
     /// # Errors
     /// A TorchScript module cannot be copied.
-    pub fn twin(&self) -> Result<Network, ScriptError> {
+    pub fn deep_copy(&self) -> Result<Network, ScriptError> {
         match &self.body {
             Body::Layers { architecture, spec, .. } => {
                 let twin = Network::new(*architecture, spec.clone(), 0, self.device);
@@ -204,7 +208,8 @@ impl Network {
     /// As [`Network::forward_t`].
     ///
     /// # Errors
-    /// A TorchScript module fails, or gives something else than logits `[N, K]`. Layers of this library do not.
+    /// A TorchScript module fails, or gives something else than logits `[N, K]`. Layers of this
+    /// library do not.
     pub fn try_forward_t(&self, images: &Tensor, train: bool) -> Result<Tensor, ScriptError> {
         match &self.body {
             Body::Layers { layers, .. } => Ok(layers.forward_t(images, train)),
@@ -212,7 +217,8 @@ impl Network {
         }
     }
 
-    /// As [`Network::forward_t`] in training, with the logits of auxiliary heads where there are any.
+    /// As [`Network::forward_t`] in training, with the logits of auxiliary heads where there are
+    /// any.
     ///
     /// # Panics
     /// As [`Network::forward_t`].
@@ -233,25 +239,26 @@ impl Network {
         }
     }
 
-    /// Whether a TorchScript module gives logits of its classes for pictures `[C, H, W]`, and in `training` whether they
-    /// lead to a gradient. Nothing of it changes. Of this library's networks it is known.
+    /// Whether a TorchScript module gives logits of its classes for images `[C, H, W]`, and in
+    /// `training` whether they lead to a gradient. Nothing of it changes. Of this library's
+    /// networks it is known.
     ///
     /// # Errors
     /// What would go wrong later.
-    pub fn rehearse(&self, [channels, height, width]: [i64; 3], training: bool) -> Result<(), ScriptError> {
+    pub fn dry_run(&self, [channels, height, width]: [i64; 3], training: bool) -> Result<(), ScriptError> {
         let Body::Script(script) = &self.body else { return Ok(()) };
         // Two, since the statistics of one have no variance.
-        let pictures = Tensor::zeros([2, channels, height, width], (Kind::Float, self.device));
-        if training { script.rehearse_training(&pictures) } else { script.rehearse(&pictures) }
+        let images = Tensor::zeros([2, channels, height, width], (Kind::Float, self.device));
+        if training { script.dry_run_training(&images) } else { script.dry_run(&images) }
     }
 
-    /// A batch norm that has a single value of each channel where a batch in training is one picture `[C, H, W]`: its
-    /// running variance would be no number (PyTorch's own refuses such a batch). Its name.
-    /// Nothing of the network changes. A TorchScript module's says it itself.
+    /// A batch norm that has a single value of each channel where a batch in training is one image
+    /// `[C, H, W]`: its running variance would be no number (PyTorch's own refuses such a batch).
+    /// Its name. Nothing of the network changes. A TorchScript module's says it itself.
     ///
     /// # Errors
     /// A TorchScript module fails on a batch of one.
-    pub fn norm_of_single_values(
+    pub fn single_value_batch_norm(
         &self,
         [channels, height, width]: [i64; 3],
     ) -> Result<Option<String>, ScriptError> {
@@ -259,8 +266,8 @@ impl Network {
             return Ok(None);
         }
         let before: Vec<Tensor> = self.buffers().iter().map(|(_, buffer)| buffer.copy()).collect();
-        let picture = Tensor::zeros([1, channels, height, width], (Kind::Float, self.device));
-        let passed = tch::no_grad(|| self.try_forward_train(&picture).map(drop));
+        let image = Tensor::zeros([1, channels, height, width], (Kind::Float, self.device));
+        let passed = tch::no_grad(|| self.try_forward_train(&image).map(drop));
         let mut bad = None;
         for ((name, buffer), before) in self.buffers().into_iter().zip(before) {
             let is_bad = || buffer.is_floating_point() && buffer.isfinite().all().int64_value(&[]) == 0;
@@ -272,9 +279,10 @@ impl Network {
         passed.map(|()| bad)
     }
 
-    /// Lays the weights of convolutions out with their channels innermost (`torch.channels_last`), which convolutions of
-    /// pictures laid out alike are faster with in some precisions and on some devices. Before the first backward pass: an
-    /// optimizer's state has the layout of its parameters.
+    /// Lays the weights of convolutions out with their channels innermost (`torch.channels_last`),
+    /// which convolutions of images laid out alike are faster with in some precisions and on some
+    /// devices. Before the first backward pass: an optimizer's state has the layout of its
+    /// parameters.
     ///
     /// # Errors
     /// No memory.
@@ -291,7 +299,8 @@ impl Network {
         self.entries.iter().filter(|entry| entry.is_head).map(|entry| entry.name.as_str())
     }
 
-    /// What the optimizer updates, in PyTorch's `parameters()` order, with PyTorch's names (shallow clones).
+    /// What the optimizer updates, in PyTorch's `parameters()` order, with PyTorch's names (shallow
+    /// clones).
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
         self.with_role(|role| role == Role::Parameter)
     }
@@ -301,7 +310,8 @@ impl Network {
         self.with_role(|_| true)
     }
 
-    /// As [`Network::state_dict`], each tensor once: a TorchScript module may have one under several names.
+    /// As [`Network::state_dict`], each tensor once: a TorchScript module may have one under
+    /// several names.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         self.with_role(|role| role != Role::Alias)
     }

@@ -33,8 +33,8 @@ enum Drops {
     Both,
 }
 
-/// Makes the enum, its list and its rows: variant, name, smallest side of a picture (or the name of its [`Sizes`]),
-/// what can be dropped, how it is built.
+/// Makes the enum, its list and its rows: variant, name, smallest side of an image (or the name of
+/// its [`Sizes`]), what can be dropped, how it is built.
 macro_rules! architectures {
     ($($(#[$doc:meta])* $variant:ident $name:literal $sizes:tt $drops:ident $build:expr;)*) => {
         /// Every network, by its torchvision name where it has one.
@@ -62,7 +62,8 @@ macro_rules! architectures {
 const PATCHES_14: Sizes = Sizes::patches(14);
 const PATCHES_16: Sizes = Sizes::patches(16);
 const PATCHES_32: Sizes = Sizes::patches(32);
-/// Whose smallest feature maps fall into windows of 7 when they are made of 224 pixels, or a multiple.
+/// Whose smallest feature maps fall into windows of 7 when they are made of 224 pixels, or a
+/// multiple.
 const WINDOWS_224: Sizes = Sizes { min: maxvit::SIDE, step: maxvit::SIDE, is_square: false, is_fixed: false };
 
 architectures! {
@@ -136,7 +137,8 @@ architectures! {
     ConvnextBase "convnext_base" 32 Paths |scope, spec| convnext::build(scope, spec, &convnext::BASE);
     ConvnextLarge "convnext_large" 32 Paths |scope, spec| convnext::build(scope, spec, &convnext::LARGE);
     MaxvitT "maxvit_t" WINDOWS_224 Both |scope, spec| maxvit::build(scope, spec, &maxvit::TINY);
-    /// torchvision's resnet18 with a 3×3 convolution of stride 1 and no max pooling at its beginning.
+    /// torchvision's resnet18 with a 3×3 convolution of stride 1 and no max pooling at its
+    /// beginning.
     Resnet18Cifar "resnet18_cifar" 1 Nothing |scope, spec| resnet::build(scope, spec, &resnet::RESNET18_CIFAR);
     /// David Page's residual network of nine layers, 6.57 million parameters.
     Resnet9 "resnet9" 8 Nothing resnet9::build;
@@ -168,24 +170,26 @@ impl Architecture {
         Architecture::ALL.iter().copied().find(|architecture| architecture.name() == name)
     }
 
-    /// Smallest side of a square picture, from `least` pixels up, that leaves something at the network's end and otherwise
-    /// suits it.
+    /// Smallest side of a square image, from `least` pixels up, that leaves something at the
+    /// network's end and otherwise suits it.
     pub fn side_from(self, least: u32) -> u32 {
         self.row().sizes.side_from(least)
     }
 
-    /// What the network needs that pictures of this (height, width) lack: `vit_b_16 needs height and width to be equal and
-    /// multiples of 16, such as 96x96`.
+    /// What the network needs that images of this (height, width) lack: `vit_b_16 needs height and
+    /// width to be equal and multiples of 16, such as 96x96`.
     pub fn size_problem(self, size: (u32, u32)) -> Option<String> {
         self.row().sizes.problem(self.name(), size)
     }
 
-    /// Whether a network takes only pictures of the size it was built for ([`NetworkSpec::image_size`]).
+    /// Whether a network takes only images of the size it was built for
+    /// ([`NetworkSpec::image_size`]).
     pub fn has_fixed_size(self) -> bool {
         self.row().sizes.is_fixed
     }
 
-    /// Whether it can change pictures that are normalised with `ImageNet`'s figures: see [`NetworkSpec::transform_input`].
+    /// Whether it can change images that are normalised with `ImageNet`'s figures: see
+    /// [`NetworkSpec::transform_input`].
     pub fn has_input_transform(self) -> bool {
         matches!(self, Architecture::Googlenet | Architecture::InceptionV3)
     }
@@ -206,12 +210,13 @@ impl Architecture {
         !matches!(self, Resnet18Cifar | Resnet9 | SimpleCnn | TinyNet)
     }
 
-    /// Side of the pictures for which it was made: 224 pixels, or 32 for the small ones.
+    /// Side of the images for which it was made: 224 pixels, or 32 for the small ones.
     pub fn usual_size(self) -> u32 {
         if self.is_torchvisions() { 224 } else { 32 }
     }
 
-    /// Side of the pictures with which it is compared with torchvision's network: small, but enough for all its parts.
+    /// Side of the images with which it is compared with torchvision's network: small, but enough
+    /// for all its parts.
     pub fn reference_size(self) -> i64 {
         i64::from(self.side_from(64))
     }

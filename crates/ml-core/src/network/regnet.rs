@@ -1,8 +1,8 @@
-//! `RegNets` (Radosavovic et al. 2020, arXiv:2003.13678) as torchvision builds them: X of grouped bottlenecks, Y with
-//! squeeze and excitation in them.
+//! `RegNets` (Radosavovic et al. 2020, arXiv:2003.13678) as torchvision builds them: X of grouped
+//! bottlenecks, Y with squeeze and excitation in them.
 //!
-//! The paper's formula gives a width to each block from four numbers (initial width, slope, step, depth); what it
-//! gives, after rounding to whole groups, is written out here.
+//! The paper's formula gives a width to each block from four numbers (initial width, slope, step,
+//! depth); what it gives, after rounding to whole groups, is written out here.
 
 use tch::Tensor;
 

@@ -1,5 +1,5 @@
-//! `ResNets` (He et al. 2016, arXiv:1512.03385) as torchvision builds them: "v1.5", the stride of a bottleneck
-//! on its 3×3 convolution.
+//! `ResNets` (He et al. 2016, arXiv:1512.03385) as torchvision builds them: "v1.5", the stride of a
+//! bottleneck on its 3×3 convolution.
 
 use tch::Tensor;
 
@@ -27,7 +27,7 @@ pub struct Variant {
 enum Stem {
     /// A 7×7 convolution and a max pooling, both of stride 2.
     Photograph,
-    /// A 3×3 convolution of stride 1, which leaves a small picture its size.
+    /// A 3×3 convolution of stride 1, which leaves a small image its size.
     Small,
 }
 
@@ -69,8 +69,8 @@ pub const WIDE_RESNET50_2: Variant = bottleneck([3, 4, 6, 3], 1, 128);
 /// `wide_resnet101_2`
 pub const WIDE_RESNET101_2: Variant = bottleneck([3, 4, 23, 3], 1, 128);
 
-/// `resnet18_cifar`: resnet18 for pictures of some 32×32, as kuangliu's pytorch-cifar and many papers on CIFAR-10 have
-/// it.
+/// `resnet18_cifar`: resnet18 for images of some 32×32, as kuangliu's pytorch-cifar and many papers
+/// on CIFAR-10 have it.
 pub const RESNET18_CIFAR: Variant = Variant { stem: Stem::Small, ..RESNET18 };
 
 /// Builds a variant; every convolution is drawn anew at the end, as torchvision does.

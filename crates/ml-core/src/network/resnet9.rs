@@ -1,5 +1,6 @@
-//! A residual network of nine layers for small pictures: that of David Page's series "How to train your ResNet" (2018)
-//! and of his fastest training on CIFAR-10 in Stanford's `DAWNBench` (<https://github.com/davidcpage/cifar10-fast>).
+//! A residual network of nine layers for small images: that of David Page's series "How to train
+//! your ResNet" (2018) and of his fastest training on CIFAR-10 in Stanford's `DAWNBench`
+//! (<https://github.com/davidcpage/cifar10-fast>).
 
 use tch::Tensor;
 
@@ -11,9 +12,10 @@ use super::state::Scope;
 /// Page's: keeps logits small at first, which lets the learning rate be large.
 const LOGIT_SCALE: f64 = 0.125;
 
-/// Units of a 3×3 convolution, batch norm and `ReLU`: `prep` of 64 channels; `layer1` of 128, `layer2` of 256 and
-/// `layer3` of 512, each followed by a 2×2 max pooling, the first and the third also by x + unit(unit(x)); max pooling
-/// over what is left (4×4 of a picture of 32×32); a linear layer without bias, times 0.125. 6.57 million parameters.
+/// Units of a 3×3 convolution, batch norm and `ReLU`: `prep` of 64 channels; `layer1` of 128,
+/// `layer2` of 256 and `layer3` of 512, each followed by a 2×2 max pooling, the first and the third
+/// also by x + unit(unit(x)); max pooling over what is left (4×4 of an image of 32×32); a linear
+/// layer without bias, times 0.125. 6.57 million parameters.
 ///
 /// Convolutions begin as He et al.'s, the linear layer as PyTorch's default.
 pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {

@@ -1,4 +1,5 @@
-//! A TorchScript file → a network: a program that was made in Python, with its parameters and buffers.
+//! A TorchScript file → a network: a program that was made in Python, with its parameters and
+//! buffers.
 
 use std::cell::Cell;
 use std::fmt;
@@ -68,26 +69,26 @@ pub enum ScriptError {
         path: PathBuf,
     },
     /// The program or an operator in it raised an error, or its output is not one tensor.
-    #[error("{}: {what} fails on pictures {shape:?} ([N, C, H, W]): {message}", path.display())]
+    #[error("{}: {what} fails on images {shape:?} ([N, C, H, W]): {message}", path.display())]
     Failed {
         /// The file.
         path: PathBuf,
         /// `forward`, or the pass back through it.
         what: &'static str,
-        /// Of the pictures.
+        /// Of the images.
         shape: Vec<i64>,
         /// libtorch's or the program's own words.
         message: String,
     },
     /// The output is no table of logits.
     #[error(
-        "{}: forward gives {kind:?} {found:?} for pictures {shape:?} ([N, C, H, W]); it must give floating point logits \
+        "{}: forward gives {kind:?} {found:?} for images {shape:?} ([N, C, H, W]); it must give floating point logits \
          [N, classes]", path.display()
     )]
     Output {
         /// The file.
         path: PathBuf,
-        /// Of the pictures.
+        /// Of the images.
         shape: Vec<i64>,
         /// Of the output.
         kind: Kind,
@@ -102,7 +103,7 @@ pub enum ScriptError {
     Classes {
         /// The file.
         path: PathBuf,
-        /// Its logits a picture.
+        /// Its logits an image.
         found: i64,
         /// Of the data.
         expected: i64,
@@ -140,7 +141,8 @@ fn not_found(looked: &[(PathBuf, String)], sha256: Option<&str>) -> String {
 }
 
 impl ScriptFile {
-    /// Reads the first of `places` that is there and has the content that `sha256` names, if it names one.
+    /// Reads the first of `places` that is there and has the content that `sha256` names, if it
+    /// names one.
     ///
     /// # Errors
     /// None is; or a file cannot be read.
@@ -256,14 +258,14 @@ impl ScriptLayer {
         }
     }
 
-    /// Whether it takes such pictures, on a copy, so that nothing of it changes.
-    pub fn rehearse(&self, pictures: &Tensor) -> Result<(), ScriptError> {
+    /// Whether it takes such images, on a copy, so that nothing of it changes.
+    pub fn dry_run(&self, images: &Tensor) -> Result<(), ScriptError> {
         let copy = self.copy()?;
-        tch::no_grad(|| copy.forward_t(pictures, false)).map(drop)
+        tch::no_grad(|| copy.forward_t(images, false)).map(drop)
     }
 
-    /// Whether it can be trained on such pictures, on a copy, so that nothing of it changes.
-    pub fn rehearse_training(&self, pictures: &Tensor) -> Result<(), ScriptError> {
+    /// Whether it can be trained on such images, on a copy, so that nothing of it changes.
+    pub fn dry_run_training(&self, images: &Tensor) -> Result<(), ScriptError> {
         let path = || self.path.clone();
         if let Some(operator) = self.script.without_switch().map_err(|source| self.torch(source))? {
             return Err(ScriptError::NoSwitch { path: path(), operator });
@@ -271,13 +273,13 @@ impl ScriptLayer {
         if !self.script.state().iter().any(|item| !item.is_buffer && item.tensor.requires_grad()) {
             return Err(ScriptError::NothingToTrain { path: path() });
         }
-        let logits = self.copy()?.forward_t(pictures, true)?;
+        let logits = self.copy()?.forward_t(images, true)?;
         if !logits.requires_grad() {
             return Err(ScriptError::NoGradient { path: path() });
         }
         logits.mean(Kind::Float).f_backward().map_err(|error| {
             let message = torch_ext::first_line(&error);
-            let (what, shape) = ("the pass back through it", pictures.size());
+            let (what, shape) = ("the pass back through it", images.size());
             ScriptError::Failed { path: path(), what, shape, message }
         })
     }

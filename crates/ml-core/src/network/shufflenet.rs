@@ -52,8 +52,8 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn La
     Box::new(layers)
 }
 
-/// Two halves of the channels, which take turns at the end: the left is kept, or halves height and width where the unit
-/// does; the right is computed.
+/// Two halves of the channels, which take turns at the end: the left is kept, or halves height and
+/// width where the unit does; the right is computed.
 #[derive(Debug)]
 struct Unit {
     /// Only in a unit that halves height and width; both branches then see all channels.

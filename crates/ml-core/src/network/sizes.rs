@@ -1,6 +1,7 @@
-//! What sizes of pictures a network takes.
+//! What sizes of images a network takes.
 
-/// The sizes of pictures that suit a network, in pixels. A number alone is the smallest height and width.
+/// The sizes of images that suit a network, in pixels. A number alone is the smallest height and
+/// width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Smallest height and width.
@@ -9,7 +10,7 @@ pub struct Sizes {
     pub step: u32,
     /// Height and width are equal.
     pub is_square: bool,
-    /// The weights depend on the size: all pictures have the one that the network was built for.
+    /// The weights depend on the size: all images have the one that the network was built for.
     pub is_fixed: bool,
 }
 
@@ -20,7 +21,7 @@ impl From<u32> for Sizes {
 }
 
 impl Sizes {
-    /// One size for all pictures: squares, cut into square patches of this side.
+    /// One size for all images: squares, cut into square patches of this side.
     pub const fn patches(side: u32) -> Sizes {
         Sizes { min: side, step: side, is_square: true, is_fixed: true }
     }

@@ -1,4 +1,4 @@
-//! Two small networks of our own, for small pictures, slow machines and tests.
+//! Two small networks of our own, for small images, slow machines and tests.
 
 use super::NetworkSpec;
 use super::init::Init;
@@ -7,21 +7,23 @@ use super::layers::{
 };
 use super::state::Scope;
 
-/// The smallest useful: three 3×3 convolutions (16, 32, 64 channels; the first two halve the picture), each
-/// with batch norm and `ReLU`, global average pooling, a linear classifier. About 24 thousand parameters.
+/// The smallest useful: three 3×3 convolutions (16, 32, 64 channels; the first two halve the
+/// image), each with batch norm and `ReLU`, global average pooling, a linear classifier. About 24
+/// thousand parameters.
 pub fn tiny_net(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
     stack(scope, spec, &[(16, true), (32, true), (64, false)], 0.0)
 }
 
-/// A plain stack of six 3×3 convolutions (32, 32, 64, 64, 128, 128 channels; the picture is halved after
-/// every second), each with batch norm and `ReLU`, global average pooling, dropout 0.2, a linear classifier.
-/// About 290 thousand parameters.
+/// A plain stack of six 3×3 convolutions (32, 32, 64, 64, 128, 128 channels; the image is halved
+/// after every second), each with batch norm and `ReLU`, global average pooling, dropout 0.2, a
+/// linear classifier. About 290 thousand parameters.
 pub fn simple_cnn(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
     let stages = [(32, false), (32, true), (64, false), (64, true), (128, false), (128, true)];
     stack(scope, spec, &stages, 0.2)
 }
 
-/// `features.<i>.{conv,bn}` and `classifier`; each stage is (channels, whether a 2×2 max pooling follows).
+/// `features.<i>.{conv,bn}` and `classifier`; each stage is (channels, whether a 2×2 max pooling
+/// follows).
 fn stack(root: &Scope, spec: &NetworkSpec, stages: &[(i64, bool)], dropout: f64) -> Box<dyn Layer> {
     let mut layers = Sequential::default();
     let mut input = spec.in_channels;

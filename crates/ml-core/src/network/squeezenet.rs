@@ -10,7 +10,8 @@ use super::state::Scope;
 pub struct Variant {
     /// Kernel and channels of the first convolution.
     stem: (i64, i64),
-    /// The fire modules, counted from one, after which a pooling follows; one follows the first convolution too.
+    /// The fire modules, counted from one, after which a pooling follows; one follows the first
+    /// convolution too.
     pooled: [usize; 2],
 }
 

@@ -33,11 +33,13 @@ pub struct Entry {
     pub is_head: bool,
 }
 
-/// Where layers create their state while a network is built: a dotted prefix and the list it goes to.
+/// Where layers create their state while a network is built: a dotted prefix and the list it goes
+/// to.
 ///
-/// Random values come from one generator in the order of creation: the same calls in the same order as PyTorch's
-/// constructors make the same weights from the same seed. They are drawn at the end, so that what is drawn twice
-/// (PyTorch's layers draw their weights, and torchvision's networks then draw most of them again) costs once.
+/// Random values come from one generator in the order of creation: the same calls in the same order
+/// as PyTorch's constructors make the same weights from the same seed. They are drawn at the end,
+/// so that what is drawn twice (PyTorch's layers draw their weights, and torchvision's networks
+/// then draw most of them again) costs once.
 #[derive(Clone, Debug)]
 pub struct Scope {
     prefix: String,
@@ -94,8 +96,9 @@ impl Scope {
         clone
     }
 
-    /// Draws the parameters created in this scope once more, in the order of PyTorch's `modules()`, those for which
-    /// `choose` (dotted name from the root, shape) says how: what torchvision's networks do at their construction's end.
+    /// Draws the parameters created in this scope once more, in the order of PyTorch's `modules()`,
+    /// those for which `choose` (dotted name from the root, shape) says how: what torchvision's
+    /// networks do at their construction's end.
     pub fn redraw(&self, mut choose: impl FnMut(&str, &[i64]) -> Option<Init>) {
         let Shared { entries, draws } = &mut *self.shared.borrow_mut();
         let inside = |name: &str| {
@@ -113,7 +116,8 @@ impl Scope {
         }
     }
 
-    /// Everything created, in the order of PyTorch's `state_dict()`; values are a function of `seed`.
+    /// Everything created, in the order of PyTorch's `state_dict()`; values are a function of
+    /// `seed`.
     pub fn finish(self, seed: u64) -> Vec<Entry> {
         let Shared { mut entries, draws } = std::mem::take(&mut *self.shared.borrow_mut());
         let mut generator = Generator::new(seed);
@@ -128,8 +132,8 @@ impl Scope {
     }
 }
 
-/// Places of `entries` (in the order of creation) in the order of PyTorch's `state_dict()`: of each module its own
-/// parameters, then its buffers, then its submodules in the order of their creation.
+/// Places of `entries` (in the order of creation) in the order of PyTorch's `state_dict()`: of each
+/// module its own parameters, then its buffers, then its submodules in the order of their creation.
 fn in_state_order(entries: &[Entry]) -> Vec<usize> {
     #[derive(Default)]
     struct Module<'a> {

@@ -1,7 +1,7 @@
-//! Swin transformers (Liu et al. 2021, arXiv:2103.14030, and their second version, Liu et al. 2022, arXiv:2111.09883) as
-//! torchvision builds them.
+//! Swin transformers (Liu et al. 2021, arXiv:2103.14030, and their second version, Liu et al. 2022,
+//! arXiv:2111.09883) as torchvision builds them.
 //!
-//! Pictures may have any size: windows are padded, and positions are relative within a window.
+//! Images may have any size: windows are padded, and positions are relative within a window.
 
 use tch::Tensor;
 
@@ -33,7 +33,8 @@ pub struct Variant {
 pub enum Version {
     /// Norms in front of the branches, a table of position biases, windows of 7 by 7.
     One,
-    /// Norms behind the branches, cosine attention, position biases made by a network, windows of 8 by 8.
+    /// Norms behind the branches, cosine attention, position biases made by a network, windows of 8
+    /// by 8.
     Two,
 }
 
@@ -60,7 +61,8 @@ const PATCH: i64 = 4;
 const HEAD_WIDTH: i64 = 32;
 const EPS: f64 = 1e-5;
 
-/// Builds a variant; the weights of all linear layers are drawn anew at the end, as torchvision does.
+/// Builds a variant; the weights of all linear layers are drawn anew at the end, as torchvision
+/// does.
 pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
     let mut layers = Sequential::default();
     let features = scope.sub("features");
@@ -95,7 +97,8 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn La
     Box::new(layers)
 }
 
-/// `[N, C, H, W]` → `[N, H / 4, W / 4, C]`: a convolution of patches, a norm. Rows and columns left over are ignored.
+/// `[N, C, H, W]` → `[N, H / 4, W / 4, C]`: a convolution of patches, a norm. Rows and columns left
+/// over are ignored.
 #[derive(Debug)]
 struct PatchEmbedding {
     conv: Convolution,
@@ -118,7 +121,8 @@ impl Layer for PatchEmbedding {
     }
 }
 
-/// torchvision's `PatchMerging` and `PatchMergingV2`: `[N, H, W, C]` → `[N, ⌈H / 2⌉, ⌈W / 2⌉, 2 C]`.
+/// torchvision's `PatchMerging` and `PatchMergingV2`: `[N, H, W, C]` → `[N, ⌈H / 2⌉, ⌈W / 2⌉, 2
+/// C]`.
 #[derive(Debug)]
 struct PatchMerging {
     version: Version,
@@ -143,7 +147,8 @@ impl PatchMerging {
 impl Layer for PatchMerging {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         let (height, width) = (input.size()[1], input.size()[2]);
-        // Of four neighbours, the channels of the upper left, lower left, upper right, lower right one.
+        // Of four neighbours, the channels of the upper left, lower left, upper right, lower right
+        // one.
         let merged = padded(input, [height % 2, width % 2])
             .unflatten(2, [-1, 2])
             .unflatten(1, [-1, 2])
@@ -156,8 +161,8 @@ impl Layer for PatchMerging {
     }
 }
 
-/// torchvision's `SwinTransformerBlock` and `SwinTransformerBlockV2`: window attention, then a perceptron, each added to
-/// its input.
+/// torchvision's `SwinTransformerBlock` and `SwinTransformerBlockV2`: window attention, then a
+/// perceptron, each added to its input.
 #[derive(Debug)]
 struct Block {
     version: Version,

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::compare::{Comparison, compare, digest};
 use super::*;
-use crate::testing::{generator, python, python_json};
 use tch::Kind;
+use test_support::{generator, python, python_json};
 
-/// A light network of each family (of vision transformers, `tests/transformers.rs` compares a small one); all others are
-/// compared by `cargo xtask reference --all` and swept by the ignored test.
+/// A light network of each family (of vision transformers, `tests/transformers.rs` compares a small
+/// one); all others are compared by `cargo xtask reference --all` and swept by the ignored test.
 pub(super) const LIGHT: [Architecture; 20] = [
     Architecture::Alexnet,
     Architecture::Vgg11,
@@ -33,12 +33,13 @@ pub(super) const LIGHT: [Architecture; 20] = [
     Architecture::SwinV2T,
 ];
 
-/// See [`compare::picture`].
-pub(super) fn picture(batch: i64, side: i64) -> Tensor {
-    compare::picture(batch, (side, side))
+/// See [`compare::image`].
+pub(super) fn image(batch: i64, side: i64) -> Tensor {
+    compare::image(batch, (side, side))
 }
 
-/// Compares networks, each with the arguments by which torchvision's becomes the same, in one run of Python.
+/// Compares networks, each with the arguments by which torchvision's becomes the same, in one run
+/// of Python.
 fn compared(networks: &[(Architecture, NetworkSpec, &str)]) -> Vec<(&'static str, Comparison)> {
     let arguments: Vec<String> = networks
         .iter()
@@ -65,13 +66,15 @@ fn compared(networks: &[(Architecture, NetworkSpec, &str)]) -> Vec<(&'static str
 #[test]
 fn a_network_of_each_family_equals_torchvisions_in_names_initial_weights_logits_and_gradients() {
     for (name, found) in compared(&LIGHT.map(|architecture| (architecture, NetworkSpec::from(10), ""))) {
-        // The same calls to the same generator give the same bits; only the order of summing in float64 is open.
+        // The same calls to the same generator give the same bits; only the order of summing in
+        // float64 is open.
         assert!(found.init <= 1e-12, "{name}: {found:?}");
         // float32 over some dozen layers: other kernels may be chosen by memory alignment.
         assert!(found.logits <= 1e-5 && found.gradients <= 1e-4, "{name}: {found:?}");
-        // Eight bits of mantissa; the same roundings but where a fused kernel does the work of several.
+        // Eight bits of mantissa; the same roundings but where a fused kernel does the work of
+        // several.
         assert!(found.bf16_logits <= 3e-2, "{name}: {found:?}");
-        // Statistics of a batch of two pictures amplify the same differences.
+        // Statistics of a batch of two images amplify the same differences.
         assert!(found.train_logits <= 1e-3, "{name}: {found:?}");
     }
 }
@@ -119,7 +122,7 @@ fn what_is_left_out_in_training_follows_the_given_probabilities() {
             let _generator = generator();
             let [first, second] = [1, 2].map(|seed| {
                 tch::manual_seed(seed);
-                tch::no_grad(|| network.forward_t(&picture(2, size), true))
+                tch::no_grad(|| network.forward_t(&image(2, size), true))
             });
             let apart = (&first - second).abs().max().double_value(&[]);
             apart > 1e-3 * first.abs().max().double_value(&[])
@@ -132,7 +135,7 @@ fn what_is_left_out_in_training_follows_the_given_probabilities() {
 }
 
 #[test]
-fn networks_for_small_pictures_have_the_published_sizes() {
+fn networks_for_small_images_have_the_published_sizes() {
     let [cifar, resnet18, resnet9] =
         [Architecture::Resnet18Cifar, Architecture::Resnet18, Architecture::Resnet9]
             .map(|architecture| Network::new(architecture, 10, 1, Device::Cpu));
@@ -145,12 +148,13 @@ fn networks_for_small_pictures_have_the_published_sizes() {
     expected[0].1 = vec![64, 3, 3, 3];
     assert_eq!(found, expected);
     for network in [cifar, resnet9] {
-        assert_eq!(network.forward_t(&picture(2, 32), false).size(), [2, 10]);
+        assert_eq!(network.forward_t(&image(2, 32), false).size(), [2, 10]);
     }
 }
 
-/// Also: its smallest input works and none below it does, what can be left out in training is if the spec says so, grey
-/// pictures and a single class are no exception, and in evaluation a single picture is none.
+/// Also: its smallest input works and none below it does, what can be left out in training is if
+/// the spec says so, grey images and a single class are no exception, and in evaluation a single
+/// image is none.
 fn runs_learns_and_gives_its_state_back(architecture: Architecture) {
     let side = |least| i64::from(architecture.side_from(least));
     let (name, min) = (architecture.name(), side(1));
@@ -171,13 +175,14 @@ fn runs_learns_and_gives_its_state_back(architecture: Architecture) {
             let waves = Tensor::arange(head.numel() as i64, (Kind::Float, Device::Cpu)).sin() * 0.1;
             tch::no_grad(|| head.shallow_clone().copy_(&waves.view_as(head)));
         }
-        let pictures = |batch, size| picture(batch, size).narrow(1, 0, in_channels);
+        let images = |batch, size| image(batch, size).narrow(1, 0, in_channels);
         let train = |size, seed| {
             let _generator = generator();
             tch::manual_seed(seed);
-            network.forward_train(&pictures(2, size))
+            network.forward_train(&images(2, size))
         };
-        // A network for one size, or for multiples of a size, may take others that it does not mean to.
+        // A network for one size, or for multiples of a size, may take others that it does not mean
+        // to.
         if size == min && min > 1 && side(min as u32 + 1) == min + 1 {
             assert!(architecture.size_problem((min as u32 - 1, min as u32)).is_some(), "{name}");
             let below = catch_unwind(AssertUnwindSafe(|| train(min - 1, 1)));
@@ -199,7 +204,7 @@ fn runs_learns_and_gives_its_state_back(architecture: Architecture) {
             assert!(!is_head || tensor.size()[0] == num_classes, "{name}: {parameter} is in the head");
         }
 
-        let evaluate = || tch::no_grad(|| network.forward_t(&pictures(1, size), false));
+        let evaluate = || tch::no_grad(|| network.forward_t(&images(1, size), false));
         let alone = evaluate();
         assert_eq!(alone.size(), [1, num_classes], "{name}");
         assert!(bool::try_from(alone.isfinite().all()).unwrap(), "{name}");

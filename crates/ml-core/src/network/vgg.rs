@@ -1,4 +1,5 @@
-//! `VGG` networks (Simonyan and Zisserman 2015, arXiv:1409.1556), with batch norm too, as torchvision builds them.
+//! `VGG` networks (Simonyan and Zisserman 2015, arXiv:1409.1556), with batch norm too, as
+//! torchvision builds them.
 
 use super::NetworkSpec;
 use super::alexnet::{Dropouts, classifier};
@@ -56,7 +57,8 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
     Box::new(layers)
 }
 
-/// The convolutions, and the channels of their output. They are named by their place among all layers.
+/// The convolutions, and the channels of their output. They are named by their place among all
+/// layers.
 fn features(scope: &Scope, input: i64, variant: &Variant) -> (Sequential, i64) {
     let mut layers = Sequential::default();
     let mut channels = input;

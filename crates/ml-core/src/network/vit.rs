@@ -1,6 +1,6 @@
 //! Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929) as torchvision builds them.
 //!
-//! The weights know one size of pictures: there is a position embedding for each patch.
+//! The weights know one size of images: there is a position embedding for each patch.
 
 use tch::Tensor;
 
@@ -47,7 +47,7 @@ pub const VIT_L_32: Variant = large(32);
 /// `vit_h_14`
 pub const VIT_H_14: Variant = Variant { depth: 32, width: 1280, mlp_width: 5120, ..large(14) };
 
-/// Height and width of the pictures, unless something else is said.
+/// Height and width of the images, unless something else is said.
 const IMAGE_SIZE: (i64, i64) = (224, 224);
 const EPS: f64 = 1e-6;
 
@@ -114,7 +114,8 @@ impl Layer for VisionTransformer {
     }
 }
 
-/// torchvision's `EncoderBlock`: attention, then a perceptron, each normalised in front and added to its input.
+/// torchvision's `EncoderBlock`: attention, then a perceptron, each normalised in front and added
+/// to its input.
 #[derive(Debug)]
 struct EncoderBlock {
     ln_1: LayerNorm,
@@ -150,9 +151,10 @@ impl Layer for EncoderBlock {
     }
 }
 
-/// Position embeddings `[1, 1 + n², C]` for another number of positions (the class token's counted), as torchvision's
-/// `interpolate_embeddings` makes them: that of the class token is kept, the square of the others is stretched, bicubically
-/// and with its corners where they were. None where a side has no square.
+/// Position embeddings `[1, 1 + n², C]` for another number of positions (the class token's
+/// counted), as torchvision's `interpolate_embeddings` makes them: that of the class token is kept,
+/// the square of the others is stretched, bicubically and with its corners where they were. None
+/// where a side has no square.
 pub fn interpolate_positions(positions: &Tensor, wanted: i64) -> Option<Tensor> {
     let &[1, given, width] = positions.size().as_slice() else { return None };
     let (from, to) = (square_root(given - 1)?, square_root(wanted - 1)?);

@@ -8,8 +8,8 @@ use super::{Optimizer, OptimizerError};
 const EPS: f32 = 1e-6;
 
 impl Optimizer {
-    /// The 2-norm over all gradients, a scalar (0 without gradients), as `torch.nn.utils.get_total_norm`. Nothing
-    /// is read from the device.
+    /// The 2-norm over all gradients, a scalar (0 without gradients), as
+    /// `torch.nn.utils.get_total_norm`. Nothing is read from the device.
     ///
     /// # Errors
     /// libtorch's.
@@ -18,8 +18,8 @@ impl Optimizer {
         if grads.is_empty() { Ok(Tensor::from(0f32)) } else { Ok(torch_ext::total_norm(&grads)?) }
     }
 
-    /// Scales all gradients so that their norm, which is `norm`, is at most `max_norm`, to the bit as
-    /// `torch.nn.utils.clip_grad_norm_` does (Pascanu et al. 2013).
+    /// Scales all gradients so that their norm, which is `norm`, is at most `max_norm`, to the bit
+    /// as `torch.nn.utils.clip_grad_norm_` does (Pascanu et al. 2013).
     ///
     /// # Errors
     /// libtorch's.

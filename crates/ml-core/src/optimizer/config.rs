@@ -17,7 +17,8 @@ pub enum OptimizerConfig {
     Adamw(AdamwConfig),
 }
 
-/// Makes the settings of an optimizer: those of its own between the learning rate and what all have in common.
+/// Makes the settings of an optimizer: those of its own between the learning rate and what all have
+/// in common.
 macro_rules! settings {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
         $(#[$doc])*
@@ -31,10 +32,11 @@ macro_rules! settings {
             pub norm_weight_decay: Option<f64>,
             /// Weight decay of biases; null is that of the others.
             pub bias_weight_decay: Option<f64>,
-            /// Each block of layers learns at this share of the rate of the one behind it, above 0 and at most 1 (the head
-            /// learns at `lr`); null lets all learn alike.
+            /// Each block of layers learns at this share of the rate of the one behind it, above 0
+            /// and at most 1 (the head learns at `lr`); null lets all learn alike.
             pub layer_decay: Option<f64>,
-            /// Parameters that learn differently, by name; of several patterns that match, the first counts.
+            /// Parameters that learn differently, by name; of several patterns that match, the
+            /// first counts.
             pub param_groups: Vec<ParamGroup>,
         }
 

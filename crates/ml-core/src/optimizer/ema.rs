@@ -1,10 +1,10 @@
 //! An exponential moving average of the weights, kept beside them.
 //!
-//! After step `s` (counted from 0): average ← d·average + (1 − d)·weights, with d = 0 at the first step, then
-//! `decay` · min(1, s / `warmup_steps`). Without warm-up steps this is PyTorch's
-//! `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)` and `use_buffers=True`, as
-//! torchvision's references use it, but that whole-number buffers are copied. Polyak and Juditsky (1992) average
-//! likewise.
+//! After step `s` (counted from 0): average ← d·average + (1 − d)·weights, with d = 0 at the first
+//! step, then `decay` · min(1, s / `warmup_steps`). Without warm-up steps this is PyTorch's
+//! `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)` and `use_buffers=True`,
+//! as torchvision's references use it, but that whole-number buffers are copied. Polyak and
+//! Juditsky (1992) average likewise.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,8 @@ use crate::network::{Network, NetworkError, ScriptError};
 pub struct EmaConfig {
     /// Share of the average that each step keeps, at least 0 and below 1.
     pub decay: f64,
-    /// Steps over which that share grows linearly from 0, so that the random beginning is soon forgotten.
+    /// Steps over which that share grows linearly from 0, so that the random beginning is soon
+    /// forgotten.
     pub warmup_steps: u64,
 }
 
@@ -61,9 +62,9 @@ impl Ema {
     /// Begins as a copy of `network`'s state.
     ///
     /// # Errors
-    /// See [`Network::twin`].
+    /// See [`Network::deep_copy`].
     pub fn new(config: &EmaConfig, network: &Network) -> Result<Ema, ScriptError> {
-        Ok(Ema { config: config.clone(), network: network.twin()? })
+        Ok(Ema { config: config.clone(), network: network.deep_copy()? })
     }
 
     /// Takes in the weights after step `step` (counted from 0).
@@ -138,7 +139,8 @@ mod tests {
             let expected = expected.as_f64().unwrap();
             for name in ["features.0.conv.weight", "features.0.bn.running_mean"] {
                 let got = first(ema.state_dict(), name);
-                // The same kernel in the same library; a few ulps of float32 in case it is vectorised otherwise.
+                // The same kernel in the same library; a few ulps of float32 in case it is
+                // vectorised otherwise.
                 assert!((got - expected).abs() < 2e-6, "{name} at {step}: {got} and {expected}");
             }
             let counted = first(ema.state_dict(), "features.0.bn.num_batches_tracked");

@@ -1,4 +1,5 @@
-//! Parameters that learn differently from the others: by what they are, how deep they lie, or by name.
+//! Parameters that learn differently from the others: by what they are, how deep they lie, or by
+//! name.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,7 +14,8 @@ use crate::network::is_auxiliary;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParamGroup {
-    /// A regular expression that is looked for in names such as `layer4.0.conv1.weight`; `^` and `$` tie it to the ends.
+    /// A regular expression that is looked for in names such as `layer4.0.conv1.weight`; `^` and
+    /// `$` tie it to the ends.
     pub pattern: String,
     /// Multiplies the learning rate, 0 or more.
     #[serde(default = "one")]
@@ -145,10 +147,10 @@ fn norms(parameters: &[(String, Tensor)]) -> HashSet<&str> {
 
 /// The block of each parameter, counted from the input, and how many there are.
 ///
-/// A block is named by the shortest prefix whose last part has a digit in it: `layer1`, `features.3`,
-/// `encoder.layers.encoder_layer_0`. Neighbours that are single layers by names of their own (`conv1` and `bn1`, or
-/// `class_token`, `conv_proj` and `encoder.pos_embedding`) are one block. Auxiliary heads stand beside the last block,
-/// wherever in the list they are.
+/// A block is named by the shortest prefix whose last part has a digit in it: `layer1`,
+/// `features.3`, `encoder.layers.encoder_layer_0`. Neighbours that are single layers by names of
+/// their own (`conv1` and `bn1`, or `class_token`, `conv_proj` and `encoder.pos_embedding`) are one
+/// block. Auxiliary heads stand beside the last block, wherever in the list they are.
 fn depths<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, usize) {
     let mut blocks: Vec<(&str, bool)> = Vec::new();
     let depths = names

@@ -1,7 +1,8 @@
 //! Parameters + gradients → updated parameters, with state that is named and saved as PyTorch does.
 //!
-//! The arithmetic is libtorch's own, in its fused kernels; the state is ours, because libtorch's C++ optimizers
-//! cannot give theirs up. [`schedule`] says which learning rate a step has; [`Ema`] keeps an average of the weights.
+//! The arithmetic is libtorch's own, in its fused kernels; the state is ours, because libtorch's
+//! C++ optimizers cannot give theirs up. [`schedule`] says which learning rate a step has; [`Ema`]
+//! keeps an average of the weights.
 
 mod clip;
 mod config;
@@ -20,7 +21,7 @@ use groups::Group;
 pub use groups::{GroupError, ParamGroup};
 use tch::{Kind, Tensor};
 
-use crate::value::{Field, Key, Value, ValueError};
+use torch_file::{Field, Key, Value, ValueError};
 
 /// An update failed, or a state is of other parameters.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +104,8 @@ impl Optimizer {
         Ok(torch_ext::clear_grads(&parameters)?)
     }
 
-    /// Updates every parameter that has a gradient, with this learning rate times that of its group.
+    /// Updates every parameter that has a gradient, with this learning rate times that of its
+    /// group.
     ///
     /// # Errors
     /// libtorch refuses: a gradient of another memory layout than its parameter.
@@ -165,8 +167,8 @@ impl Optimizer {
         ])
     }
 
-    /// Takes over a state written by [`Optimizer::state_dict`] or by `torch.optim`. The settings stay those of
-    /// the configuration; each step is told its learning rate.
+    /// Takes over a state written by [`Optimizer::state_dict`] or by `torch.optim`. The settings
+    /// stay those of the configuration; each step is told its learning rate.
     ///
     /// # Errors
     /// The state is of another optimizer or of other parameters; nothing is changed then.

@@ -1,13 +1,13 @@
 //! The learning rate as a pure function of the step.
 //!
-//! The formulas are the closed forms of PyTorch's `torch.optim.lr_scheduler`; warm-up is `LinearLR`, joined by
-//! `SequentialLR`, as torchvision's references do it.
+//! The formulas are the closed forms of PyTorch's `torch.optim.lr_scheduler`; warm-up is
+//! `LinearLR`, joined by `SequentialLR`, as torchvision's references do it.
 
 use ml_data::setting::Auto;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::value::Value;
+use torch_file::Value;
 
 /// How the learning rate changes. Times are in epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +19,8 @@ pub enum SchedulerConfig {
     Step(StepConfig),
     /// It is multiplied by gamma at each milestone (`MultiStepLR`).
     Multistep(MultistepConfig),
-    /// It follows half a cosine from its value to `min_lr` (`CosineAnnealingLR`; Loshchilov and Hutter 2017).
+    /// It follows half a cosine from its value to `min_lr` (`CosineAnnealingLR`; Loshchilov and
+    /// Hutter 2017).
     Cosine(CosineConfig),
 }
 
@@ -41,8 +42,8 @@ macro_rules! scheduler_struct {
         #[serde(deny_unknown_fields, default)]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $kind,)*
-            /// Epochs over which the learning rate first grows linearly from `warmup_start_factor` times its
-            /// value, before the schedule begins.
+            /// Epochs over which the learning rate first grows linearly from `warmup_start_factor`
+            /// times its value, before the schedule begins.
             pub warmup_epochs: u32,
             /// In (0, 1].
             pub warmup_start_factor: f64,
@@ -91,8 +92,8 @@ scheduler_struct! {
 scheduler_struct! {
     /// Settings of `cosine`.
     CosineConfig {
-        /// Epochs from the highest to the lowest; `auto` takes all that follow the warm-up. After it the
-        /// learning rate stays at `min_lr`.
+        /// Epochs from the highest to the lowest; `auto` takes all that follow the warm-up. After
+        /// it the learning rate stays at `min_lr`.
         t_max: Auto<usize> = Auto::Auto,
         /// Lowest learning rate, not negative.
         min_lr: f64 = 0.0,
@@ -232,8 +233,8 @@ impl Schedule {
         }
     }
 
-    /// For the checkpoint: `last_epoch` and `_last_lr` as PyTorch's schedulers have them. Nothing is read back:
-    /// the step says it all.
+    /// For the checkpoint: `last_epoch` and `_last_lr` as PyTorch's schedulers have them. Nothing
+    /// is read back: the step says it all.
     pub fn state(&self, step: u64) -> Value {
         Value::dict([
             ("last_epoch", Value::Int((step / self.steps_per_epoch) as i64)),

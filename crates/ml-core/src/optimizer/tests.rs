@@ -1,7 +1,8 @@
 use super::*;
 use tch::{Device, Kind};
 
-/// The program: tests/reference/optimizers.py, which makes the same gradients from the same formula.
+/// The program: tests/reference/optimizers.py, which makes the same gradients from the same
+/// formula.
 const REFERENCE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/optimizers.json"));
 
@@ -49,7 +50,8 @@ fn twenty_steps_of_each_optimizer_follow_pytorchs() {
             train(&mut optimizer, &parameters, config.lr(), step..step + 1);
             let expected: Vec<f32> = serde_json::from_value(expected.clone()).unwrap();
             for (got, expected) in flat(&parameters).into_iter().zip(expected) {
-                // The fused kernels round in another order than PyTorch's default: a few float32 ulps a step.
+                // The fused kernels round in another order than PyTorch's default: a few float32
+                // ulps a step.
                 assert!(
                     (got - expected).abs() <= 2e-6 * (1.0 + expected.abs()),
                     "{}, step {step}: {got}, {expected}",
@@ -160,7 +162,8 @@ fn clipping_by_the_global_norm_equals_pytorchs_to_the_bit() {
     let cases: Vec<serde_json::Value> = serde_json::from_str(reference).unwrap();
     for case in cases {
         let parameters = parameters();
-        // The gradient of Σ p · c is c: the reference's gradients are the parameters' own first values.
+        // The gradient of Σ p · c is c: the reference's gradients are the parameters' own first
+        // values.
         let terms: Vec<Tensor> = parameters.iter().map(|(_, p)| (p * p.detach()).sum(Kind::Float)).collect();
         Tensor::stack(&terms, 0).sum(Kind::Float).backward();
         let optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow()).unwrap();
@@ -197,12 +200,13 @@ fn pytorchs_optimizers_go_on_with_our_state_and_ours_with_theirs() {
             ("optimizer", optimizer.state_dict()),
         ]);
         crate::checkpoint::write(&ours, &state).unwrap();
-        crate::testing::python("optimizer_continue.py", &[&ours, &theirs]);
+        test_support::python("optimizer_continue.py", &[&ours, &theirs]);
         train(&mut optimizer, &parameters, config.lr(), 10..20);
 
         let close = |got: &[f32], expected: &[f32]| {
             for (got, expected) in got.iter().zip(expected) {
-                // As in the trajectories: the fused kernels round in another order than PyTorch's default.
+                // As in the trajectories: the fused kernels round in another order than PyTorch's
+                // default.
                 assert!(
                     (got - expected).abs() <= 4e-6 * (1.0 + expected.abs()),
                     "{yaml}: {got} and {expected}"

@@ -1,10 +1,11 @@
-//! One step of a group of parameters in libtorch's fused kernels, and the group as PyTorch saves it.
+//! One step of a group of parameters in libtorch's fused kernels, and the group as PyTorch saves
+//! it.
 
 use tch::{Kind, Tensor};
 use torch_ext::{AdamSettings, AdamState, SgdSettings};
 
 use super::{OptimizerConfig, OptimizerError, SgdConfig, SlotGroup, State};
-use crate::value::Value;
+use torch_file::Value;
 
 impl SlotGroup {
     pub(super) fn sgd_step(&mut self, config: &SgdConfig) -> Result<(), OptimizerError> {
@@ -16,7 +17,8 @@ impl SlotGroup {
             nesterov: config.nesterov,
             first_step: false,
         };
-        // A buffer begins as its first gradient, undampened: such parameters go in a call of their own.
+        // A buffer begins as its first gradient, undampened: such parameters go in a call of their
+        // own.
         for first_step in [false, true] {
             settings.first_step = first_step;
             let mut lists = Lists::default();
@@ -80,8 +82,8 @@ impl SlotGroup {
         Ok(torch_ext::fused_adam(&lists.parameters, &lists.grads, state, &settings)?)
     }
 
-    /// The settings, with every key that `torch.optim`'s `load_state_dict` looks for; the first parameter has the number
-    /// `first`.
+    /// The settings, with every key that `torch.optim`'s `load_state_dict` looks for; the first
+    /// parameter has the number `first`.
     pub(super) fn to_value(&self, config: &OptimizerConfig, first: i64) -> Value {
         let weight_decay = self.settings.weight_decay;
         let adam = |betas: [f64; 2], eps: f64, amsgrad: bool, decoupled: bool| {

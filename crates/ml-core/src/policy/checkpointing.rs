@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Metric, Mode, Monitor};
 
-/// When checkpoints are written and which are kept. One is always written at the end, after an improvement, and
-/// when a signal interrupts.
+/// When checkpoints are written and which are kept. One is always written at the end, after an
+/// improvement, and when a signal interrupts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
@@ -20,12 +20,13 @@ pub struct CheckpointConfig {
     pub every_steps: Option<u64>,
     /// Minutes between checkpoints (fractions will do); null for none.
     pub every_minutes: Option<f64>,
-    /// How many of the best epochs to keep: `best.pt`, and with more than 1 also `checkpoints/epoch_<n>.pt`.
+    /// How many of the best epochs to keep: `best.pt`, and with more than 1 also
+    /// `checkpoints/epoch_<n>.pt`.
     #[schemars(range(min = 1))]
     pub keep_top_k: usize,
-    /// The figure that tells which epoch is the best: `auto`, `val_accuracy`, `val_top5_accuracy`, `val_loss`,
-    /// `train_loss`, `ema_val_accuracy`, `ema_val_loss`. `auto` is the accuracy on the validation split, of the
-    /// averaged weights where `training.ema` keeps them.
+    /// The figure that tells which epoch is the best: `auto`, `val_accuracy`, `val_top5_accuracy`,
+    /// `val_loss`, `train_loss`, `ema_val_accuracy`, `ema_val_loss`. `auto` is the accuracy on the
+    /// validation split, of the averaged weights where `training.ema` keeps them.
     pub monitor: Metric,
     /// Whether a higher figure is better: `auto`, `max`, `min`.
     pub mode: Mode,
@@ -124,7 +125,8 @@ impl Ranking {
         self.epochs.first().copied()
     }
 
-    /// Takes in one more epoch and keeps the best `keep`; the place that it got, 0 for the best, if it is kept.
+    /// Takes in one more epoch and keeps the best `keep`; the place that it got, 0 for the best, if
+    /// it is kept.
     pub fn insert(&mut self, new: Ranked, monitor: Monitor, keep: usize) -> Option<usize> {
         let place = self
             .epochs

@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What happens when a loss or a gradient is infinite or not a number. The weights are never updated from one.
+/// What happens when a loss or a gradient is infinite or not a number. The weights are never
+/// updated from one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DivergenceConfig {
-    /// `stop` (the run fails and names the pictures), `skip` (the step leaves the weights as they are), or
-    /// `rollback` (back to the last checkpoint, with a lower learning rate).
+    /// `stop` (the run fails and names the images), `skip` (the step leaves the weights as they
+    /// are), or `rollback` (back to the last checkpoint, with a lower learning rate).
     pub action: Action,
     /// Skips or rollbacks of a run after which it fails all the same.
     pub max_times: u32,
@@ -58,8 +59,9 @@ pub struct DivergenceState {
     pub times: u64,
     /// What the schedule's learning rate is multiplied by.
     pub lr_scale: f64,
-    /// Whether this is a state to roll back to: one whose place depends on the configuration alone, not on the clock
-    /// or on signals, so that an interrupted run rolls back to where an uninterrupted one would.
+    /// Whether this is a state to roll back to: one whose place depends on the configuration alone,
+    /// not on the clock or on signals, so that an interrupted run rolls back to where an
+    /// uninterrupted one would.
     pub is_anchor: bool,
 }
 

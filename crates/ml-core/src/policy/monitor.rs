@@ -78,8 +78,8 @@ impl Monitor {
         Monitor { metric, higher: if mode == Mode::Auto { !is_loss } else { mode == Mode::Max } }
     }
 
-    /// Whether `new` is better than `old` by more than `by`; an equal figure is not better, and one that is not
-    /// a number never is.
+    /// Whether `new` is better than `old` by more than `by`; an equal figure is not better, and one
+    /// that is not a number never is.
     pub fn is_better(self, new: f64, old: f64, by: f64) -> bool {
         let gain = if self.higher { new - old } else { old - new };
         !new.is_nan() && (old.is_nan() || gain > by)

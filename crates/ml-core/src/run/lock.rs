@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 
-/// Held as long as a process trains in a run folder. The system takes it back when the process ends, however it
-/// ends; the file stays. File systems without locks (some network ones) let everyone in.
+/// Held as long as a process trains in a run folder. The system takes it back when the process
+/// ends, however it ends; the file stays. File systems without locks (some network ones) let
+/// everyone in.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,

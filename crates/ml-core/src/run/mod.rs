@@ -1,7 +1,8 @@
 //! Configuration + overrides → a claimed run folder and its files.
 //!
-//! A folder is claimed by creating it, which only one process can do; nothing in an existing one is ever
-//! written by a new run. Every file is written beside and renamed, so a reader sees all of it or none.
+//! A folder is claimed by creating it, which only one process can do; nothing in an existing one is
+//! ever written by a new run. Every file is written beside and renamed, so a reader sees all of it
+//! or none.
 
 mod lock;
 mod name;
@@ -18,7 +19,7 @@ pub use lock::RunLock;
 pub use name::{INCIDENTAL, run_name};
 pub use summary::{CheckpointSummary, DatasetSizes, Status, Summary};
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::network::ScriptFile;
 
 /// The folder of the best epochs' checkpoints.
@@ -142,8 +143,9 @@ impl Run {
         }
     }
 
-    /// As [`Run::claim_exactly`], but takes a folder that a process left which was killed before it wrote its
-    /// configuration: it holds no run yet. Take the [`RunLock`] next; another process may have done the same.
+    /// As [`Run::claim_exactly`], but takes a folder that a process left which was killed before it
+    /// wrote its configuration: it holds no run yet. Take the [`RunLock`] next; another process may
+    /// have done the same.
     ///
     /// # Errors
     /// As [`Run::claim_exactly`].
@@ -221,7 +223,8 @@ impl Run {
         self.folder.join("rollback.pt")
     }
 
-    /// `model.torchscript.pt`: the program of a run with `model.type: torchscript`, which its checkpoints lack.
+    /// `model.torchscript.pt`: the program of a run with `model.type: torchscript`, which its
+    /// checkpoints lack.
     pub fn script_path(&self) -> PathBuf {
         self.folder.join(SCRIPT)
     }
@@ -268,9 +271,9 @@ impl Run {
         Ok(found)
     }
 
-    /// The newest state that can be read, if anything was saved: `last.pt`, or if that is damaged or gone the one
-    /// before, or else the best, with a warning. With `repair` the state found becomes `last.pt`, and a damaged file is
-    /// put aside; hold the [`RunLock`] for that.
+    /// The newest state that can be read, if anything was saved: `last.pt`, or if that is damaged
+    /// or gone the one before, or else the best, with a warning. With `repair` the state found
+    /// becomes `last.pt`, and a damaged file is put aside; hold the [`RunLock`] for that.
     ///
     /// # Errors
     /// None of them can be read, or the folder cannot be written.
@@ -286,8 +289,9 @@ impl Run {
                     return Ok(Some(checkpoint));
                 }
                 Err(error) if error.is_damage() => failures.push(error),
-                Err(CheckpointError::NotFound { .. }) => {}
-                // A file of a newer version, or one that cannot be read just now, is no reason to go back.
+                Err(error) if error.is_not_found() => {}
+                // A file of a newer version, or one that cannot be read just now, is no reason to
+                // go back.
                 Err(error) => return Err(RunError::State(Box::new(error))),
             }
         }
@@ -320,7 +324,8 @@ impl Run {
             }
         }
         if repair {
-            checkpoint::also_name(path, &last).map_err(|error| RunError::State(Box::new(error)))?;
+            atomic_file::also_name(path, &last)
+                .map_err(|source| RunError::Write { path: last.clone(), source })?;
         }
         tracing::warn!(
             "last.pt cannot be used: going on from the state in {} (epoch {}, step {}){kept}",
@@ -331,13 +336,14 @@ impl Run {
         Ok(())
     }
 
-    /// Deletes what killed processes left beside files that they had not finished. Hold the [`RunLock`].
+    /// Deletes what killed processes left beside files that they had not finished. Hold the
+    /// [`RunLock`].
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn remove_leftovers(&self) -> Result<(), RunError> {
         for folder in [self.folder.clone(), self.folder.join(KEPT)] {
-            match checkpoint::remove_leftovers(&folder) {
+            match atomic_file::remove_leftovers(&folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(RunError::Write { path: folder, source: error });
                 }
@@ -396,7 +402,8 @@ impl Run {
     }
 }
 
-/// Where the copy of a TorchScript file may lie that belongs to `state`, a run folder or a checkpoint in it.
+/// Where the copy of a TorchScript file may lie that belongs to `state`, a run folder or a
+/// checkpoint in it.
 pub fn script_copies(state: &Path) -> Vec<PathBuf> {
     let folder = if state.is_dir() { state } else { state.parent().unwrap_or(state) };
     let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == KEPT));
@@ -410,8 +417,8 @@ fn check_name(name: &str) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Whether a folder holds nothing of a run but what is written before its configuration: hidden files (a lock, a file
-/// that was never finished), a program.
+/// Whether a folder holds nothing of a run but what is written before its configuration: hidden
+/// files (a lock, a file that was never finished), a program.
 fn is_unused(folder: &Path) -> bool {
     let is_early = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| {
@@ -442,8 +449,7 @@ fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
 /// # Errors
 /// It cannot be written; what was there before is untouched then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    checkpoint::write_bytes(path, bytes)
-        .map_err(|source| RunError::Write { path: path.to_path_buf(), source })
+    atomic_file::replace(path, bytes).map_err(|source| RunError::Write { path: path.to_path_buf(), source })
 }
 
 /// The time: seconds since 1970.

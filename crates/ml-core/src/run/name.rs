@@ -12,7 +12,8 @@ use crate::weights::Choice;
 /// Longest name; a longer one is cut and ends in a hash of the whole.
 const LONGEST: usize = 100;
 
-/// Keys with a short name, in the order in which they stand in a run's name. All others follow by path.
+/// Keys with a short name, in the order in which they stand in a run's name. All others follow by
+/// path.
 const SHORT: [(&str, &str); 14] = [
     ("data.fold", "fold"),
     ("model.architecture", "arch"),
@@ -30,7 +31,8 @@ const SHORT: [(&str, &str); 14] = [
     ("deterministic", "deterministic"),
 ];
 
-/// Keys that never change a result: how pictures are loaded, what is checked of them, and where a run trains.
+/// Keys that never change a result: how images are loaded, what is checked of them, and where a run
+/// trains.
 pub const INCIDENTAL: [&str; 7] = [
     "data.num_workers",
     "data.cache",
@@ -41,7 +43,8 @@ pub const INCIDENTAL: [&str; 7] = [
     "training.device",
 ];
 
-/// Keys that, besides, are not in a run's name: paths of this machine, and when checkpoints are written.
+/// Keys that, besides, are not in a run's name: paths of this machine, and when checkpoints are
+/// written.
 const UNNAMED: [&str; 5] = [
     "data.data_dir",
     "training.checkpoint.every_epochs",
@@ -85,7 +88,8 @@ fn text(path: &str, value: &Value) -> String {
     }
 }
 
-/// What every file system and shell takes as it is; one byte a character, so that a name can be cut anywhere.
+/// What every file system and shell takes as it is; one byte a character, so that a name can be cut
+/// anywhere.
 fn clean(character: char) -> char {
     if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '-' }
 }

@@ -38,18 +38,19 @@ pub struct CheckpointSummary {
     pub writing_seconds: f64,
 }
 
-/// Pictures in each split.
+/// Images in each split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetSizes {
-    /// Training pictures.
+    /// Training images.
     pub train: usize,
-    /// Validation pictures.
+    /// Validation images.
     pub val: usize,
-    /// Test pictures; 0 without a test split.
+    /// Test images; 0 without a test split.
     pub test: usize,
 }
 
-/// The content of `summary.yaml`. Accuracies are fractions, times local with offset, durations seconds.
+/// The content of `summary.yaml`. Accuracies are fractions, times local with offset, durations
+/// seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Where the run stands.
@@ -94,7 +95,7 @@ pub struct Summary {
     pub data_dir: String,
     /// SHA-256 over classes and samples.
     pub dataset_fingerprint: String,
-    /// Pictures in each split.
+    /// Images in each split.
     pub dataset: DatasetSizes,
     /// Version of this program.
     pub version: String,

@@ -5,7 +5,7 @@ use ml_data::transform::{Channels, Resize, Size};
 use super::survey::Survey;
 use crate::network::Architecture;
 
-/// Pictures up to this many pixels keep their size; larger ones are photographs.
+/// Images up to this many pixels keep their size; larger ones are photographs.
 const SMALL: u32 = 64;
 /// What networks for photographs are made for.
 const PHOTOGRAPH: u32 = 224;
@@ -13,7 +13,7 @@ const PHOTOGRAPH: u32 = 224;
 pub const UNEVEN: f64 = 3.0;
 /// Classes as uneven as this get weights.
 const VERY_UNEVEN: f64 = 10.0;
-/// Pictures that an unhurried training looks at, all epochs together.
+/// Images that an unhurried training looks at, all epochs together.
 const LOOKS: usize = 1_500_000;
 
 /// What was decided.
@@ -21,29 +21,30 @@ const LOOKS: usize = 1_500_000;
 pub struct Choices {
     pub geometry: Geometry,
     pub channels: Channels,
-    /// Whether pictures are mirrored.
+    /// Whether images are mirrored.
     pub flip: bool,
     pub architecture: Architecture,
     pub optimizer: Optimizer,
     pub batch_size: usize,
     pub num_epochs: usize,
     pub warmup_epochs: usize,
-    /// An epoch would end in a batch of one picture, which batch norm cannot be trained with.
+    /// An epoch would end in a batch of one image, which batch norm cannot be trained with.
     pub drop_last: bool,
     /// `loss.class_weights: balanced`.
     pub class_weights: bool,
-    /// Decoded, the pictures fit into this many GB of memory easily.
+    /// Decoded, the images fit into this many GB of memory easily.
     pub cache: Option<f64>,
     /// Training will be done on CUDA.
     pub cuda: bool,
 }
 
-/// How pictures get the network's size.
+/// How images get the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Geometry {
     /// They have it, or nearly; `padding` pixels on each side let a random crop shift them.
     Small { size: Size, padding: u32, enlarged: bool },
-    /// A random part of `side` x `side`; for validation the middle, after the shorter side was resized to `resize`.
+    /// A random part of `side` x `side`; for validation the middle, after the shorter side was
+    /// resized to `resize`.
     Photograph { side: u32, resize: u32 },
 }
 
@@ -106,7 +107,7 @@ fn geometry(survey: &Survey) -> Geometry {
     } else {
         (survey.longer.median, survey.longer.median)
     };
-    // Networks halve their pictures several times.
+    // Networks halve their images several times.
     let factor = 16_u32.div_ceil(height.min(width).max(1));
     let size = Size { height: height * factor, width: width * factor };
     let padding = (height.min(width) * factor + 4) / 8;
@@ -141,7 +142,7 @@ fn batch_size(survey: &Survey, geometry: Geometry, cuda: bool) -> usize {
     size
 }
 
-/// Tens: few for many pictures.
+/// Tens: few for many images.
 fn num_epochs(train: usize) -> usize {
     (LOOKS / train.max(1)).clamp(30, 100) / 10 * 10
 }
@@ -157,7 +158,8 @@ fn optimizer(architecture: Architecture, train: usize, batch_size: usize) -> Opt
     }
 }
 
-/// Whether a mirrored picture may be one of something else: small grey pictures, or names of letters, numbers, sides.
+/// Whether a mirrored image may be one of something else: small grey images, or names of letters,
+/// numbers, sides.
 fn has_signs(survey: &Survey, geometry: Geometry) -> bool {
     let is_sign = |name: &String| {
         let name = name.to_lowercase();
@@ -172,9 +174,9 @@ fn has_signs(survey: &Survey, geometry: Geometry) -> bool {
         || survey.classes.iter().any(has_side)
 }
 
-/// GB of all decoded pictures, if that is little.
+/// GB of all decoded images, if that is little.
 fn cache(survey: &Survey) -> Option<f64> {
-    let pictures: usize = survey.counts.iter().flatten().sum();
-    let gb = pictures as f64 * survey.mean_pixels * 3.0 / 1e9;
+    let images: usize = survey.counts.iter().flatten().sum();
+    let gb = images as f64 * survey.mean_pixels * 3.0 / 1e9;
     (gb <= 1.0).then_some(gb)
 }

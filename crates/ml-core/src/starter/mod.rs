@@ -1,7 +1,7 @@
 //! A data folder → a commented configuration that someone who knows the trade would start with.
 //!
-//! `survey` looks at the pictures, `choose` decides from the figures found, `write` tells both as YAML. The same
-//! folder on the same kind of device always gives the same text.
+//! `survey` looks at the images, `choose` decides from the figures found, `write` tells both as
+//! YAML. The same folder on the same kind of device always gives the same text.
 
 mod choose;
 mod survey;
@@ -23,7 +23,8 @@ use crate::trainer::Stop;
 use choose::Choices;
 use survey::Survey;
 
-/// Statistics are computed here and now if the training pictures have no more pixels than this (some seconds).
+/// Statistics are computed here and now if the training images have no more pixels than this (some
+/// seconds).
 const QUICK_PIXELS: f64 = 1e9;
 
 /// What a configuration is written for.
@@ -48,12 +49,12 @@ pub enum StarterError {
     /// YAML cannot name the folder.
     #[error("{}: the folder's name is not valid UTF-8, so no configuration can name it; rename it", .0.display())]
     Name(PathBuf),
-    /// None of the pictures looked at is one.
+    /// None of the images looked at is one.
     #[error(
-        "none of the {count} training pictures looked at can be read; the first: {first}; see `ml-split check {root}`"
+        "none of the {count} training images looked at can be read; the first: {first}; see `ml-split check {root}`"
     )]
     Unreadable {
-        /// Pictures.
+        /// Images.
         count: usize,
         /// What is wrong with the first.
         first: String,
@@ -61,7 +62,7 @@ pub enum StarterError {
         root: String,
     },
     /// The stop flag was raised.
-    #[error("stopped before all pictures were looked at")]
+    #[error("stopped before all images were looked at")]
     Stopped,
     /// What was written is refused: a mistake of this program.
     #[error("the configuration made for this data set is not valid, which is a mistake of this program: {0}")]
@@ -71,7 +72,7 @@ pub enum StarterError {
 /// How pixels are to be normalised, and how that is known.
 #[derive(Clone, Debug, PartialEq)]
 enum Normalization {
-    /// Computed from so many pictures; rounded.
+    /// Computed from so many images; rounded.
     Computed(Normalize, usize),
     /// Too many pixels to compute it now: `auto`.
     Later,
@@ -82,7 +83,7 @@ enum Normalization {
 /// The configuration for `data_dir` as YAML text.
 ///
 /// # Errors
-/// The folder is no data folder, none of its pictures can be read, or it was stopped.
+/// The folder is no data folder, none of its images can be read, or it was stopped.
 pub fn starting_config(data_dir: &Path, options: &StarterOptions<'_>) -> Result<String, StarterError> {
     let name = data_dir.to_str().ok_or_else(|| StarterError::Name(data_dir.to_owned()))?;
     let dataset = Dataset::open(data_dir, options.fold)?;
@@ -110,13 +111,13 @@ fn normalization(
         ..TransformConfig::default()
     };
     let stop = || options.stop.load(Ordering::Relaxed) != 0;
-    // A picture that cannot be read is told of by the training, or by `ml-split check`.
+    // An image that cannot be read is told of by the training, or by `ml-split check`.
     let reading = Options { threads: options.threads, skip_unreadable: true, stop: &stop };
     match training_statistics(dataset, &transform, &reading, false) {
-        Ok(Known { normalize, pictures, .. }) => Ok(Normalization::Computed(rounded(&normalize), pictures)),
+        Ok(Known { normalize, images, .. }) => Ok(Normalization::Computed(rounded(&normalize), images)),
         Err(StatisticsError::Constant { .. } | StatisticsError::Empty) => Ok(Normalization::Constant),
         Err(StatisticsError::Stopped) => Err(StarterError::Stopped),
-        Err(StatisticsError::Picture(error)) => Err(unreadable(survey, error.to_string())),
+        Err(StatisticsError::Image(error)) => Err(unreadable(survey, error.to_string())),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A data set → the figures that choices are made from: counts, sizes and colour of a sample of training pictures.
+//! A data set → the figures that choices are made from: counts, sizes and colour of a sample of
+//! training images.
 
 use std::sync::atomic::Ordering;
 
@@ -9,11 +10,11 @@ use ml_data::transform::Size;
 use super::StarterError;
 use crate::trainer::Stop;
 
-/// Pictures whose header is read at most, spread evenly over the training split.
+/// Images whose header is read at most, spread evenly over the training split.
 const SAMPLE: usize = 400;
 /// Pixels that are decoded at most to see whether there is colour.
 const DECODED_PIXELS: u64 = 300_000_000;
-/// Channels of a grey picture differ by no more than this: JPEG rounds.
+/// Channels of a grey image differ by no more than this: JPEG rounds.
 const GREY_SLACK: u8 = 2;
 
 /// What was found.
@@ -25,15 +26,15 @@ pub struct Survey {
     pub fold: Option<u32>,
     /// In order.
     pub classes: Vec<String>,
-    /// Pictures of each class in train, val and test; zeros for an absent split.
+    /// Images of each class in train, val and test; zeros for an absent split.
     pub counts: [Vec<usize>; 3],
-    /// Training pictures that were looked at.
+    /// Training images that were looked at.
     pub looked_at: usize,
     /// Those of them that cannot be read, and what is wrong with the first.
     pub unreadable: usize,
     /// See `unreadable`.
     pub first_unreadable: Option<String>,
-    /// Of the pictures looked at, in pixels.
+    /// Of the images looked at, in pixels.
     pub height: Spread,
     /// Likewise.
     pub width: Spread,
@@ -41,9 +42,9 @@ pub struct Survey {
     pub shorter: Spread,
     /// Of the longer sides.
     pub longer: Spread,
-    /// Mean number of pixels of a picture.
+    /// Mean number of pixels of an image.
     pub mean_pixels: f64,
-    /// Pictures that were decoded to see whether they have colour.
+    /// Images that were decoded to see whether they have colour.
     pub decoded: usize,
     /// Whether none of them has.
     pub is_grey: bool,
@@ -77,17 +78,17 @@ impl Spread {
 }
 
 impl Survey {
-    /// Training pictures.
+    /// Training images.
     pub fn train(&self) -> usize {
         self.counts[0].iter().sum()
     }
 
-    /// Whether all pictures looked at have one size.
+    /// Whether all images looked at have one size.
     pub fn is_uniform(&self) -> bool {
         self.height.is_single() && self.width.is_single()
     }
 
-    /// Of the training pictures: how many times as many the largest class has as the smallest.
+    /// Of the training images: how many times as many the largest class has as the smallest.
     pub fn imbalance(&self) -> f64 {
         let [train, ..] = &self.counts;
         let (least, most) = (train.iter().min().copied(), train.iter().max().copied());
@@ -139,7 +140,7 @@ pub(super) fn survey(dataset: &Dataset, name: &str, stop: &Stop) -> Result<Surve
     Ok(survey)
 }
 
-/// Of the pictures so far.
+/// Of the images so far.
 #[derive(Default)]
 struct Seen {
     sizes: Vec<Size>,
@@ -152,12 +153,12 @@ struct Seen {
 
 impl Seen {
     fn look(&mut self, bytes: &[u8]) -> Result<(), DecodeProblem> {
-        let picture = Encoded::read(bytes)?;
-        let size = picture.size();
+        let image = Encoded::read(bytes)?;
+        let size = image.size();
         let pixels = pixels_of(size);
-        // One picture with colour is enough to know.
+        // One image with colour is enough to know.
         if !self.has_colour && self.decoded_pixels.saturating_add(pixels) <= DECODED_PIXELS {
-            let decoded = picture.decode()?;
+            let decoded = image.decode()?;
             self.decoded += 1;
             self.decoded_pixels += pixels;
             self.has_colour = has_colour(&decoded);

@@ -10,7 +10,7 @@ fn spread(min: u32, median: u32, max: u32) -> Spread {
     Spread { min, median, max }
 }
 
-/// Pictures of `sides` pixels (least, median, most), as many in each class as `train` says.
+/// Images of `sides` pixels (least, median, most), as many in each class as `train` says.
 fn figures(sides: [u32; 3], train: &[usize]) -> Survey {
     let [min, median, max] = sides;
     let sides = spread(min, median, max);
@@ -64,7 +64,7 @@ fn known_data_sets_get_what_people_train_them_with() {
 }
 
 #[test]
-fn an_epoch_never_ends_in_a_batch_of_one_picture() {
+fn an_epoch_never_ends_in_a_batch_of_one_image() {
     for train in 1..600 {
         let choices = choose(&figures([32; 3], &[train]), false);
         let rest = train % choices.batch_size;
@@ -99,7 +99,8 @@ fn mirrored_signs_are_not_made() {
     assert!(choose(&named(&["copyright", "a"]), true).flip);
 }
 
-/// Whatever the figures and names, what is written is valid, says what was chosen, and names the folder rightly.
+/// Whatever the figures and names, what is written is valid, says what was chosen, and names the
+/// folder rightly.
 #[test]
 fn every_choice_is_a_valid_configuration_and_says_so() {
     let names = [
@@ -131,7 +132,7 @@ fn every_choice_is_a_valid_configuration_and_says_so() {
                 survey.fold = (odd > 3).then_some(2);
                 if odd == 7 {
                     survey.unreadable = 3;
-                    survey.first_unreadable = Some(format!("{name}: no picture\nat all: x"));
+                    survey.first_unreadable = Some(format!("{name}: no image\nat all: x"));
                 }
                 let choices = choose(&survey, cuda);
                 for normalization in [

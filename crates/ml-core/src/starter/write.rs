@@ -1,4 +1,5 @@
-//! [`Survey`] and [`Choices`] → YAML in which every choice says why, with the figures that it was made from.
+//! [`Survey`] and [`Choices`] → YAML in which every choice says why, with the figures that it was
+//! made from.
 
 use ml_data::transform::{Channels, Normalize};
 
@@ -86,7 +87,7 @@ fn head(page: &mut Page, survey: &Survey) {
     let [train, val, test] = survey.counts.each_ref().map(|counts| counts.iter().sum::<usize>());
     page.comment(
         0,
-        "A configuration to start with, made by `ml-train --init_config` from what the pictures show.",
+        "A configuration to start with, made by `ml-train --init_config` from what the images show.",
     );
     page.comment(
         0,
@@ -95,7 +96,7 @@ fn head(page: &mut Page, survey: &Survey) {
     page.comment(0, "");
     page.comment(
         0,
-        format!("{} classes; pictures: train {train}, val {val}, test {test}.", survey.classes.len()),
+        format!("{} classes; images: train {train}, val {val}, test {test}.", survey.classes.len()),
     );
     page.comment(0, "Class (train/val/test):");
     let counted = |class: usize| {
@@ -117,7 +118,7 @@ fn head(page: &mut Page, survey: &Survey) {
         .take(LISTED)
         .collect();
     if !lacking.is_empty() {
-        page.comment(0, format!("Without a validation picture, so never judged: {}.", lacking.join(", ")));
+        page.comment(0, format!("Without a validation image, so never judged: {}.", lacking.join(", ")));
     }
     if test == 0 {
         page.comment(0, "There is no test split: the best epoch's figure on val will be a little too good.");
@@ -130,12 +131,12 @@ fn sizes(survey: &Survey) -> String {
     if survey.is_uniform() {
         let (height, width) = (survey.height.median, survey.width.median);
         return format!(
-            "{looked} training pictures were looked at: all {height}x{width} (height x width), {colour}."
+            "{looked} training images were looked at: all {height}x{width} (height x width), {colour}."
         );
     }
     let span = |Spread { min, median, max }: Spread| format!("{min} to {max}, median {median}");
     format!(
-        "{looked} training pictures were looked at: height {}; width {}; {colour}.",
+        "{looked} training images were looked at: height {}; width {}; {colour}.",
         span(survey.height),
         span(survey.width)
     )
@@ -149,14 +150,14 @@ fn data(page: &mut Page, survey: &Survey, choices: &Choices) {
     }
     if let Some(gb) = choices.cache {
         let needed = if gb < 0.001 { "less than 0.001".to_owned() } else { format!("about {gb:.3}") };
-        page.comment(1, format!("Decoded, all pictures together take {needed} GB of memory."));
+        page.comment(1, format!("Decoded, all images together take {needed} GB of memory."));
         page.line(1, "cache: ram");
     }
     if let Some(first) = &survey.first_unreadable {
         page.comment(
             1,
             format!(
-                "{} of {} pictures looked at cannot be read, the first: {first}. They are left out, with a warning; \
+                "{} of {} images looked at cannot be read, the first: {first}. They are left out, with a warning; \
                  `ml-split check` finds all of them.",
                 survey.unreadable, survey.looked_at
             ),
@@ -167,7 +168,7 @@ fn data(page: &mut Page, survey: &Survey, choices: &Choices) {
         page.comment(
             1,
             format!(
-                "{} pictures in batches of {} leave a last one of a single picture, of which batch norm learns nothing.",
+                "{} images in batches of {} leave a last one of a single image, of which batch norm learns nothing.",
                 survey.train(),
                 choices.batch_size
             ),
@@ -184,19 +185,19 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
         (Architecture::TinyNet, _) => page.comment(
             1,
             format!(
-                "24 thousand parameters: enough for pictures this small, and few enough for {train} of them. simple_cnn \
+                "24 thousand parameters: enough for images this small, and few enough for {train} of them. simple_cnn \
                  and resnet18 are the next larger."
             ),
         ),
         (Architecture::SimpleCnn, _) => page.comment(
             1,
             format!(
-                "290 thousand parameters, which {train} small pictures can teach. resnet18 is larger, but halves \
-                 pictures this small too early."
+                "290 thousand parameters, which {train} small images can teach. resnet18 is larger, but halves \
+                 images this small too early."
             ),
         ),
         (_, Geometry::Small { .. }) => {
-            page.comment(1, format!("{train} pictures are enough to teach 11 million parameters."));
+            page.comment(1, format!("{train} images are enough to teach 11 million parameters."));
         }
         (_, Geometry::Photograph { .. }) => {
             page.comment(1, "11 million parameters: the usual first network for photographs.");
@@ -204,7 +205,7 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
                 page.comment(
                     1,
                     format!(
-                        "{train} pictures are few for it. Most is gained by weights from ImageNet: `weights: DEFAULT` fetches \
+                        "{train} images are few for it. Most is gained by weights from ImageNet: `weights: DEFAULT` fetches \
                          torchvision's; leave `transforms` out then, or give `normalize` ImageNet's numbers (below) and \
                          `channels: 3`."
                     ),
@@ -234,14 +235,14 @@ fn loss(page: &mut Page, survey: &Survey, choices: &Choices) {
     };
     page.line(0, "\nloss:");
     let uneven = format!(
-        "The classes are uneven: {largest} has {most} training pictures, {smallest} {least} ({:.1} times as many).",
+        "The classes are uneven: {largest} has {most} training images, {smallest} {least} ({:.1} times as many).",
         survey.imbalance()
     );
     if choices.class_weights {
         page.comment(
             1,
             format!(
-                "{uneven} Rare classes weigh more, so that they are learnt at all; accuracy over all pictures may suffer: \
+                "{uneven} Rare classes weigh more, so that they are learnt at all; accuracy over all images may suffer: \
                  `none` leaves it. Instead of it, data.sampling: {{name: balanced}} shows rare classes more often."
             ),
         );
@@ -271,7 +272,7 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
         Optimizer::Sgd { lr, weight_decay } => {
             page.comment(
                 1,
-                "0.1 for each 256 pictures of a batch, as residual networks are trained from random weights.",
+                "0.1 for each 256 images of a batch, as residual networks are trained from random weights.",
             );
             page.comment(1, "With pretrained weights take a tenth.");
             page.line(1, "name: sgd");
@@ -295,7 +296,7 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
     page.line(1, format!("batch_size: {batch_size}"));
     page.comment(
         1,
-        format!("{} looks at {train} pictures. A tenth is enough for a first try.", train * num_epochs),
+        format!("{} looks at {train} images. A tenth is enough for a first try.", train * num_epochs),
     );
     page.line(1, format!("num_epochs: {num_epochs}"));
 }
@@ -306,16 +307,16 @@ fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization
         page.comment(
             1,
             format!(
-                "None of {} pictures decoded has colour: one channel, luma. 3 for pretrained weights.",
+                "None of {} images decoded has colour: one channel, luma. 3 for pretrained weights.",
                 survey.decoded
             ),
         );
     }
     match normalization {
-        Normalization::Computed(_, pictures) => page.comment(
+        Normalization::Computed(_, images) => page.comment(
             1,
             format!(
-                "normalize: computed from {pictures} training pictures. `auto` follows them when they change."
+                "normalize: computed from {images} training images. `auto` follows them when they change."
             ),
         ),
         Normalization::Later => page.comment(
@@ -324,7 +325,7 @@ fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization
         ),
         Normalization::Constant => page.comment(
             1,
-            "normalize: a channel of all pictures has one and the same value, so the numbers are ImageNet's.",
+            "normalize: a channel of all images has one and the same value, so the numbers are ImageNet's.",
         ),
     }
     page.line(1, "train:");
@@ -348,16 +349,16 @@ fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization
         }
     }
     if choices.flip {
-        page.comment(2, "`false` if a mirrored picture is something else, as with text or left and right.");
+        page.comment(2, "`false` if a mirrored image is something else, as with text or left and right.");
     } else {
         page.comment(
             2,
-            "Classes or pictures look like signs, which mirrored are others; `true` if they are not.",
+            "Classes or images look like signs, which mirrored are others; `true` if they are not.",
         );
     }
     page.line(2, format!("random_horizontal_flip: {}", choices.flip));
     ending(page, choices, normalization);
-    page.comment(1, "Also for the test split, and what ml-inference does to new pictures.");
+    page.comment(1, "Also for the test split, and what ml-inference does to new images.");
     page.line(1, "val:");
     match choices.geometry {
         Geometry::Small { size, .. } => page.line(2, format!("resize: [{}, {}]", size.height, size.width)),

@@ -18,7 +18,7 @@ use crate::loss::Loss;
 use crate::network::{Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
-use crate::value::Value;
+use torch_file::Value;
 
 pub(super) fn trainer(
     config: &Config,
@@ -39,7 +39,7 @@ pub(super) fn trainer(
     if let Some(base) = config.model.base() {
         network.freeze(&base.freeze)?;
     }
-    check_single_picture(config, dataset, &network)?;
+    check_single_image(config, dataset, &network)?;
     let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let train_index = Arc::new(dataset.train.clone());
@@ -93,39 +93,40 @@ fn network(
     // What is wrong with a TorchScript module is to show before the first epoch, not after it.
     for (transform, training) in [(train, true), (&config.transforms.val, false)] {
         if let Some(size) = transform.output_size() {
-            network.rehearse([in_channels, i64::from(size.height), i64::from(size.width)], training)?;
+            network.dry_run([in_channels, i64::from(size.height), i64::from(size.width)], training)?;
         }
     }
     Ok(network)
 }
 
-/// Where an epoch has a batch of one picture: whether the network can be trained on it.
-fn check_single_picture(config: &Config, dataset: &Dataset, network: &Network) -> Result<(), TrainError> {
+/// Where an epoch has a batch of one image: whether the network can be trained on it.
+fn check_single_image(config: &Config, dataset: &Dataset, network: &Network) -> Result<(), TrainError> {
     let (samples, batch_size) = (dataset.train.samples.len(), config.training.batch_size);
     let has_one = batch_size == 1 || (samples % batch_size == 1 && !config.data.drop_last);
     let train = &config.transforms.train;
     let Some(size) = train.output_size().filter(|_| has_one) else { return Ok(()) };
     let (height, width) = (i64::from(size.height), i64::from(size.width));
-    let picture = [train.channels.count() as i64, height, width];
-    // A frozen batch norm takes any batch; one that is frozen for some epochs only is tried as it will be after them.
+    let image = [train.channels.count() as i64, height, width];
+    // A frozen batch norm takes any batch; one that is frozen for some epochs only is tried as it
+    // will be after them.
     let found = match config.model.base() {
         Some(base) => {
             network.freeze(base.freeze_after(u64::MAX))?;
-            let found = network.norm_of_single_values(picture);
+            let found = network.single_value_batch_norm(image);
             network.freeze(&base.freeze)?;
             found
         }
-        None => network.norm_of_single_values(picture),
+        None => network.single_value_batch_norm(image),
     };
     let reason = match found {
         Ok(None) => return Ok(()),
         Ok(Some(norm)) => format!(
-            "the batch norm `{norm}` would then take the variance of one value, as pictures of {height} x {width} have \
+            "the batch norm `{norm}` would then take the variance of one value, as images of {height} x {width} have \
              become that small there"
         ),
         Err(error) => error.to_string(),
     };
-    Err(TrainError::SinglePicture { samples, batch_size, reason })
+    Err(TrainError::SingleImage { samples, batch_size, reason })
 }
 
 /// Of the training and the validation split.

@@ -4,15 +4,15 @@ use crate::checkpoint::CheckpointError;
 use crate::loader::{CacheError, LoaderError};
 use crate::network::{FreezeError, NetworkError, ScriptError};
 use crate::optimizer::{GroupError, OptimizerError};
-use crate::refusal::Refusal;
 use crate::run::RunError;
+use crate::torch_error::TorchError;
 use crate::trainer::ReportError;
-use crate::value::ValueError;
 use crate::weights::WeightsError;
 use ml_data::dataset::shell_quoted;
 use ml_data::text::listed;
 use ml_data::transform::UnresolvedStatistics;
 use ml_data::transform::statistics::StatisticsError;
+use torch_file::ValueError;
 
 /// Names that a message lists.
 const LISTED: usize = 8;
@@ -20,22 +20,22 @@ const LISTED: usize = 8;
 /// Why training ended.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A picture cannot be read.
+    /// An image cannot be read.
     #[error(transparent)]
     Loader(#[from] LoaderError),
     /// The statistics that `normalize: auto` stands for are not known.
     #[error("transforms: {0}")]
     Statistics(#[from] UnresolvedStatistics),
-    /// They cannot be computed from the training pictures.
+    /// They cannot be computed from the training images.
     #[error("normalize: auto: {0}")]
-    Pictures(#[from] StatisticsError),
-    /// More training pictures cannot be read than `data.on_error: skip` allows.
+    Images(#[from] StatisticsError),
+    /// More training images cannot be read than `data.on_error: skip` allows.
     #[error(
-        "normalize: auto: {count} training pictures cannot be read, and data.max_skipped is {limit}; `ml-split check {}` \
+        "normalize: auto: {count} training images cannot be read, and data.max_skipped is {limit}; `ml-split check {}` \
          names them", shell_quoted(.root)
     )]
     TooManyUnreadable {
-        /// Pictures.
+        /// Images.
         count: usize,
         /// Configured.
         limit: usize,
@@ -62,7 +62,7 @@ pub enum TrainError {
     Forward(ScriptError),
     /// libtorch cannot do what a step, or the network's beginning, takes.
     #[error(transparent)]
-    Torch(#[from] Refusal),
+    Torch(#[from] TorchError),
     /// Optimizer state of other parameters, or a failed update.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
@@ -81,8 +81,8 @@ pub enum TrainError {
     /// The loss or the gradient is infinite or not a number; the weights were not updated.
     #[error(
         "{} at epoch {epoch}, step {step}, before the update: nothing after it would mean anything{}. Try a lower \
-         learning rate (it is {lr}), or look at the pictures of this batch: {}",
-        not_finite(*.loss, *.grad_norm), already(*.times), listed(.pictures, LISTED)
+         learning rate (it is {lr}), or look at the images of this batch: {}",
+        not_finite(*.loss, *.grad_norm), already(*.times), listed(.images, LISTED)
     )]
     NotFinite {
         /// Mean over the batch.
@@ -98,7 +98,7 @@ pub enum TrainError {
         /// Skips or rollbacks before this one.
         times: u64,
         /// Paths in the batch.
-        pictures: Vec<String>,
+        images: Vec<String>,
     },
     /// An update has made weights that are infinite or not a number; they were not saved.
     #[error(
@@ -161,25 +161,25 @@ pub enum TrainError {
     },
     /// `data.drop_last` leaves nothing.
     #[error(
-        "data.drop_last leaves out the only batch: there are {samples} training pictures, and training.batch_size is {batch_size}"
+        "data.drop_last leaves out the only batch: there are {samples} training images, and training.batch_size is {batch_size}"
     )]
     NoFullBatch {
-        /// Training pictures.
+        /// Training images.
         samples: usize,
         /// Configured.
         batch_size: usize,
     },
-    /// A batch of one picture, which a batch norm can do nothing with.
-    #[error("{}", single_picture(*.samples, *.batch_size, .reason))]
-    SinglePicture {
-        /// Training pictures an epoch.
+    /// A batch of one image, which a batch norm can do nothing with.
+    #[error("{}", single_image(*.samples, *.batch_size, .reason))]
+    SingleImage {
+        /// Training images an epoch.
         samples: usize,
         /// Configured.
         batch_size: usize,
         /// What goes wrong.
         reason: String,
     },
-    /// Decoded pictures cannot be kept.
+    /// Decoded images cannot be kept.
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The checkpoint belongs to another run.
@@ -203,7 +203,7 @@ impl TrainError {
             | TrainError::Groups(_)
             | TrainError::ClassWeights { .. }
             | TrainError::NoFullBatch { .. }
-            | TrainError::SinglePicture { .. }
+            | TrainError::SingleImage { .. }
             | TrainError::Mismatch { .. } => true,
             TrainError::Run(error) => error.is_usage(),
             TrainError::StartWeights(error) => error.is_usage(),
@@ -213,14 +213,14 @@ impl TrainError {
     }
 }
 
-fn single_picture(samples: usize, batch_size: usize, reason: &str) -> String {
+fn single_image(samples: usize, batch_size: usize, reason: &str) -> String {
     if batch_size == 1 {
         return format!(
-            "training.batch_size is 1, and {reason}. Choose a larger training.batch_size, or larger pictures"
+            "training.batch_size is 1, and {reason}. Choose a larger training.batch_size, or larger images"
         );
     }
     format!(
-        "{samples} training pictures in batches of {batch_size} leave a last batch of one, and {reason}. Leave that batch \
+        "{samples} training images in batches of {batch_size} leave a last batch of one, and {reason}. Leave that batch \
          out with --set data.drop_last=true, or choose another training.batch_size"
     )
 }

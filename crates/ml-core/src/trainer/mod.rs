@@ -1,14 +1,15 @@
 //! Network, loss, optimizer and data → epochs, checkpoints, metrics.
 //!
-//! The loop is plain: train an epoch, validate, record, save, stop when told to. All randomness is derived
-//! from (seed, epoch, step), so the state that a resumed run needs is weights, optimizer, and where it stood
-//! ([`TrainState`]); nothing depends on the number of workers or on how often it was interrupted.
+//! The loop is plain: train an epoch, validate, record, save, stop when told to. All randomness is
+//! derived from (seed, epoch, step), so the state that a resumed run needs is weights, optimizer,
+//! and where it stood ([`TrainState`]); nothing depends on the number of workers or on how often it
+//! was interrupted.
 
 mod build;
+mod checkpoints;
 mod error;
 mod reporter;
 mod restore;
-mod saves;
 mod script;
 mod state;
 mod statistics;
@@ -25,30 +26,31 @@ use tch::Device;
 
 pub use error::TrainError;
 pub use reporter::{EpochReport, NoReporter, Phase, ReportError, Reporter};
-pub use restore::{Changes, Foreign};
+pub use restore::{Changes, ExternalCheckpoint};
 pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
 pub use statistics::resolve_statistics;
 
-use crate::checkpoint::{Checkpoint, SaveStats};
+use crate::checkpoint::{Checkpoint, WriteStats};
 use crate::config::Config;
-use crate::loader::{Inputs, Loader};
+use crate::loader::{DeviceBatch, Loader};
 use crate::loss::Loss;
-use crate::metrics::{Running, Totals};
+use crate::metrics::{MetricAccumulator, MetricSums};
 use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
 use crate::policy::{Ranked, Ranking};
-use crate::refusal::refusals;
 use crate::run::Run;
+use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
-use saves::Saves;
+use checkpoints::CheckpointManager;
 use step::Stepped;
 
 /// Between two readings of the running sums for display: a reading waits for the device.
 const DISPLAY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Raised by a signal handler: 0 goes on, anything else (the signal's number) stops after the current step.
+/// Raised by a signal handler: 0 goes on, anything else (the signal's number) stops after the
+/// current step.
 pub type Stop = AtomicUsize;
 
 /// How [`Trainer::fit`] ended.
@@ -95,18 +97,21 @@ enum Trained {
 }
 
 impl Trainer {
-    /// Builds everything that `config` describes. Initial weights are a function of the seed, or a TorchScript file's.
+    /// Builds everything that `config` describes. Initial weights are a function of the seed, or a
+    /// TorchScript file's.
     ///
     /// # Errors
-    /// The data set does not fit the configuration, or the TorchScript file that it names cannot be trained.
+    /// The data set does not fit the configuration, or the TorchScript file that it names cannot be
+    /// trained.
     pub fn new(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
         match resolve_script(config, None)? {
             Some((config, file)) => Trainer::with_script(&config, dataset, device, &file),
-            None => refusals(|| build::trainer(config, dataset, device, None))?,
+            None => catch_torch_panic(|| build::trainer(config, dataset, device, None))?,
         }
     }
 
-    /// As [`Trainer::new`], with the TorchScript file that [`resolve_script`] has found for `config`.
+    /// As [`Trainer::new`], with the TorchScript file that [`resolve_script`] has found for
+    /// `config`.
     ///
     /// # Errors
     /// As [`Trainer::new`].
@@ -116,7 +121,7 @@ impl Trainer {
         device: Device,
         file: &ScriptFile,
     ) -> Result<Trainer, TrainError> {
-        refusals(|| build::trainer(config, dataset, device, Some(file)))?
+        catch_torch_panic(|| build::trainer(config, dataset, device, Some(file)))?
     }
 
     /// The network being trained.
@@ -153,17 +158,19 @@ impl Trainer {
         early.is_some_and(|early| early.is_over(&self.state.early_stopping)).then_some(Outcome::EarlyStopped)
     }
 
-    /// Trains from where the state stands to the configured number of epochs. Also tells what saving cost.
+    /// Trains from where the state stands to the configured number of epochs. Also tells what
+    /// saving cost.
     ///
     /// # Errors
-    /// A picture cannot be read, the loss is not finite, memory is lacking, or a file of the run cannot be written.
+    /// An image cannot be read, the loss is not finite, memory is lacking, or a file of the run
+    /// cannot be written.
     pub fn fit(
         &mut self,
         run: &Run,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<(Outcome, SaveStats), TrainError> {
-        refusals(|| self.fit_or_panic(run, reporter, stop))?
+    ) -> Result<(Outcome, WriteStats), TrainError> {
+        catch_torch_panic(|| self.fit_or_panic(run, reporter, stop))?
     }
 
     fn fit_or_panic(
@@ -171,8 +178,8 @@ impl Trainer {
         run: &Run,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<(Outcome, SaveStats), TrainError> {
-        let mut saves = Saves::start(run, &self.config)?;
+    ) -> Result<(Outcome, WriteStats), TrainError> {
+        let mut saves = CheckpointManager::start(run, &self.config)?;
         // Rows of a future that was lost go.
         state::write_metrics(run, &self.state.history)?;
         saves.begin(self)?;
@@ -185,7 +192,7 @@ impl Trainer {
         run: &Run,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-        saves: &mut Saves<'_>,
+        saves: &mut CheckpointManager<'_>,
     ) -> Result<Outcome, TrainError> {
         let num_epochs = self.config.training.num_epochs as u64;
         loop {
@@ -205,7 +212,7 @@ impl Trainer {
             let Some((val, ema)) = self.validate(reporter, stop)? else {
                 return self.interrupted(saves);
             };
-            if !self.is_valid(&val)? {
+            if !self.check_validation_loss(&val)? {
                 self.roll_back(saves)?;
                 self.tell_rollback(run, reporter)?;
                 continue;
@@ -217,7 +224,8 @@ impl Trainer {
         }
     }
 
-    /// Lets those parameters be trained that are to be in this epoch, which is a function of its number alone.
+    /// Lets those parameters be trained that are to be in this epoch, which is a function of its
+    /// number alone.
     fn freeze(&self) -> Result<(), TrainError> {
         let Some(model) = self.config.model.base() else { return Ok(()) };
         let freeze = model.freeze_after(self.state.epoch);
@@ -241,10 +249,10 @@ impl Trainer {
         &mut self,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-        saves: &mut Saves<'_>,
+        saves: &mut CheckpointManager<'_>,
     ) -> Result<Trained, TrainError> {
         let first = self.state.batch_in_epoch as usize;
-        let mut running = Running::from_totals(self.state.running, self.device);
+        let mut running = MetricAccumulator::from_sums(self.state.running, self.device);
         let mut batches = self.train_loader.epoch(self.state.epoch, first);
         let mut shown = Instant::now();
         reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
@@ -252,7 +260,7 @@ impl Trainer {
             if stop.load(Ordering::Relaxed) != 0 {
                 self.state.running = running.totals();
                 // The last update may have been one too many.
-                if !self.is_sound()? {
+                if !self.check_weights_finite()? {
                     return self.roll_back(saves);
                 }
                 return Ok(Trained::Stopped);
@@ -265,7 +273,7 @@ impl Trainer {
             saves.check()?;
             if let Some(anchor) = saves.is_due(self.state.step) {
                 self.state.running = running.totals();
-                if !self.is_sound()? {
+                if !self.check_weights_finite()? {
                     return self.roll_back(saves);
                 }
                 saves.save(self, Vec::new(), anchor)?;
@@ -276,7 +284,7 @@ impl Trainer {
             });
             reporter.batches_done(num_batches, totals.as_ref())?;
         }
-        if !self.is_sound()? {
+        if !self.check_weights_finite()? {
             return self.roll_back(saves);
         }
         self.state.running = running.totals();
@@ -284,23 +292,24 @@ impl Trainer {
         Ok(Trained::Whole(batches.waited()))
     }
 
-    /// Sums over the validation split, of the weights and of their average, or `None` if told to stop.
+    /// Sums over the validation split, of the weights and of their average, or `None` if told to
+    /// stop.
     #[allow(clippy::type_complexity)]
     fn validate(
         &self,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<Option<(Totals, Option<Totals>)>, TrainError> {
+    ) -> Result<Option<(MetricSums, Option<MetricSums>)>, TrainError> {
         reporter.phase_started(Phase::Validate, self.state.epoch, self.val_loader.num_batches(), 0);
-        let mut running = Running::new(self.device);
-        let mut averaged = self.ema.as_ref().map(|ema| (ema, Running::new(self.device)));
+        let mut running = MetricAccumulator::new(self.device);
+        let mut averaged = self.ema.as_ref().map(|ema| (ema, MetricAccumulator::new(self.device)));
         let _no_grad = tch::no_grad_guard();
         for batch in self.val_loader.epoch(0, 0) {
             if stop.load(Ordering::Relaxed) != 0 {
                 return Ok(None);
             }
-            let Inputs { images, targets, .. } = batch?.into_inputs();
-            let add = |network: &Network, running: &mut Running| {
+            let DeviceBatch { images, targets, .. } = batch?.to_device();
+            let add = |network: &Network, running: &mut MetricAccumulator| {
                 let logits = network.try_forward_t(&images, false).map_err(TrainError::Forward)?;
                 running.add(&self.loss.forward(&logits, &targets), &logits, &targets);
                 Ok::<_, TrainError>(())
@@ -318,9 +327,9 @@ impl Trainer {
     /// Records the epoch and saves what is to be saved; whether it is the best so far.
     fn finish_epoch(
         &mut self,
-        val: Totals,
-        ema: Option<Totals>,
-        saves: &mut Saves<'_>,
+        val: MetricSums,
+        ema: Option<MetricSums>,
+        saves: &mut CheckpointManager<'_>,
     ) -> Result<bool, TrainError> {
         let lr = self.lr(self.state.step.saturating_sub(1));
         let metrics = self.state.finish_epoch(val, ema, lr);
@@ -336,7 +345,7 @@ impl Trainer {
         Ok(place == Some(0))
     }
 
-    fn interrupted(&mut self, saves: &mut Saves<'_>) -> Result<Outcome, TrainError> {
+    fn interrupted(&mut self, saves: &mut CheckpointManager<'_>) -> Result<Outcome, TrainError> {
         saves.interrupted(self)?;
         Ok(Outcome::Interrupted)
     }
@@ -359,14 +368,15 @@ impl Trainer {
     /// Goes on from `checkpoint`: weights, optimizer, and where the run stood.
     ///
     /// # Errors
-    /// The checkpoint is of another network, class list, optimizer, or has numbers in it that are not finite;
-    /// unless `changes` are allowed also another seed, data set or batch size.
+    /// The checkpoint is of another network, class list, optimizer, or has numbers in it that are
+    /// not finite; unless `changes` are allowed also another seed, data set or batch size.
     pub fn restore(&mut self, checkpoint: &Checkpoint, changes: Changes) -> Result<(), TrainError> {
-        refusals(|| restore::restore(self, checkpoint, changes))?
+        catch_torch_panic(|| restore::restore(self, checkpoint, changes))?
     }
 
-    /// Has the state saved before the first step, since it is not the one in the run's `last.pt`: it came from another
-    /// file, or goes on with changes. `anew`: in a new run, whose best epoch is yet to come.
+    /// Has the state saved before the first step, since it is not the one in the run's `last.pt`:
+    /// it came from another file, or goes on with changes. `anew`: in a new run, whose best epoch
+    /// is yet to come.
     pub fn save_at_start(&mut self, anew: bool) {
         self.is_unsaved = true;
         if anew {
@@ -374,12 +384,13 @@ impl Trainer {
         }
     }
 
-    /// Begins with the weights of a file, as [`weights::load`] takes them; says what it did beside copying.
+    /// Begins with the weights of a file, as [`weights::load`] takes them; says what it did beside
+    /// copying.
     ///
     /// # Errors
     /// The file cannot be read, or its weights are of another network.
     pub fn start_from(&mut self, path: &Path, part: Part) -> Result<Loaded, TrainError> {
-        refusals(|| {
+        catch_torch_panic(|| {
             let loaded = weights::load(&self.network, path, part)?;
             if let Some(ema) = &mut self.ema {
                 ema.load_state_dict(&self.network.state_dict())?;
@@ -388,11 +399,12 @@ impl Trainer {
         })?
     }
 
-    /// Goes on from a training state of another program: weights, optimizer and the epochs it has done.
+    /// Goes on from a training state of another program: weights, optimizer and the epochs it has
+    /// done.
     ///
     /// # Errors
     /// It is of another network or optimizer, or has numbers in it that are not finite.
-    pub fn adopt(&mut self, foreign: &Foreign) -> Result<(), TrainError> {
-        refusals(|| restore::adopt(self, foreign))?
+    pub fn load_external(&mut self, external: &ExternalCheckpoint) -> Result<(), TrainError> {
+        catch_torch_panic(|| restore::load_external(self, external))?
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::metrics::Totals;
+use crate::metrics::MetricSums;
 use crate::trainer::EpochMetrics;
 
 /// A report could not be written; the message names the file.
@@ -45,7 +45,7 @@ pub trait Reporter {
     ///
     /// # Errors
     /// What is kept on disk cannot be written: training ends.
-    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) -> Result<(), ReportError> {
+    fn batches_done(&mut self, count: usize, totals: Option<&MetricSums>) -> Result<(), ReportError> {
         let _ = (count, totals);
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Reporter for Vec<&mut dyn Reporter> {
         self.iter_mut().for_each(|reporter| reporter.phase_started(phase, epoch, num_batches, first));
     }
 
-    fn batches_done(&mut self, count: usize, totals: Option<&Totals>) -> Result<(), ReportError> {
+    fn batches_done(&mut self, count: usize, totals: Option<&MetricSums>) -> Result<(), ReportError> {
         self.iter_mut().try_for_each(|reporter| reporter.batches_done(count, totals))
     }
 

@@ -7,12 +7,13 @@ use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite};
 use crate::config::ModelConfig;
 use crate::policy::{EarlyStoppingState, Ranked, Ranking};
-use crate::value::Value;
+use torch_file::Value;
 
 /// Whether a run may go on with what is not as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// Another seed, data set or batch size is an error: the run would be neither the old one nor a new one.
+    /// Another seed, data set or batch size is an error: the run would be neither the old one nor a
+    /// new one.
     Refused,
     /// The user has said that they know.
     Allowed,
@@ -20,7 +21,7 @@ pub enum Changes {
 
 /// A training state of another program.
 #[derive(Debug)]
-pub struct Foreign {
+pub struct ExternalCheckpoint {
     /// Parameters and buffers by PyTorch's names.
     pub model_state_dict: Vec<(String, Tensor)>,
     /// As `torch.optim.Optimizer.state_dict()`, if it was saved.
@@ -29,21 +30,22 @@ pub struct Foreign {
     pub epochs_done: u64,
 }
 
-impl Foreign {
-    /// Reads the dict that such a file holds: the weights under `model`, `state_dict`, `model_state_dict` or bare,
-    /// the optimizer under `optimizer` or `optimizer_state_dict`, and `epoch`, the number of the last epoch that is
-    /// done, counted from 0, as torchvision's references save it.
+impl ExternalCheckpoint {
+    /// Reads the dict that such a file holds: the weights under `model`, `state_dict`,
+    /// `model_state_dict` or bare, the optimizer under `optimizer` or `optimizer_state_dict`, and
+    /// `epoch`, the number of the last epoch that is done, counted from 0, as torchvision's
+    /// references save it.
     ///
     /// # Errors
     /// There are no weights in it.
-    pub fn from_value(value: &Value) -> Result<Foreign, CheckpointError> {
+    pub fn from_value(value: &Value) -> Result<ExternalCheckpoint, CheckpointError> {
         let root = value.field();
         let mut optimizer = None;
         for key in ["optimizer_state_dict", "optimizer"] {
             optimizer = optimizer.or(root.optional(key)?);
         }
         let epoch = root.optional("epoch")?.map(|epoch| epoch.as_u64()).transpose()?;
-        Ok(Foreign {
+        Ok(ExternalCheckpoint {
             model_state_dict: model_state_from(value)?,
             optimizer_state_dict: optimizer.map(|field| field.value().shallow_clone()),
             epochs_done: epoch.map_or(0, |epoch| epoch.saturating_add(1)),
@@ -51,18 +53,18 @@ impl Foreign {
     }
 }
 
-pub(super) fn adopt(trainer: &mut Trainer, foreign: &Foreign) -> Result<(), TrainError> {
-    check_finite("model_state_dict", &foreign.model_state_dict)?;
-    trainer.network.load_state_dict(&foreign.model_state_dict)?;
+pub(super) fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint) -> Result<(), TrainError> {
+    check_finite("model_state_dict", &external.model_state_dict)?;
+    trainer.network.load_state_dict(&external.model_state_dict)?;
     if let Some(ema) = &mut trainer.ema {
-        ema.load_state_dict(&foreign.model_state_dict)?;
+        ema.load_state_dict(&external.model_state_dict)?;
     }
-    if let Some(optimizer) = &foreign.optimizer_state_dict {
+    if let Some(optimizer) = &external.optimizer_state_dict {
         check_finite("optimizer_state_dict", &tensors_of(optimizer))?;
         trainer.optimizer.load_state_dict(optimizer)?;
     }
-    let step = foreign.epochs_done.saturating_mul(trainer.steps_per_epoch() as u64);
-    trainer.state = TrainState { epoch: foreign.epochs_done, step, ..TrainState::default() };
+    let step = external.epochs_done.saturating_mul(trainer.steps_per_epoch() as u64);
+    trainer.state = TrainState { epoch: external.epochs_done, step, ..TrainState::default() };
     Ok(())
 }
 
@@ -83,7 +85,7 @@ pub(super) fn restore(
         divergence: divergence_from(&checkpoint.divergence.field())?,
     };
     state.step = right_step(trainer, &state, changes)?;
-    rank_anew_if_monitored_otherwise(trainer, checkpoint, &mut state)?;
+    rebuild_ranking(trainer, checkpoint, &mut state)?;
     if !(state.divergence.lr_scale.is_finite() && state.divergence.lr_scale > 0.0) {
         return Err(TrainError::NotFiniteState { name: "divergence.lr_scale".to_owned() });
     }
@@ -131,7 +133,7 @@ fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, changes: Changes) 
 }
 
 /// Figures of another metric cannot be compared: the ranking is made again from the history.
-fn rank_anew_if_monitored_otherwise(
+fn rebuild_ranking(
     trainer: &Trainer,
     checkpoint: &Checkpoint,
     state: &mut TrainState,

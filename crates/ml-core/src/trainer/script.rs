@@ -7,8 +7,9 @@ use crate::config::Config;
 use crate::network::ScriptFile;
 use crate::run::script_copies;
 
-/// The TorchScript file that `config` names, and the configuration with its content written down; nothing where there is
-/// none. `state` is the run folder or the checkpoint to go on from: the copy beside it comes before `model.path`.
+/// The TorchScript file that `config` names, and the configuration with its content written down;
+/// nothing where there is none. `state` is the run folder or the checkpoint to go on from: the copy
+/// beside it comes before `model.path`.
 ///
 /// # Errors
 /// There is none with the content that the configuration has written down.

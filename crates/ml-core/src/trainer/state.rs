@@ -1,11 +1,11 @@
 //! Where a run stands, and its way into a checkpoint and out of it.
 
-use crate::metrics::Totals;
+use crate::metrics::MetricSums;
 use crate::policy::{DivergenceState, EarlyStoppingState, Metric, Ranked, Ranking};
 use crate::run::{Run, RunError, unix_seconds, write_atomically};
-use crate::value::{Field, Value, ValueError};
+use torch_file::{Field, Value, ValueError};
 
-/// The figures of one epoch. Accuracies are fractions, losses means over pictures.
+/// The figures of one epoch. Accuracies are fractions, losses means over images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochMetrics {
     /// Counted from 1.
@@ -63,7 +63,7 @@ pub struct TrainState {
     /// Batches done of the current epoch.
     pub batch_in_epoch: u64,
     /// Sums over the current epoch.
-    pub running: Totals,
+    pub running: MetricSums,
     /// One entry a completed epoch.
     pub history: Vec<EpochMetrics>,
     /// The best of them, by the monitored figure.
@@ -81,7 +81,7 @@ impl TrainState {
     }
 
     /// Records the epoch and begins the next.
-    pub(super) fn finish_epoch(&mut self, val: Totals, ema: Option<Totals>, lr: f64) -> EpochMetrics {
+    pub(super) fn finish_epoch(&mut self, val: MetricSums, ema: Option<MetricSums>, lr: f64) -> EpochMetrics {
         self.epoch += 1;
         let metrics = EpochMetrics {
             epoch: self.epoch,
@@ -96,7 +96,7 @@ impl TrainState {
             wall_time: unix_seconds(),
         };
         self.history.push(metrics);
-        self.running = Totals::default();
+        self.running = MetricSums::default();
         self.batch_in_epoch = 0;
         metrics
     }
@@ -234,7 +234,7 @@ pub(super) fn divergence_from(field: &Field<'_>) -> Result<DivergenceState, Valu
     })
 }
 
-pub(super) fn totals_to_value(totals: Totals) -> Value {
+pub(super) fn totals_to_value(totals: MetricSums) -> Value {
     Value::dict([
         ("loss_sum", Value::Float(totals.loss_sum)),
         ("correct", Value::Int(totals.correct as i64)),
@@ -243,8 +243,8 @@ pub(super) fn totals_to_value(totals: Totals) -> Value {
     ])
 }
 
-pub(super) fn totals_from(field: &Field<'_>) -> Result<Totals, ValueError> {
-    Ok(Totals {
+pub(super) fn totals_from(field: &Field<'_>) -> Result<MetricSums, ValueError> {
+    Ok(MetricSums {
         loss_sum: field.get("loss_sum")?.as_f64()?,
         correct: field.get("correct")?.as_u64()?,
         correct_top5: field.get("correct_top5")?.as_u64()?,

@@ -9,13 +9,14 @@ use super::{Stop, TrainError};
 use crate::config::Config;
 use crate::loader::OnError;
 
-/// Puts the statistics of the training pictures, as `transforms.train` resizes and crops them, in the place of each
-/// `normalize: auto`; nothing where there is none. They are computed, or taken from the data folder's cache; with
-/// `remember` they are kept there.
+/// Puts the statistics of the training images, as `transforms.train` resizes and crops them, in the
+/// place of each `normalize: auto`; nothing where there is none. They are computed, or taken from
+/// the data folder's cache; with `remember` they are kept there.
 ///
 /// # Errors
-/// A picture cannot be read (or more than `data.on_error: skip` allows), all are of one colour, or `stop` was raised:
-/// [`TrainError::Pictures`] holds [`StatisticsError::Stopped`](ml_data::transform::statistics::StatisticsError) then.
+/// An image cannot be read (or more than `data.on_error: skip` allows), all are of one colour, or
+/// `stop` was raised: [`TrainError::Images`] holds
+/// [`StatisticsError::Stopped`](ml_data::transform::statistics::StatisticsError) then.
 pub fn resolve_statistics(
     config: &Config,
     dataset: &Dataset,

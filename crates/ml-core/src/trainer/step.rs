@@ -7,8 +7,8 @@ use tch::{Kind, Tensor};
 
 use super::{TrainError, Trainer};
 use crate::checkpoint::not_finite;
-use crate::loader::{Batch, Batches, Inputs};
-use crate::metrics::{Running, Totals};
+use crate::loader::{Batch, Batches, DeviceBatch};
+use crate::metrics::{MetricAccumulator, MetricSums};
 use crate::optimizer::OptimizerError;
 use crate::policy::Action;
 
@@ -33,11 +33,12 @@ struct Part {
 }
 
 impl Trainer {
-    /// A step from the next batches, as many as are accumulated or left; none at the end of the epoch.
+    /// A step from the next batches, as many as are accumulated or left; none at the end of the
+    /// epoch.
     pub(super) fn train_step(
         &mut self,
         batches: &mut Batches,
-        running: &mut Running,
+        running: &mut MetricAccumulator,
     ) -> Result<Option<Stepped>, TrainError> {
         let (step, lr) = (self.state.step, self.lr(self.state.step));
         let count = self.config.training.gradient_accumulation_steps;
@@ -65,7 +66,7 @@ impl Trainer {
         }
         self.optimizer.step(lr)?;
         self.first_step.get_or_insert_with(Instant::now);
-        if self.ema.is_some() && !self.is_sound()? {
+        if self.ema.is_some() && !self.check_weights_finite()? {
             return Ok(Some(Stepped::Diverged));
         }
         if let Some(ema) = &mut self.ema {
@@ -77,11 +78,12 @@ impl Trainer {
         Ok(Some(self.advance(parts.len())))
     }
 
-    /// Adds the gradients of one batch; `share` is its share of the mean over all pictures of the step.
+    /// Adds the gradients of one batch; `share` is its share of the mean over all images of the
+    /// step.
     fn accumulate(&self, batch: Batch, number: usize, share: f64) -> Result<Part, TrainError> {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         tch::manual_seed(seed as i64);
-        let inputs = batch.into_inputs();
+        let inputs = batch.to_device();
         let outputs = self.network.try_forward_train(&inputs.images).map_err(TrainError::Forward)?;
         // Scalar, mean over N.
         let loss = outputs.loss(|logits| self.loss.forward(logits, inputs.loss_targets()));
@@ -92,7 +94,7 @@ impl Trainer {
             (&loss * share).backward();
             loss
         };
-        let Inputs { targets, indices, .. } = inputs;
+        let DeviceBatch { targets, indices, .. } = inputs;
         Ok(Part { loss: loss.detach(), logits: outputs.logits.detach(), targets, indices })
     }
 
@@ -130,7 +132,7 @@ impl Trainer {
             step: self.state.step,
             lr: self.lr(self.state.step),
             times: self.state.divergence.times,
-            pictures: indices.map(|&index| samples[index].path.display().to_string()).collect(),
+            images: indices.map(|&index| samples[index].path.display().to_string()).collect(),
         };
         match self.config.training.divergence.action(&self.state.divergence) {
             Action::Stop => Err(error),
@@ -147,12 +149,12 @@ impl Trainer {
         }
     }
 
-    /// Whether the loss over the validation split is finite; if not, whether the run may go back to a checkpoint.
-    /// Weights can be finite and still be of no use.
+    /// Whether the loss over the validation split is finite; if not, whether the run may go back to
+    /// a checkpoint. Weights can be finite and still be of no use.
     ///
     /// # Errors
     /// It is not, and the run is to stop.
-    pub(super) fn is_valid(&self, val: &Totals) -> Result<bool, TrainError> {
+    pub(super) fn check_validation_loss(&self, val: &MetricSums) -> Result<bool, TrainError> {
         if val.loss().is_finite() || val.count == 0 {
             return Ok(true);
         }
@@ -173,11 +175,12 @@ impl Trainer {
         }
     }
 
-    /// Whether weights, running statistics and the optimizer's state are finite; if not, whether the run may go back to a checkpoint.
+    /// Whether weights, running statistics and the optimizer's state are finite; if not, whether
+    /// the run may go back to a checkpoint.
     ///
     /// # Errors
     /// They are not, and it may not.
-    pub(super) fn is_sound(&self) -> Result<bool, TrainError> {
+    pub(super) fn check_weights_finite(&self) -> Result<bool, TrainError> {
         let mut state = self.network.state_dict();
         state.extend(self.optimizer.tensors());
         let numbers: Vec<Tensor> =
@@ -200,8 +203,8 @@ impl Trainer {
     }
 }
 
-/// Each batch's share of the mean over all: 1 for a single one, whatever its divisor. Where all divisors are 0, so are
-/// the losses.
+/// Each batch's share of the mean over all: 1 for a single one, whatever its divisor. Where all
+/// divisors are 0, so are the losses.
 fn shares(divisors: impl Iterator<Item = f64>) -> Vec<f64> {
     let divisors: Vec<f64> = divisors.collect();
     let all: f64 = divisors.iter().sum();

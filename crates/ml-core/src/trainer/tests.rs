@@ -1,4 +1,4 @@
-//! A step from several batches is the step of all their pictures.
+//! A step from several batches is the step of all their images.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::Trainer;
 use crate::config::{Config, parse_set, resolve};
-use crate::metrics::Running;
-use crate::testing::generator;
+use crate::metrics::MetricAccumulator;
+use test_support::generator;
 
-/// `train/` with nine pictures of two digits, `val/` with two.
+/// `train/` with nine images of two digits, `val/` with two.
 fn data(place: &Path) -> PathBuf {
     let digits = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/digits/raw");
     for (class, counts) in [("0", [5, 1]), ("1", [4, 1])] {
@@ -77,17 +77,17 @@ fn expected_step(trainer: &Trainer, batches: std::ops::Range<usize>) -> Vec<Tens
 }
 
 #[test]
-fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_pictures() {
+fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() {
     let _generator = generator();
     let place = tempfile::tempdir().unwrap();
     let data = data(place.path());
     let dataset = Dataset::open(&data, None).unwrap();
-    // Nine pictures: batches of 2, 2, 2, 2, 1; steps of 3 and of 2 batches.
+    // Nine images: batches of 2, 2, 2, 2, 1; steps of 3 and of 2 batches.
     let config = config(&data, &["training.batch_size=2", "training.gradient_accumulation_steps=3"]);
     let mut trainer = Trainer::new(&config, &dataset, Device::Cpu).unwrap();
     assert_eq!(trainer.steps_per_epoch(), 2);
     let mut batches = trainer.train_loader.epoch(0, 0);
-    let mut running = Running::new(Device::Cpu);
+    let mut running = MetricAccumulator::new(Device::Cpu);
     for (step, window) in [0..3, 3..5].into_iter().enumerate() {
         let before: Vec<Tensor> =
             trainer.network.parameters().iter().map(|(_, p)| p.detach().copy()).collect();

@@ -1,4 +1,5 @@
-//! Where fetched weights are kept: PyTorch's own folder, so that what either fetched is there for both.
+//! Where fetched weights are kept: PyTorch's own folder, so that what either fetched is there for
+//! both.
 
 use std::env;
 use std::ffi::OsString;

@@ -44,8 +44,9 @@ pub enum UnknownWeights {
 }
 
 impl Choice {
-    /// Reads `given`: `DEFAULT`, a member (`IMAGENET1K_V2`), a full name (`ResNet50_Weights.IMAGENET1K_V2`), or a path.
-    /// A name wins over a file of that name, which `./` before it tells apart.
+    /// Reads `given`: `DEFAULT`, a member (`IMAGENET1K_V2`), a full name
+    /// (`ResNet50_Weights.IMAGENET1K_V2`), or a path. A name wins over a file of that name, which
+    /// `./` before it tells apart.
     ///
     /// # Errors
     /// A name that is not known for this network, and no file.
@@ -72,7 +73,8 @@ impl Choice {
         }
     }
 
-    /// A short text that tells these weights from others: the member, or the file's name without its ending.
+    /// A short text that tells these weights from others: the member, or the file's name without
+    /// its ending.
     pub fn label(given: &str) -> String {
         match split(given) {
             (Some(_), member) => member.to_owned(),

@@ -1,8 +1,9 @@
 //! A file over HTTP(S), whole and verified or not at all.
 //!
-//! The bytes go to `<name>.partial` beside the file, which one process at a time writes. A transfer that is cut off goes on
-//! where it ended, at once or in a later run. What has arrived is compared with the hash that the published name holds, and
-//! only then gets its name, so that a file of that name is whole at any instant.
+//! The bytes go to `<name>.partial` beside the file, which one process at a time writes. A transfer
+//! that is cut off goes on where it ended, at once or in a later run. What has arrived is compared
+//! with the hash that the published name holds, and only then gets its name, so that a file of that
+//! name is whole at any instant.
 
 use std::fs;
 use std::io::{self, Read};
@@ -37,7 +38,8 @@ pub struct FetchOptions {
     pub attempts: u32,
     /// Before the second try; twice as long before each further one.
     pub first_wait: Duration,
-    /// Whether proxies (`HTTPS_PROXY`, `NO_PROXY`, …) and certificates (`SSL_CERT_FILE`) are taken from the environment.
+    /// Whether proxies (`HTTPS_PROXY`, `NO_PROXY`, …) and certificates (`SSL_CERT_FILE`) are taken
+    /// from the environment.
     pub environment: bool,
 }
 
@@ -76,7 +78,8 @@ pub enum Event<'a> {
     Idle,
 }
 
-/// Is told what happens, several times a second; breaking ends the transfer, and what has arrived stays for the next.
+/// Is told what happens, several times a second; breaking ends the transfer, and what has arrived
+/// stays for the next.
 pub type Listener<'a> = &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>;
 
 /// Why a file was not fetched.

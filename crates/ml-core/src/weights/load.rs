@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::{WeightsError, rename};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite, read};
 use crate::network::{Network, NetworkError, is_auxiliary};
-use crate::value::Value;
+use torch_file::Value;
 
 type State = Vec<(String, Tensor)>;
 
@@ -30,24 +30,27 @@ pub struct Loaded {
     pub classes: Option<i64>,
     /// Auxiliary classifiers that the file lacks, which stay as they were initialised.
     pub absent: Vec<String>,
-    /// Input channels of the file's first convolution, where they were added up to the network's one.
+    /// Input channels of the file's first convolution, where they were added up to the network's
+    /// one.
     pub summed_channels: Option<i64>,
     /// Whether they are the averaged weights of a run of ours that is judged by them.
     pub averaged: bool,
-    /// What was made of the file's for pictures of another size, in words.
+    /// What was made of the file's for images of another size, in words.
     pub adapted: Vec<String>,
 }
 
-/// Copies the weights of a file into `network`: those of a checkpoint of ours (the averaged ones, if its run is judged by
-/// them), or a state dict of PyTorch's, bare or under `model`, `state_dict` or `model_state_dict`, in any format that
-/// [`read`] reads.
+/// Copies the weights of a file into `network`: those of a checkpoint of ours (the averaged ones,
+/// if its run is judged by them), or a state dict of PyTorch's, bare or under `model`, `state_dict`
+/// or `model_state_dict`, in any format that [`read`] reads.
 ///
-/// Names are made torchvision's of today, other number formats become the network's, and counts of batches that old files
-/// lack stay. A classifier of another number of classes stays as it was initialised; the first convolution of a network for
-/// one channel takes the sum over the file's channels. Anything else that differs is an error.
+/// Names are made torchvision's of today, other number formats become the network's, and counts of
+/// batches that old files lack stay. A classifier of another number of classes stays as it was
+/// initialised; the first convolution of a network for one channel takes the sum over the file's
+/// channels. Anything else that differs is an error.
 ///
 /// # Errors
-/// The file cannot be read, holds numbers that are not finite, or is of another network; nothing is changed then.
+/// The file cannot be read, holds numbers that are not finite, or is of another network; nothing is
+/// changed then.
 pub fn load(network: &Network, path: &Path, part: Part) -> Result<Loaded, WeightsError> {
     let file = read(path)?;
     let (state, averaged) = state_in(&file).map_err(|error| error.in_file(path))?;
@@ -67,7 +70,7 @@ pub fn load(network: &Network, path: &Path, part: Part) -> Result<Loaded, Weight
 
 /// The weights, and whether they are the averaged ones of a run of ours that is judged by them.
 fn state_in(file: &Value) -> Result<(State, bool), CheckpointError> {
-    let averaged = Checkpoint::from_value(file).ok().filter(Checkpoint::is_judged_by_ema);
+    let averaged = Checkpoint::from_value(file).ok().filter(Checkpoint::selects_by_ema);
     match averaged.and_then(|checkpoint| checkpoint.ema_state_dict) {
         Some(averaged) => Ok((averaged, true)),
         None => Ok((model_state_from(file)?, false)),

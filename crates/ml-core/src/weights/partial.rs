@@ -6,7 +6,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ml_data::files;
 use sha2::{Digest, Sha256};
 
 use super::fetch::{Download, Event, FetchError, Listener, pause, tell};
@@ -23,8 +22,8 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens the file beside the download's, with what an earlier transfer left in it. Waits while another process has it;
-    /// none if that one finishes the download.
+    /// Opens the file beside the download's, with what an earlier transfer left in it. Waits while
+    /// another process has it; none if that one finishes the download.
     pub(super) fn open(
         download: &Download<'_>,
         listener: Listener<'_>,
@@ -93,11 +92,11 @@ impl Partial {
 
     /// Gives the file its final name, durably.
     pub(super) fn finish(self, to: &Path) -> Result<(), FetchError> {
-        files::publish(&self.file, &self.path, to).map_err(|source| FetchError::write(to, source))
+        atomic_file::publish(&self.file, &self.path, to).map_err(|source| FetchError::write(to, source))
     }
 
-    /// Deletes it. That it cannot be deleted is no reason to say so: there is another error to tell, and the next transfer
-    /// verifies what it finds.
+    /// Deletes it. That it cannot be deleted is no reason to say so: there is another error to
+    /// tell, and the next transfer verifies what it finds.
     pub(super) fn remove(&mut self) {
         let _ = fs::remove_file(&self.path);
     }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use tch::Tensor;
 
-/// Parts of names that torchvision has changed: the files that it published before have the old ones. A densenet's layers
-/// lost a dot, and a vision transformer's MLP became a sequence.
+/// Parts of names that torchvision has changed: the files that it published before have the old
+/// ones. A densenet's layers lost a dot, and a vision transformer's MLP became a sequence.
 const CHANGED: [(&str, &str); 6] = [
     ("norm.1.", "norm1."),
     ("norm.2.", "norm2."),
@@ -15,9 +15,9 @@ const CHANGED: [(&str, &str); 6] = [
     ("mlp.linear_2.", "mlp.3."),
 ];
 
-/// Renames what the network does not know. What all names begin with (`module.` of `DataParallel`, `model.` of a Lightning
-/// module, `_orig_mod.` of a compiled one) goes, and changed parts become what they are today, wherever the network knows
-/// the outcome.
+/// Renames what the network does not know. What all names begin with (`module.` of `DataParallel`,
+/// `model.` of a Lightning module, `_orig_mod.` of a compiled one) goes, and changed parts become
+/// what they are today, wherever the network knows the outcome.
 pub(super) fn rename(state: &mut [(String, Tensor)], is_known: impl Fn(&str) -> bool) {
     let length = prefix_to_drop(state, &is_known);
     state.iter_mut().for_each(|(name, _)| drop(name.drain(..length)));
@@ -36,7 +36,8 @@ pub(super) fn rename(state: &mut [(String, Tensor)], is_known: impl Fn(&str) -> 
     }
 }
 
-/// How many bytes all names have in common before some of them are known; 0 if that makes none known.
+/// How many bytes all names have in common before some of them are known; 0 if that makes none
+/// known.
 fn prefix_to_drop(state: &[(String, Tensor)], is_known: &impl Fn(&str) -> bool) -> usize {
     let mut length = 0;
     while let Some((first, _)) = state.first() {

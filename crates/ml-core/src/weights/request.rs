@@ -42,8 +42,8 @@ impl Client {
         Client { agent: config.build().into(), options: *options }
     }
 
-    /// Asks for the file from byte `from` on. `tag` is what the server calls this version of it, once it has said so: if it has
-    /// another by now, it is to send that one whole.
+    /// Asks for the file from byte `from` on. `tag` is what the server calls this version of it,
+    /// once it has said so: if it has another by now, it is to send that one whole.
     pub(super) fn get(&self, url: &str, from: u64, tag: &mut Option<String>) -> Result<Answer, Reason> {
         // Compressed, neither positions nor sizes would be those of the file.
         let mut request = self.agent.get(url).header("Accept-Encoding", "identity");

@@ -37,13 +37,14 @@ pub struct Published {
     pub size_mib: f64,
     /// Elements of all parameters.
     pub parameters: u64,
-    /// Billions of multiply-adds for one picture of the crop's size.
+    /// Billions of multiply-adds for one image of the crop's size.
     pub gflops: f64,
-    /// Accuracy on ImageNet-1K's validation pictures in percent, where it is known.
+    /// Accuracy on ImageNet-1K's validation images in percent, where it is known.
     pub acc1: Option<f64>,
     /// As `acc1`, of the first five guesses.
     pub acc5: Option<f64>,
-    /// Classes of the classifier; 0 where its weights are of no use and only the layers before it are meant.
+    /// Classes of the classifier; 0 where its weights are of no use and only the layers before it
+    /// are meant.
     pub classes: u32,
     /// The evaluation transform's size of the shorter side, in pixels.
     pub resize: u32,
@@ -53,7 +54,7 @@ pub struct Published {
     pub interpolation: Interpolation,
     /// What it subtracts and divides by.
     pub normalize: Normalize,
-    /// The smallest side of a picture that the network takes with these weights, in pixels.
+    /// The smallest side of an image that the network takes with these weights, in pixels.
     pub min_size: u32,
 }
 
@@ -73,13 +74,15 @@ impl Published {
         format!("{}.{}", self.enumeration, self.member)
     }
 
-    /// Bytes that the file may have: the table knows its size to a thousandth of 2²⁰, rounded or cut off.
+    /// Bytes that the file may have: the table knows its size to a thousandth of 2²⁰, rounded or
+    /// cut off.
     pub fn sizes(&self) -> RangeInclusive<u64> {
         let unit = f64::from(1 << 20);
         ((self.size_mib - 0.001) * unit) as u64..=((self.size_mib + 0.001) * unit).ceil() as u64
     }
 
-    /// What torchvision evaluates these weights with: the shorter side resized, the middle cut out, normalised.
+    /// What torchvision evaluates these weights with: the shorter side resized, the middle cut out,
+    /// normalised.
     pub fn eval_transform(&self) -> TransformConfig {
         TransformConfig {
             resize: Some(Resize::ShorterSide(self.resize)),
@@ -88,7 +91,8 @@ impl Published {
         }
     }
 
-    /// The usual training transform to go with it: random crops of the evaluation's size, flipped at random.
+    /// The usual training transform to go with it: random crops of the evaluation's size, flipped
+    /// at random.
     pub fn train_transform(&self) -> TransformConfig {
         TransformConfig {
             random_resized_crop: Some(RandomResizedCrop {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Options;
 use super::duplicates::Duplicates;
+use super::examine::Facts;
 use super::finding::{Finding, Kind};
 use super::judge::median;
 use super::listing::Listing;
-use super::picture::Facts;
 use super::report::ClassSummary;
 use super::shown;
 
@@ -17,7 +17,7 @@ pub(super) fn summarize(listing: &Listing, facts: &[Facts], duplicates: &Duplica
     let mut rows: Vec<ClassSummary> = listing.classes.iter().map(|name| row(name)).collect();
     for (file, facts) in listing.files.iter().zip(facts) {
         let (row, sides) = (&mut rows[file.class as usize], &mut sides[file.class as usize]);
-        row.pictures += 1;
+        row.images += 1;
         if let Some(split) = file.split {
             *row.splits.entry(listing.splits[split as usize].clone()).or_default() += 1;
         }
@@ -48,7 +48,7 @@ pub(super) fn summarize(listing: &Listing, facts: &[Facts], duplicates: &Duplica
 fn row(name: &str) -> ClassSummary {
     ClassSummary {
         name: name.to_owned(),
-        pictures: 0,
+        images: 0,
         usable: 0,
         splits: BTreeMap::new(),
         duplicates: 0,
@@ -73,27 +73,27 @@ pub(super) fn judge(listing: &Listing, classes: &[ClassSummary], options: &Optio
     let trained_on = listing.splits.iter().find(|split| *split == "train");
     for class in classes {
         if class.usable == 0 {
-            let message = if class.pictures == 0 {
-                "the class has no pictures".to_owned()
+            let message = if class.images == 0 {
+                "the class has no images".to_owned()
             } else {
-                format!("none of the class's {} pictures can be read", class.pictures)
+                format!("none of the class's {} images can be read", class.images)
             };
             find(Kind::EmptyClass, class, None, message);
             continue;
         }
         if trained_on.is_some_and(|train| !class.splits.contains_key(train)) {
-            let message = "the class has no pictures to train on".to_owned();
+            let message = "the class has no images to train on".to_owned();
             find(Kind::EmptyClass, class, trained_on.map(String::as_str), message);
         }
         if class.usable < options.tiny_class {
             let (usable, enough) = (class.usable, options.tiny_class);
-            let message = format!("the class has {usable} usable pictures; fewer than {enough} are too few");
+            let message = format!("the class has {usable} usable images; fewer than {enough} are too few");
             find(Kind::TinyClass, class, None, message);
         }
         for split in
             listing.splits.iter().filter(|split| *split != "train" && !class.splits.contains_key(*split))
         {
-            let message = format!("the class has no pictures in {split}");
+            let message = format!("the class has no images in {split}");
             find(Kind::MissingInSplit, class, Some(split), message);
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn judge(listing: &Listing, classes: &[ClassSummary], options: &Optio
         let ratio = most.usable as f64 / least.usable as f64;
         if ratio >= options.imbalance {
             let message = format!(
-                "`{}` has {ratio:.0} times the pictures of `{}` ({} and {})",
+                "`{}` has {ratio:.0} times the images of `{}` ({} and {})",
                 most.name, least.name, most.usable, least.usable
             );
             find(Kind::Imbalance, least, None, message);

@@ -1,15 +1,15 @@
-//! Facts of all pictures → groups of those that are the same file, the same pixels, or alike.
+//! Facts of all images → groups of those that are the same file, the same pixels, or alike.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::CheckError;
+use super::examine::Facts;
 use super::look::Look;
 use super::near;
-use super::picture::Facts;
 use crate::union::Union;
 
-/// Groups of at least two pictures, by number; sorted by their first members, and within.
+/// Groups of at least two images, by number; sorted by their first members, and within.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
     /// The same content, byte by byte.

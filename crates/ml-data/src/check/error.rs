@@ -11,8 +11,8 @@ pub enum CheckError {
     /// It is no folder, or cannot be looked at.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The report would lie among the pictures.
-    #[error("{}: lies among the pictures or the splits; choose another place for the report with --output", path.display())]
+    /// The report would lie among the images.
+    #[error("{}: lies among the images or the splits; choose another place for the report with --output", path.display())]
     OutputInside {
         /// The place.
         path: PathBuf,

@@ -1,11 +1,12 @@
-//! The first bytes of a picture file → what it is: format, colours, orientation, animation. Decodes nothing.
+//! The first bytes of an image file → what it is: format, colours, orientation, animation. Decodes
+//! nothing.
 
 use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
-/// How a picture stores its colours.
+/// How an image stores its colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Mode {
     Grey,

@@ -1,7 +1,8 @@
-//! `splits/`: where the pictures are, and in which split each is. Reads leniently what training reads strictly,
-//! so that one wrong line is one finding.
+//! `splits/`: where the images are, and in which split each is. Reads leniently what training reads
+//! strictly, so that one wrong line is one finding.
 //!
-//! Where the labels come from a CSV, the lines also say which pictures there are, and of which class each is.
+//! Where the labels come from a CSV, the lines also say which images there are, and of which class
+//! each is.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,8 +14,8 @@ use super::listing::{File, Listing};
 use crate::dataset::manifest::inside;
 use crate::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 
-/// Takes the root and the folder of class folders from the manifest, or guesses `raw` as told. Whether labels come
-/// from a CSV: then no folder is a class.
+/// Takes the root and the folder of class folders from the manifest, or guesses `raw` as told.
+/// Whether labels come from a CSV: then no folder is a class.
 pub(super) fn locate_images(listing: &mut Listing, raw: bool) -> bool {
     let path = Path::new(SPLITS_FOLDER).join(MANIFEST_FILE);
     let manifest = fs::read_to_string(listing.root.join(&path))
@@ -46,7 +47,8 @@ pub(super) fn locate_images(listing: &mut Listing, raw: bool) -> bool {
     labelled
 }
 
-/// Gives each listed picture its split. The files are sorted; with labels from a CSV they are those of the lines.
+/// Gives each listed image its split. The files are sorted; with labels from a CSV they are those
+/// of the lines.
 pub(super) fn assign_splits(listing: &mut Listing, labelled: bool) {
     let folder = listing.data_dir.join(SPLITS_FOLDER);
     let names = match super::walk::entries(&folder) {
@@ -57,7 +59,8 @@ pub(super) fn assign_splits(listing: &mut Listing, labelled: bool) {
         .into_iter()
         .filter_map(|entry| Some(entry.name.to_str()?.strip_suffix(".txt")?.to_owned()))
         .collect();
-    // The training side of a fold is what its other files do not list: checked last, it names no split.
+    // The training side of a fold is what its other files do not list: checked last, it names no
+    // split.
     names.sort_by_key(|name| (is_fold_train(name), order(name)));
     if names.is_empty() {
         listing.find(Kind::BrokenSplits, Path::new(SPLITS_FOLDER), "there are no index files");
@@ -105,7 +108,8 @@ fn parse(line: &[u8], labelled: bool) -> Result<(&Path, Option<&str>), &'static 
     Ok((Path::new(path), Some(class)))
 }
 
-/// The pictures that lines with classes name, each once. What is wrong with a line is told when its split is read.
+/// The images that lines with classes name, each once. What is wrong with a line is told when its
+/// split is read.
 fn list_labelled(listing: &mut Listing, texts: &[(String, Vec<u8>)]) {
     let mut seen = HashSet::new();
     for (_, line) in texts.iter().flat_map(|(_, bytes)| lines(bytes)) {
@@ -118,12 +122,12 @@ fn list_labelled(listing: &mut Listing, texts: &[(String, Vec<u8>)]) {
     listing.sort();
 }
 
-/// Pictures that no index file lists.
+/// Images that no index file lists.
 fn note_unlisted(listing: &mut Listing) {
     let unlisted: Vec<usize> =
         (0..listing.files.len()).filter(|i| listing.files[*i].split.is_none()).collect();
-    for picture in unlisted {
-        let finding = listing.about(Kind::NotInSplit, picture, "no index file lists it");
+    for image in unlisted {
+        let finding = listing.about(Kind::NotInSplit, image, "no index file lists it");
         listing.findings.push(finding);
     }
 }
@@ -138,7 +142,8 @@ fn order(name: &str) -> (usize, String) {
     (place, name.to_owned())
 }
 
-/// `fold_3_val` is shown as `fold 3`: each picture is validated in one fold, and trained on in all the others.
+/// `fold_3_val` is shown as `fold 3`: each image is validated in one fold, and trained on in all
+/// the others.
 fn split_name(name: &str) -> String {
     let fold = name.strip_prefix("fold_").and_then(|rest| rest.strip_suffix("_val"));
     fold.map_or_else(|| name.to_owned(), |fold| format!("fold {fold}"))
@@ -160,60 +165,60 @@ fn read_index(listing: &mut Listing, name: &str, bytes: &[u8], labelled: bool) {
                 continue;
             }
         };
-        let Some(picture) = listing.position(path) else {
+        let Some(image) = listing.position(path) else {
             not_listed(listing, &index, number, path, labelled);
             continue;
         };
         if let Some(class) = class {
-            check_class(listing, &index, number, picture, class);
+            check_class(listing, &index, number, image, class);
         }
-        let earlier = listing.files[picture].split;
+        let earlier = listing.files[image].split;
         match (own_split, earlier) {
-            (Some(split), None) => listing.files[picture].split = Some(split),
+            (Some(split), None) => listing.files[image].split = Some(split),
             (Some(split), Some(earlier)) => {
                 let (one, two) = (earlier as usize, split as usize);
                 let (one, two) = (listing.splits[one].clone(), listing.splits[two].clone());
-                listed_twice(listing, picture, &one, &two);
+                listed_twice(listing, image, &one, &two);
             }
             (None, Some(earlier)) => {
                 let split = listing.splits[earlier as usize].clone();
                 if split == "test" || validated.as_ref() == Some(&split) {
-                    listed_twice(listing, picture, &split, name);
+                    listed_twice(listing, image, &split, name);
                 }
             }
             (None, None) => {
-                let message = format!("line {number} lists a picture that is in no other index file");
+                let message = format!("line {number} lists an image that is in no other index file");
                 listing.find(Kind::BrokenSplits, &index, message);
             }
         }
     }
 }
 
-fn listed_twice(listing: &mut Listing, picture: usize, one: &str, two: &str) {
-    let finding = listing.about(Kind::ListedTwice, picture, format!("is listed in {one} and again in {two}"));
+fn listed_twice(listing: &mut Listing, image: usize, one: &str, two: &str) {
+    let finding = listing.about(Kind::ListedTwice, image, format!("is listed in {one} and again in {two}"));
     listing.findings.push(finding);
 }
 
-/// All lines about a picture give it one class.
-fn check_class(listing: &mut Listing, index: &Path, number: usize, picture: usize, class: &str) {
-    let known = &listing.classes[listing.files[picture].class as usize];
+/// All lines about an image give it one class.
+fn check_class(listing: &mut Listing, index: &Path, number: usize, image: usize, class: &str) {
+    let known = &listing.classes[listing.files[image].class as usize];
     if *known != super::shown(Path::new(class)) {
         let message = format!(
             "line {number} gives `{}` the class `{}`, and another line `{known}`",
-            super::shown(&listing.files[picture].path),
+            super::shown(&listing.files[image].path),
             super::shown(Path::new(class))
         );
         listing.find(Kind::BrokenSplits, index, message);
     }
 }
 
-/// A line that names none of the listed pictures.
+/// A line that names none of the listed images.
 fn not_listed(listing: &mut Listing, index: &Path, number: usize, path: &Path, labelled: bool) {
     if is_inside(path) && fs::symlink_metadata(listing.root.join(path)).is_err() {
         let message = format!("{} line {number} lists it, and it is not there", index.display());
         return listing.find(Kind::Missing, path, message);
     }
-    let what = if labelled { "file below the folder of pictures" } else { "picture in a class folder" };
+    let what = if labelled { "file below the folder of images" } else { "image in a class folder" };
     let message = format!("line {number} lists `{}`, which is no {what}", super::shown(path));
     listing.find(Kind::BrokenSplits, index, message);
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::duplicates::Duplicates;
+use super::examine::{Facts, Seen};
 use super::finding::{Finding, Kind, Severity};
 use super::header::Mode;
 use super::listing::Listing;
-use super::picture::{Facts, Seen};
 use super::report::{FORMAT_VERSION, KindCount, Listed, Report, ShownGroups, Sizes};
 use super::{Options, classes, shown};
 
@@ -27,15 +27,15 @@ pub(super) fn judge(
 ) -> Report {
     let sizes = sizes(facts.iter().filter_map(|facts| facts.seen.as_ref().ok()));
     let mut findings = std::mem::take(&mut listing.findings);
-    findings.extend(of_pictures(&listing, facts, sizes.as_ref()));
+    findings.extend(of_images(&listing, facts, sizes.as_ref()));
     findings.extend(copies(&listing, &duplicates));
     let classes = classes::summarize(&listing, facts, &duplicates);
     findings.extend(classes::judge(&listing, &classes, options));
     if duplicates.cut {
-        findings.push(Finding::new(Kind::SearchCut, "too many pictures look alike to compare them all"));
+        findings.push(Finding::new(Kind::SearchCut, "too many images look alike to compare them all"));
     }
     findings.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
-    // Of folds, every index file lists a picture; one is enough.
+    // Of folds, every index file lists an image; one is enough.
     findings.dedup_by(|b, a| a.kind == Kind::Missing && b.kind == Kind::Missing && a.path == b.path);
     let size = |facts: &Facts| facts.seen.as_ref().ok().map(|seen| (seen.width, seen.height));
     let files = listing.files.into_iter().zip(facts);
@@ -44,7 +44,7 @@ pub(super) fn judge(
         created_by: concat!("ml-split ", env!("CARGO_PKG_VERSION")).to_owned(),
         root: shown(&listing.root),
         form: listing.form,
-        pictures: facts.len(),
+        images: facts.len(),
         usable: facts.iter().filter(|facts| facts.seen.is_ok()).count(),
         bytes: facts.iter().map(|facts| facts.bytes).sum(),
         counts: Severity::ALL
@@ -73,8 +73,8 @@ pub(super) fn judge(
     report
 }
 
-/// What is to be said of each picture by itself.
-fn of_pictures(listing: &Listing, facts: &[Facts], sizes: Option<&Sizes>) -> Vec<Finding> {
+/// What is to be said of each image by itself.
+fn of_images(listing: &Listing, facts: &[Facts], sizes: Option<&Sizes>) -> Vec<Finding> {
     let usual = usual_mode(facts);
     let mut findings = Vec::new();
     for (i, facts) in facts.iter().enumerate() {
@@ -208,7 +208,7 @@ fn crossings(listing: &Listing, group: &[u32], kinds: [Kind; 3], what: &str) -> 
         names.join(", ")
     };
     let (across_splits, across_classes) = (splits.len() > 1, classes.len() > 1);
-    let message = |place: &str| format!("{} pictures {what}{place}", group.len());
+    let message = |place: &str| format!("{} images {what}{place}", group.len());
     let mut found = Vec::new();
     if across_splits {
         let place = format!(", in the splits {}", list(&splits, &listing.splits));
@@ -230,7 +230,7 @@ fn crossings(listing: &Listing, group: &[u32], kinds: [Kind; 3], what: &str) -> 
             finding.split = None;
         }
         finding.paths = members().map(|file| shown(&file.path)).collect();
-        finding.pictures = group.to_vec();
+        finding.images = group.to_vec();
         finding
     };
     found.into_iter().map(finding).collect()

@@ -10,7 +10,7 @@ use super::finding::Kind;
 use super::index;
 use super::listing::Listing;
 use super::walk::{self, Entry, EntryKind};
-use crate::dataset::scan::{is_picture, parent_of_raw, require_folder};
+use crate::dataset::scan::{is_image, parent_of_raw, require_folder};
 use crate::dataset::{DatasetError, MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 
 /// Names of folders that are splits when nothing else lies beside them.
@@ -66,11 +66,11 @@ pub(super) fn survey(dir: &Path) -> Result<Listing, CheckError> {
     if listing.files.is_empty() {
         let folder = listing.images.first().map(|(folder, _)| folder.clone()).unwrap_or_default();
         let message = if labelled {
-            "no index file lists a picture that is there"
+            "no index file lists an image that is there"
         } else {
-            "there are no pictures in class folders"
+            "there are no images in class folders"
         };
-        listing.find(Kind::NoPictures, &folder, message);
+        listing.find(Kind::NoImages, &folder, message);
     }
     Ok(listing)
 }
@@ -83,18 +83,20 @@ fn folders(entries: &[Entry]) -> impl Iterator<Item = &OsStr> {
         .filter(|name| *name != SPLITS_FOLDER)
 }
 
-/// Whether `raw` holds the class folders: it is the only folder, or has folders and no pictures right in it.
+/// Whether `raw` holds the class folders: it is the only folder, or has folders and no images right
+/// in it.
 fn holds_raw(data_dir: &Path, entries: &[Entry]) -> bool {
     let raw = OsStr::new(RAW_FOLDER);
     folders(entries).eq([raw])
         || folders(entries).any(|name| name == raw)
             && walk::entries(&data_dir.join(RAW_FOLDER)).is_ok_and(|inside| {
                 folders(&inside).next().is_some()
-                    && !inside.iter().any(|entry| entry.kind.is_file() && is_picture(&entry.name))
+                    && !inside.iter().any(|entry| entry.kind.is_file() && is_image(&entry.name))
             })
 }
 
-/// The splits of an ImageFolder tree: `train` and `val` beside whatever else, or nothing but split names.
+/// The splits of an ImageFolder tree: `train` and `val` beside whatever else, or nothing but split
+/// names.
 fn split_folders(entries: &[Entry]) -> Option<Vec<String>> {
     let names: Vec<&OsStr> = folders(entries).collect();
     let found: Vec<String> =

@@ -1,4 +1,4 @@
-//! What lies in a data folder, before any picture is read.
+//! What lies in a data folder, before any image is read.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,7 +8,7 @@ use super::finding::{Finding, Kind};
 use super::layout::Form;
 use super::names::shown;
 
-/// One picture file.
+/// One image file.
 #[derive(Debug)]
 pub(super) struct File {
     /// Relative to [`Listing::root`].
@@ -19,7 +19,7 @@ pub(super) struct File {
     pub split: Option<u32>,
 }
 
-/// The pictures of a data folder, and what was found wrong while listing them.
+/// The images of a data folder, and what was found wrong while listing them.
 #[derive(Debug)]
 pub(super) struct Listing {
     /// Where reports go and `splits/` lies.
@@ -71,14 +71,14 @@ impl Listing {
         self.findings.push(Finding { path: Some(shown(path)), ..Finding::new(kind, message) });
     }
 
-    /// A finding about one picture.
-    pub(super) fn about(&self, kind: Kind, picture: usize, message: impl Into<String>) -> Finding {
-        let file = &self.files[picture];
+    /// A finding about one image.
+    pub(super) fn about(&self, kind: Kind, image: usize, message: impl Into<String>) -> Finding {
+        let file = &self.files[image];
         Finding {
             path: Some(shown(&file.path)),
             class: Some(self.classes[file.class as usize].clone()),
             split: file.split.map(|split| self.splits[split as usize].clone()),
-            pictures: vec![picture as u32],
+            images: vec![image as u32],
             ..Finding::new(kind, message)
         }
     }

@@ -1,15 +1,16 @@
-//! What a picture looks like, in 64 bits and a miniature: equal or close for copies that were re-encoded or
-//! resized, far apart for others.
+//! What an image looks like, in 64 bits and a miniature: equal or close for copies that were
+//! re-encoded or resized, far apart for others.
 //!
-//! The hash is the well-known pHash: the picture in grey at 32 x 32, its discrete cosine transform, and for each
-//! of the 8 x 8 lowest frequencies whether it is above their median. The miniature (8 x 8 RGB) then confirms
-//! what the hash proposes. `docs/data.md` says how the thresholds were measured.
+//! The hash is the well-known pHash: the image in grey at 32 x 32, its discrete cosine transform,
+//! and for each of the 8 x 8 lowest frequencies whether it is above their median. The miniature (8
+//! x 8 RGB) then confirms what the hash proposes. `docs/data.md` says how the thresholds were
+//! measured.
 
 use crate::decode::Pixels;
 use crate::transform::ops::resize;
 use crate::transform::{Interpolation, Size};
 
-/// Side of the picture that is transformed.
+/// Side of the image that is transformed.
 const SIDE: usize = 32;
 /// Frequencies kept in each direction.
 const KEPT: usize = 8;
@@ -19,7 +20,7 @@ const MAX_DIFFERENCE: f32 = 12.0;
 /// Copies' miniatures are correlated at least so much.
 const MIN_CORRELATION: f32 = 0.95;
 
-/// The looks of one picture.
+/// The looks of one image.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
     pub hash: u64,
@@ -64,8 +65,9 @@ fn hash(rgb: &[u8]) -> u64 {
         .chunks_exact(3)
         .map(|c| 0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2]))
         .collect();
-    // cosines[k][x] = cos(pi (2x + 1) k / 64): DCT-II up to factors that the comparison must keep: the lowest
-    // frequency of each direction is scaled by 1/sqrt(2), as in the orthonormal transform.
+    // cosines[k][x] = cos(pi (2x + 1) k / 64): DCT-II up to factors that the comparison must keep:
+    // the lowest frequency of each direction is scaled by 1/sqrt(2), as in the orthonormal
+    // transform.
     let cosine = |k: usize, x: usize| {
         let angle = std::f32::consts::PI * (2 * x + 1) as f32 * k as f32 / (2 * SIDE) as f32;
         angle.cos() * if k == 0 { std::f32::consts::FRAC_1_SQRT_2 } else { 1.0 }

@@ -1,19 +1,22 @@
-//! The doctor: a folder of pictures → a [`Report`] of what is wrong with it, before a training finds out.
+//! The doctor: a folder of images → a [`Report`] of what is wrong with it, before a training finds
+//! out.
 //!
-//! In: a folder of class folders, one that holds `raw/`, an ImageFolder tree, or a data folder with `splits/`.
-//! Every picture is decoded once, in threads. Out: [`Finding`]s with path and reason, groups of duplicates,
-//! figures by class; as JSON and as one HTML page ([`Report::to_json`], [`Report::to_html`]). Nothing is
-//! changed among the pictures, and nothing that is found there ends the examination.
+//! In: a folder of class folders, one that holds `raw/`, an ImageFolder tree, or a data folder with
+//! `splits/`. Every image is decoded once, in threads. Out: [`Finding`]s with path and reason,
+//! groups of duplicates, figures by class; as JSON and as one HTML page ([`Report::to_json`],
+//! [`Report::to_html`]). Nothing is changed among the images, and nothing that is found there ends
+//! the examination.
 //!
 //! ```text
-//! layout + walk → Listing ─► picture (decode, hashes) ─► duplicates ─► judge ─► Report ─► html, output
+//! layout + walk → Listing ─► examine (decode, hashes) ─► duplicates ─► judge ─► Report ─► html, output
 //! ```
 //!
-//! Memory: one decoded picture a thread, and about 400 bytes a picture.
+//! Memory: one decoded image a thread, and about 400 bytes an image.
 
 mod classes;
 mod duplicates;
 mod error;
+mod examine;
 mod finding;
 mod header;
 mod html;
@@ -25,7 +28,6 @@ mod look;
 mod names;
 mod near;
 mod output;
-mod picture;
 mod report;
 mod walk;
 
@@ -48,9 +50,9 @@ pub struct Options {
     /// Near duplicates differ in at most so many of the 64 bits of their perceptual hashes, 0 to
     /// [`MAX_DISTANCE`]. Default 6.
     pub near_distance: u32,
-    /// A class of fewer readable pictures is tiny. Default 20.
+    /// A class of fewer readable images is tiny. Default 20.
     pub tiny_class: usize,
-    /// The data set is imbalanced if its largest class has at least so many times the pictures of the
+    /// The data set is imbalanced if its largest class has at least so many times the images of the
     /// smallest. Default 10.
     pub imbalance: f64,
 }
@@ -64,31 +66,32 @@ impl Default for Options {
 /// How far the examination is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Pictures examined.
+    /// Images examined.
     pub done: usize,
-    /// Pictures listed.
+    /// Images listed.
     pub total: usize,
-    /// Pictures that cannot be used.
+    /// Images that cannot be used.
     pub unusable: usize,
 }
 
-/// A folder whose pictures are listed and not yet read.
+/// A folder whose images are listed and not yet read.
 #[derive(Debug)]
 pub struct Survey {
     listing: listing::Listing,
 }
 
 impl Survey {
-    /// Lists the pictures of `dir`.
+    /// Lists the images of `dir`.
     ///
     /// # Errors
-    /// `dir` is missing, no folder, or cannot be listed itself. What is wrong below it becomes findings.
+    /// `dir` is missing, no folder, or cannot be listed itself. What is wrong below it becomes
+    /// findings.
     pub fn open(dir: &Path) -> Result<Survey, CheckError> {
         layout::survey(dir).map(|listing| Survey { listing })
     }
 
-    /// What the paths in the report are relative to: the data folder, which holds the class folders, `raw/`,
-    /// `train/` or `splits/`. Reports lie here by default.
+    /// What the paths in the report are relative to: the data folder, which holds the class
+    /// folders, `raw/`, `train/` or `splits/`. Reports lie here by default.
     pub fn data_dir(&self) -> &Path {
         &self.listing.data_dir
     }
@@ -98,18 +101,18 @@ impl Survey {
         self.listing.images.iter().map(|(folder, _)| self.listing.root.join(folder))
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.listing.files.len()
     }
 
-    /// Whether there are no pictures.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Decodes and compares all pictures. `progress` is called in this thread after each; `stop` is asked
-    /// between pictures.
+    /// Decodes and compares all images. `progress` is called in this thread after each; `stop` is
+    /// asked between images.
     ///
     /// # Errors
     /// [`CheckError::Interrupted`] if `stop` says so.
@@ -119,7 +122,7 @@ impl Survey {
         progress: &mut dyn FnMut(Progress),
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Report, CheckError> {
-        let facts = picture::examine_all(&self.listing, options.threads, progress, stop)?;
+        let facts = examine::examine_all(&self.listing, options.threads, progress, stop)?;
         let duplicates = duplicates::find(&facts, options.near_distance, stop)?;
         Ok(judge::judge(self.listing, &facts, duplicates, options))
     }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-/// A path as one line of text that stands for it alone: line breaks, other control and invisible characters,
-/// invalid UTF-8 and backslashes are written as escapes (`\n`, `\u{202e}`, `\xff`, `\\`).
+/// A path as one line of text that stands for it alone: line breaks, other control and invisible
+/// characters, invalid UTF-8 and backslashes are written as escapes (`\n`, `\u{202e}`, `\xff`,
+/// `\\`).
 pub fn shown(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {

@@ -1,11 +1,12 @@
-//! Pictures that look alike, without comparing each with each.
+//! Images that look alike, without comparing each with each.
 //!
-//! The 64 bits of the hashes are cut into four bands of 16. Two hashes that differ in at most 7 bits differ in
-//! at most one bit of one of the bands, so it is enough to compare those that share a band up to one bit: 17
-//! look-ups a band, in a table of 65,536 places.
+//! The 64 bits of the hashes are cut into four bands of 16. Two hashes that differ in at most 7
+//! bits differ in at most one bit of one of the bands, so it is enough to compare those that share
+//! a band up to one bit: 17 look-ups a band, in a table of 65,536 places.
 //!
-//! Where thousands look alike (night, fog, scans), the pictures of one hash are first drawn together around a
-//! few leaders, and look-ups in a crowded place stop at [`CROWD`] entries; the result says if that happened.
+//! Where thousands look alike (night, fog, scans), the images of one hash are first drawn together
+//! around a few leaders, and look-ups in a crowded place stop at [`CROWD`] entries; the result says
+//! if that happened.
 
 use std::collections::HashMap;
 
@@ -18,15 +19,15 @@ pub const MAX_DISTANCE: u32 = 7;
 
 /// How many entries of a place in the table are compared with one hash.
 const CROWD: usize = 1024;
-/// How many pictures of close hashes and different looks are looked at for one picture.
+/// How many images of close hashes and different looks are looked at for one image.
 const STRANGERS: usize = 256;
 /// How many different-looking leaders of one hash are kept apart.
 const LEADERS: usize = 64;
 
 const BANDS: usize = 4;
 
-/// Joins the pictures in `looks` that look alike: at most `distance` bits apart and confirmed by their
-/// miniatures. Whether the search was cut short is the result.
+/// Joins the images in `looks` that look alike: at most `distance` bits apart and confirmed by
+/// their miniatures. Whether the search was cut short is the result.
 pub(super) fn join_alike(
     looks: &[(u32, &Look)],
     distance: u32,
@@ -47,7 +48,8 @@ pub(super) fn join_alike(
     Ok(cut)
 }
 
-/// Joins one leader with those before it in the table that look alike. Whether some were left out is the result.
+/// Joins one leader with those before it in the table that look alike. Whether some were left out
+/// is the result.
 fn compare(
     number: usize,
     leaders: &[(u32, &Look)],
@@ -55,7 +57,7 @@ fn compare(
     distance: u32,
     groups: &mut Union,
 ) -> bool {
-    let (picture, look) = leaders[number];
+    let (image, look) = leaders[number];
     let (mut cut, mut strangers) = (false, 0);
     for (band, places) in table.iter().enumerate() {
         for entries in close_to(part(look.hash, band)).filter_map(|place| places.get(&place)) {
@@ -63,11 +65,11 @@ fn compare(
             // The latest: in order of names, what lies close is often alike.
             for other in entries.iter().rev().take(CROWD) {
                 let (other, other_look) = leaders[*other as usize];
-                if look.distance(other_look) > distance || groups.root(picture) == groups.root(other) {
+                if look.distance(other_look) > distance || groups.root(image) == groups.root(other) {
                     continue;
                 }
                 if look.confirms(other_look) {
-                    groups.join(picture, other);
+                    groups.join(image, other);
                 } else if strangers == STRANGERS {
                     return true;
                 } else {
@@ -79,18 +81,18 @@ fn compare(
     cut
 }
 
-/// Joins pictures of one hash; what remains is one leader for each different look.
+/// Joins images of one hash; what remains is one leader for each different look.
 fn draw_together<'a>(looks: &[(u32, &'a Look)], groups: &mut Union) -> (Vec<(u32, &'a Look)>, bool) {
     let mut by_hash: HashMap<u64, Vec<u32>> = HashMap::new();
     let mut leaders: Vec<(u32, &Look)> = Vec::new();
     let mut cut = false;
-    for &(picture, look) in looks {
+    for &(image, look) in looks {
         let same = by_hash.entry(look.hash).or_default();
         if let Some(leader) = same.iter().find(|leader| look.confirms(leaders[**leader as usize].1)) {
-            groups.join(picture, leaders[*leader as usize].0);
+            groups.join(image, leaders[*leader as usize].0);
         } else if same.len() < LEADERS {
             same.push(leaders.len() as u32);
-            leaders.push((picture, look));
+            leaders.push((image, look));
         } else {
             cut = true;
         }

@@ -1,4 +1,5 @@
-//! Where a report goes: two files, each written whole or not at all, which never replace a stranger's.
+//! Where a report goes: two files, each written whole or not at all, which never replace a
+//! stranger's.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -25,11 +26,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Checks that a report can be written to `folder` ([`Survey::data_dir`] if absent), which is made if it
-    /// is missing.
+    /// Checks that a report can be written to `folder` ([`Survey::data_dir`] if absent), which is
+    /// made if it is missing.
     ///
     /// # Errors
-    /// The place lies among the pictures or cannot be written, or holds a file of that name that is no report.
+    /// The place lies among the images or cannot be written, or holds a file of that name that is
+    /// no report.
     pub fn claim(survey: &Survey, folder: Option<&Path>) -> Result<Output, CheckError> {
         let folder = folder.unwrap_or(survey.data_dir()).to_owned();
         refuse_inside(survey, &folder)?;
@@ -99,5 +101,5 @@ fn real(path: &Path) -> PathBuf {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), CheckError> {
-    files::replace(path, bytes).map_err(refused(path))
+    atomic_file::replace(path, bytes).map_err(refused(path))
 }

@@ -24,21 +24,23 @@ pub struct Report {
     pub root: String,
     /// Which kind of data folder it is.
     pub form: Form,
-    /// Picture files.
-    pub pictures: usize,
+    /// Image files.
+    #[serde(rename = "pictures")]
+    pub images: usize,
     /// Those that can be decoded.
     pub usable: usize,
-    /// Size of all picture files that could be read.
+    /// Size of all image files that could be read.
     pub bytes: u64,
     /// Findings of each severity.
     pub counts: BTreeMap<&'static str, usize>,
     /// Kinds that were found, worst first.
     pub kinds: Vec<KindCount>,
-    /// Names of the splits, if there are any; of folds, `fold 0` and so on are the validation sides.
+    /// Names of the splits, if there are any; of folds, `fold 0` and so on are the validation
+    /// sides.
     pub splits: Vec<String>,
     /// Classes, sorted by name.
     pub classes: Vec<ClassSummary>,
-    /// Sizes of usable pictures; absent if there are none.
+    /// Sizes of usable images; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sizes: Option<Sizes>,
     /// Groups of duplicates, as paths.
@@ -56,7 +58,7 @@ pub struct Report {
     pub(super) groups: Duplicates,
 }
 
-/// A listed picture, for what is drawn of it.
+/// A listed image, for what is drawn of it.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub path: PathBuf,
@@ -87,24 +89,25 @@ pub struct KindCount {
 pub struct ClassSummary {
     /// As [`shown`] writes it.
     pub name: String,
-    /// Picture files.
-    pub pictures: usize,
+    /// Image files.
+    #[serde(rename = "pictures")]
+    pub images: usize,
     /// Those that can be decoded.
     pub usable: usize,
-    /// Picture files in each split, by its name.
+    /// Image files in each split, by its name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub splits: BTreeMap<String, usize>,
-    /// Pictures of which there is a copy: the same file or the same pixels.
+    /// Images of which there is a copy: the same file or the same pixels.
     pub duplicates: usize,
-    /// Pictures that look like another one, without those above.
+    /// Images that look like another one, without those above.
     pub near_duplicates: usize,
-    /// Median width in pixels, 0 without usable pictures.
+    /// Median width in pixels, 0 without usable images.
     pub median_width: u32,
-    /// Median height in pixels, 0 without usable pictures.
+    /// Median height in pixels, 0 without usable images.
     pub median_height: u32,
 }
 
-/// Sizes of usable pictures.
+/// Sizes of usable images.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sizes {
     /// Median width in pixels.
@@ -117,15 +120,17 @@ pub struct Sizes {
     pub max: [u32; 2],
 }
 
-/// Groups of at least two pictures that belong together, as paths relative to [`Report::root`], sorted.
+/// Groups of at least two images that belong together, as paths relative to [`Report::root`],
+/// sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DuplicateGroups {
     /// Files of the same content.
     pub exact: Vec<Vec<PathBuf>>,
-    /// Files of the same pixels, not all of the same content. Contains the exact copies of its members.
+    /// Files of the same pixels, not all of the same content. Contains the exact copies of its
+    /// members.
     pub same_pixels: Vec<Vec<PathBuf>>,
-    /// Pictures that look alike, not all of the same pixels. Contains the copies of its members, so a picture is
-    /// in at most one group.
+    /// Images that look alike, not all of the same pixels. Contains the copies of its members, so
+    /// an image is in at most one group.
     pub near: Vec<Vec<PathBuf>>,
 }
 
@@ -136,12 +141,13 @@ pub struct ShownGroups {
     pub exact: Vec<Vec<String>>,
     /// Files of the same pixels.
     pub same_pixels: Vec<Vec<String>>,
-    /// Pictures that look alike.
+    /// Images that look alike.
     pub near: Vec<Vec<String>>,
 }
 
 impl Report {
-    /// Groups of pictures that must stay in one split. Every picture is in at most one group of each kind.
+    /// Groups of images that must stay in one split. Every image is in at most one group of each
+    /// kind.
     pub fn duplicate_groups(&self) -> DuplicateGroups {
         let paths = |groups: &[Vec<u32>]| self.grouped(groups, Path::to_owned);
         DuplicateGroups {
@@ -170,9 +176,9 @@ impl Report {
         self.counts.get(severity.name()).copied().unwrap_or(0)
     }
 
-    /// Picture files that cannot be decoded: training stops at the first.
+    /// Image files that cannot be decoded: training stops at the first.
     pub fn unusable(&self) -> usize {
-        self.pictures - self.usable
+        self.images - self.usable
     }
 
     /// The report as JSON, ending in a line break.
@@ -183,8 +189,8 @@ impl Report {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
 
-    /// The report as one HTML page that needs no other file. The pictures that it shows are read again, so it
-    /// takes a moment; it is at most about 6 MB, and says how much it leaves out.
+    /// The report as one HTML page that needs no other file. The images that it shows are read
+    /// again, so it takes a moment; it is at most about 6 MB, and says how much it leaves out.
     pub fn to_html(&self) -> String {
         super::html::page(self)
     }

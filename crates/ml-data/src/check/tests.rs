@@ -1,4 +1,5 @@
-//! The parts by themselves; whole examinations of messy folders are in `tests/integration/check.rs`.
+//! The parts by themselves; whole examinations of messy folders are in
+//! `tests/integration/check.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,8 +25,8 @@ fn look(path: &str) -> Look {
     Look::of(decode(&tests_folder().join(path)).unwrap())
 }
 
-/// A picture of its own for each seed: coarse noise, smoothly enlarged.
-fn picture(seed: u32, side: u32) -> Pixels {
+/// An image of its own for each seed: coarse noise, smoothly enlarged.
+fn image(seed: u32, side: u32) -> Pixels {
     use rand::Rng;
     let mut random = crate::rng::stream(u64::from(seed), crate::rng::Purpose::Order, 0, 0);
     let data = (0..12 * 12 * 3).map(|_| random.random()).collect();
@@ -48,11 +49,11 @@ fn hashes_are_those_of_the_reference() {
 }
 
 #[test]
-fn resized_copies_look_alike_and_other_pictures_do_not() {
-    let looks: Vec<Look> = (1..60).map(|seed| Look::of(picture(seed, 90))).collect();
+fn resized_copies_look_alike_and_other_images_do_not() {
+    let looks: Vec<Look> = (1..60).map(|seed| Look::of(image(seed, 90))).collect();
     for (seed, original) in (1..).zip(&looks) {
         let size = Size { height: 61, width: 72 };
-        let copy = Look::of(resize(picture(seed, 90), size, Interpolation::Bicubic));
+        let copy = Look::of(resize(image(seed, 90), size, Interpolation::Bicubic));
         assert!(original.distance(&copy) <= 6 && original.confirms(&copy), "{seed}");
         for other in &looks[seed as usize..] {
             assert!(original.distance(other) > 6 || !original.confirms(other), "{seed}");
@@ -62,10 +63,10 @@ fn resized_copies_look_alike_and_other_pictures_do_not() {
 
 #[test]
 fn the_search_finds_what_comparing_all_pairs_finds() {
-    // Every picture in several versions whose hashes differ in 0 to 9 bits spread over the bands.
+    // Every image in several versions whose hashes differ in 0 to 9 bits spread over the bands.
     let mut looks = Vec::new();
     for seed in 1..80_u32 {
-        let base = Look::of(picture(seed, 32));
+        let base = Look::of(image(seed, 32));
         for step in 0..4_u64 {
             let mut version = base.clone();
             for bit in 0..(u64::from(seed) + step * 3) % 8 {
@@ -99,13 +100,14 @@ fn the_search_finds_what_comparing_all_pairs_finds() {
 #[test]
 fn a_crowd_of_one_hash_is_searched_in_bounded_time() {
     let started = Instant::now();
-    let same = Look::of(picture(1, 32));
+    let same = Look::of(image(1, 32));
     let alike: Vec<(u32, &Look)> = (0..50_000).map(|i| (i, &same)).collect();
     let mut groups = Union::new(alike.len());
     assert!(!join_alike(&alike, 6, &mut groups, &|| false).unwrap());
     assert!((0..50_000).all(|i| groups.root(i) == 0));
-    // Hashes within 7 bits of each other, of pictures that do not look alike: nothing joins, and it says so.
-    let mut strangers: Vec<Look> = (0..6_000).map(|seed| Look::of(picture(seed, 32))).collect();
+    // Hashes within 7 bits of each other, of images that do not look alike: nothing joins, and it
+    // says so.
+    let mut strangers: Vec<Look> = (0..6_000).map(|seed| Look::of(image(seed, 32))).collect();
     for (i, stranger) in (0_u64..).zip(&mut strangers) {
         stranger.hash = (i % 8) | (i / 8 % 4) << 16;
     }
@@ -117,7 +119,7 @@ fn a_crowd_of_one_hash_is_searched_in_bounded_time() {
 }
 
 #[test]
-fn headers_say_what_a_picture_is() {
+fn headers_say_what_an_image_is() {
     for (name, mode, oriented, animated) in [
         ("rgb.jpg", Mode::Rgb, false, false),
         ("progressive.jpg", Mode::Rgb, false, false),
@@ -135,7 +137,7 @@ fn headers_say_what_a_picture_is() {
         ("grey.pgm", Mode::Grey, false, false),
         ("bits_1.png", Mode::Grey, false, false),
     ] {
-        let bytes = fs::read(tests_folder().join("data/pictures").join(name)).unwrap();
+        let bytes = fs::read(tests_folder().join("data/images").join(name)).unwrap();
         let header = header::read(image::guess_format(&bytes).unwrap(), &bytes).unwrap();
         assert_eq!((header.mode, header.oriented, header.animated), (mode, oriented, animated), "{name}");
         // Cut and changed anywhere: an answer or none, never a panic.
@@ -147,7 +149,7 @@ fn headers_say_what_a_picture_is() {
         }
     }
     let frames = |name: &str| {
-        let bytes = fs::read(tests_folder().join("data/pictures").join(name)).unwrap();
+        let bytes = fs::read(tests_folder().join("data/images").join(name)).unwrap();
         header::read(ImageFormat::Gif, &bytes).unwrap().animated
     };
     assert!(frames("animated.gif") && !frames("transparent.gif"));
@@ -167,7 +169,7 @@ fn every_kind_has_a_name_of_its_own_and_kinds_come_worst_first() {
 }
 
 #[test]
-fn many_black_pictures_are_one_group() {
+fn many_black_images_are_one_group() {
     let folder = tempfile::tempdir().unwrap();
     let class = folder.path().join("night");
     fs::create_dir(&class).unwrap();
@@ -178,7 +180,7 @@ fn many_black_pictures_are_one_group() {
     }
     let mut calls = 0;
     let report = examine(folder.path(), &Options::default(), &mut |_| calls += 1, &|| false).unwrap();
-    assert_eq!((report.pictures, report.usable, calls), (3000, 3000, 3000));
+    assert_eq!((report.images, report.usable, calls), (3000, 3000, 3000));
     let groups = report.duplicate_groups();
     assert_eq!((groups.exact.len(), groups.exact[0].len()), (1, 3000));
     assert!(groups.near.is_empty() && groups.same_pixels.is_empty());

@@ -1,5 +1,5 @@
-//! A folder of class folders → its files, going on past whatever is wrong on the way. Hidden names are ignored
-//! and links to folders followed, as the listing for training does.
+//! A folder of class folders → its files, going on past whatever is wrong on the way. Hidden names
+//! are ignored and links to folders followed, as the listing for training does.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Kind;
 use super::listing::{File, Listing};
 use super::output::{HTML_FILE, JSON_FILE};
-use crate::dataset::{SPLITS_FOLDER, is_picture};
+use crate::dataset::{SPLITS_FOLDER, is_image};
 
 /// A name in a folder.
 #[derive(Debug)]
@@ -71,15 +71,16 @@ pub(super) fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     Ok(found)
 }
 
-/// Lists the class folders in `images` (relative to the root), which is the split `split` if that is given.
+/// Lists the class folders in `images` (relative to the root), which is the split `split` if that
+/// is given.
 pub(super) fn images(listing: &mut Listing, images: &Path, split: Option<u32>) {
     let folder = listing.root.join(images);
     let found = match entries(&folder) {
         Ok(found) => found,
         Err(error) => return listing.find(Kind::UnreadableFolder, images, error.to_string()),
     };
-    // Beside class folders, `splits` holds index files; below `raw` or a split it would be a class, which
-    // is refused there.
+    // Beside class folders, `splits` holds index files; below `raw` or a split it would be a class,
+    // which is refused there.
     for Entry { name, kind } in found {
         let path = images.join(&name);
         match kind {
@@ -97,7 +98,7 @@ pub(super) fn images(listing: &mut Listing, images: &Path, split: Option<u32>) {
                 walk.enter(&folder);
                 walk.folder(&path, kind);
             }
-            EntryKind::File if is_picture(&name) => {
+            EntryKind::File if is_image(&name) => {
                 listing.find(Kind::NoClass, &path, "lies beside the class folders, in none of them");
             }
             EntryKind::File if name == JSON_FILE || name == HTML_FILE => {}
@@ -111,7 +112,8 @@ struct Walk<'a> {
     listing: &'a mut Listing,
     class: u32,
     split: Option<u32>,
-    /// Real paths of the folders listed for this class: none is listed twice, so that links cannot multiply them.
+    /// Real paths of the folders listed for this class: none is listed twice, so that links cannot
+    /// multiply them.
     seen: HashSet<PathBuf>,
     /// Real paths of the folders on the way here.
     above: Vec<PathBuf>,
@@ -140,7 +142,7 @@ impl Walk<'_> {
             );
         }
         if !self.seen.insert(real.clone()) {
-            let message = "its pictures are listed already, by another way to the same folder";
+            let message = "its images are listed already, by another way to the same folder";
             return self.listing.find(Kind::FolderTwice, relative, message);
         }
         self.above.push(real);
@@ -151,7 +153,7 @@ impl Walk<'_> {
                     check_name(self.listing, &path, &name);
                     self.folder(&path, kind);
                 }
-                EntryKind::File if is_picture(&name) => {
+                EntryKind::File if is_image(&name) => {
                     check_name(self.listing, &path, &name);
                     self.listing.files.push(File { path, class: self.class, split: self.split });
                 }
@@ -173,7 +175,7 @@ fn check_name(listing: &mut Listing, path: &Path, name: &OsStr) {
     }
 }
 
-/// What is neither a folder nor a picture by its name.
+/// What is neither a folder nor an image by its name.
 fn other_file(listing: &mut Listing, path: &Path, kind: EntryKind) {
     match kind {
         EntryKind::DanglingLink => listing.find(Kind::DanglingLink, path, "is a link that leads nowhere"),
@@ -181,13 +183,13 @@ fn other_file(listing: &mut Listing, path: &Path, kind: EntryKind) {
         EntryKind::File => match sniff(&listing.root.join(path)) {
             Some(format) => {
                 let message = format!("is a {format} file by its content, and not used because of its name");
-                listing.find(Kind::IgnoredPicture, path, message);
+                listing.find(Kind::IgnoredImage, path, message);
             }
-            None => listing.find(Kind::IgnoredFile, path, "is no picture by its name"),
+            None => listing.find(Kind::IgnoredFile, path, "is no image by its name"),
         },
         EntryKind::Other => {
-            let picture = path.file_name().is_some_and(is_picture);
-            let kind = if picture { Kind::Unreadable } else { Kind::IgnoredFile };
+            let image = path.file_name().is_some_and(is_image);
+            let kind = if image { Kind::Unreadable } else { Kind::IgnoredFile };
             listing.find(kind, path, "is a pipe, a socket or a device");
         }
         EntryKind::Folder { .. } => {}

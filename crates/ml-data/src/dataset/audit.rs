@@ -1,9 +1,10 @@
-//! A data folder that was opened → what is wrong with its pictures before any is decoded: missing ones, changes
-//! since they were divided ([`Changes`]), and pictures that are in two splits ([`Leaks`]).
+//! A data folder that was opened → what is wrong with its images before any is decoded: missing
+//! ones, changes since they were divided ([`Changes`]), and images that are in two splits
+//! ([`Leaks`]).
 //!
-//! Every picture's status is looked up, in threads. Contents are read only where two pictures may be alike, and
-//! not again as long as nothing changes: either `ml-split` kept duplicates together and no picture is younger than
-//! its manifest, or an earlier verdict is found in [`CACHE_FOLDER`].
+//! Every image's status is looked up, in threads. Contents are read only where two images may be
+//! alike, and not again as long as nothing changes: either `ml-split` kept duplicates together and
+//! no image is younger than its manifest, or an earlier verdict is found in [`CACHE_FOLDER`].
 
 mod cache;
 mod changes;
@@ -19,13 +20,13 @@ use super::duplicates;
 use super::error::DatasetError;
 use super::manifest::{Method, Policy};
 use super::{
-    DEFAULT_SEED, Dataset, Index, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, Split, pictures, shell_quoted,
+    DEFAULT_SEED, Dataset, IMAGES_FILE, Index, MANIFEST_FILE, SPLITS_FOLDER, Split, images, shell_quoted,
 };
 
 use crate::files::real;
 pub use changes::Changes;
 pub use files::Missing;
-use files::{Pictures, Stat};
+use files::{Images, Stat};
 
 /// Where verdicts are kept, in the data folder; hidden, so never a class.
 pub const CACHE_FOLDER: &str = ".ml-cache";
@@ -33,14 +34,14 @@ pub const CACHE_FOLDER: &str = ".ml-cache";
 /// Examples that are named.
 const SHOWN: usize = 3;
 
-/// What is to be looked at, and what is to be done about missing pictures.
+/// What is to be looked at, and what is to be done about missing images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checks {
-    /// Whether missing pictures become part of the [`Audit`] instead of an error.
+    /// Whether missing images become part of the [`Audit`] instead of an error.
     pub tolerate_missing: bool,
-    /// Changes since the pictures were divided.
+    /// Changes since the images were divided.
     pub changes: bool,
-    /// Pictures in two splits.
+    /// Images in two splits.
     pub leaks: bool,
     /// Whether a verdict may be written to [`CACHE_FOLDER`].
     pub remember: bool,
@@ -49,7 +50,7 @@ pub struct Checks {
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Pictures that are not there, if that is tolerated.
+    /// Images that are not there, if that is tolerated.
     pub missing: Option<Missing>,
     /// How the folder differs from what was divided; none for ImageFolder trees.
     pub changes: Option<Changes>,
@@ -57,7 +58,7 @@ pub struct Audit {
     pub leaks: Option<Leaks>,
 }
 
-/// Pictures in two splits that belong into one. The figures on one of them would be too good.
+/// Images in two splits that belong into one. The figures on one of them would be too good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leaks {
@@ -82,7 +83,7 @@ impl fmt::Display for Leaks {
             let pairs: Vec<_> = self.same.iter().map(|[a, b]| format!("{a} = {b}")).collect();
             let more = more(pairs.len(), self.contents);
             parts.push(format!(
-                "{} picture(s) are in more than one split with the same content ({}{more})",
+                "{} image(s) are in more than one split with the same content ({}{more})",
                 self.contents,
                 pairs.join(", ")
             ));
@@ -97,19 +98,19 @@ impl fmt::Display for Leaks {
                 named.join(", ")
             ));
         }
-        write!(f, "{}, so figures on unseen pictures would be too good; {}", parts.join("; "), self.remedy)
+        write!(f, "{}, so figures on unseen images would be too good; {}", parts.join("; "), self.remedy)
     }
 }
 
-/// Hex SHA-256 over names, sizes and times of the pictures of `indices`.
+/// Hex SHA-256 over names, sizes and times of the images of `indices`.
 pub(super) fn state(indices: &[&Index], stop: &(impl Fn() -> bool + Sync)) -> Result<String, DatasetError> {
     use sha2::Digest;
-    let pictures = Pictures { indices: indices.to_vec() };
+    let images = Images { indices: indices.to_vec() };
     let mut hash = sha2::Sha256::new();
     // Whether missing ones are tolerated is decided by the audit.
-    let (stats, _) = pictures.stats(stop)?;
-    for (picture, stat) in (0..).zip(stats) {
-        let path = pictures.sample(picture).path.as_os_str().as_encoded_bytes();
+    let (stats, _) = images.stats(stop)?;
+    for (image, stat) in (0..).zip(stats) {
+        let path = images.sample(image).path.as_os_str().as_encoded_bytes();
         hash.update((path.len() as u64).to_le_bytes());
         hash.update(path);
         hash.update(stat.bytes.to_le_bytes());
@@ -119,37 +120,38 @@ pub(super) fn state(indices: &[&Index], stop: &(impl Fn() -> bool + Sync)) -> Re
 }
 
 impl Dataset {
-    /// Looks at all pictures of all splits; see the module. `stop` is asked before each.
+    /// Looks at all images of all splits; see the module. `stop` is asked before each.
     ///
     /// # Errors
-    /// A picture is missing and that is not tolerated, what `ml-split` wrote cannot be read, or `stop` said so.
+    /// An image is missing and that is not tolerated, what `ml-split` wrote cannot be read, or
+    /// `stop` said so.
     pub fn audit(&self, checks: Checks, stop: impl Fn() -> bool + Sync) -> Result<Audit, DatasetError> {
-        let pictures = Pictures { indices: Split::ALL.iter().filter_map(|s| self.index(*s)).collect() };
-        let (stats, missing) = pictures.stats(&stop)?;
+        let images = Images { indices: Split::ALL.iter().filter_map(|s| self.index(*s)).collect() };
+        let (stats, missing) = images.stats(&stop)?;
         let missing = match missing {
-            Some(missing) if !checks.tolerate_missing => return Err(DatasetError::MissingPictures(missing)),
+            Some(missing) if !checks.tolerate_missing => return Err(DatasetError::MissingImages(missing)),
             missing => missing,
         };
         let mut audit = Audit { missing, ..Audit::default() };
         let looked_for = checks.changes || checks.leaks;
-        let untouched = if looked_for { self.sizes_are_those_divided(&pictures, &stats) } else { None };
+        let untouched = if looked_for { self.sizes_are_those_divided(&images, &stats) } else { None };
         if checks.changes {
-            audit.changes = changes::find(self, &pictures, &stats, untouched)?;
+            audit.changes = changes::find(self, &images, &stats, untouched)?;
         }
         if checks.leaks {
-            audit.leaks = self.leaks(&pictures, &stats, untouched == Some(true), checks.remember, &stop)?;
+            audit.leaks = self.leaks(&images, &stats, untouched == Some(true), checks.remember, &stop)?;
         }
         Ok(audit)
     }
 
     /// Whether names and sizes are those of the manifest; none if it does not say.
-    fn sizes_are_those_divided(&self, pictures: &Pictures<'_>, stats: &[Stat]) -> Option<bool> {
+    fn sizes_are_those_divided(&self, images: &Images<'_>, stats: &[Stat]) -> Option<bool> {
         use sha2::Digest;
         use std::io::Write;
         let manifest = self.manifest.as_ref()?;
         let mut next = stats.iter();
         let mut same = true;
-        for index in &pictures.indices {
+        for index in &images.indices {
             let expected = manifest.split(&self.entry_name(index.split))?.pictures_sha256.as_ref()?;
             let mut hash = sha2::Sha256::new();
             let mut line = Vec::new();
@@ -176,7 +178,7 @@ impl Dataset {
 
     fn leaks(
         &self,
-        pictures: &Pictures<'_>,
+        images: &Images<'_>,
         stats: &[Stat],
         untouched: bool,
         remember: bool,
@@ -193,28 +195,28 @@ impl Dataset {
         }
         let sizes: Vec<u64> = stats.iter().map(|stat| stat.bytes).collect();
         let found =
-            duplicates::exact(&sizes, |i| pictures.path(i), stop).map_err(|_| DatasetError::Interrupted)?;
+            duplicates::exact(&sizes, |i| images.path(i), stop).map_err(|_| DatasetError::Interrupted)?;
         let mut leaks = Leaks::default();
         for set in &found.sets {
-            if let Some(other) = set.iter().find(|i| pictures.split(**i) != pictures.split(set[0])) {
+            if let Some(other) = set.iter().find(|i| images.split(**i) != images.split(set[0])) {
                 leaks.contents += 1;
                 if leaks.same.len() < SHOWN {
-                    leaks.same.push([set[0], *other].map(|i| pictures.name(i)));
+                    leaks.same.push([set[0], *other].map(|i| images.name(i)));
                 }
             }
         }
         if !by_ml_split {
-            self.divided_groups(pictures, &mut leaks)?;
+            self.divided_groups(images, &mut leaks)?;
         }
         let leaks = (leaks.contents + leaks.groups > 0).then_some(leaks);
-        // Whoever makes a picture readable changes neither its size nor its time.
+        // Whoever makes an image readable changes neither its size nor its time.
         if remember && found.unreadable.is_empty() {
             cache::write(self, &key, leaks.as_ref());
         }
         Ok(leaks.map(advised))
     }
 
-    /// Whether `ml-split` divided these pictures, and its index files are as it wrote them.
+    /// Whether `ml-split` divided these images, and its index files are as it wrote them.
     fn kept_together(&self, untouched: bool) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| {
             let sealed = |split: Split| {
@@ -229,7 +231,7 @@ impl Dataset {
         })
     }
 
-    /// Whether duplicates were looked for then, and no picture has been touched since.
+    /// Whether duplicates were looked for then, and no image has been touched since.
     fn is_as_ml_split_left_it(&self, stats: &[Stat]) -> bool {
         let searched =
             self.manifest.as_ref().is_some_and(|manifest| manifest.duplicates == Some(Policy::KeepTogether));
@@ -238,30 +240,30 @@ impl Dataset {
     }
 
     /// Groups of `pictures.csv` that are in two splits.
-    fn divided_groups(&self, pictures: &Pictures<'_>, leaks: &mut Leaks) -> Result<(), DatasetError> {
+    fn divided_groups(&self, images: &Images<'_>, leaks: &mut Leaks) -> Result<(), DatasetError> {
         if self.manifest.as_ref().is_none_or(|manifest| manifest.groups.is_none()) {
             return Ok(());
         }
-        let path = self.root.join(SPLITS_FOLDER).join(PICTURES_FILE);
+        let path = self.root.join(SPLITS_FOLDER).join(IMAGES_FILE);
         if !path.exists() {
             return Ok(());
         }
-        let known = pictures::read(&path)?;
+        let known = images::read(&path)?;
         let group_of: HashMap<&str, &str> = known
             .iter()
             .filter(|known| !known.group.is_empty())
             .map(|known| (known.path.as_str(), known.group.as_str()))
             .collect();
         let mut first: HashMap<&str, (u32, bool)> = HashMap::new();
-        for picture in 0..pictures.len() as u32 {
-            let sample = pictures.sample(picture);
+        for image in 0..images.len() as u32 {
+            let sample = images.sample(image);
             let Some(group) = sample.path.to_str().and_then(|path| group_of.get(path)) else { continue };
-            let (earlier, told) = first.entry(group).or_insert((picture, false));
-            if !*told && pictures.split(*earlier) != pictures.split(picture) {
+            let (earlier, told) = first.entry(group).or_insert((image, false));
+            if !*told && images.split(*earlier) != images.split(image) {
                 *told = true;
                 leaks.groups += 1;
                 if leaks.divided.len() < SHOWN {
-                    let [a, b] = [*earlier, picture].map(|i| pictures.name(i));
+                    let [a, b] = [*earlier, image].map(|i| images.name(i));
                     leaks.divided.push([(*group).to_owned(), a, b]);
                 }
             }
@@ -274,19 +276,19 @@ impl Dataset {
         match self.divided_again() {
             Some(again) => format!("divide again with `{again}`"),
             None => format!(
-                "remove the copies from one of the splits, or put all pictures into {root}/raw/<class>/ and run \
+                "remove the copies from one of the splits, or put all images into {root}/raw/<class>/ and run \
                  `ml-split {root}`"
             ),
         }
     }
 
-    /// The command that divides the pictures again, as they were.
+    /// The command that divides the images again, as they were.
     fn divided_again(&self) -> Option<String> {
         let manifest = self.manifest.as_ref()?;
-        let pictures = manifest.root.as_ref().map_or_else(|| self.root.clone(), PathBuf::from);
+        let images = manifest.root.as_ref().map_or_else(|| self.root.clone(), PathBuf::from);
         let from = match &manifest.labels {
             Some(labels) => self.root.join(&labels.csv),
-            None => super::source::join(&pictures, &manifest.images),
+            None => super::source::join(&images, &manifest.images),
         };
         let mut words = vec![format!("ml-split {} --force", shell_quoted(&from))];
         let mut folder = |flag: &str, folder: &Path, usual: &Path| {
@@ -296,10 +298,10 @@ impl Dataset {
         };
         match (&manifest.labels, from.parent()) {
             (Some(_), Some(beside)) => {
-                folder("--root", &pictures, beside);
+                folder("--root", &images, beside);
                 folder("--output", &self.root, beside);
             }
-            _ => folder("--output", &self.root, &pictures),
+            _ => folder("--output", &self.root, &images),
         }
         words.extend(manifest.method.flags());
         if manifest.seed != DEFAULT_SEED && !matches!(manifest.method, Method::Given { .. }) {

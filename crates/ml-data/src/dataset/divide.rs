@@ -1,10 +1,11 @@
-//! Numbers of pictures a class + ratios or folds + seed → the part that each picture belongs to.
+//! Numbers of images a class + ratios or folds + seed → the part that each image belongs to.
 //!
-//! Counts are exact. A class of `n` pictures has the quota `n · share` in each part, raised to one picture
-//! where the class has enough of them. Quotas are rounded by the largest remainder, for each class and for
-//! the parts' totals; where the two disagree, single pictures move between parts of a class, along the
-//! cheapest roundings, until the totals are right too. So every count is its quota rounded down or up, in
-//! each class and in total (controlled rounding; it exists for up to three parts).
+//! Counts are exact. A class of `n` images has the quota `n · share` in each part, raised to one
+//! image where the class has enough of them. Quotas are rounded by the largest remainder, for each
+//! class and for the parts' totals; where the two disagree, single images move between parts of a
+//! class, along the cheapest roundings, until the totals are right too. So every count is its quota
+//! rounded down or up, in each class and in total (controlled rounding; it exists for up to three
+//! parts).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,11 +16,11 @@ use super::manifest::Method;
 use super::split_error::SplitError;
 use crate::rng::{Purpose, stream};
 
-/// One whole picture (or all of the shares) in the unit of quotas: they are integers, so nothing depends on
-/// how floating-point numbers round.
+/// One whole image (or all of the shares) in the unit of quotas: they are integers, so nothing
+/// depends on how floating-point numbers round.
 const ONE: u64 = 1_000_000_000;
 
-/// Shares of training, validation and test pictures.
+/// Shares of training, validation and test images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ratio {
     /// Of train, val, test; their sum is [`ONE`].
@@ -30,7 +31,8 @@ impl Ratio {
     /// From two or three shares (train, val and perhaps test) that sum to 1, or to 100.
     ///
     /// # Errors
-    /// Another number of shares, a negative or not finite one, no training or validation share, another sum.
+    /// Another number of shares, a negative or not finite one, no training or validation share,
+    /// another sum.
     pub fn new(shares: &[f64]) -> Result<Ratio, SplitError> {
         let given = || shares.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
         let bad = |problem: &str| Err(SplitError::Ratio { given: given(), problem: problem.to_owned() });
@@ -108,16 +110,16 @@ impl Division {
     }
 }
 
-/// Part of a picture divided by ratio.
+/// Part of an image divided by ratio.
 pub(super) const TRAIN: u16 = 0;
 pub(super) const VAL: u16 = 1;
 pub(super) const TEST: u16 = 2;
 
-/// The part of each picture, by class: [`TRAIN`], [`VAL`] or [`TEST`]; with folds, the fold's number, or
-/// `folds` for the test split. A class has at least one picture.
+/// The part of each image, by class: [`TRAIN`], [`VAL`] or [`TEST`]; with folds, the fold's number,
+/// or `folds` for the test split. A class has at least one image.
 ///
-/// In each class, pictures are shuffled, and then the first become test, the next validation pictures: the
-/// test split is the same for ratios and folds that give it the same numbers.
+/// In each class, images are shuffled, and then the first become test, the next validation images:
+/// the test split is the same for ratios and folds that give it the same numbers.
 pub(super) fn divide(sizes: &[usize], division: &Division, seed: u64) -> Result<Vec<Vec<u16>>, SplitError> {
     let shuffled = |class: usize| shuffled(sizes[class], seed, class as u64);
     match *division {
@@ -137,8 +139,8 @@ pub(super) fn divide(sizes: &[usize], division: &Division, seed: u64) -> Result<
                 .map(|class| {
                     let [_, val, test] = counts[class].map(|count| count as usize);
                     let mut parts = vec![TRAIN; sizes[class]];
-                    for (place, picture) in shuffled(class).into_iter().enumerate().take(test + val) {
-                        parts[picture] = if place < test { TEST } else { VAL };
+                    for (place, image) in shuffled(class).into_iter().enumerate().take(test + val) {
+                        parts[image] = if place < test { TEST } else { VAL };
                     }
                     parts
                 })
@@ -164,15 +166,15 @@ pub(super) fn divide(sizes: &[usize], division: &Division, seed: u64) -> Result<
                 })
                 .collect();
             let counts = round(&quotas);
-            // Dealt round and round, on from class to class: folds differ by at most one picture in a class
-            // and in total.
+            // Dealt round and round, on from class to class: folds differ by at most one image in a
+            // class and in total.
             let mut next = (0..folds as u16).cycle();
             Ok((0..sizes.len())
                 .map(|class| {
                     let test = counts[class][1] as usize;
                     let mut parts = vec![folds as u16; sizes[class]];
-                    for picture in shuffled(class).into_iter().skip(test) {
-                        parts[picture] = next.next().unwrap_or_default();
+                    for image in shuffled(class).into_iter().skip(test) {
+                        parts[image] = next.next().unwrap_or_default();
                     }
                     parts
                 })
@@ -181,8 +183,8 @@ pub(super) fn divide(sizes: &[usize], division: &Division, seed: u64) -> Result<
     }
 }
 
-/// `size` pictures in proportion to `weights`, none below its minimum, in units of [`ONE`]; they sum to
-/// `size`. None if there are fewer pictures than the minima ask for.
+/// `size` images in proportion to `weights`, none below its minimum, in units of [`ONE`]; they sum
+/// to `size`. None if there are fewer images than the minima ask for.
 fn quotas<const PARTS: usize>(
     size: u64,
     weights: [u64; PARTS],
@@ -211,7 +213,7 @@ fn quotas<const PARTS: usize>(
     Some(quotas)
 }
 
-/// Quotas as whole pictures, each rounded down or up, with the right sums in classes and in parts.
+/// Quotas as whole images, each rounded down or up, with the right sums in classes and in parts.
 fn round<const PARTS: usize>(quotas: &[[u64; PARTS]]) -> Vec<[u64; PARTS]> {
     let mut counts: Vec<_> = quotas.iter().map(largest_remainder).collect();
     let mut totals = [0; PARTS];
@@ -239,7 +241,7 @@ fn largest_remainder<const PARTS: usize>(quotas: &[u64; PARTS]) -> [u64; PARTS] 
 /// Costs and classes, the cheapest on top.
 type Moves = BinaryHeap<Reverse<(i64, usize)>>;
 
-/// Moves pictures of a class from a part that was rounded up to one that was rounded down.
+/// Moves images of a class from a part that was rounded up to one that was rounded down.
 struct Leveller<'a, const PARTS: usize> {
     quotas: &'a [[u64; PARTS]],
     counts: &'a mut [[u64; PARTS]],
@@ -257,7 +259,8 @@ impl<'a, const PARTS: usize> Leveller<'a, PARTS> {
         leveller
     }
 
-    /// How far a move takes a class from its quotas; none if a count would leave its quota's roundings.
+    /// How far a move takes a class from its quotas; none if a count would leave its quota's
+    /// roundings.
     fn cost(&self, class: usize, from: usize, to: usize) -> Option<i64> {
         let surplus = |part: usize| (self.counts[class][part] * ONE) as i64 - self.quotas[class][part] as i64;
         (surplus(from) > 0 && surplus(to) < 0).then(|| surplus(to) - surplus(from))
@@ -273,7 +276,7 @@ impl<'a, const PARTS: usize> Leveller<'a, PARTS> {
         }
     }
 
-    /// The cheapest class that can move a picture.
+    /// The cheapest class that can move an image.
     fn cheapest(&mut self, from: usize, to: usize) -> Option<(i64, usize)> {
         while let Some(&Reverse((cost, class))) = self.moves[from][to].peek() {
             if self.cost(class, from, to) == Some(cost) {
@@ -328,7 +331,8 @@ pub(super) fn shuffled(size: usize, seed: u64, class: u64) -> Vec<usize> {
     let mut rng = stream(seed, Purpose::Split, class, 0);
     let mut order: Vec<usize> = (0..size).collect();
     for last in (1..size).rev() {
-        // The high half of a product maps 64 random bits to 0..=last; the bias is below size / 2^64.
+        // The high half of a product maps 64 random bits to 0..=last; the bias is below size /
+        // 2^64.
         let chosen = ((u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64) as usize;
         order.swap(last, chosen);
     }

@@ -1,5 +1,6 @@
-//! Files → those with identical content. Cheap first: files of different sizes differ; of those that share a
-//! size the first bytes are compared, and only those that still agree are read as a whole.
+//! Files → those with identical content. Cheap first: files of different sizes differ; of those
+//! that share a size the first bytes are compared, and only those that still agree are read as a
+//! whole.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -46,8 +47,9 @@ struct Look {
     error: Option<io::Error>,
 }
 
-/// Finds identical files among `sizes.len()` files of `sizes` bytes, which lie at `path` of their numbers (fewer
-/// than 2³²). Empty files are not duplicates of each other. Reads in threads; `stop` is asked before each file.
+/// Finds identical files among `sizes.len()` files of `sizes` bytes, which lie at `path` of their
+/// numbers (fewer than 2³²). Empty files are not duplicates of each other. Reads in threads; `stop`
+/// is asked before each file.
 ///
 /// # Errors
 /// `stop` said so.

@@ -30,8 +30,8 @@ pub enum DatasetError {
         /// What the system says.
         source: io::Error,
     },
-    /// There are class folders, but nothing says which pictures are for training.
-    #[error("{}: is not divided into training and validation pictures; run `ml-split {}`", path.display(), shell_quoted(images))]
+    /// There are class folders, but nothing says which images are for training.
+    #[error("{}: is not divided into training and validation images; run `ml-split {}`", path.display(), shell_quoted(images))]
     NotSplit {
         /// The data folder.
         path: PathBuf,
@@ -80,24 +80,24 @@ pub enum DatasetError {
     },
     /// No class folders.
     #[error("{}: there are no class folders{}", path.display(), if *loose > 0 {
-        format!(", and the {loose} pictures right in it have no class; put each class's pictures into a folder of its name")
+        format!(", and the {loose} images right in it have no class; put each class's images into a folder of its name")
     } else {
-        "; put each class's pictures into a folder of its name".to_owned()
+        "; put each class's images into a folder of its name".to_owned()
     })]
     NoClasses {
         /// The folder.
         path: PathBuf,
-        /// Pictures that lie right in it.
+        /// Images that lie right in it.
         loose: usize,
     },
-    /// No pictures at all.
-    #[error("{}: there are no pictures; put files ending in {} into it, or remove it", path.display(), suffix_list())]
-    NoPictures {
+    /// No images at all.
+    #[error("{}: there are no images; put files ending in {} into it, or remove it", path.display(), suffix_list())]
+    NoImages {
         /// The folder or index file.
         path: PathBuf,
     },
-    /// A class without (training) pictures.
-    #[error("class `{class}` has no pictures in {}; add some ({}), or remove the class everywhere", path.display(), suffix_list())]
+    /// A class without (training) images.
+    #[error("class `{class}` has no images in {}; add some ({}), or remove the class everywhere", path.display(), suffix_list())]
     EmptyClass {
         /// Its name.
         class: String,
@@ -118,7 +118,7 @@ pub enum DatasetError {
         /// The link.
         path: PathBuf,
     },
-    /// A picture that is a link to nothing.
+    /// An image that is a link to nothing.
     #[error("{}: is a link that leads nowhere; bring back what it led to, or remove it", path.display())]
     DanglingLink {
         /// The link.
@@ -156,11 +156,11 @@ pub enum DatasetError {
         /// What is wrong.
         problem: String,
     },
-    /// One picture in two splits.
-    #[error("`{picture}` is listed in both {} and {}; a picture belongs to one split: run ml-split again with --force", first.display(), second.display())]
+    /// One image in two splits.
+    #[error("`{image}` is listed in both {} and {}; an image belongs to one split: run ml-split again with --force", first.display(), second.display())]
     Leak {
-        /// The picture.
-        picture: String,
+        /// The image.
+        image: String,
         /// An index file.
         first: PathBuf,
         /// Another.
@@ -184,9 +184,9 @@ pub enum DatasetError {
         /// The first of them, with their lines.
         first: Vec<String>,
     },
-    /// Pictures of an opened data folder that are not there any more.
+    /// Images of an opened data folder that are not there any more.
     #[error("{0}; bring them back, or divide the data set again")]
-    MissingPictures(Missing),
+    MissingImages(Missing),
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -224,8 +224,8 @@ impl DatasetError {
         |source| DatasetError::Io { path, source }
     }
 
-    /// Whether what was asked for is wrong (the path, the fold), rather than what the folder holds: exit
-    /// code 2, not 1.
+    /// Whether what was asked for is wrong (the path, the fold), rather than what the folder holds:
+    /// exit code 2, not 1.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

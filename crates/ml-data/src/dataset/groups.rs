@@ -1,5 +1,5 @@
-//! Which pictures must stay together: sets that are merged where they share a picture, and the names of
-//! those that have one.
+//! Which images must stay together: sets that are merged where they share an image, and the names
+//! of those that have one.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use regex::Regex;
 use super::split_error::SplitError;
 use crate::union::Union;
 
-/// What makes pictures a group.
+/// What makes images a group.
 #[derive(Clone, Debug)]
 pub enum Grouping {
-    /// The folder that a picture lies in below its class folder; with labels from a CSV, its folder.
+    /// The folder that an image lies in below its class folder; with labels from a CSV, its folder.
     Folder,
     /// The column `group` of a CSV of labels.
     Column,
@@ -49,7 +49,8 @@ impl Grouping {
         }
     }
 
-    /// The group that `path`, with `/` between folders, names; `in_class`: its first folder is the class's.
+    /// The group that `path`, with `/` between folders, names; `in_class`: its first folder is the
+    /// class's.
     pub(super) fn key<'a>(&self, path: &'a str, in_class: bool) -> Option<&'a str> {
         match self {
             Grouping::Folder if in_class => {
@@ -70,35 +71,35 @@ impl Grouping {
 /// No name.
 const NONE: u32 = u32::MAX;
 
-/// Disjoint sets of pictures, known by their numbers.
+/// Disjoint sets of images, known by their numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
     /// Empty as long as all stand alone.
     sets: Union,
-    /// Of each picture: its name's place.
+    /// Of each image: its name's place.
     name: Vec<u32>,
     names: Vec<String>,
     places: HashMap<String, (u32, u32)>,
 }
 
 impl Groups {
-    /// Puts `picture` of `count` into the group called `name`.
-    pub(super) fn put(&mut self, count: usize, picture: u32, name: &str) {
+    /// Puts `image` of `count` into the group called `name`.
+    pub(super) fn put(&mut self, count: usize, image: u32, name: &str) {
         self.prepare(count);
         let first = if let Some(&(place, first)) = self.places.get(name) {
-            self.name[picture as usize] = place;
+            self.name[image as usize] = place;
             first
         } else {
             let place = self.names.len() as u32;
             self.names.push(name.to_owned());
-            self.places.insert(name.to_owned(), (place, picture));
-            self.name[picture as usize] = place;
-            picture
+            self.places.insert(name.to_owned(), (place, image));
+            self.name[image as usize] = place;
+            image
         };
-        self.join(count, first, picture);
+        self.join(count, first, image);
     }
 
-    /// Keeps two pictures of `count` together.
+    /// Keeps two images of `count` together.
     pub(super) fn join(&mut self, count: usize, a: u32, b: u32) {
         self.prepare(count);
         self.sets.join(a, b);
@@ -111,28 +112,28 @@ impl Groups {
         }
     }
 
-    /// The sets of two pictures or more, each in ascending order, by their first picture.
+    /// The sets of two images or more, each in ascending order, by their first image.
     pub(super) fn sets(&mut self) -> Vec<Vec<u32>> {
         let mut size = vec![0u32; self.sets.len()];
-        let leaders: Vec<u32> = (0..size.len() as u32).map(|picture| self.sets.root(picture)).collect();
+        let leaders: Vec<u32> = (0..size.len() as u32).map(|image| self.sets.root(image)).collect();
         leaders.iter().for_each(|leader| size[*leader as usize] += 1);
         let mut place = HashMap::new();
         let mut sets: Vec<Vec<u32>> = Vec::new();
-        for (picture, leader) in (0..).zip(leaders) {
+        for (image, leader) in (0..).zip(leaders) {
             if size[leader as usize] > 1 {
                 let place = *place.entry(leader).or_insert(sets.len());
                 if place == sets.len() {
                     sets.push(Vec::with_capacity(size[leader as usize] as usize));
                 }
-                sets[place].push(picture);
+                sets[place].push(image);
             }
         }
         sets
     }
 
-    /// The name that a picture was given.
-    pub(super) fn name(&self, picture: u32) -> Option<&str> {
-        let place = *self.name.get(picture as usize)?;
+    /// The name that an image was given.
+    pub(super) fn name(&self, image: u32) -> Option<&str> {
+        let place = *self.name.get(image as usize)?;
         self.names.get(place as usize).map(String::as_str)
     }
 }
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sets_merge_where_they_share_a_picture() {
+    fn sets_merge_where_they_share_an_image() {
         let mut groups = Groups::default();
         assert!(groups.sets().is_empty());
         groups.put(8, 5, "anna");
@@ -154,7 +155,7 @@ mod tests {
         groups.join(8, 6, 2);
         groups.join(8, 0, 3);
         assert_eq!(groups.sets(), [vec![0, 3], vec![1, 2, 5, 6]]);
-        let names = [0, 1, 2, 6, 7].map(|picture| groups.name(picture));
+        let names = [0, 1, 2, 6, 7].map(|image| groups.name(image));
         assert_eq!(names, [None, Some("anna"), Some("bert"), None, Some("alone")]);
     }
 

@@ -1,5 +1,6 @@
-//! Small files in [`CACHE_FOLDER`] of a data folder: what was found once about its pictures, so that the next start
-//! need not read them again. Whoever reads one treats anything unexpected in it as if it were not there.
+//! Small files in [`CACHE_FOLDER`] of a data folder: what was found once about its images, so that
+//! the next start need not read them again. Whoever reads one treats anything unexpected in it as
+//! if it were not there.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

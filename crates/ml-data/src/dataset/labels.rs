@@ -1,5 +1,5 @@
-//! A CSV of labels (`path,label` and perhaps `group,split`, in any order) → its rows. Fields are trimmed; other
-//! columns are left out and named. All problems are found before any is reported.
+//! A CSV of labels (`path,label` and perhaps `group,split`, in any order) → its rows. Fields are
+//! trimmed; other columns are left out and named. All problems are found before any is reported.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ const LARGEST: u64 = 1 << 30;
 /// Problems that are spelt out.
 const SHOWN: usize = 5;
 
-/// One picture.
+/// One image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     /// Relative to the root, `/` between folders, without `.` and `..`.
@@ -73,7 +73,7 @@ impl Problems {
     }
 }
 
-/// Reads and checks a CSV by itself; whether the pictures exist is not looked at.
+/// Reads and checks a CSV by itself; whether the images exist is not looked at.
 pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     let bytes = read_bounded(path)?;
     let sha256 = super::hex(&Sha256::digest(&bytes));
@@ -98,7 +98,7 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     }
     parser.problems.none(path)?;
     if rows.is_empty() {
-        return Err(one_problem(path, 1, "there is a header, and no line of a picture"));
+        return Err(one_problem(path, 1, "there is a header, and no line of an image"));
     }
     // Numbered as they came; now by name.
     let mut named: Vec<(String, u32)> = classes.into_iter().collect();
@@ -113,7 +113,8 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     Ok(Labels { classes, rows, has_groups, has_splits, others: columns.others, sha256 })
 }
 
-/// The line on which a record begins. The reader counts what ends the line before (CR LF's LF) and empty lines to it.
+/// The line on which a record begins. The reader counts what ends the line before (CR LF's LF) and
+/// empty lines to it.
 fn first_line(position: &csv::Position, text: &[u8]) -> u64 {
     let before = text.get(position.byte() as usize..).unwrap_or_default();
     let ends = before.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));

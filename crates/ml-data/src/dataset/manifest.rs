@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DatasetError;
 
-/// The newest version of the format that is read. Version 1 has no `labels`, `duplicates`, `groups` and no method
-/// `given`; it is still written where none of them is there.
+/// The newest version of the format that is read. Version 1 has no `labels`, `duplicates`, `groups`
+/// and no method `given`; it is still written where none of them is there.
 const NEWEST_VERSION: u32 = 2;
 
 /// The oldest version that can say what `manifest` says.
@@ -30,19 +30,19 @@ pub struct Manifest {
     pub layout: Layout,
     /// The division is a function of this and of the sorted names.
     pub seed: u64,
-    /// How the pictures were divided.
+    /// How the images were divided.
     pub method: Method,
-    /// What index lines are relative to, as an absolute path; absent if that is the folder that holds
-    /// `splits/`.
+    /// What index lines are relative to, as an absolute path; absent if that is the folder that
+    /// holds `splits/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// The folder of class folders, relative to the root: `raw`, or `.` for the root itself.
     pub images: String,
-    /// The CSV that gives the labels; lines of index files are then `<path><tab><class>`. Absent if the class is
-    /// the path's first folder in `images`.
+    /// The CSV that gives the labels; lines of index files are then `<path><tab><class>`. Absent if
+    /// the class is the path's first folder in `images`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<CsvLabels>,
-    /// What was done about pictures with the same content; absent if they were not looked for.
+    /// What was done about images with the same content; absent if they were not looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<Policy>,
     /// Groups that were not divided; absent if there are none. `pictures.csv` names them.
@@ -50,7 +50,7 @@ pub struct Manifest {
     pub groups: Option<GroupsEntry>,
     /// In order: a class's number is its place.
     pub classes: Vec<String>,
-    /// All pictures; with folds, each is counted once.
+    /// All images; with folds, each is counted once.
     pub total: usize,
     /// What was written: `train`, `val`, `test`, or `test`, `fold_0_train`, `fold_0_val`, …
     pub splits: Vec<SplitEntry>,
@@ -62,11 +62,11 @@ pub struct Manifest {
 pub struct CsvLabels {
     /// The file, relative to the folder that holds `splits/`, or absolute.
     pub csv: String,
-    /// Hex SHA-256 of the file when the pictures were divided.
+    /// Hex SHA-256 of the file when the images were divided.
     pub sha256: String,
 }
 
-/// What is done about pictures with the same content.
+/// What is done about images with the same content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
@@ -74,16 +74,16 @@ pub enum Policy {
     KeepTogether,
 }
 
-/// Pictures that stay together, for whatever reason.
+/// Images that stay together, for whatever reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupsEntry {
     /// `folder`, `csv` or the regular expression that made groups; absent if only duplicates did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Groups of two pictures or more.
+    /// Groups of two images or more.
     pub count: usize,
-    /// Pictures in the largest.
+    /// Images in the largest.
     pub largest: usize,
 }
 
@@ -97,11 +97,11 @@ pub enum Layout {
     Folders,
 }
 
-/// How pictures were divided.
+/// How images were divided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Method {
-    /// Into training, validation and test pictures by these shares of 1.
+    /// Into training, validation and test images by these shares of 1.
     Ratio {
         /// Share of the training split.
         train: f64,
@@ -110,7 +110,8 @@ pub enum Method {
         /// Share of the test split; 0 if there is none.
         test: f64,
     },
-    /// Into folds, each the validation split of one training, after setting a common test split aside.
+    /// Into folds, each the validation split of one training, after setting a common test split
+    /// aside.
     Folds {
         /// How many.
         folds: u32,
@@ -130,16 +131,17 @@ pub enum Method {
 pub struct SplitEntry {
     /// The index file without `.txt`, or the folder.
     pub name: String,
-    /// Pictures in it.
+    /// Images in it.
     pub total: usize,
     /// Hex SHA-256 of the index file. Without it, the file may be edited within its counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_sha256: Option<String>,
-    /// Hex SHA-256 of the lines `<bytes> <path>` of its pictures in order: tells whether the pictures are
-    /// still those that were divided, without reading them. For information; not checked on opening.
+    /// Hex SHA-256 of the lines `<bytes> <path>` of its images in order: tells whether the images
+    /// are still those that were divided, without reading them. For information; not checked on
+    /// opening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures_sha256: Option<String>,
-    /// Pictures of each class.
+    /// Images of each class.
     pub counts: BTreeMap<String, usize>,
 }
 
@@ -212,8 +214,8 @@ impl Manifest {
     }
 }
 
-/// Whether a path with `/` between its parts stays below what it is relative to. Links are followed later, on
-/// purpose: pictures may lie on another disk.
+/// Whether a path with `/` between its parts stays below what it is relative to. Links are followed
+/// later, on purpose: images may lie on another disk.
 pub(crate) fn inside(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
 }

@@ -1,14 +1,16 @@
-//! A data folder → [`Dataset`]: ordered classes and one [`Index`] a split; and a folder of class folders →
-//! its division into splits ([`Source`], [`Plan`]).
+//! A data folder → [`Dataset`]: ordered classes and one [`Index`] a split; and a folder of class
+//! folders → its division into splits ([`Source`], [`Plan`]).
 //!
-//! Labels may come from a CSV instead of folders. [`Dataset::audit`] looks at the files of an opened data folder.
+//! Labels may come from a CSV instead of folders. [`Dataset::audit`] looks at the files of an
+//! opened data folder.
 //!
-//! A data folder is an ImageFolder tree (`train/`, `val/`, perhaps `test/`, each with one folder a class),
-//! or pictures beside a `splits/` folder of index files that [`Plan::write_index`] made. Files are known by
-//! their names: opening a data folder reads no picture and asks for no file's status, so a missing or
-//! damaged picture is reported by whoever reads it.
+//! A data folder is an ImageFolder tree (`train/`, `val/`, perhaps `test/`, each with one folder a
+//! class), or images beside a `splits/` folder of index files that [`Plan::write_index`] made.
+//! Files are known by their names: opening a data folder reads no image and asks for no file's
+//! status, so a missing or damaged image is reported by whoever reads it.
 //!
-//! Everything is sorted bytewise by name, so nothing depends on the order in which a file system lists.
+//! Everything is sorted bytewise by name, so nothing depends on the order in which a file system
+//! lists.
 
 mod audit;
 mod divide;
@@ -16,11 +18,11 @@ pub mod duplicates;
 mod error;
 mod groups;
 pub(crate) mod hidden;
+mod images;
 mod labels;
 pub(crate) mod manifest;
 mod open;
 mod parallel;
-mod pictures;
 mod plan;
 pub(crate) mod scan;
 mod source;
@@ -36,21 +38,22 @@ pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks, Missing};
 pub use divide::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Ratio};
 pub use error::{DatasetError, shell_quoted};
 pub use groups::Grouping;
+pub use images::IMAGES_FILE;
 pub use manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, Policy, SplitEntry};
-pub use pictures::PICTURES_FILE;
 pub use plan::Plan;
-pub use scan::{SUFFIXES, is_picture};
+pub use scan::{SUFFIXES, is_image};
 pub use source::Source;
 pub use split_error::{GivenLeak, SplitError};
 pub use write::{Link, Written};
 
-/// The folder of index files beside the pictures; reserved, never a class.
+/// The folder of index files beside the images; reserved, never a class.
 pub const SPLITS_FOLDER: &str = "splits";
 /// What describes a division, in [`SPLITS_FOLDER`] or in the tree of [`Plan::write_folders`].
 pub const MANIFEST_FILE: &str = "manifest.yaml";
 /// The name that a folder of class folders has when the index files lie beside it.
 pub const RAW_FOLDER: &str = "raw";
-/// What an examination ([`crate::check`]) leaves in a data folder: JSON and HTML. Neither picture nor stranger.
+/// What an examination ([`crate::check`]) leaves in a data folder: JSON and HTML. Neither image nor
+/// stranger.
 pub(crate) const REPORT_FILES: [&str; 2] = ["dataset_report.json", "dataset_report.html"];
 
 /// Which part of a data set.
@@ -81,7 +84,7 @@ impl Split {
     }
 }
 
-/// One picture and its class.
+/// One image and its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Relative to [`Index::root`]; valid UTF-8, never leaves the root by `..`.
@@ -106,8 +109,8 @@ pub struct Index {
 pub struct Dataset {
     /// The folder that was opened.
     pub root: PathBuf,
-    /// Class names in order: a class's number is its place. The same for every split. Each has at least one
-    /// training picture.
+    /// Class names in order: a class's number is its place. The same for every split. Each has at
+    /// least one training image.
     pub classes: Vec<String>,
     /// The training split.
     pub train: Index,
@@ -122,15 +125,18 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens `data_dir`; `fold` (from 0) chooses `fold_<k>_{train,val}.txt` of a folder divided into folds.
+    /// Opens `data_dir`; `fold` (from 0) chooses `fold_<k>_{train,val}.txt` of a folder divided
+    /// into folds.
     ///
     /// # Errors
-    /// The folder is missing, not divided, or damaged, or `fold` does not suit it; see [`DatasetError`].
+    /// The folder is missing, not divided, or damaged, or `fold` does not suit it; see
+    /// [`DatasetError`].
     pub fn open(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetError> {
         open::open(data_dir, fold)
     }
 
-    /// Number of samples of each class in a split, `classes.len()` long; zeros if there is no such split.
+    /// Number of samples of each class in a split, `classes.len()` long; zeros if there is no such
+    /// split.
     pub fn class_counts(&self, split: Split) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for sample in self.index(split).iter().flat_map(|index| &index.samples) {
@@ -148,11 +154,11 @@ impl Dataset {
         }
     }
 
-    /// Of the files of a split's pictures, what changes when one of them does: hex SHA-256 over their names, sizes and
-    /// times. `stop` is asked before each.
+    /// Of the files of a split's images, what changes when one of them does: hex SHA-256 over their
+    /// names, sizes and times. `stop` is asked before each.
     ///
     /// # Errors
-    /// A picture is missing or may not be looked up, or `stop` said so.
+    /// An image is missing or may not be looked up, or `stop` said so.
     pub(crate) fn state_of(
         &self,
         split: Split,
@@ -161,8 +167,8 @@ impl Dataset {
         audit::state(&self.index(split).into_iter().collect::<Vec<_>>(), stop)
     }
 
-    /// Hex SHA-256 over classes and samples of all splits (names, not contents; the root does not count):
-    /// equal for equal indices.
+    /// Hex SHA-256 over classes and samples of all splits (names, not contents; the root does not
+    /// count): equal for equal indices.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         let mut text = |text: &str| {

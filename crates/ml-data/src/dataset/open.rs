@@ -1,4 +1,5 @@
-//! Opening a data folder: which kind it is, its indices, and what is wrong with it if it is of no kind.
+//! Opening a data folder: which kind it is, its indices, and what is wrong with it if it is of no
+//! kind.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -47,13 +48,13 @@ fn diagnose(data_dir: &Path) -> DatasetError {
     let is_tree = |name: &&str| ["train", "val", "test"].contains(name) || Some(*name) == other;
     if names.is_empty() {
         DatasetError::NoClasses { path: images, loose: scan.loose }
-    } else if scan.classes.iter().all(|class| class.pictures.is_empty()) {
-        DatasetError::NoPictures { path: images }
+    } else if scan.classes.iter().all(|class| class.images.is_empty()) {
+        DatasetError::NoImages { path: images }
     } else if names.iter().all(is_tree) && (names.contains(&"train") || names.contains(&"val")) {
         let (missing, beside) = if names.contains(&"train") { ("val", "train") } else { ("train", "val") };
         let remedy = match other {
             Some(other) if missing == "val" => format!("rename `{other}` to `val`"),
-            _ => "move some of each class's pictures there".to_owned(),
+            _ => "move some of each class's images there".to_owned(),
         };
         DatasetError::MissingSplit { path: path.join(missing), beside: beside.to_owned(), remedy }
     } else {
@@ -89,7 +90,7 @@ fn open_folders(data_dir: &Path) -> Result<Dataset, DatasetError> {
         let mut found = scan(&folder, &[])?;
         // Where a split was itself divided, its index files lie in it.
         if let Some(place) = found.classes.iter().position(|class| class.name == SPLITS_FOLDER) {
-            if !found.classes[place].pictures.is_empty() {
+            if !found.classes[place].images.is_empty() {
                 return Err(DatasetError::Reserved { path: folder.join(SPLITS_FOLDER) });
             }
             found.classes.remove(place);
@@ -105,22 +106,22 @@ fn open_folders(data_dir: &Path) -> Result<Dataset, DatasetError> {
         if scan.classes.is_empty() {
             return Err(DatasetError::NoClasses { path: folder, loose: scan.loose });
         }
-        if scan.classes.iter().all(|class| class.pictures.is_empty()) {
-            return Err(DatasetError::NoPictures { path: folder });
+        if scan.classes.iter().all(|class| class.images.is_empty()) {
+            return Err(DatasetError::NoImages { path: folder });
         }
         if split == Split::Train {
             let filled = |name: &String| {
-                scan.classes.iter().any(|class| class.name == *name && !class.pictures.is_empty())
+                scan.classes.iter().any(|class| class.name == *name && !class.images.is_empty())
             };
             if let Some(class) = classes.iter().find(|name| !filled(name)) {
                 return Err(DatasetError::EmptyClass { class: class.clone(), path: folder.join(class) });
             }
         }
-        let mut samples = Vec::with_capacity(scan.classes.iter().map(|class| class.pictures.len()).sum());
+        let mut samples = Vec::with_capacity(scan.classes.iter().map(|class| class.images.len()).sum());
         for class in scan.classes {
             let number = classes.binary_search(&class.name).unwrap_or_default() as u32;
-            samples.extend(class.pictures.into_iter().map(|picture| Sample {
-                path: PathBuf::from(format!("{}/{picture}", split.name())).into_boxed_path(),
+            samples.extend(class.images.into_iter().map(|image| Sample {
+                path: PathBuf::from(format!("{}/{image}", split.name())).into_boxed_path(),
                 class: number,
             }));
         }
@@ -201,7 +202,7 @@ impl Reader<'_> {
         };
         let mut samples = self.samples(&path, &bytes)?;
         if samples.is_empty() {
-            return Err(DatasetError::NoPictures { path });
+            return Err(DatasetError::NoImages { path });
         }
         self.check_counts(&path, entry, &samples)?;
         let changed = |expected: &String| !expected.eq_ignore_ascii_case(&hex(&Sha256::digest(&bytes)));
@@ -253,7 +254,7 @@ impl Reader<'_> {
             }
             let first_folder = || Some(text.strip_prefix(&prefix)?.split_once('/')?.0);
             let Some(class) = label.or_else(first_folder) else {
-                return Err(bad(format!("`{text}` is not of the form {prefix}<class>/<picture>")));
+                return Err(bad(format!("`{text}` is not of the form {prefix}<class>/<image>")));
             };
             let Ok(place) = numbers.binary_search_by(|(name, _)| (*name).cmp(class)) else {
                 return Err(bad(format!("the class `{class}` is not in the manifest's classes")));
@@ -272,7 +273,7 @@ impl Reader<'_> {
             let expected = entry.counts.get(class).copied().unwrap_or(0);
             if found != expected {
                 let problem =
-                    format!("lists {found} pictures of class `{class}`, and the manifest says {expected}");
+                    format!("lists {found} images of class `{class}`, and the manifest says {expected}");
                 return Err(DatasetError::Changed { path: path.to_owned(), problem });
             }
             if found == 0 && entry.name.ends_with("train") {
@@ -283,7 +284,7 @@ impl Reader<'_> {
     }
 }
 
-/// No picture may be in two splits; indices are sorted.
+/// No image may be in two splits; indices are sorted.
 fn refuse_leaks(splits: &Path, prefix: &str, indices: &[Index]) -> Result<(), DatasetError> {
     let file = |split: Split| match split {
         Split::Test => splits.join("test.txt"),
@@ -298,7 +299,7 @@ fn refuse_leaks(splits: &Path, prefix: &str, indices: &[Index]) -> Result<(), Da
                     std::cmp::Ordering::Greater => b.next(),
                     std::cmp::Ordering::Equal => {
                         return Err(DatasetError::Leak {
-                            picture: left.path.display().to_string(),
+                            image: left.path.display().to_string(),
                             first: file(first.split),
                             second: file(second.split),
                         });
@@ -313,7 +314,7 @@ fn refuse_leaks(splits: &Path, prefix: &str, indices: &[Index]) -> Result<(), Da
 fn assemble(data_dir: &Path, classes: Vec<String>, indices: Vec<Index>) -> Result<Dataset, DatasetError> {
     let mut indices = indices.into_iter();
     let (Some(train), Some(val)) = (indices.next(), indices.next()) else {
-        return Err(DatasetError::NoPictures { path: data_dir.to_owned() });
+        return Err(DatasetError::NoImages { path: data_dir.to_owned() });
     };
     Ok(Dataset {
         root: data_dir.to_owned(),

@@ -1,4 +1,4 @@
-//! Pictures and how to divide them → their division ([`Plan`]), not yet written.
+//! Images and how to divide them → their division ([`Plan`]), not yet written.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use sha2::{Digest, Sha256};
 
 use super::divide::{Division, TEST, TRAIN, VAL, divide};
 use super::hex;
+use super::images;
 use super::manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, SplitEntry, version_for};
-use super::pictures;
 use super::source::Source;
 use super::split_error::{GivenLeak, SplitError};
 use super::stratify::{self, Task};
 
-/// Pictures divided, in memory.
+/// Images divided, in memory.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) source: Source,
@@ -33,7 +33,8 @@ impl Plan {
         &self.source
     }
 
-    /// What the user should know, a line each: classes that a split lacks, empty files, loose pictures.
+    /// What the user should know, a line each: classes that a split lacks, empty files, loose
+    /// images.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -44,35 +45,34 @@ impl Plan {
     }
 
     /// The text of `pictures.csv`.
-    pub(super) fn pictures(&self) -> String {
+    pub(super) fn images(&self) -> String {
         let source = &self.source;
         let prefix = prefix(source.images);
-        let paths = source.scan.classes.iter().flat_map(|class| &class.pictures);
+        let paths = source.scan.classes.iter().flat_map(|class| &class.images);
         let mut numbered: Vec<(&str, u32)> = paths.map(String::as_str).zip(0..).collect();
         numbered.sort_unstable();
         let mut hashes = vec![None; source.len()];
-        source.hashes.iter().for_each(|(picture, hash)| hashes[*picture as usize] = Some(hash));
+        source.hashes.iter().for_each(|(image, hash)| hashes[*image as usize] = Some(hash));
         let mut groups = vec![""; source.len()];
         for set in source.groups.clone().sets() {
             let name = group_name(source, &set);
-            set.iter().for_each(|picture| groups[*picture as usize] = name);
+            set.iter().for_each(|image| groups[*image as usize] = name);
         }
-        pictures::text(
+        images::text(
             &prefix,
-            numbered.into_iter().map(|(path, picture)| {
-                let at = picture as usize;
-                // A group of one picture is one all the same: others of it may come.
-                let group =
-                    if groups[at].is_empty() { source.groups.name(picture) } else { Some(groups[at]) };
+            numbered.into_iter().map(|(path, image)| {
+                let at = image as usize;
+                // A group of one image is one all the same: others of it may come.
+                let group = if groups[at].is_empty() { source.groups.name(image) } else { Some(groups[at]) };
                 (path, source.sizes[at], group.unwrap_or(""), hashes[at])
             }),
         )
     }
 }
 
-/// What a set is called: the first name that one of its pictures has, or else its first picture.
+/// What a set is called: the first name that one of its images has, or else its first image.
 fn group_name<'a>(source: &'a Source, set: &[u32]) -> &'a str {
-    set.iter().find_map(|picture| source.groups.name(*picture)).unwrap_or_else(|| source.picture(set[0]))
+    set.iter().find_map(|image| source.groups.name(*image)).unwrap_or_else(|| source.image(set[0]))
 }
 
 fn prefix(images: &str) -> String {
@@ -80,8 +80,8 @@ fn prefix(images: &str) -> String {
 }
 
 impl Source {
-    /// Divides the pictures; writes nothing. The result is a function of the names, of what must stay together, of
-    /// the division and of `seed`.
+    /// Divides the images; writes nothing. The result is a function of the names, of what must stay
+    /// together, of the division and of `seed`.
     ///
     /// # Errors
     /// The division makes no sense, a class is too small for folds, or a split would be empty.
@@ -107,11 +107,11 @@ impl Source {
         self.finish(division.method(), seed, &parts, &sets)
     }
 
-    /// Takes the splits that the CSV gives. `accept_leaks`: a group, or pictures with the same content, may be in
-    /// two of them; a warning says so.
+    /// Takes the splits that the CSV gives. `accept_leaks`: a group, or images with the same
+    /// content, may be in two of them; a warning says so.
     ///
     /// # Errors
-    /// There is no column `split`, a split is empty, or pictures that belong together are divided.
+    /// There is no column `split`, a split is empty, or images that belong together are divided.
     pub fn plan_given(mut self, accept_leaks: bool) -> Result<Plan, SplitError> {
         let splits = self.csv.as_mut().and_then(|csv| csv.splits.take());
         let splits = splits.ok_or_else(|| SplitError::NoSplitColumn { path: self.image_dir() })?;
@@ -132,9 +132,9 @@ impl Source {
                 group: other
                     .and_then(|i| self.groups.name(*i).filter(|name| self.groups.name(set[0]) == Some(*name)))
                     .map(str::to_owned),
-                first: (self.picture(set[0]).to_owned(), splits[set[0] as usize].name()),
+                first: (self.image(set[0]).to_owned(), splits[set[0] as usize].name()),
                 second: other
-                    .map(|i| (self.picture(*i).to_owned(), splits[*i as usize].name()))
+                    .map(|i| (self.image(*i).to_owned(), splits[*i as usize].name()))
                     .unwrap_or_default(),
             };
             if !accept_leaks {
@@ -147,10 +147,10 @@ impl Source {
     }
 
     fn lengths(&self) -> Vec<usize> {
-        self.scan.classes.iter().map(|class| class.pictures.len()).collect()
+        self.scan.classes.iter().map(|class| class.images.len()).collect()
     }
 
-    /// Index files and manifest for pictures that are in these parts.
+    /// Index files and manifest for images that are in these parts.
     fn finish(
         self,
         method: Method,
@@ -162,7 +162,7 @@ impl Source {
         let mut files = Vec::new();
         let mut splits = Vec::new();
         for (name, members) in members(&method) {
-            let chosen = |class: usize, picture: usize| members(parts[class][picture]);
+            let chosen = |class: usize, image: usize| members(parts[class][image]);
             let (text, entry) = self.split(&name, chosen);
             if entry.total == 0 {
                 return Err(self.empty_split(&method, name, sets));
@@ -204,15 +204,15 @@ impl Source {
     fn empty_split(&self, method: &Method, split: String, sets: &[Vec<u32>]) -> SplitError {
         let total = self.len();
         if matches!(method, Method::Given { .. }) {
-            return SplitError::NoGivenPictures { path: self.image_dir(), split };
+            return SplitError::NoGivenImages { path: self.image_dir(), split };
         }
         match sets.iter().max_by_key(|set| set.len()) {
             None => SplitError::EmptySplit { total, split },
             Some(set) => SplitError::GroupTooLarge {
                 problem: format!("the {split} split would be empty"),
                 group: group_name(self, set).to_owned(),
-                pictures: set.len(),
-                of: format!("{total} pictures"),
+                images: set.len(),
+                of: format!("{total} images"),
             },
         }
     }
@@ -223,23 +223,23 @@ impl Source {
             let has = |entry: &SplitEntry| entry.counts.get(&class.name).is_some_and(|count| *count > 0);
             let lacking = splits.iter().find(|entry| entry.name.ends_with("train") && !has(entry));
             let Some(lacking) = lacking else { continue };
-            let range = self.offsets[number]..self.offsets[number] + class.pictures.len();
+            let range = self.offsets[number]..self.offsets[number] + class.images.len();
             let within = |set: &Vec<u32>| set.iter().filter(|i| range.contains(&(**i as usize))).count();
             let largest = sets.iter().map(|set| (within(set), set)).max_by_key(|(count, _)| *count);
             return Err(match largest.filter(|(count, _)| *count > 1) {
-                Some((pictures, set)) => SplitError::GroupTooLarge {
-                    problem: format!("class `{}` would have no pictures in {}", class.name, lacking.name),
+                Some((images, set)) => SplitError::GroupTooLarge {
+                    problem: format!("class `{}` would have no images in {}", class.name, lacking.name),
                     group: group_name(self, set).to_owned(),
-                    pictures,
-                    of: format!("the class's {}", class.pictures.len()),
+                    images,
+                    of: format!("the class's {}", class.images.len()),
                 },
-                None => SplitError::TooFew { class: class.name.clone(), pictures: class.pictures.len() },
+                None => SplitError::TooFew { class: class.name.clone(), images: class.images.len() },
             });
         }
         Ok(())
     }
 
-    /// Lines and counts of the pictures that are `chosen`.
+    /// Lines and counts of the images that are `chosen`.
     fn split(&self, name: &str, chosen: impl Fn(usize, usize) -> bool) -> (String, SplitEntry) {
         let prefix = prefix(self.images);
         let mut lines = Vec::new();
@@ -247,8 +247,8 @@ impl Source {
         for (class, folder) in self.scan.classes.iter().enumerate() {
             let before = lines.len();
             let sizes = &self.sizes[self.offsets[class]..];
-            let pictures = folder.pictures.iter().zip(sizes).enumerate();
-            let mine = pictures.filter(|(i, _)| chosen(class, *i));
+            let images = folder.images.iter().zip(sizes).enumerate();
+            let mine = images.filter(|(i, _)| chosen(class, *i));
             lines.extend(mine.map(|(_, (path, bytes))| (path, bytes, folder.name.as_str())));
             counts.insert(folder.name.clone(), lines.len() - before);
         }
@@ -285,18 +285,16 @@ impl Source {
         }
         if self.scan.loose > 0 {
             warnings.push(format!(
-                "{} pictures lie right in {}, in no class folder, and are left out",
+                "{} images lie right in {}, in no class folder, and are left out",
                 self.scan.loose,
                 self.image_dir().display()
             ));
         }
         let count = self.sizes.iter().filter(|bytes| **bytes == 0).count();
         if let Some(first) = self.sizes.iter().position(|bytes| *bytes == 0) {
-            let path = self.picture_path(first as u32);
-            warnings.push(format!(
-                "{count} picture(s) have 0 bytes and cannot be read, first {}",
-                path.display()
-            ));
+            let path = self.image_path(first as u32);
+            warnings
+                .push(format!("{count} image(s) have 0 bytes and cannot be read, first {}", path.display()));
         }
         for class in &self.scan.classes {
             let lacks = |entry: &&SplitEntry| entry.counts[&class.name] == 0;
@@ -305,9 +303,9 @@ impl Source {
             if !missing.is_empty() {
                 let grouped = manifest.groups.as_ref().is_some_and(|groups| groups.count > 0);
                 warnings.push(format!(
-                    "class `{}` has {} picture(s){}, too few for every split: none in {}",
+                    "class `{}` has {} image(s){}, too few for every split: none in {}",
                     class.name,
-                    class.pictures.len(),
+                    class.images.len(),
                     if grouped { ", some of which stay together" } else { "" },
                     missing.join(", ")
                 ));

@@ -1,5 +1,5 @@
-//! A folder of class folders → its classes and their pictures' names, sorted bytewise. Folders below a class
-//! folder count to the class; links to folders are followed; hidden names are ignored.
+//! A folder of class folders → its classes and their images' names, sorted bytewise. Folders below
+//! a class folder count to the class; links to folders are followed; hidden names are ignored.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,8 +10,8 @@ use super::error::DatasetError;
 use super::parallel::in_parallel;
 use super::{RAW_FOLDER, REPORT_FILES, SPLITS_FOLDER};
 
-/// Endings (after the dot, in any case) of the files that count as pictures; `pbm`, `pgm`, `ppm` are PNM's
-/// three kinds.
+/// Endings (after the dot, in any case) of the files that count as images; `pbm`, `pgm`, `ppm` are
+/// PNM's three kinds.
 pub const SUFFIXES: [&str; 13] =
     ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "pnm", "pbm", "pgm", "ppm", "qoi"];
 
@@ -26,7 +26,7 @@ pub(super) struct ClassFolder {
     /// The folder's name.
     pub name: String,
     /// Relative to the class folder's parent (`<class>/…`, `/` between folders), sorted bytewise.
-    pub pictures: Vec<String>,
+    pub images: Vec<String>,
 }
 
 /// What a folder of class folders holds.
@@ -34,9 +34,9 @@ pub(super) struct ClassFolder {
 pub(super) struct Scan {
     /// Sorted bytewise by name.
     pub classes: Vec<ClassFolder>,
-    /// Files that are no pictures, by their ending; reports of an examination are not counted.
+    /// Files that are no images, by their ending; reports of an examination are not counted.
     pub ignored: BTreeMap<String, usize>,
-    /// Pictures right in the folder, which have no class.
+    /// Images right in the folder, which have no class.
     pub loose: usize,
 }
 
@@ -50,30 +50,30 @@ pub(super) fn scan(images: &Path, skip: &[&str]) -> Result<Scan, DatasetError> {
                 names.push(utf8(images, &name)?);
             }
             Kind::Folder { .. } => {}
-            Kind::Picture => scan.loose += 1,
+            Kind::Image => scan.loose += 1,
             Kind::Other if REPORT_FILES.iter().any(|report| name == *report) => {}
             Kind::Other => *scan.ignored.entry(suffix_of(&name)).or_default() += 1,
         }
     }
     names.sort_unstable();
     let found = in_parallel(names.len(), |i| {
-        let mut walk = Walk { pictures: Vec::new(), ignored: BTreeMap::new(), jumps: Vec::new() };
+        let mut walk = Walk { images: Vec::new(), ignored: BTreeMap::new(), jumps: Vec::new() };
         walk.folder(&images.join(&names[i]), &names[i])?;
-        walk.pictures.sort_unstable();
+        walk.images.sort_unstable();
         Ok(walk)
     })?;
     for (name, walk) in names.into_iter().zip(found) {
         for (suffix, count) in walk.ignored {
             *scan.ignored.entry(suffix).or_default() += count;
         }
-        scan.classes.push(ClassFolder { name, pictures: walk.pictures });
+        scan.classes.push(ClassFolder { name, images: walk.images });
     }
     Ok(scan)
 }
 
 enum Kind {
     Folder { linked: bool },
-    Picture,
+    Image,
     Other,
 }
 
@@ -88,14 +88,15 @@ fn entries(folder: &Path) -> Result<Vec<(OsString, Kind)>, DatasetError> {
         }
         // Known from the directory itself on Linux: no call for each file.
         let kind = entry.file_type().map_err(DatasetError::io(entry.path()))?;
-        let picture = is_picture(&name);
+        let image = is_image(&name);
         found.push((
             name,
             if kind.is_dir() {
                 Kind::Folder { linked: false }
-            } else if picture && (kind.is_file() || kind.is_symlink()) {
-                // A link called a picture is taken for one: trees of a million links are listed at once.
-                Kind::Picture
+            } else if image && (kind.is_file() || kind.is_symlink()) {
+                // A link called an image is taken for one: trees of a million links are listed at
+                // once.
+                Kind::Image
             } else if kind.is_symlink() && entry.path().is_dir() {
                 Kind::Folder { linked: true }
             } else {
@@ -106,15 +107,15 @@ fn entries(folder: &Path) -> Result<Vec<(OsString, Kind)>, DatasetError> {
     Ok(found)
 }
 
-/// Whether `folder` has folders, and no pictures right in it.
+/// Whether `folder` has folders, and no images right in it.
 pub(super) fn has_class_folders(folder: &Path) -> Result<bool, DatasetError> {
     let entries = entries(folder)?;
     let has = |wanted: fn(&Kind) -> bool| entries.iter().any(|(_, kind)| wanted(kind));
-    Ok(has(|kind| matches!(kind, Kind::Folder { .. })) && !has(|kind| matches!(kind, Kind::Picture)))
+    Ok(has(|kind| matches!(kind, Kind::Folder { .. })) && !has(|kind| matches!(kind, Kind::Image)))
 }
 
 struct Walk {
-    pictures: Vec<String>,
+    images: Vec<String>,
     ignored: BTreeMap<String, usize>,
     /// Real paths of the folders from which links were followed on the way here.
     jumps: Vec<PathBuf>,
@@ -124,9 +125,9 @@ impl Walk {
     fn folder(&mut self, folder: &Path, relative: &str) -> Result<(), DatasetError> {
         for (name, kind) in entries(folder)? {
             match kind {
-                Kind::Picture => {
+                Kind::Image => {
                     let name = utf8(folder, &name)?;
-                    self.pictures.push(format!("{relative}/{name}"));
+                    self.images.push(format!("{relative}/{name}"));
                 }
                 Kind::Folder { linked } => {
                     let name = utf8(folder, &name)?;
@@ -151,8 +152,8 @@ impl Walk {
     }
 }
 
-/// Whether a file counts as a picture by its name: it ends as [`SUFFIXES`] say.
-pub fn is_picture(name: &OsStr) -> bool {
+/// Whether a file counts as an image by its name: it ends as [`SUFFIXES`] say.
+pub fn is_image(name: &OsStr) -> bool {
     let suffix = Path::new(name).extension().and_then(OsStr::to_str);
     suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
 }
@@ -187,7 +188,8 @@ pub(crate) fn require_folder(path: &Path) -> Result<(), DatasetError> {
     }
 }
 
-/// The folder above, if `dir` is called `raw`. A link called so counts by that name; `.` and `..` count by what they are.
+/// The folder above, if `dir` is called `raw`. A link called so counts by that name; `.` and `..`
+/// count by what they are.
 pub(crate) fn parent_of_raw(dir: &Path) -> Result<Option<PathBuf>, DatasetError> {
     let named = match dir.components().next_back() {
         Some(Component::Normal(_)) => dir.to_owned(),

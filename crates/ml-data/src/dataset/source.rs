@@ -1,4 +1,4 @@
-//! A folder of class folders, or a CSV of labels → its pictures and which of them must stay together
+//! A folder of class folders, or a CSV of labels → its images and which of them must stay together
 //! ([`Source`]). [`Source::plan`] divides them.
 
 use std::collections::BTreeMap;
@@ -16,22 +16,23 @@ use super::scan::{ClassFolder, Scan, locate, require_folder, scan};
 use super::split_error::SplitError;
 use super::{SPLITS_FOLDER, Split};
 
-/// Pictures of known classes. Every class has a picture.
+/// Images of known classes. Every class has an image.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// To which index lines are relative: the folder that holds `raw/` or the class folders, or the CSV's root.
+    /// To which index lines are relative: the folder that holds `raw/` or the class folders, or the
+    /// CSV's root.
     pub(super) root: PathBuf,
     /// The default place for `splits/`.
     pub(super) home: PathBuf,
     /// From the root to the class folders: `raw`, or `.`.
     pub(super) images: &'static str,
     pub(super) scan: Scan,
-    /// Number of each class's first picture: pictures are numbered through all classes.
+    /// Number of each class's first image: images are numbered through all classes.
     pub(super) offsets: Vec<usize>,
-    /// Of each picture, in bytes.
+    /// Of each image, in bytes.
     pub(super) sizes: Vec<u64>,
     pub(super) groups: Groups,
-    /// SHA-256 of pictures that were read as a whole, by number, ascending.
+    /// SHA-256 of images that were read as a whole, by number, ascending.
     pub(super) hashes: Vec<(u32, Hash)>,
     pub(super) grouping: Option<Grouping>,
     pub(super) duplicates: Option<Policy>,
@@ -44,29 +45,32 @@ pub struct Source {
 pub(super) struct Csv {
     pub path: PathBuf,
     pub sha256: String,
-    /// Of each picture, empty if it stands alone; none without the column.
+    /// Of each image, empty if it stands alone; none without the column.
     pub groups: Option<Vec<String>>,
-    /// Of each picture; none without the column.
+    /// Of each image; none without the column.
     pub splits: Option<Vec<Split>>,
     pub others: Vec<String>,
 }
 
 impl Source {
-    /// Lists `image_dir`, a folder of class folders, or one that holds only such a folder called `raw`.
+    /// Lists `image_dir`, a folder of class folders, or one that holds only such a folder called
+    /// `raw`.
     ///
     /// # Errors
-    /// It cannot be listed, is already an ImageFolder tree, has no classes, or a class without pictures.
+    /// It cannot be listed, is already an ImageFolder tree, has no classes, or a class without
+    /// images.
     pub fn open(image_dir: &Path) -> Result<Source, DatasetError> {
         require_folder(image_dir)?;
         let (root, images) = locate(image_dir)?;
         let folder = join(&root, images);
         require_folder(&folder)?;
-        // Beside class folders, `splits` holds the index files; below raw/ it can only be meant as a class.
+        // Beside class folders, `splits` holds the index files; below raw/ it can only be meant as
+        // a class.
         let scan = scan(&folder, if images == "." { &[SPLITS_FOLDER] } else { &[] })?;
         check_classes(&scan, folder)?;
         let source = Source::new(root.clone(), root, images, scan);
-        let sizes = map_in_parallel(source.len(), |picture| {
-            let path = source.picture_path(picture as u32);
+        let sizes = map_in_parallel(source.len(), |image| {
+            let path = source.image_path(image as u32);
             match fs::metadata(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
                     Err(DatasetError::DanglingLink { path })
@@ -77,11 +81,12 @@ impl Source {
         Ok(Source { sizes, ..source })
     }
 
-    /// Reads a CSV of labels: columns `path,label` and perhaps `group,split`, in any order. Paths are relative to
-    /// `root`, by default the CSV's folder.
+    /// Reads a CSV of labels: columns `path,label` and perhaps `group,split`, in any order. Paths
+    /// are relative to `root`, by default the CSV's folder.
     ///
     /// # Errors
-    /// The CSV cannot be read or has lines that cannot be used (all are counted), or a picture is missing.
+    /// The CSV cannot be read or has lines that cannot be used (all are counted), or an image is
+    /// missing.
     pub fn open_csv(csv: &Path, root: Option<&Path>) -> Result<Source, DatasetError> {
         let home = match csv.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -106,13 +111,13 @@ impl Source {
         let (mut groups, mut splits) = (Vec::new(), Vec::new());
         let mut rows = rows.into_iter().peekable();
         for (number, name) in (0..).zip(classes) {
-            let mut pictures = Vec::new();
+            let mut images = Vec::new();
             while let Some(row) = rows.next_if(|row| row.class == number) {
-                pictures.push(row.path);
+                images.push(row.path);
                 groups.extend(has_groups.then_some(row.group));
                 splits.extend(row.split);
             }
-            scan.classes.push(ClassFolder { name, pictures });
+            scan.classes.push(ClassFolder { name, images });
         }
         let csv = Csv {
             path: csv.to_owned(),
@@ -129,8 +134,8 @@ impl Source {
     fn new(root: PathBuf, home: PathBuf, images: &'static str, scan: Scan) -> Source {
         let mut next = 0;
         let mut offset = |class: &ClassFolder| {
-            next += class.pictures.len();
-            next - class.pictures.len()
+            next += class.images.len();
+            next - class.images.len()
         };
         Source {
             offsets: scan.classes.iter().map(&mut offset).collect(),
@@ -148,7 +153,7 @@ impl Source {
         }
     }
 
-    /// Keeps the pictures that `grouping` puts into one group together, across classes too.
+    /// Keeps the images that `grouping` puts into one group together, across classes too.
     ///
     /// # Errors
     /// The column `group` is asked for, and there is none.
@@ -161,22 +166,22 @@ impl Source {
         };
         let mut alone = Vec::new();
         let mut groups = std::mem::take(&mut self.groups);
-        for picture in 0..count as u32 {
+        for image in 0..count as u32 {
             let key = match &column {
-                Some(column) => Some(column[picture as usize].as_str()).filter(|key| !key.is_empty()),
-                None => grouping.key(self.picture(picture), self.csv.is_none()),
+                Some(column) => Some(column[image as usize].as_str()).filter(|key| !key.is_empty()),
+                None => grouping.key(self.image(image), self.csv.is_none()),
             };
             match key {
-                Some(key) => groups.put(count, picture, key),
-                None => alone.push(picture),
+                Some(key) => groups.put(count, image, key),
+                None => alone.push(image),
             }
         }
         self.groups = groups;
         self.grouping = Some(grouping.clone());
         if let Some(&first) = alone.first() {
-            let (lone, path) = (alone.len(), self.picture_path(first));
+            let (lone, path) = (alone.len(), self.image_path(first));
             self.warnings.push(format!(
-                "{lone} picture(s) are in no group by `{}` and count as groups of their own, first {}",
+                "{lone} image(s) are in no group by `{}` and count as groups of their own, first {}",
                 grouping.name(),
                 path.display()
             ));
@@ -184,35 +189,35 @@ impl Source {
         Ok(())
     }
 
-    /// Reads the pictures that may have the same content, and keeps those that have it together. `stop` is asked
-    /// before each picture.
+    /// Reads the images that may have the same content, and keeps those that have it together.
+    /// `stop` is asked before each image.
     ///
     /// # Errors
     /// `stop` said so.
     pub fn keep_duplicates_together(&mut self, stop: impl Fn() -> bool + Sync) -> Result<(), SplitError> {
         let folder = join(&self.root, self.images);
-        let path = |picture| folder.join(self.picture(picture));
+        let path = |image| folder.join(self.image(image));
         let found = duplicates::exact(&self.sizes, path, stop).map_err(|_| SplitError::Interrupted)?;
         let count = self.len();
         let mut crossing: Vec<[u32; 2]> = Vec::new();
         for set in &found.sets {
             set.windows(2).for_each(|pair| self.groups.join(count, pair[0], pair[1]));
-            let other = set.iter().find(|picture| self.class_of(**picture) != self.class_of(set[0]));
+            let other = set.iter().find(|image| self.class_of(**image) != self.class_of(set[0]));
             crossing.extend(other.map(|other| [set[0], *other]));
         }
         if let Some(&[a, b]) = crossing.first() {
             self.warnings.push(format!(
-                "{} picture(s) lie in several classes with the same content, so some labels are wrong, first {} and {}",
+                "{} image(s) lie in several classes with the same content, so some labels are wrong, first {} and {}",
                 crossing.len(),
-                self.picture_path(a).display(),
-                self.picture_path(b).display()
+                self.image_path(a).display(),
+                self.image_path(b).display()
             ));
         }
         if let Some((first, error)) = found.unreadable.first() {
             self.warnings.push(format!(
-                "{} picture(s) cannot be read and are taken for no duplicates, first {}: {error}",
+                "{} image(s) cannot be read and are taken for no duplicates, first {}: {error}",
                 found.unreadable.len(),
-                self.picture_path(*first).display()
+                self.image_path(*first).display()
             ));
         }
         self.hashes = found.hashes;
@@ -220,10 +225,11 @@ impl Source {
         Ok(())
     }
 
-    /// Keeps the pictures of each set together; paths are those of index lines, relative to [`Source::root`].
+    /// Keeps the images of each set together; paths are those of index lines, relative to
+    /// [`Source::root`].
     ///
     /// # Errors
-    /// A path that is no picture of this source.
+    /// A path that is no image of this source.
     pub fn keep_together<P: AsRef<str>>(&mut self, sets: &[Vec<P>]) -> Result<(), SplitError> {
         let count = self.len();
         for set in sets {
@@ -233,7 +239,7 @@ impl Source {
         Ok(())
     }
 
-    /// The number of the picture with this index line.
+    /// The number of the image with this index line.
     fn number(&self, line: &str) -> Result<u32, SplitError> {
         let path = match self.images {
             "." => Some(line),
@@ -241,11 +247,11 @@ impl Source {
         };
         let find = |path: &str| {
             self.scan.classes.iter().zip(&self.offsets).find_map(|(class, offset)| {
-                let place = class.pictures.binary_search_by(|picture| picture.as_str().cmp(path)).ok()?;
+                let place = class.images.binary_search_by(|image| image.as_str().cmp(path)).ok()?;
                 Some((offset + place) as u32)
             })
         };
-        path.and_then(find).ok_or_else(|| SplitError::NoSuchPicture { path: line.to_owned() })
+        path.and_then(find).ok_or_else(|| SplitError::NoSuchImage { path: line.to_owned() })
     }
 
     /// The folder that holds the class folders; with labels from a CSV, that file.
@@ -266,17 +272,17 @@ impl Source {
         self.scan.classes.iter().map(|class| class.name.as_str())
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
-        self.scan.classes.iter().map(|class| class.pictures.len()).sum()
+        self.scan.classes.iter().map(|class| class.images.len()).sum()
     }
 
-    /// Never: every class has a picture.
+    /// Never: every class has an image.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many files were left out because their names do not end as pictures' do, by ending.
+    /// How many files were left out because their names do not end as images' do, by ending.
     pub fn ignored(&self) -> &BTreeMap<String, usize> {
         &self.scan.ignored
     }
@@ -286,28 +292,28 @@ impl Source {
         self.csv.as_ref().map_or(&[], |csv| &csv.others)
     }
 
-    /// Whether a CSV says which group each picture is in.
+    /// Whether a CSV says which group each image is in.
     pub fn has_group_column(&self) -> bool {
         self.csv.as_ref().is_some_and(|csv| csv.groups.is_some())
     }
 
-    /// Whether a CSV says which split each picture is in: then [`Source::plan_given`] takes them.
+    /// Whether a CSV says which split each image is in: then [`Source::plan_given`] takes them.
     pub fn has_split_column(&self) -> bool {
         self.csv.as_ref().is_some_and(|csv| csv.splits.is_some())
     }
 
-    pub(super) fn class_of(&self, picture: u32) -> usize {
-        self.offsets.partition_point(|offset| *offset <= picture as usize) - 1
+    pub(super) fn class_of(&self, image: u32) -> usize {
+        self.offsets.partition_point(|offset| *offset <= image as usize) - 1
     }
 
     /// Relative to the class folders' folder.
-    pub(super) fn picture(&self, picture: u32) -> &str {
-        let class = self.class_of(picture);
-        &self.scan.classes[class].pictures[picture as usize - self.offsets[class]]
+    pub(super) fn image(&self, image: u32) -> &str {
+        let class = self.class_of(image);
+        &self.scan.classes[class].images[image as usize - self.offsets[class]]
     }
 
-    pub(super) fn picture_path(&self, picture: u32) -> PathBuf {
-        join(&self.root, self.images).join(self.picture(picture))
+    pub(super) fn image_path(&self, image: u32) -> PathBuf {
+        join(&self.root, self.images).join(self.image(image))
     }
 }
 
@@ -324,10 +330,10 @@ fn check_classes(scan: &Scan, folder: PathBuf) -> Result<(), DatasetError> {
         let found = names.into_iter().map(str::to_owned).collect();
         return Err(DatasetError::AlreadySplit { path: folder, found });
     }
-    if scan.classes.iter().all(|class| class.pictures.is_empty()) {
-        return Err(DatasetError::NoPictures { path: folder });
+    if scan.classes.iter().all(|class| class.images.is_empty()) {
+        return Err(DatasetError::NoImages { path: folder });
     }
-    match scan.classes.iter().find(|class| class.pictures.is_empty()) {
+    match scan.classes.iter().find(|class| class.images.is_empty()) {
         Some(class) => {
             let path = folder.join(&class.name);
             Err(DatasetError::EmptyClass { class: class.name.clone(), path })
@@ -336,7 +342,7 @@ fn check_classes(scan: &Scan, folder: PathBuf) -> Result<(), DatasetError> {
     }
 }
 
-/// Bytes of a picture that a CSV names, or why it is none.
+/// Bytes of an image that a CSV names, or why it is none.
 fn size_of(path: &Path) -> Result<u64, String> {
     match fs::metadata(path) {
         Ok(status) if status.is_file() => Ok(status.len()),

@@ -9,7 +9,7 @@ use super::error::DatasetError;
 /// Why a division cannot be made or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
-    /// The pictures cannot be listed.
+    /// The images cannot be listed.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// The ratios make no sense.
@@ -30,20 +30,20 @@ pub enum SplitError {
     Folds(u32),
     /// A class that cannot be trained on in every fold.
     #[error(
-        "class `{class}` has {pictures} picture(s), and one outside its validation fold is needed for training; add pictures, or use ratios instead of folds"
+        "class `{class}` has {images} image(s), and one outside its validation fold is needed for training; add images, or use ratios instead of folds"
     )]
     TooFew {
         /// Its name.
         class: String,
         /// How many it has.
-        pictures: usize,
+        images: usize,
     },
-    /// So few pictures that a split would be empty.
+    /// So few images that a split would be empty.
     #[error(
-        "{total} pictures are too few: the {split} split would be empty; add pictures, or ask for larger shares or fewer folds"
+        "{total} images are too few: the {split} split would be empty; add images, or ask for larger shares or fewer folds"
     )]
     EmptySplit {
-        /// All pictures.
+        /// All images.
         total: usize,
         /// The split's name.
         split: String,
@@ -70,24 +70,24 @@ pub enum SplitError {
         /// The CSV, or the folder of class folders.
         path: PathBuf,
     },
-    /// Something else than a picture is to be kept together with others.
-    #[error("`{path}`: is no picture of this data set; give paths as index files have them")]
-    NoSuchPicture {
+    /// Something else than an image is to be kept together with others.
+    #[error("`{path}`: is no image of this data set; give paths as index files have them")]
+    NoSuchImage {
         /// As it was given.
         path: String,
     },
     /// A group without which something would be empty.
     #[error(
-        "{problem}: {} stays together and has {pictures} of {of}; divide the group, add pictures, or ask for other shares",
+        "{problem}: {} stays together and has {images} of {of}; divide the group, add images, or ask for other shares",
         group_in_words(group)
     )]
     GroupTooLarge {
         /// What would be empty.
         problem: String,
-        /// Its name, or its first picture.
+        /// Its name, or its first image.
         group: String,
-        /// Pictures in it.
-        pictures: usize,
+        /// Images in it.
+        images: usize,
         /// Out of how many.
         of: String,
     },
@@ -96,7 +96,7 @@ pub enum SplitError {
     GivenLeak(Box<GivenLeak>),
     /// Splits given by a CSV that lack one.
     #[error("{}: no line has the split `{split}`; name some, or leave the column out and give shares", path.display())]
-    NoGivenPictures {
+    NoGivenImages {
         /// The CSV.
         path: PathBuf,
         /// The split.
@@ -131,7 +131,7 @@ pub enum SplitError {
         source: io::Error,
     },
     /// The output would become a class.
-    #[error("{}: lies among the pictures of {}; choose an output outside of it", path.display(), images.display())]
+    #[error("{}: lies among the images of {}; choose an output outside of it", path.display(), images.display())]
     OutputInside {
         /// The output.
         path: PathBuf,
@@ -140,33 +140,33 @@ pub enum SplitError {
     },
     /// Trees are made of one division.
     #[error(
-        "folds have no folder layout (their trees would hold every picture many times); leave out --layout folders: the index files need no copies"
+        "folds have no folder layout (their trees would hold every image many times); leave out --layout folders: the index files need no copies"
     )]
     FoldsAsFolders,
     /// Hard links do not reach other disks.
     #[error("{}: cannot be hard-linked from {}, which is on another file system; use --link symlink or --link copy", to.display(), from.display())]
     OtherDevice {
-        /// The picture.
+        /// The image.
         from: PathBuf,
         /// The link that was to be.
         to: PathBuf,
     },
     /// The file system refuses a link or a copy.
     #[error("{}: cannot be made from {}: {source}; try another --link, or give --output for another place", to.display(), from.display())]
-    Picture {
-        /// The picture.
+    Image {
+        /// The image.
         from: PathBuf,
         /// The link or copy that was to be.
         to: PathBuf,
         /// What the system says.
         source: io::Error,
     },
-    /// A CSV names a picture or a class that a tree of folders cannot hold.
+    /// A CSV names an image or a class that a tree of folders cannot hold.
     #[error(
         "--layout folders: `{name}` {problem}, so it would not be found again; rename it, or use --layout index"
     )]
     UnfitForFolders {
-        /// A picture or a class.
+        /// An image or a class.
         name: String,
         /// Why.
         problem: &'static str,
@@ -206,16 +206,16 @@ impl SplitError {
     }
 }
 
-/// Splits given by a CSV that divide pictures which belong together.
+/// Splits given by a CSV that divide images which belong together.
 #[derive(Clone, Debug)]
 pub struct GivenLeak {
     /// The CSV.
     pub path: PathBuf,
     /// How many groups are divided.
     pub count: usize,
-    /// The group that both pictures name; otherwise their contents keep them together.
+    /// The group that both images name; otherwise their contents keep them together.
     pub group: Option<String>,
-    /// A picture of the first of them, and its split.
+    /// An image of the first of them, and its split.
     pub first: (String, &'static str),
     /// Another.
     pub second: (String, &'static str),
@@ -228,7 +228,7 @@ impl fmt::Display for GivenLeak {
             group.as_ref().map_or_else(|| "with the same content".to_owned(), |name| group_in_words(name));
         write!(
             f,
-            "{}: {count} group(s) of pictures that belong together are in more than one split, first {what}: `{}` in {} \
+            "{}: {count} group(s) of images that belong together are in more than one split, first {what}: `{}` in {} \
              and `{}` in {}; correct the column, leave it out to have groups kept together, or accept this with \
              --on_leak warn",
             path.display(),

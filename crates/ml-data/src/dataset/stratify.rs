@@ -1,11 +1,12 @@
-//! Pictures that must stay together + the counts that each class is to have in each part → the part of each
-//! picture. No group is divided; each class comes as close to its counts as groups allow.
+//! Images that must stay together + the counts that each class is to have in each part → the part
+//! of each image. No group is divided; each class comes as close to its counts as groups allow.
 //!
-//! The measure is, summed over classes and the total, `Σ (count − target)² / (target · pictures of the class)`:
-//! the squared relative error of each part, weighed by its share. Groups are dealt first, those that weigh most
-//! in it before others, each to the part where it makes the sum smallest; then single groups change places, and
-//! pairs, as long as that makes it smaller. Pictures that stand alone fill what is left, so that counts are exact
-//! where no group is in the way. (For equal shares this is the idea of scikit-learn's `StratifiedGroupKFold`.)
+//! The measure is, summed over classes and the total, `Σ (count − target)² / (target · images of
+//! the class)`: the squared relative error of each part, weighed by its share. Groups are dealt
+//! first, those that weigh most in it before others, each to the part where it makes the sum
+//! smallest; then single groups change places, and pairs, as long as that makes it smaller. Images
+//! that stand alone fill what is left, so that counts are exact where no group is in the way. (For
+//! equal shares this is the idea of scikit-learn's `StratifiedGroupKFold`.)
 
 use rand_chacha::rand_core::RngCore;
 
@@ -19,19 +20,19 @@ const MOST_SWAPPED: usize = 1500;
 
 /// What is divided.
 pub(super) struct Task<'a> {
-    /// Pictures of each class; they are numbered through all classes.
+    /// Images of each class; they are numbered through all classes.
     pub sizes: &'a [usize],
-    /// By class and part: how many pictures are wanted.
+    /// By class and part: how many images are wanted.
     pub targets: &'a [Vec<u32>],
-    /// Sets of at least two pictures, each in ascending order, disjoint, by their first picture.
+    /// Sets of at least two images, each in ascending order, disjoint, by their first image.
     pub groups: &'a [Vec<u32>],
-    /// Parts with a number below it are folds: a class is trained on if it is in two of them. 0: part
-    /// [`TRAIN`] is trained on.
+    /// Parts with a number below it are folds: a class is trained on if it is in two of them. 0:
+    /// part [`TRAIN`] is trained on.
     pub folds: usize,
     pub seed: u64,
 }
 
-/// The part of each picture, by class.
+/// The part of each image, by class.
 pub(super) fn assign(task: &Task<'_>) -> Vec<Vec<u16>> {
     let offsets: Vec<usize> = task
         .sizes
@@ -41,7 +42,7 @@ pub(super) fn assign(task: &Task<'_>) -> Vec<Vec<u16>> {
             Some(*sum - size)
         })
         .collect();
-    let class_of = |picture: u32| offsets.partition_point(|offset| *offset <= picture as usize) - 1;
+    let class_of = |image: u32| offsets.partition_point(|offset| *offset <= image as usize) - 1;
     let groups: Vec<Group> = task.groups.iter().map(|members| Group::new(members, class_of, task)).collect();
     let mut table = Table::new(task);
     let mut parts = table.deal(&groups, task.seed);
@@ -56,9 +57,9 @@ pub(super) fn assign(task: &Task<'_>) -> Vec<Vec<u16>> {
 
     let mut result: Vec<Vec<u16>> = task.sizes.iter().map(|size| vec![u16::MAX; *size]).collect();
     for (members, part) in task.groups.iter().zip(parts) {
-        for &picture in members {
-            let class = class_of(picture);
-            result[class][picture as usize - offsets[class]] = part as u16;
+        for &image in members {
+            let class = class_of(image);
+            result[class][image as usize - offsets[class]] = part as u16;
         }
     }
     for (class, fill) in fills.into_iter().enumerate() {
@@ -72,7 +73,7 @@ pub(super) fn assign(task: &Task<'_>) -> Vec<Vec<u16>> {
     result
 }
 
-/// How many pictures a group has in each row of the table, rows in ascending order.
+/// How many images a group has in each row of the table, rows in ascending order.
 struct Group {
     rows: Vec<(u32, f64)>,
     /// What it weighs in the measure.
@@ -82,8 +83,8 @@ struct Group {
 impl Group {
     fn new(members: &[u32], class_of: impl Fn(u32) -> usize, task: &Task<'_>) -> Group {
         let mut rows: Vec<(u32, f64)> = Vec::new();
-        for &picture in members {
-            let class = class_of(picture) as u32;
+        for &image in members {
+            let class = class_of(image) as u32;
             match rows.last_mut() {
                 Some((last, count)) if *last == class => *count += 1.0,
                 _ => rows.push((class, 1.0)),
@@ -105,12 +106,12 @@ impl Group {
 /// Rows are the classes and their total.
 struct Table {
     parts: usize,
-    /// Parts that are to have pictures.
+    /// Parts that are to have images.
     open: Vec<usize>,
-    /// `[row · parts + part]`: how many pictures are still wanted.
+    /// `[row · parts + part]`: how many images are still wanted.
     wanted: Vec<f64>,
     targets: Vec<f64>,
-    /// `1 / (target · pictures of the row)`.
+    /// `1 / (target · images of the row)`.
     scale: Vec<f64>,
 }
 
@@ -236,8 +237,8 @@ impl Table {
         helped
     }
 
-    /// How many of `alone` pictures of a class go to each part: to the one that lacks the largest share of its
-    /// target, of equal ones to the one whose total lacks most.
+    /// How many of `alone` images of a class go to each part: to the one that lacks the largest
+    /// share of its target, of equal ones to the one whose total lacks most.
     fn fill(&mut self, class: usize, alone: usize) -> Vec<u32> {
         let mut fill = vec![0; self.parts];
         let total = self.targets.len() - self.parts;
@@ -271,8 +272,8 @@ impl Table {
         }
     }
 
-    /// Moves a group for each class that is not trained on, and for each part without pictures, if one can be
-    /// moved without doing the same elsewhere.
+    /// Moves a group for each class that is not trained on, and for each part without images, if
+    /// one can be moved without doing the same elsewhere.
     fn repair(&mut self, task: &Task<'_>, groups: &[Group], parts: &mut [usize]) {
         let classes = task.sizes.len();
         for part in self.open.clone() {
@@ -291,7 +292,8 @@ impl Table {
         }
     }
 
-    /// The cheapest move of a group to one of `to` after which `mended` holds and nothing else is broken.
+    /// The cheapest move of a group to one of `to` after which `mended` holds and nothing else is
+    /// broken.
     fn move_one(
         &mut self,
         task: &Task<'_>,

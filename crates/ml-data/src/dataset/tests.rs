@@ -15,11 +15,11 @@ fn add(root: &Path, files: &[&str]) {
     for file in files {
         let path = root.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "picture").unwrap();
+        fs::write(path, "image").unwrap();
     }
 }
 
-/// `raw/` with classes of so many pictures.
+/// `raw/` with classes of so many images.
 fn raw(classes: &[(&str, usize)]) -> TempDir {
     let folder = TempDir::new().unwrap();
     for (class, count) in classes {
@@ -107,7 +107,7 @@ fn order_is_bytewise_by_path_in_either_layout() {
 }
 
 #[test]
-fn a_split_raw_folder_opens_with_every_picture_once() {
+fn a_split_raw_folder_opens_with_every_image_once() {
     let dir = raw(&[("cat", 20), ("dog", 10)]);
     let written = split(&dir.path().join("raw"), &ratio(&[0.6, 0.2, 0.2]));
     assert_eq!(written.data_dir, dir.path());
@@ -221,24 +221,24 @@ fn a_part_of_a_data_folder_is_told_to_be_one() {
 }
 
 #[test]
-fn folders_without_classes_or_pictures_say_what_is_missing() {
+fn folders_without_classes_or_images_say_what_is_missing() {
     let dir = TempDir::new().unwrap();
     assert!(refusal(dir.path()).contains("no class folders"));
     assert!(source_refusal(dir.path()).contains("no class folders"));
     add(dir.path(), &["1.png", "2.png"]);
     for message in [refusal(dir.path()), source_refusal(dir.path())] {
-        assert!(message.contains("the 2 pictures right in it have no class"), "{message}");
+        assert!(message.contains("the 2 images right in it have no class"), "{message}");
     }
     let dir = folder(&["a/readme.txt"]);
     for message in [refusal(dir.path()), source_refusal(dir.path())] {
-        assert!(message.contains("no pictures") && message.contains("jpg"), "{message}");
+        assert!(message.contains("no images") && message.contains("jpg"), "{message}");
     }
     let dir = folder(&["train/a/readme.txt", "val/a/1.png"]);
-    assert!(refusal(dir.path()).contains("no pictures"));
+    assert!(refusal(dir.path()).contains("no images"));
 }
 
 #[test]
-fn a_class_without_training_pictures_is_named() {
+fn a_class_without_training_images_is_named() {
     let dir = folder(&["train/a/1.png", "val/a/1.png", "val/b/1.png"]);
     let message = refusal(dir.path());
     assert!(message.contains("class `b`") && message.contains("train/b"), "{message}");
@@ -253,7 +253,7 @@ fn a_class_without_training_pictures_is_named() {
 }
 
 #[test]
-fn a_tree_without_validation_pictures_says_so() {
+fn a_tree_without_validation_images_says_so() {
     let dir = folder(&["train/a/1.png", "test/a/1.png"]);
     let message = refusal(dir.path());
     assert!(message.contains(dir.path().join("val").to_str().unwrap()) && message.contains("beside `train`"));
@@ -266,7 +266,7 @@ fn a_tree_without_validation_pictures_says_so() {
 }
 
 #[test]
-fn raw_beside_other_folders_is_a_class_only_if_it_holds_pictures() {
+fn raw_beside_other_folders_is_a_class_only_if_it_holds_images() {
     let dir = folder(&["raw/cat/1.png", "models/1.png"]);
     let error = Source::open(dir.path()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("`models`; give "), "{error}");
@@ -306,7 +306,7 @@ fn names_that_a_line_cannot_hold_are_refused() {
     };
     assert!(strange(b"a\nb.png").contains("line break"));
     assert!(strange(b"a\xff.png").contains("not valid UTF-8"));
-    // What is no picture may be called anything.
+    // What is no image may be called anything.
     let dir = folder(&["cat/1.png", "cat/a\nb.txt"]);
     assert!(Source::open(dir.path()).is_ok());
 }
@@ -315,9 +315,9 @@ fn names_that_a_line_cannot_hold_are_refused() {
 #[test]
 fn links_are_followed_and_loops_are_refused() {
     use std::os::unix::fs::symlink;
-    let away = folder(&["pictures/1.png", "pictures/below/2.png"]);
+    let away = folder(&["images/1.png", "images/below/2.png"]);
     let dir = folder(&["cat/1.png"]);
-    symlink(away.path().join("pictures"), dir.path().join("dog")).unwrap();
+    symlink(away.path().join("images"), dir.path().join("dog")).unwrap();
     let source = Source::open(dir.path()).unwrap();
     assert_eq!(source.classes().collect::<Vec<_>>(), ["cat", "dog"]);
     let plan = source.plan(&ratio(&[0.5, 0.5]), 0).unwrap();
@@ -333,8 +333,8 @@ fn links_are_followed_and_loops_are_refused() {
         fs::remove_file(link).unwrap();
     }
     // Two folders that link to each other.
-    symlink(away.path().join("pictures"), dir.path().join("cat/other")).unwrap();
-    symlink(dir.path().join("cat"), away.path().join("pictures/other")).unwrap();
+    symlink(away.path().join("images"), dir.path().join("cat/other")).unwrap();
+    symlink(dir.path().join("cat"), away.path().join("images/other")).unwrap();
     assert!(source_refusal(dir.path()).contains("remove the link"));
 }
 
@@ -356,7 +356,7 @@ fn lines_that_leave_the_root_or_name_no_class_are_refused() {
         ("raw/../../cat/000.png", "without `..`"),
         ("/etc/passwd", "without `..`"),
         ("raw//cat/000.png", "without `..`"),
-        ("cat/000.png", "not of the form raw/<class>/<picture>"),
+        ("cat/000.png", "not of the form raw/<class>/<image>"),
         ("raw/000.png", "not of the form"),
         ("raw/mouse/000.png", "class `mouse` is not in the manifest"),
     ] {
@@ -375,7 +375,7 @@ fn index_files_that_differ_from_the_manifest_are_refused() {
     let train = dir.path().join("splits/train.txt");
     edit(&train, |text| text.lines().skip(1).map(|line| format!("{line}\n")).collect());
     let message = refusal(dir.path());
-    assert!(message.contains("lists 11 pictures of class `cat`, and the manifest says 12"), "{message}");
+    assert!(message.contains("lists 11 images of class `cat`, and the manifest says 12"), "{message}");
 
     let dir = indexed();
     let train = dir.path().join("splits/train.txt");
@@ -394,7 +394,7 @@ fn index_files_that_differ_from_the_manifest_are_refused() {
 }
 
 #[test]
-fn a_picture_in_two_splits_is_refused() {
+fn an_image_in_two_splits_is_refused() {
     let dir = indexed();
     edit(&manifest(&dir), |text| {
         text.lines().filter(|line| !line.contains("index_sha256")).map(|line| format!("{line}\n")).collect()
@@ -414,7 +414,7 @@ fn missing_and_empty_index_files_are_named() {
     let dir = indexed();
     let val = dir.path().join("splits/val.txt");
     fs::write(&val, "").unwrap();
-    assert!(refusal(dir.path()).contains(&format!("{}: there are no pictures", val.display())));
+    assert!(refusal(dir.path()).contains(&format!("{}: there are no images", val.display())));
     fs::remove_file(&val).unwrap();
     let message = refusal(dir.path());
     assert!(message.contains(val.to_str().unwrap()) && message.contains("ml-split --force"), "{message}");
@@ -464,7 +464,7 @@ fn classes_too_small_for_every_split_are_warned_about_or_refused() {
     let plan = Source::open(dir.path()).unwrap().plan(&ratio(&[0.6, 0.2, 0.2]), 42).unwrap();
     let warnings = plan.warnings().join("\n");
     assert!(
-        warnings.contains("class `rare` has 2 picture(s)") && warnings.contains("none in test"),
+        warnings.contains("class `rare` has 2 image(s)") && warnings.contains("none in test"),
         "{warnings}"
     );
     assert!(warnings.contains("class `single`") && warnings.contains("none in val, test"), "{warnings}");
@@ -482,7 +482,7 @@ fn a_split_that_would_be_empty_is_refused() {
     let dir = raw(&[("cat", 1), ("dog", 1)]);
     let message =
         Source::open(dir.path()).unwrap().plan(&ratio(&[0.6, 0.2, 0.2]), 42).unwrap_err().to_string();
-    assert!(message.contains("2 pictures are too few") && message.contains("val"), "{message}");
+    assert!(message.contains("2 images are too few") && message.contains("val"), "{message}");
 }
 
 #[test]
@@ -529,7 +529,7 @@ fn another_output_is_a_data_folder_of_its_own() {
 }
 
 #[test]
-fn an_output_among_the_pictures_is_refused() {
+fn an_output_among_the_images_is_refused() {
     let dir = folder(&["cat/1.png", "cat/2.png", "cat/3.png"]);
     let plan = Source::open(dir.path()).unwrap().plan(&ratio(&[0.4, 0.3, 0.3]), 42).unwrap();
     for output in ["new", "cat", "cat/new/below"] {
@@ -548,12 +548,12 @@ fn an_output_among_the_pictures_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn trees_of_links_hold_each_picture_under_its_name() {
+fn trees_of_links_hold_each_image_under_its_name() {
     use std::os::unix::fs::{MetadataExt, symlink};
     for link in [Link::Hard, Link::Symbolic, Link::Copy] {
         let dir = raw(&[("cat", 9), ("dog", 9)]);
         add(dir.path(), &["raw/cat/below/deep.png"]);
-        // A picture that is itself a relative link.
+        // An image that is itself a relative link.
         symlink("000.png", dir.path().join("raw/dog/link.png")).unwrap();
         let out = TempDir::new_in(dir.path()).unwrap();
         let tree = out.path().join("tree");
@@ -571,7 +571,7 @@ fn trees_of_links_hold_each_picture_under_its_name() {
             for (mine, original) in a.samples.iter().zip(&b.samples) {
                 assert_eq!(mine.class, original.class);
                 let (mine, original) = (a.root.join(&mine.path), b.root.join(&original.path));
-                assert_eq!(fs::read(&mine).unwrap(), b"picture");
+                assert_eq!(fs::read(&mine).unwrap(), b"image");
                 let same_file = fs::metadata(&mine).unwrap().ino() == fs::metadata(&original).unwrap().ino();
                 assert_eq!(same_file, link != Link::Copy);
                 assert_eq!(mine.is_symlink(), link == Link::Symbolic);
@@ -632,13 +632,13 @@ fn folds_have_no_tree() {
 }
 
 #[test]
-fn loose_and_empty_pictures_are_warned_about() {
+fn loose_and_empty_images_are_warned_about() {
     let dir = folder(&["raw/cat/1.png", "raw/cat/2.png", "raw/cat/3.png", "raw/loose.png", "raw/cat/a.avif"]);
     fs::write(dir.path().join("raw/cat/2.png"), "").unwrap();
     let source = Source::open(dir.path()).unwrap();
     assert_eq!(source.ignored()[".avif"], 1);
     let warnings = source.plan(&ratio(&[0.4, 0.3, 0.3]), 42).unwrap().warnings().join("\n");
-    assert!(warnings.contains("1 pictures lie right in"), "{warnings}");
+    assert!(warnings.contains("1 images lie right in"), "{warnings}");
     assert!(warnings.contains("0 bytes") && warnings.contains("2.png"), "{warnings}");
     assert!(warnings.contains("only one class"), "{warnings}");
 }

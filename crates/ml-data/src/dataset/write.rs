@@ -1,5 +1,5 @@
-//! A [`Plan`] → files. Everything is written beside its place and then renamed, so that a division is there
-//! as a whole or not at all; what another program made is never replaced.
+//! A [`Plan`] → files. Everything is written beside its place and then renamed, so that a division
+//! is there as a whole or not at all; what another program made is never replaced.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,17 +10,17 @@ use super::error::DatasetError;
 use super::manifest::{Layout, Manifest, Method};
 use super::parallel::in_parallel;
 use super::plan::Plan;
-use super::scan::is_picture;
+use super::scan::is_image;
 use super::split_error::SplitError;
-use super::{CACHE_FOLDER, MANIFEST_FILE, PICTURES_FILE, REPORT_FILES, SPLITS_FOLDER, SplitEntry};
+use super::{CACHE_FOLDER, IMAGES_FILE, MANIFEST_FILE, REPORT_FILES, SPLITS_FOLDER, SplitEntry};
 use crate::files;
 
-/// What stands in a tree of folders for a picture.
+/// What stands in a tree of folders for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// A second name of the same file: no space, survives moving either, same file system only.
     Hard,
-    /// A pointer to the picture's absolute path: no space, breaks if the picture moves.
+    /// A pointer to the image's absolute path: no space, breaks if the image moves.
     Symbolic,
     /// A file of its own.
     Copy,
@@ -52,20 +52,21 @@ impl Plan {
         Ok(self.prepare_index(output, force)?.0)
     }
 
-    /// Writes index files and manifest into `splits/` beside the pictures, or in `output`, a folder that
-    /// becomes a data folder of its own: its manifest says where the pictures are.
+    /// Writes index files and manifest into `splits/` beside the images, or in `output`, a folder
+    /// that becomes a data folder of its own: its manifest says where the images are.
     ///
-    /// A `splits/` with the same contents is left alone; a different one is replaced only with `force`.
+    /// A `splits/` with the same contents is left alone; a different one is replaced only with
+    /// `force`.
     ///
     /// # Errors
-    /// Something else is there, `output` lies among the pictures, or the file system refuses.
+    /// Something else is there, `output` lies among the images, or the file system refuses.
     pub fn write_index(&self, output: Option<&Path>, force: bool) -> Result<Written, SplitError> {
         let (place, manifest) = self.prepare_index(output, force)?;
         if place.unchanged {
             return Ok(place);
         }
         let folder = Unfinished::beside(&place.path)?;
-        for (name, text) in self.index_files(&yaml(&manifest)?, &self.pictures()) {
+        for (name, text) in self.index_files(&yaml(&manifest)?, &self.images()) {
             write_file(&folder.path.join(name), text)?;
         }
         folder.finish(&place.path)?;
@@ -92,7 +93,7 @@ impl Plan {
         refuse_file(&place.path)?;
         if place.path.symlink_metadata().is_ok() {
             place.unchanged =
-                same_files(&place.path, &manifest, &self.index_files(&yaml(&manifest)?, &self.pictures()))?;
+                same_files(&place.path, &manifest, &self.index_files(&yaml(&manifest)?, &self.images()))?;
             if !place.unchanged {
                 check_ours(&place.path)?;
                 if !force {
@@ -104,12 +105,13 @@ impl Plan {
     }
 
     /// Names and contents.
-    fn index_files<'a>(&'a self, manifest: &'a str, pictures: &'a str) -> Vec<(String, &'a str)> {
+    fn index_files<'a>(&'a self, manifest: &'a str, images: &'a str) -> Vec<(String, &'a str)> {
         let texts = self.files.iter().map(|(name, text)| (format!("{name}.txt"), text.as_str()));
-        texts.chain([(PICTURES_FILE.to_owned(), pictures), (MANIFEST_FILE.to_owned(), manifest)]).collect()
+        texts.chain([(IMAGES_FILE.to_owned(), images), (MANIFEST_FILE.to_owned(), manifest)]).collect()
     }
 
-    /// Where [`Plan::write_folders`] would write: `output`, or the data folder's name with `_split` beside it.
+    /// Where [`Plan::write_folders`] would write: `output`, or the data folder's name with `_split`
+    /// beside it.
     ///
     /// # Errors
     /// The data folder cannot be found any more.
@@ -168,19 +170,19 @@ impl Plan {
             if path.split('/').any(|part| part.starts_with('.')) {
                 return unfit(path, "has a hidden name");
             }
-            if !is_picture(OsStr::new(name)) {
-                return unfit(path, "does not end as the name of a picture");
+            if !is_image(OsStr::new(name)) {
+                return unfit(path, "does not end as the name of an image");
             }
         }
         Ok(())
     }
 
-    /// Makes an ImageFolder tree, `<split>/<class>/…`, with the pictures' names as they are, and the manifest.
-    /// `stop` is asked before each picture: once it says so, everything is left as it was.
+    /// Makes an ImageFolder tree, `<split>/<class>/…`, with the images' names as they are, and the
+    /// manifest. `stop` is asked before each image: once it says so, everything is left as it was.
     ///
     /// # Errors
-    /// The plan has folds, the place is taken (`force` replaces a tree that this function made), lies among
-    /// the pictures, the file system refuses, or `stop` stopped it.
+    /// The plan has folds, the place is taken (`force` replaces a tree that this function made),
+    /// lies among the images, the file system refuses, or `stop` stopped it.
     pub fn write_folders(
         &self,
         output: Option<&Path>,
@@ -209,13 +211,13 @@ impl Plan {
                 if stop() {
                     return Err(SplitError::Interrupted);
                 }
-                let (picture, place) = match lines[i].rsplit_once('\t') {
-                    Some((picture, class)) if self.source.csv.is_some() => {
-                        (picture, folder.join(class).join(picture))
+                let (image, place) = match lines[i].rsplit_once('\t') {
+                    Some((image, class)) if self.source.csv.is_some() => {
+                        (image, folder.join(class).join(image))
                     }
                     _ => (lines[i], folder.join(lines[i].strip_prefix(prefix).unwrap_or(lines[i]))),
                 };
-                place_picture(&root.join(picture), &place, link)
+                place_image(&root.join(image), &place, link)
             })?;
         }
         write_file(&tree.path.join(MANIFEST_FILE), &yaml(&manifest)?)?;
@@ -247,9 +249,10 @@ impl Plan {
     }
 }
 
-fn place_picture(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
+fn place_image(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
     let attempt = || match link {
-        // The link's own target, should the picture be a link: a hard link to a relative one would break.
+        // The link's own target, should the image be a link: a hard link to a relative one would
+        // break.
         Link::Hard => fs::hard_link(fs::canonicalize(from)?, to),
         Link::Symbolic => std::os::unix::fs::symlink(from, to),
         Link::Copy => fs::copy(from, to).map(|_| ()),
@@ -264,7 +267,7 @@ fn place_picture(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
     };
     result.map_err(|error| match error.kind() {
         ErrorKind::CrossesDevices => SplitError::OtherDevice { from: from.to_owned(), to: to.to_owned() },
-        _ => SplitError::Picture { from: from.to_owned(), to: to.to_owned(), source: error },
+        _ => SplitError::Image { from: from.to_owned(), to: to.to_owned(), source: error },
     })
 }
 
@@ -352,7 +355,8 @@ fn yaml(manifest: &Manifest) -> Result<String, SplitError> {
     serde_yaml::to_string(manifest).map_err(|error| SplitError::io(MANIFEST_FILE)(io::Error::other(error)))
 }
 
-/// Whether `folder` holds just these files with these contents, whichever version of the program wrote them.
+/// Whether `folder` holds just these files with these contents, whichever version of the program
+/// wrote them.
 fn same_files(folder: &Path, manifest: &Manifest, files: &[(String, &str)]) -> Result<bool, SplitError> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(false) };
     if entries.count() != files.len() {
@@ -397,7 +401,7 @@ fn check_ours(folder: &Path) -> Result<(), SplitError> {
         let entry = entry.map_err(SplitError::io(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let known = match name.strip_suffix(".txt") {
-            None => name == MANIFEST_FILE || name == PICTURES_FILE,
+            None => name == MANIFEST_FILE || name == IMAGES_FILE,
             Some(stem) => matches!(stem, "train" | "val" | "test") || stem.starts_with("fold_"),
         };
         if !known || entry.path().is_dir() {
@@ -407,8 +411,8 @@ fn check_ours(folder: &Path) -> Result<(), SplitError> {
     Ok(())
 }
 
-/// A tree that this module made has its manifest, and nothing beside its splits but what an audit remembers and
-/// the reports of an examination.
+/// A tree that this module made has its manifest, and nothing beside its splits but what an audit
+/// remembers and the reports of an examination.
 fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
     let stranger =
         |stranger: &str| Err(SplitError::NotOurs { path: folder.to_owned(), stranger: stranger.to_owned() });

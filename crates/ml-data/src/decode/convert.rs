@@ -5,9 +5,9 @@ use image::{DynamicImage, ImageBuffer, ImageFormat, RgbImage};
 use super::error::{self, DecodeProblem};
 
 /// Drops alpha, repeats grey, keeps the high byte of 16 bits.
-pub(super) fn to_rgb8(format: ImageFormat, picture: DynamicImage) -> Result<RgbImage, DecodeProblem> {
-    let (width, height) = (picture.width(), picture.height());
-    let data = match picture {
+pub(super) fn to_rgb8(format: ImageFormat, image: DynamicImage) -> Result<RgbImage, DecodeProblem> {
+    let (width, height) = (image.width(), image.height());
+    let data = match image {
         DynamicImage::ImageRgb8(rgb) => return Ok(rgb),
         DynamicImage::ImageLuma8(grey) => repeat(grey.as_raw(), 1, |v| v),
         DynamicImage::ImageLumaA8(grey) => repeat(grey.as_raw(), 2, |v| v),
@@ -30,8 +30,9 @@ pub(super) fn to_rgb8(format: ImageFormat, picture: DynamicImage) -> Result<RgbI
     })
 }
 
-/// Ink as JPEG files hold it (inverted: 255 is none, Adobe's convention, which Pillow assumes of all files), 4 bytes a
-/// pixel → RGB, 3 bytes a pixel: `(255 - ink) * (255 - black) / 255`, rounded.
+/// Ink as JPEG files hold it (inverted: 255 is none, Adobe's convention, which Pillow assumes of
+/// all files), 4 bytes a pixel → RGB, 3 bytes a pixel: `(255 - ink) * (255 - black) / 255`,
+/// rounded.
 pub(super) fn cmyk_to_rgb(inverted: &[u8]) -> Vec<u8> {
     let (all, _) = inverted.as_chunks::<4>();
     all.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| scaled(ink, k))).collect()

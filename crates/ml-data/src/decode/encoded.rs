@@ -1,5 +1,5 @@
-//! A picture file in memory whose header has been read: [`Encoded`] → its size, and then its pixels, as much of them
-//! as are wanted.
+//! An image file in memory whose header has been read: [`Encoded`] → its size, and then its pixels,
+//! as much of them as are wanted.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, jpeg};
 use crate::geometry::{Area, Size};
 use crate::guard;
 
-/// A picture file in memory, its header read and its size known to be allowed.
+/// An image file in memory, its header read and its size known to be allowed.
 pub struct Encoded<'a> {
     bytes: &'a [u8],
     format: ImageFormat,
@@ -31,14 +31,14 @@ impl<'a> Encoded<'a> {
     /// Recognises the format and reads the header.
     ///
     /// # Errors
-    /// It is no picture, of an unsupported kind, too large, or its header is damaged.
+    /// It is no image, of an unsupported kind, too large, or its header is damaged.
     pub fn read(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
         if bytes.is_empty() {
             return Err(DecodeProblem::Empty);
         }
-        let format = image::guess_format(bytes).map_err(|_| DecodeProblem::not_a_picture(bytes))?;
-        // Decoders are other people's code fed with other people's files: a bug in one must cost one picture,
-        // not the run.
+        let format = image::guess_format(bytes).map_err(|_| DecodeProblem::not_an_image(bytes))?;
+        // Decoders are other people's code fed with other people's files: a bug in one must cost
+        // one image, not the run.
         guarded(format, || match format {
             ImageFormat::Jpeg => Encoded::read_jpeg(bytes),
             format if format.reading_enabled() => Encoded::read_other(bytes, format),
@@ -75,12 +75,12 @@ impl<'a> Encoded<'a> {
         if decoder.total_bytes() > MAX_ALLOCATION {
             return Err(DecodeProblem::TooLarge { width, height });
         }
-        // Damaged EXIF data is no reason to lose the picture: Pillow shows it as it is stored.
+        // Damaged EXIF data is no reason to lose the image: Pillow shows it as it is stored.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         Ok(Encoded { bytes, format, kind: Kind::Other(Box::new(decoder)), stored, orientation })
     }
 
-    /// The picture's size, orientation applied.
+    /// The image's size, orientation applied.
     pub fn size(&self) -> Size {
         turned(self.stored, self.orientation)
     }
@@ -95,7 +95,7 @@ impl<'a> Encoded<'a> {
         matches!(&self.kind, Kind::Jpeg(header) if !header.is_lossless)
     }
 
-    /// The whole picture.
+    /// The whole image.
     ///
     /// # Errors
     /// It is damaged, cut short, of an unsupported kind, or needs too much memory.
@@ -103,7 +103,7 @@ impl<'a> Encoded<'a> {
         self.decode_reduced(1)
     }
 
-    /// The whole picture, both sides divided by `divisor` (1, 2, 4 or 8) and rounded up; what is not
+    /// The whole image, both sides divided by `divisor` (1, 2, 4 or 8) and rounded up; what is not
     /// [`is_reducible`](Encoded::is_reducible) comes in full.
     ///
     /// # Errors
@@ -118,17 +118,17 @@ impl<'a> Encoded<'a> {
                     rgb_image(decoded.width, decoded.height, decoded.data)?
                 }
                 Kind::Other(decoder) => {
-                    let picture = DynamicImage::from_decoder(decoder)
+                    let image = DynamicImage::from_decoder(decoder)
                         .map_err(|error| DecodeProblem::from_image(format, bytes, error))?;
-                    convert::to_rgb8(format, picture)?
+                    convert::to_rgb8(format, image)?
                 }
             };
             Ok(pixels(oriented(rgb, orientation)))
         })
     }
 
-    /// At least `area` of the picture, and where in the pixels it lies. The pixels of the area are those of the whole
-    /// picture, to the bit; damage elsewhere in the file may go unnoticed.
+    /// At least `area` of the image, and where in the pixels it lies. The pixels of the area are
+    /// those of the whole image, to the bit; damage elsewhere in the file may go unnoticed.
     ///
     /// # Errors
     /// As [`decode`](Encoded::decode).
@@ -226,10 +226,10 @@ fn turned(stored: Size, orientation: Orientation) -> Size {
     }
 }
 
-/// Where an area of the turned picture lies in the stored one.
+/// Where an area of the turned image lies in the stored one.
 fn stored_area(area: Area, stored: Size, orientation: Orientation) -> Area {
     let Area { top, left, size } = area;
-    // Distances of the area from the turned picture's lower and right edges.
+    // Distances of the area from the turned image's lower and right edges.
     let of = turned(stored, orientation);
     let bottom = of.height - top - size.height;
     let right = of.width - left - size.width;
@@ -239,7 +239,7 @@ fn stored_area(area: Area, stored: Size, orientation: Orientation) -> Area {
         Orientation::FlipHorizontal => Area { top, left: right, size },
         Orientation::FlipVertical => Area { top: bottom, left, size },
         Orientation::Rotate180 => Area { top: bottom, left: right, size },
-        // A quarter turn clockwise brings the stored picture's left column to the top.
+        // A quarter turn clockwise brings the stored image's left column to the top.
         Orientation::Rotate90 => Area { top: right, left: top, size: swapped },
         Orientation::Rotate270 => Area { top: left, left: bottom, size: swapped },
         // The turn first, then the mirror.

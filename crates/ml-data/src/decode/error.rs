@@ -1,4 +1,4 @@
-//! What can be wrong with a picture file.
+//! What can be wrong with an image file.
 
 use std::fmt;
 use std::io;
@@ -8,9 +8,9 @@ use image::{ImageError, ImageFormat};
 
 use super::{MAX_FILE_BYTES, MAX_PIXELS};
 
-/// A picture that cannot be decoded: the path and what is wrong with it, in one line.
+/// An image that cannot be decoded: the path and what is wrong with it, in one line.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use picture {}: {problem}", path.display())]
+#[error("cannot use image {}: {problem}", path.display())]
 pub struct DecodeError {
     /// The file.
     pub path: PathBuf,
@@ -25,14 +25,14 @@ impl DecodeError {
     }
 }
 
-/// Why a picture cannot be decoded, and what to do about it.
+/// Why an image cannot be decoded, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeProblem {
     /// The file is missing or may not be read.
     #[error("{}", read_failure(.0))]
     Read(io::Error),
     /// The path leads to a directory, a pipe or a device.
-    #[error("{} stands where a picture file should; remove it", if *.directory { "a directory" } else { "a pipe or device" })]
+    #[error("{} stands where an image file should; remove it", if *.directory { "a directory" } else { "a pipe or device" })]
     NotAFile {
         /// Whether it is a directory.
         directory: bool,
@@ -40,15 +40,13 @@ pub enum DecodeProblem {
     /// The file has no content.
     #[error("the file is empty (0 bytes); remove it or copy it again")]
     Empty,
-    /// The content is of no known picture format.
-    #[error(
-        "not a picture, whatever its name says: it starts with {start}; remove it or put the picture there"
-    )]
-    NotAPicture {
+    /// The content is of no known image format.
+    #[error("not an image, whatever its name says: it starts with {start}; remove it or put the image there")]
+    NotAnImage {
         /// The first bytes, printable.
         start: String,
     },
-    /// The file ends before the picture does.
+    /// The file ends before the image does.
     #[error("the {format} file is cut short; copy or download it again")]
     CutShort {
         /// Name of the format.
@@ -62,7 +60,7 @@ pub enum DecodeProblem {
         /// The decoder's own words.
         reason: String,
     },
-    /// The content is a picture of a kind that is not read.
+    /// The content is an image of a kind that is not read.
     #[error("unsupported {format} file: {reason}; convert it to PNG or JPEG")]
     Unsupported {
         /// Name of the format.
@@ -82,7 +80,7 @@ pub enum DecodeProblem {
     },
     /// Decoding would need more memory than is allowed.
     #[error(
-        "decoding this {format} file needs more memory than the 2 GiB allowed for a picture; make it smaller"
+        "decoding this {format} file needs more memory than the 2 GiB allowed for an image; make it smaller"
     )]
     TooMuchMemory {
         /// Name of the format.
@@ -105,9 +103,9 @@ pub enum DecodeProblem {
 }
 
 impl DecodeProblem {
-    pub(super) fn not_a_picture(bytes: &[u8]) -> DecodeProblem {
+    pub(super) fn not_an_image(bytes: &[u8]) -> DecodeProblem {
         let start = &bytes[..bytes.len().min(16)];
-        DecodeProblem::NotAPicture { start: format!("\"{}\"", start.escape_ascii()) }
+        DecodeProblem::NotAnImage { start: format!("\"{}\"", start.escape_ascii()) }
     }
 
     pub(super) fn crashed(format: ImageFormat, reason: &str) -> DecodeProblem {
@@ -144,8 +142,8 @@ impl DecodeProblem {
     }
 }
 
-/// Whether the decoder ran out of bytes. Decoders say so in their own ways: mostly by `UnexpectedEof`
-/// somewhere down the chain of causes, some in words only.
+/// Whether the decoder ran out of bytes. Decoders say so in their own ways: mostly by
+/// `UnexpectedEof` somewhere down the chain of causes, some in words only.
 fn is_cut_short(error: &ImageError) -> bool {
     let is_eof = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
     let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
@@ -205,6 +203,6 @@ pub(crate) fn name(format: ImageFormat) -> &'static str {
         ImageFormat::Dds => "DDS",
         ImageFormat::Farbfeld => "farbfeld",
         ImageFormat::Tga => "TGA",
-        _ => "picture",
+        _ => "image",
     }
 }

@@ -1,5 +1,5 @@
-//! What is asked of a JPEG file's markers before it is decoded: whether the file is all there (the decoder fills
-//! what is missing with grey), and how the camera was held.
+//! What is asked of a JPEG file's markers before it is decoded: whether the file is all there (the
+//! decoder fills what is missing with grey), and how the camera was held.
 
 use image::metadata::Orientation;
 
@@ -11,10 +11,11 @@ const EXIF: &[u8] = b"Exif\0\0";
 /// What a file's markers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Markers {
-    /// The marker structure (ITU-T T.81, annex B) reaches the end-of-image marker. What follows it (some cameras
-    /// append data) does not matter, nor do the markers of a thumbnail inside a segment.
+    /// The marker structure (ITU-T T.81, annex B) reaches the end-of-image marker. What follows it
+    /// (some cameras append data) does not matter, nor do the markers of a thumbnail inside a
+    /// segment.
     pub is_complete: bool,
-    /// Damaged EXIF data is no reason to lose the picture: Pillow shows it as it is stored.
+    /// Damaged EXIF data is no reason to lose the image: Pillow shows it as it is stored.
     pub orientation: Orientation,
 }
 
@@ -31,7 +32,8 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
             }
             // Markers without a segment: restarts, TEM, start of image.
             0x01 | 0xD0..=0xD8 => after,
-            // Of a scan this is the header; the search for a marker then passes over its coded data.
+            // Of a scan this is the header; the search for a marker then passes over its coded
+            // data.
             _ => match segment_end(bytes, after) {
                 Some(end) => {
                     let exif = bytes[after..end].get(2..).and_then(|content| content.strip_prefix(EXIF));
@@ -48,7 +50,8 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
     found
 }
 
-/// The next marker at or after `at`, and the place behind it. `FF 00` is a coded byte and `FF FF` padding.
+/// The next marker at or after `at`, and the place behind it. `FF 00` is a coded byte and `FF FF`
+/// padding.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += memchr::memchr(0xFF, bytes.get(at..)?)? + 1;

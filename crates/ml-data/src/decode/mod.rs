@@ -1,23 +1,25 @@
-//! A picture file → RGB pixels, as Pillow's `ImageOps.exif_transpose(im).convert("RGB")` gives them.
+//! An image file → RGB pixels, as Pillow's `ImageOps.exif_transpose(im).convert("RGB")` gives them.
 //!
-//! In: a path to a JPEG, PNG, WebP, BMP, GIF, TIFF, PNM or QOI file; the format is read from the content,
-//! never from the suffix. Out: [`Pixels`], or a [`DecodeError`] that names the path and what is wrong.
+//! In: a path to a JPEG, PNG, WebP, BMP, GIF, TIFF, PNM or QOI file; the format is read from the
+//! content, never from the suffix. Out: [`Pixels`], or a [`DecodeError`] that names the path and
+//! what is wrong.
 //!
 //! - EXIF orientation is applied.
-//! - Grey becomes three equal channels; palettes are looked up; of an animation the first frame is taken.
+//! - Grey becomes three equal channels; palettes are looked up; of an animation the first frame is
+//!   taken.
 //! - Alpha is dropped, not blended, as Pillow does it.
 //! - 16-bit channels keep their high byte. For colour that is what Pillow does; its 16-bit *grey*
-//!   (`I;16`) instead clips everything above 255 to white, which destroys the picture, so here the two
-//!   differ on purpose.
-//! - Floating-point pictures are refused: they have no agreed range.
-//! - A file that is cut short is an error; it never becomes a picture with grey or black where data is
-//!   missing.
+//!   (`I;16`) instead clips everything above 255 to white, which destroys the image, so here the
+//!   two differ on purpose.
+//! - Floating-point images are refused: they have no agreed range.
+//! - A file that is cut short is an error; it never becomes an image with grey or black where data
+//!   is missing.
 //!
-//! JPEG is decoded by libjpeg-turbo, as Pillow does, and can be decoded in part or scaled down ([`Encoded`]); the
-//! other formats by the `image` crate.
+//! JPEG is decoded by libjpeg-turbo, as Pillow does, and can be decoded in part or scaled down
+//! ([`Encoded`]); the other formats by the `image` crate.
 //!
-//! What a file can make the program allocate is bounded by [`MAX_PIXELS`] and [`MAX_FILE_BYTES`], both
-//! checked before the allocation.
+//! What a file can make the program allocate is bounded by [`MAX_PIXELS`] and [`MAX_FILE_BYTES`],
+//! both checked before the allocation.
 
 mod convert;
 mod encoded;
@@ -36,45 +38,48 @@ pub use encoded::Encoded;
 pub(crate) use error::name as format_name;
 pub use error::{DecodeError, DecodeProblem};
 
-/// Pictures of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls a
-/// decompression bomb.
+/// Images of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls
+/// a decompression bomb.
 pub const MAX_PIXELS: u64 = 178_956_970;
 
-/// Files larger than this are refused: 2 GiB, enough for [`MAX_PIXELS`] of uncompressed 16-bit colour.
+/// Files larger than this are refused: 2 GiB, enough for [`MAX_PIXELS`] of uncompressed 16-bit
+/// colour.
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
 
 /// What a decoder may allocate beside its output, and the output itself: 2 GiB.
 const MAX_ALLOCATION: u64 = 2 << 30;
 
-/// A picture: interleaved RGB, 8 bits a channel.
+/// An image: interleaved RGB, 8 bits a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pixels {
     /// In pixels, at least 1.
     pub width: u32,
     /// In pixels, at least 1.
     pub height: u32,
-    /// `[height, width, 3]`: `data[(y * width + x) * 3 + c]`, `c` = red, green, blue, each `0..=255`.
+    /// `[height, width, 3]`: `data[(y * width + x) * 3 + c]`, `c` = red, green, blue, each
+    /// `0..=255`.
     pub data: Vec<u8>,
 }
 
 impl Size {
-    /// The size of a picture.
+    /// The size of an image.
     pub fn of(pixels: &Pixels) -> Size {
         Size { height: pixels.height, width: pixels.width }
     }
 }
 
-/// Decodes the picture file at `path`.
+/// Decodes the image file at `path`.
 ///
 /// # Errors
-/// The file cannot be read, is no picture, is cut short or damaged, is of an unsupported kind, or exceeds
-/// [`MAX_PIXELS`] or [`MAX_FILE_BYTES`]; see [`DecodeProblem`].
+/// The file cannot be read, is no image, is cut short or damaged, is of an unsupported kind, or
+/// exceeds [`MAX_PIXELS`] or [`MAX_FILE_BYTES`]; see [`DecodeProblem`].
 pub fn decode(path: &Path) -> Result<Pixels, DecodeError> {
     #[expect(clippy::redundant_closure_for_method_calls, reason = "it would not be general enough")]
     read(path, &mut Vec::new(), |encoded| encoded.decode())
 }
 
-/// Reads the picture file at `path` into `bytes`, whose memory is used again, and its header, and hands it to `use_it`.
+/// Reads the image file at `path` into `bytes`, whose memory is used again, and its header, and
+/// hands it to `use_it`.
 ///
 /// # Errors
 /// Those of [`read_into`], of [`Encoded::read`] and of `use_it`, with the path.
@@ -89,7 +94,7 @@ pub fn read<T>(
         .map_err(|problem| DecodeError { path: path.to_path_buf(), problem })
 }
 
-/// Decodes a picture file that is already in memory.
+/// Decodes an image file that is already in memory.
 ///
 /// # Errors
 /// As [`decode`], without those of reading the file.
@@ -97,7 +102,8 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Pixels, DecodeProblem> {
     Encoded::read(bytes)?.decode()
 }
 
-/// The bytes of the file at `path`, at most [`MAX_FILE_BYTES`], into `bytes`, whose memory is used again.
+/// The bytes of the file at `path`, at most [`MAX_FILE_BYTES`], into `bytes`, whose memory is used
+/// again.
 ///
 /// # Errors
 /// It is missing, may not be read, is no file, or is too large.

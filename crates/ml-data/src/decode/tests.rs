@@ -15,16 +15,16 @@ fn tests_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
 }
 
-/// All picture files of `tests/data/pictures`, as the reference lists them.
-fn picture_names() -> Vec<String> {
+/// All image files of `tests/data/images`, as the reference lists them.
+fn image_names() -> Vec<String> {
     let text = fs::read_to_string(tests_folder().join("reference/decode.json")).unwrap();
     let reference: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let names = reference["pictures"].as_array().unwrap();
+    let names = reference["images"].as_array().unwrap();
     names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
-fn picture(name: &str) -> PathBuf {
-    tests_folder().join("data/pictures").join(name)
+fn image(name: &str) -> PathBuf {
+    tests_folder().join("data/images").join(name)
 }
 
 /// Largest and mean difference of a channel.
@@ -36,13 +36,13 @@ fn difference(a: &Pixels, b: &Pixels) -> (u8, f64) {
 }
 
 #[test]
-fn every_kind_of_picture_comes_out_as_pillow_has_it() {
+fn every_kind_of_image_comes_out_as_pillow_has_it() {
     let mut failures = Vec::new();
-    let names = picture_names();
+    let names = image_names();
     assert!(names.len() > 30, "{names:?}");
     for name in names {
         let reference = decode(&tests_folder().join(format!("reference/decode/{name}.png"))).unwrap();
-        match decode(&picture(&name)) {
+        match decode(&image(&name)) {
             Ok(pixels) if (pixels.width, pixels.height) != (reference.width, reference.height) => {
                 failures.push(format!("{name}: size {} x {}", pixels.width, pixels.height));
             }
@@ -71,9 +71,9 @@ fn cut(whole: &Pixels, area: Area) -> Vec<u8> {
 #[test]
 fn a_part_has_the_pixels_of_the_whole() {
     let mut parts = 0;
-    let pictures = picture_names().into_iter().map(|name| (fs::read(picture(&name)).unwrap(), name));
+    let images = image_names().into_iter().map(|name| (fs::read(image(&name)).unwrap(), name));
     let jpegs = SUBSAMPLINGS.map(|name| (subsampled(name), name.to_owned()));
-    for (bytes, name) in pictures.chain(jpegs) {
+    for (bytes, name) in images.chain(jpegs) {
         let whole = decode_bytes(&bytes).unwrap();
         let of = Size::of(&whole);
         for i in 0..60 {
@@ -117,22 +117,23 @@ fn reduced_jpegs_are_to_the_bit_what_pillow_drafts() {
 
 #[test]
 fn orientation_changes_the_size_and_the_corner() {
-    let upright = decode(&picture("orientation_1.jpg")).unwrap();
-    let turned = decode(&picture("orientation_6.jpg")).unwrap();
+    let upright = decode(&image("orientation_1.jpg")).unwrap();
+    let turned = decode(&image("orientation_6.jpg")).unwrap();
     assert_eq!((turned.width, turned.height), (upright.height, upright.width));
     assert_ne!(upright.data[..30], turned.data[..30]);
 }
 
 #[test]
-fn a_file_cut_anywhere_is_an_error_or_complete_but_never_half_a_picture() {
+fn a_file_cut_anywhere_is_an_error_or_complete_but_never_half_an_image() {
     let mut refused = 0;
-    for name in picture_names() {
-        let bytes = fs::read(picture(&name)).unwrap();
+    for name in image_names() {
+        let bytes = fs::read(image(&name)).unwrap();
         let whole = decode_bytes(&bytes).unwrap();
         for part in 1..40 {
             let cut = bytes.len() * part / 40;
             match decode_bytes(&bytes[..cut]) {
-                // Only what follows the pixels may be missing (an end marker, an animation's later frames).
+                // Only what follows the pixels may be missing (an end marker, an animation's later
+                // frames).
                 Ok(pixels) => assert_eq!(pixels, whole, "{name} cut to {cut} of {} bytes", bytes.len()),
                 Err(error) => {
                     refused += 1;
@@ -146,10 +147,10 @@ fn a_file_cut_anywhere_is_an_error_or_complete_but_never_half_a_picture() {
 }
 
 #[test]
-fn truncated_pictures_are_called_cut_short_by_path() {
+fn truncated_images_are_called_cut_short_by_path() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["rgb.png", "rgb.jpg", "progressive.jpg", "rgb.bmp", "rgb.tif", "animated.gif", "rgb.webp"] {
-        let bytes = fs::read(picture(name)).unwrap();
+        let bytes = fs::read(image(name)).unwrap();
         let path = folder.path().join(name);
         fs::write(&path, &bytes[..bytes.len() * 2 / 5]).unwrap();
         let message = decode(&path).unwrap_err().to_string();
@@ -161,8 +162,8 @@ fn truncated_pictures_are_called_cut_short_by_path() {
 #[test]
 fn flipped_bits_never_panic_and_end_in_bounded_time() {
     let started = Instant::now();
-    for name in picture_names() {
-        let original = fs::read(picture(&name)).unwrap();
+    for name in image_names() {
+        let original = fs::read(image(&name)).unwrap();
         for seed in 0..12_usize {
             let mut bytes = original.clone();
             for k in 0..4 {
@@ -178,7 +179,7 @@ fn flipped_bits_never_panic_and_end_in_bounded_time() {
 }
 
 #[test]
-fn what_is_no_picture_is_named_with_its_reason() {
+fn what_is_no_image_is_named_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("text.jpg"), "To whom it may concern").unwrap();
@@ -189,7 +190,7 @@ fn what_is_no_picture_is_named_with_its_reason() {
     for (name, reason) in [
         ("text.jpg", "starts with \"To whom it may c\"; remove it"),
         ("empty.png", "is empty (0 bytes); remove it"),
-        ("folder.png", "a directory stands where a picture file should; remove it"),
+        ("folder.png", "a directory stands where an image file should; remove it"),
         ("missing.png", "no such file; bring it back"),
         ("new.jpg", "unsupported AVIF"),
     ] {
@@ -243,11 +244,11 @@ fn a_decompression_bomb_is_refused_before_anything_is_allocated() {
 
 #[test]
 fn a_jpeg_may_have_something_behind_its_end_and_a_thumbnail_inside() {
-    let jpeg = fs::read(picture("rgb.jpg")).unwrap();
+    let jpeg = fs::read(image("rgb.jpg")).unwrap();
     let plain = decode_bytes(&jpeg).unwrap();
     let longer = [jpeg.as_slice(), b"appended by a camera"].concat();
     assert_eq!(decode_bytes(&longer).unwrap(), plain);
-    // A whole JPEG as the content of an application segment: its end marker is not the picture's.
+    // A whole JPEG as the content of an application segment: its end marker is not the image's.
     let segment = [&[0xFF, 0xE5], &(jpeg.len() as u16 + 2).to_be_bytes()[..], &jpeg].concat();
     let nested = [&jpeg[..2], &segment, &jpeg[2..]].concat();
     assert_eq!(decode_bytes(&nested).unwrap(), plain);
@@ -255,7 +256,8 @@ fn a_jpeg_may_have_something_behind_its_end_and_a_thumbnail_inside() {
     assert!(matches!(decode_bytes(cut), Err(DecodeProblem::CutShort { .. })));
 }
 
-/// A JPEG without transform (T.81, process 14), three components of one sample a unit, all differences 0.
+/// A JPEG without transform (T.81, process 14), three components of one sample a unit, all
+/// differences 0.
 fn lossless(width: u16, height: u16) -> Vec<u8> {
     let [[w0, w1], [h0, h1]] = [width, height].map(u16::to_be_bytes);
     let mut file = vec![0xFF, 0xD8, 0xFF, 0xC3, 0, 17, 8, h0, h1, w0, w1, 3];

@@ -1,4 +1,5 @@
-//! What happens to a picture after its crop: the random changes that keep its size, in their fixed order.
+//! What happens to an image after its crop: the random changes that keep its size, in their fixed
+//! order.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;

@@ -1,4 +1,5 @@
-//! Weighted means over neighbours: `gaussian_blur`, and the smoothing behind the policies' sharpness.
+//! Weighted means over neighbours: `gaussian_blur`, and the smoothing behind the policies'
+//! sharpness.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -18,9 +19,11 @@ const MAX_KERNEL: u32 = 255;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlur {
-    /// Size of the kernel in pixels: one odd number, or a pair `[height, width]` of odd numbers, 1 to 255.
+    /// Size of the kernel in pixels: one odd number, or a pair `[height, width]` of odd numbers, 1
+    /// to 255.
     pub kernel_size: Size,
-    /// Range `[min, max]` of the standard deviation in pixels, above 0, or one number. Default `[0.1, 2.0]`.
+    /// Range `[min, max]` of the standard deviation in pixels, above 0, or one number. Default
+    /// `[0.1, 2.0]`.
     #[serde(default = "default_sigma")]
     pub sigma: Between,
     /// Probability that it happens. Default 1.
@@ -42,7 +45,7 @@ impl GaussianBlur {
         (self.p >= 1.0 || rng.random::<f64>() < self.p).then(|| uniform(rng, self.sigma.0))
     }
 
-    /// `output`: the size of the pictures, if known.
+    /// `output`: the size of the images, if known.
     pub(super) fn check(&self, output: Option<Size>, problems: &mut Problems) {
         let Size { height, width } = self.kernel_size;
         let odd = |side: u32| side % 2 == 1 && side <= MAX_KERNEL;
@@ -50,11 +53,11 @@ impl GaussianBlur {
             format!("must be odd, within 1 to {MAX_KERNEL}, got [{height}, {width}]")
         });
         if let Some(output) = output {
-            // The picture is mirrored at its edges, which gives no more than its own size.
+            // The image is mirrored at its edges, which gives no more than its own size.
             let fits = height / 2 < output.height && width / 2 < output.width;
             problems.check("gaussian_blur.kernel_size", fits, || {
                 format!(
-                    "[{height}, {width}] is too large for pictures of [{}, {}]; half of it must fit",
+                    "[{height}, {width}] is too large for images of [{}, {}]; half of it must fit",
                     output.height, output.width
                 )
             });
@@ -73,8 +76,8 @@ fn gaussian(count: usize, sigma: f64) -> Vec<f32> {
     heights.into_iter().map(|height| height / sum).collect()
 }
 
-/// torchvision's `gaussian_blur`: a kernel of `kernel` (both sides odd), the picture mirrored at its edges
-/// without repeating the edge; in f32, rounded.
+/// torchvision's `gaussian_blur`: a kernel of `kernel` (both sides odd), the image mirrored at its
+/// edges without repeating the edge; in f32, rounded.
 pub fn gaussian_blur(pixels: &Pixels, kernel: Size, sigma: f64) -> Pixels {
     let (width, height) = (pixels.width as usize, pixels.height as usize);
     let along_x = gaussian(kernel.width as usize, sigma);
@@ -124,8 +127,8 @@ fn mirrored(side: usize, padding: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Pillow's `SMOOTH` filter: the mean of the 3x3 pixels around, the middle counting five times, rounded. The
-/// outermost pixels stay.
+/// Pillow's `SMOOTH` filter: the mean of the 3x3 pixels around, the middle counting five times,
+/// rounded. The outermost pixels stay.
 pub fn smooth(pixels: &Pixels) -> Pixels {
     let (width, height) = (pixels.width as usize, pixels.height as usize);
     let mut out = pixels.clone();
@@ -146,7 +149,8 @@ pub fn smooth(pixels: &Pixels) -> Pixels {
     out
 }
 
-/// Pillow's sharpness: away from the smoothed picture by `factor`, which is at least 0; 1 changes nothing.
+/// Pillow's sharpness: away from the smoothed image by `factor`, which is at least 0; 1 changes
+/// nothing.
 pub fn sharpness(pixels: &mut Pixels, factor: f64) {
     let factor = factor as f32;
     if factor == 1.0 {

@@ -7,8 +7,8 @@ use super::problems::Problems;
 use crate::setting::Auto;
 
 impl TransformConfig {
-    /// What is wrong, as (key relative to this struct, message): `("color_jitter.hue", "must be within 0 to
-    /// 0.5, got 0.7")`. Empty if nothing is.
+    /// What is wrong, as (key relative to this struct, message): `("color_jitter.hue", "must be
+    /// within 0 to 0.5, got 0.7")`. Empty if nothing is.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Problems::default();
         self.check_sizes(&mut problems);
@@ -75,10 +75,10 @@ impl TransformConfig {
         }
         problems.check("resize", self.output_size().is_some(), || match self.resize {
             Some(Resize::ShorterSide(side)) => format!(
-                "one number leaves the longer side as it comes, but a batch needs pictures of one size; \
+                "one number leaves the longer side as it comes, but a batch needs images of one size; \
                  write [{side}, {side}] or add `center_crop: {side}`"
             ),
-            _ => "a batch needs pictures of one size; give `resize: [height, width]` or a crop".to_owned(),
+            _ => "a batch needs images of one size; give `resize: [height, width]` or a crop".to_owned(),
         });
     }
 

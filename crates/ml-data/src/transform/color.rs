@@ -1,5 +1,5 @@
-//! Colour without randomness: pixels and a factor → pixels, in 8 bits, as torchvision does it to a PIL
-//! image (which is Pillow's `ImageEnhance` for all but the hue).
+//! Colour without randomness: pixels and a factor → pixels, in 8 bits, as torchvision does it to a
+//! PIL image (which is Pillow's `ImageEnhance` for all but the hue).
 
 use super::point;
 use crate::decode::Pixels;
@@ -9,7 +9,7 @@ use crate::decode::Pixels;
 pub enum Change {
     /// Factor, at least 0: away from black.
     Brightness(f64),
-    /// Factor, at least 0: away from the picture's mean grey.
+    /// Factor, at least 0: away from the image's mean grey.
     Contrast(f64),
     /// Factor, at least 0: away from the pixel's own grey.
     Saturation(f64),
@@ -70,8 +70,8 @@ fn blend_with(pixels: &mut Pixels, factor: f64, base: impl Fn([u8; 3]) -> u8) {
     }
 }
 
-/// Turns the hue in 8-bit HSV, where a full turn is 256 steps; the step count drops fractions. Even a shift
-/// of 0 goes to HSV and back, which rounds.
+/// Turns the hue in 8-bit HSV, where a full turn is 256 steps; the step count drops fractions. Even
+/// a shift of 0 goes to HSV and back, which rounds.
 fn shift_hue(pixels: &mut Pixels, shift: f64) {
     let steps = (shift * 255.0) as i32 as u8;
     for pixel in pixels.data.as_chunks_mut::<3>().0 {

@@ -1,5 +1,5 @@
-//! One split's transforms as YAML writes them. What can be wrong with them is in `check.rs`; operations with
-//! settings of their own have these in their own files.
+//! One split's transforms as YAML writes them. What can be wrong with them is in `check.rs`;
+//! operations with settings of their own have these in their own files.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,30 +17,30 @@ use crate::setting::Auto;
 /// The largest side, in pixels, that a transform may be asked for.
 pub const MAX_SIDE: u32 = 16_384;
 
-/// One split's transforms. Keys may stand in any order; they run in the order in which they are listed
-/// here. Each is off unless given.
+/// One split's transforms. Keys may stand in any order; they run in the order in which they are
+/// listed here. Each is off unless given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransformConfig {
-    /// Size in pixels: a pair `[height, width]`, or one number for the shorter side (the longer side
-    /// follows, keeping the aspect ratio). 1 to 16384. Off by default.
+    /// Size in pixels: a pair `[height, width]`, or one number for the shorter side (the longer
+    /// side follows, keeping the aspect ratio). 1 to 16384. Off by default.
     pub resize: Option<Resize>,
-    /// Cuts the middle out: a pair `[height, width]` or one number for a square, in pixels, 1 to 16384.
-    /// Smaller pictures are padded with black. Off by default.
+    /// Cuts the middle out: a pair `[height, width]` or one number for a square, in pixels, 1
+    /// to 16384. Smaller images are padded with black. Off by default.
     pub center_crop: Option<Size>,
     /// Cuts a random part out: a size, or `{size, padding: 0, fill: 0}`. Off by default.
     pub random_crop: Option<RandomCrop>,
     /// Cuts a random part of random area and aspect ratio out and resizes it: a size, or
     /// `{size, scale: [0.08, 1.0], ratio: [0.75, 1.3333]}`. Off by default.
     pub random_resized_crop: Option<RandomResizedCrop>,
-    /// Mirrors left and right: `true` (every second picture), a probability 0 to 1, or `false`. Off by
-    /// default.
+    /// Mirrors left and right: `true` (every second image), a probability 0 to 1, or `false`. Off
+    /// by default.
     pub random_horizontal_flip: Probability,
-    /// Mirrors top and bottom: `true` (every second picture), a probability 0 to 1, or `false`. Off by
-    /// default.
+    /// Mirrors top and bottom: `true` (every second image), a probability 0 to 1, or `false`. Off
+    /// by default.
     pub random_vertical_flip: Probability,
-    /// AutoAugment: a random pair of operations from a table: `imagenet`, `cifar10`, `svhn`, or `{policy:
-    /// imagenet, interpolation: nearest, fill: 0}`. Off by default.
+    /// AutoAugment: a random pair of operations from a table: `imagenet`, `cifar10`, `svhn`, or
+    /// `{policy: imagenet, interpolation: nearest, fill: 0}`. Off by default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<AutoAugment>")]
     pub auto_augment: Option<AutoAugment>,
@@ -49,74 +49,78 @@ pub struct TransformConfig {
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<RandAugment>")]
     pub rand_augment: Option<RandAugment>,
-    /// TrivialAugment: one random operation of random strength: `true`, or `{num_magnitude_bins: 31,
-    /// interpolation: nearest, fill: 0}`. Off by default.
+    /// TrivialAugment: one random operation of random strength: `true`, or `{num_magnitude_bins:
+    /// 31, interpolation: nearest, fill: 0}`. Off by default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<TrivialAugmentWide>")]
     pub trivial_augment_wide: Option<TrivialAugmentWide>,
-    /// AugMix: a weighted mean of the picture and of chains of operations on it: `true`, or `{severity: 3,
-    /// mixture_width: 3, chain_depth: -1, alpha: 1.0, all_ops: true, interpolation: bilinear, fill: 0}`.
-    /// Off by default.
+    /// AugMix: a weighted mean of the image and of chains of operations on it: `true`, or
+    /// `{severity: 3, mixture_width: 3, chain_depth: -1, alpha: 1.0, all_ops: true, interpolation:
+    /// bilinear, fill: 0}`. Off by default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<AugMix>")]
     pub augmix: Option<AugMix>,
-    /// Rotates by a random angle: degrees, a range `[min, max]`, or `{degrees, interpolation: nearest,
-    /// fill: 0}`. Off by default.
+    /// Rotates by a random angle: degrees, a range `[min, max]`, or `{degrees, interpolation:
+    /// nearest, fill: 0}`. Off by default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<RandomRotation>")]
     pub random_rotation: Option<RandomRotation>,
-    /// Rotates, moves, scales and shears at random: `{degrees, translate: null, scale: null, shear: null,
-    /// interpolation: nearest, fill: 0}`. Off by default.
+    /// Rotates, moves, scales and shears at random: `{degrees, translate: null, scale: null, shear:
+    /// null, interpolation: nearest, fill: 0}`. Off by default.
     pub random_affine: Option<RandomAffine>,
-    /// Changes the perspective at random: `true`, or `{distortion_scale: 0.5, p: 0.5, interpolation:
-    /// bilinear, fill: 0}`. Off by default.
+    /// Changes the perspective at random: `true`, or `{distortion_scale: 0.5, p: 0.5,
+    /// interpolation: bilinear, fill: 0}`. Off by default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<RandomPerspective>")]
     pub random_perspective: Option<RandomPerspective>,
-    /// Changes brightness, contrast, saturation and hue by random amounts in random order. Off by default.
+    /// Changes brightness, contrast, saturation and hue by random amounts in random order. Off by
+    /// default.
     pub color_jitter: Option<ColorJitter>,
     /// Takes colour away: three equal channels of ITU-R 601-2 luma. Off by default.
     pub grayscale: bool,
-    /// Takes colour away from random pictures, as `grayscale` does: a probability 0 to 1, `true` (every
-    /// second picture), or `false`. Off by default.
+    /// Takes colour away from random images, as `grayscale` does: a probability 0 to 1, `true`
+    /// (every second image), or `false`. Off by default.
     pub random_grayscale: Probability,
-    /// Blurs: `{kernel_size, sigma: [0.1, 2.0], p: 1.0}`, the size one odd number or a pair `[height,
-    /// width]`. Off by default.
+    /// Blurs: `{kernel_size, sigma: [0.1, 2.0], p: 1.0}`, the size one odd number or a pair
+    /// `[height, width]`. Off by default.
     pub gaussian_blur: Option<GaussianBlur>,
     /// Channels of the result: 3 (red, green, blue) or 1 (ITU-R 601-2 luma). Default 3.
     pub channels: Channels,
-    /// Subtracts a mean and divides by a standard deviation, each channel its own: `{mean: […], std: […]}`
-    /// with one entry a channel, or `auto` for those of the training pictures. Off by default: values are
-    /// then 0 to 1.
+    /// Subtracts a mean and divides by a standard deviation, each channel its own: `{mean: […],
+    /// std: […]}` with one entry a channel, or `auto` for those of the training images. Off by
+    /// default: values are then 0 to 1.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<Auto<Normalize>>")]
     pub normalize: Option<Auto<Normalize>>,
-    /// Overwrites a random rectangle after normalising: `true`, a probability, or `{p: 0.5, scale: [0.02,
-    /// 0.33], ratio: [0.3, 3.3], value: 0}`, value a number, a list, or `random`. Off by default.
+    /// Overwrites a random rectangle after normalising: `true`, a probability, or `{p: 0.5, scale:
+    /// [0.02, 0.33], ratio: [0.3, 3.3], value: 0}`, value a number, a list, or `random`. Off by
+    /// default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<RandomErasing>")]
     pub random_erasing: Option<RandomErasing>,
-    /// Mixes each picture of a batch, and its target, with the one before: alpha, or `{alpha: 1.0}`. With
-    /// `cutmix` each is done to half of the batches. For training only. Off by default.
+    /// Mixes each image of a batch, and its target, with the one before: alpha, or `{alpha: 1.0}`.
+    /// With `cutmix` each is done to half of the batches. For training only. Off by default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<MixConfig>")]
     pub mixup: Option<MixConfig>,
-    /// Cuts a rectangle of each picture of a batch from the one before, and mixes the targets: alpha, or
-    /// `{alpha: 1.0}`. For training only. Off by default.
+    /// Cuts a rectangle of each image of a batch from the one before, and mixes the targets: alpha,
+    /// or `{alpha: 1.0}`. For training only. Off by default.
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<MixConfig>")]
     pub cutmix: Option<MixConfig>,
-    /// How `resize` and `random_resized_crop` compute pixels, with antialiasing except for `nearest`.
+    /// How `resize` and `random_resized_crop` compute pixels, with antialiasing except for
+    /// `nearest`.
     pub interpolation: Interpolation,
-    /// Whether a JPEG much larger than needed may be reduced (by 2, 4 or 8) while it is decoded, which is several times
-    /// as fast: `auto` where `random_resized_crop` is, `reduced` before any `resize` too, `exact` never.
+    /// Whether a JPEG much larger than needed may be reduced (by 2, 4 or 8) while it is decoded,
+    /// which is several times as fast: `auto` where `random_resized_crop` is, `reduced` before any
+    /// `resize` too, `exact` never.
     pub decoding: Decoding,
 }
 
 /// What `resize` aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
-    /// This size, whatever the picture's aspect ratio.
+    /// This size, whatever the image's aspect ratio.
     Exact(Size),
     /// The shorter side gets this many pixels; the aspect ratio is kept.
     ShorterSide(u32),
@@ -129,7 +133,7 @@ pub struct RandomCrop {
     pub size: Size,
     /// Pixels added on each side first, 0 to 16384.
     pub padding: u32,
-    /// Value of the added pixels' channels. Pictures smaller than the crop are padded with it too.
+    /// Value of the added pixels' channels. Images smaller than the crop are padded with it too.
     pub fill: u8,
 }
 
@@ -138,7 +142,7 @@ pub struct RandomCrop {
 pub struct RandomResizedCrop {
     /// Of the result.
     pub size: Size,
-    /// Smallest and largest area of the crop as a fraction of the picture's, above 0, at most 1.
+    /// Smallest and largest area of the crop as a fraction of the image's, above 0, at most 1.
     pub scale: [f64; 2],
     /// Smallest and largest aspect ratio (width / height) of the crop, above 0.
     pub ratio: [f64; 2],
@@ -159,14 +163,15 @@ pub struct Probability(pub f64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColorJitter {
-    /// A number x for a factor in `[max(0, 1 - x), 1 + x]`, or the range `[min, max]` of the factor, from 0.
+    /// A number x for a factor in `[max(0, 1 - x), 1 + x]`, or the range `[min, max]` of the
+    /// factor, from 0.
     pub brightness: JitterAmount,
     /// As `brightness`.
     pub contrast: JitterAmount,
     /// As `brightness`.
     pub saturation: JitterAmount,
-    /// A number x for a shift in `[-x, x]`, or the range `[min, max]` of the shift, within -0.5 to 0.5,
-    /// in turns of the colour wheel.
+    /// A number x for a shift in `[-x, x]`, or the range `[min, max]` of the shift, within -0.5 to
+    /// 0.5, in turns of the colour wheel.
     pub hue: JitterAmount,
 }
 
@@ -210,7 +215,8 @@ impl JitterAmount {
     }
 }
 
-/// How a resized picture's pixels are computed from the original's, as Pillow's filters of these names.
+/// How a resized image's pixels are computed from the original's, as Pillow's filters of these
+/// names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
@@ -258,7 +264,7 @@ impl TransformConfig {
         }
     }
 
-    /// The size at which every picture comes out, if there is one.
+    /// The size at which every image comes out, if there is one.
     pub fn output_size(&self) -> Option<Size> {
         let crop = self
             .random_resized_crop

@@ -1,5 +1,5 @@
-//! Normal, Gamma, Beta and Dirichlet variables from a sample's stream. Our own, so that a stream gives the same
-//! values with every version of every library: resumed runs depend on it.
+//! Normal, Gamma, Beta and Dirichlet variables from a sample's stream. Our own, so that a stream
+//! gives the same values with every version of every library: resumed runs depend on it.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -12,8 +12,9 @@ pub fn normal_pair(rng: &mut ChaCha8Rng) -> [f64; 2] {
     [radius * cos, radius * sin]
 }
 
-/// The logarithm of a Gamma variable of shape `alpha` (above 0) and scale 1. Its logarithm, for with a small shape
-/// the variable itself is often too small for a number. (Marsaglia and Tsang 2000.)
+/// The logarithm of a Gamma variable of shape `alpha` (above 0) and scale 1. Its logarithm, for
+/// with a small shape the variable itself is often too small for a number. (Marsaglia and Tsang
+/// 2000.)
 fn ln_gamma_variable(rng: &mut ChaCha8Rng, alpha: f64) -> f64 {
     // A shape below 1 is that of 1 more times a power of a uniform variable.
     let boost = if alpha < 1.0 { (1.0 - rng.random::<f64>()).ln() / alpha } else { 0.0 };
@@ -29,8 +30,8 @@ fn ln_gamma_variable(rng: &mut ChaCha8Rng, alpha: f64) -> f64 {
     }
 }
 
-/// `count` weights, each at least 0, adding up to 1: the symmetric Dirichlet distribution of parameter `alpha`
-/// (above 0).
+/// `count` weights, each at least 0, adding up to 1: the symmetric Dirichlet distribution of
+/// parameter `alpha` (above 0).
 pub fn dirichlet(rng: &mut ChaCha8Rng, alpha: f64, count: usize) -> Vec<f64> {
     // What is out of range must not keep the search for a variable from ending.
     let alpha = if alpha.is_nan() { 1.0 } else { alpha.clamp(1e-9, 1e9) };

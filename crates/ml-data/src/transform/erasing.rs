@@ -1,5 +1,5 @@
-//! `random_erasing` (Zhong et al. 2017, arXiv:1708.04896): a random rectangle of the normalised picture is
-//! overwritten.
+//! `random_erasing` (Zhong et al. 2017, arXiv:1708.04896): a random rectangle of the normalised
+//! image is overwritten.
 //!
 //! In: the sample's stream → an [`Erasure`]; then a `[C, H, W]` buffer of f32, changed in place.
 
@@ -20,21 +20,24 @@ use super::params::uniform;
 use super::problems::Problems;
 use super::spelling::{Short, switch_schema};
 
-/// Tries before a picture stays as it is.
+/// Tries before an image stays as it is.
 const TRIES: u32 = 10;
 
-/// Overwrites a random rectangle after normalising. In YAML `true` for the defaults, a probability, or a mapping.
+/// Overwrites a random rectangle after normalising. In YAML `true` for the defaults, a probability,
+/// or a mapping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandomErasing {
     /// Probability that it happens. Default 0.5.
     pub p: f64,
-    /// Smallest and largest area of the rectangle as a fraction of the picture's, 0 to 1. Default `[0.02, 0.33]`.
+    /// Smallest and largest area of the rectangle as a fraction of the image's, 0 to 1. Default
+    /// `[0.02, 0.33]`.
     pub scale: [f64; 2],
-    /// Smallest and largest aspect ratio (height / width) of the rectangle, above 0. Default `[0.3, 3.3]`.
+    /// Smallest and largest aspect ratio (height / width) of the rectangle, above 0. Default `[0.3,
+    /// 3.3]`.
     pub ratio: [f64; 2],
-    /// What is written, on the scale of normalised values: a number, a list with one number a channel, or `random`
-    /// (standard normal noise). Default 0.
+    /// What is written, on the scale of normalised values: a number, a list with one number a
+    /// channel, or `random` (standard normal noise). Default 0.
     pub value: EraseValue,
 }
 
@@ -55,10 +58,10 @@ pub enum EraseValue {
     Random,
 }
 
-/// A rectangle of one picture and what is written there.
+/// A rectangle of one image and what is written there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Erasure {
-    /// Lies within the picture.
+    /// Lies within the image.
     pub area: Area,
     /// What is written.
     pub fill: Fill,
@@ -67,7 +70,7 @@ pub struct Erasure {
 /// What is written into an erased rectangle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fill {
-    /// One value a channel; a picture of one channel takes the first.
+    /// One value a channel; an image of one channel takes the first.
     Values([f32; 3]),
     /// Standard normal noise, a function of the seed.
     Noise {
@@ -77,8 +80,9 @@ pub enum Fill {
 }
 
 impl RandomErasing {
-    /// The rectangle for a picture of size `of`: a share of its area uniform in `scale`, an aspect ratio log-uniform
-    /// in `ratio`, a uniform place. None with probability 1 - p, and after ten rectangles that do not fit.
+    /// The rectangle for an image of size `of`: a share of its area uniform in `scale`, an aspect
+    /// ratio log-uniform in `ratio`, a uniform place. None with probability 1 - p, and after ten
+    /// rectangles that do not fit.
     pub fn draw(&self, rng: &mut ChaCha8Rng, of: Size) -> Option<Erasure> {
         if rng.random::<f64>() >= self.p {
             return None;
@@ -101,7 +105,7 @@ impl RandomErasing {
                 EraseValue::Random => Fill::Noise { seed: rng.random() },
             };
             let area = Area { top, left, size: Size { height, width } };
-            // Too small a share of a small picture is a rectangle without pixels.
+            // Too small a share of a small image is a rectangle without pixels.
             return (height > 0 && width > 0).then_some(Erasure { area, fill });
         }
         None
@@ -140,7 +144,8 @@ impl Erasure {
         }
     }
 
-    /// Overwrites the area in `out`, `[C, H, W]` with `[H, W] = size`, each float as bytes in the machine's order.
+    /// Overwrites the area in `out`, `[C, H, W]` with `[H, W] = size`, each float as bytes in the
+    /// machine's order.
     ///
     /// # Panics
     /// If `out` is not `4 * C * H * W` long, or the area does not lie within `size`.

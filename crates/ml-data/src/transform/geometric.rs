@@ -1,5 +1,6 @@
-//! `random_rotation`, `random_affine`, `random_perspective`: settings, what can be wrong with them, and the
-//! random parameters of one picture, drawn as torchvision documents them. [`warp`](super::warp) applies them.
+//! `random_rotation`, `random_affine`, `random_perspective`: settings, what can be wrong with them,
+//! and the random parameters of one image, drawn as torchvision documents them.
+//! [`warp`](super::warp) applies them.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +14,8 @@ use super::problems::Problems;
 use super::spelling::{Color, Shear, Short, number_schema, pair_schema, switch_schema};
 use super::warp::{AffineParams, Corners, Sampling};
 
-/// A rotation by a random angle about the middle. In YAML a number, a pair `[min, max]`, or a mapping.
+/// A rotation by a random angle about the middle. In YAML a number, a pair `[min, max]`, or a
+/// mapping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandomRotation {
@@ -23,7 +25,7 @@ pub struct RandomRotation {
     /// `nearest` or `bilinear`. Default nearest.
     #[serde(default)]
     pub interpolation: Sampling,
-    /// Colour of what lies outside of the picture: 0 to 255, or `[red, green, blue]`. Default 0.
+    /// Colour of what lies outside of the image: 0 to 255, or `[red, green, blue]`. Default 0.
     #[serde(default)]
     pub fill: Color,
 }
@@ -63,29 +65,30 @@ impl Short for RandomRotation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandomAffine {
-    /// A number x for an angle in `[-x, x]`, or the range `[min, max]` of the angle, in degrees, clockwise. 0 for
-    /// none.
+    /// A number x for an angle in `[-x, x]`, or the range `[min, max]` of the angle, in degrees,
+    /// clockwise. 0 for none.
     pub degrees: JitterAmount,
-    /// Largest shift in both directions as fractions `[of the width, of the height]`, each 0 to 1. Off by default.
+    /// Largest shift in both directions as fractions `[of the width, of the height]`, each 0 to 1.
+    /// Off by default.
     #[serde(default)]
     pub translate: Option<[f64; 2]>,
-    /// Range `[min, max]` of the factor by which the picture grows, above 0. Off by default.
+    /// Range `[min, max]` of the factor by which the image grows, above 0. Off by default.
     #[serde(default)]
     pub scale: Option<[f64; 2]>,
-    /// Shear in degrees: a number x for `[-x, x]` along x, `[min, max]` along x, or `[min x, max x, min y, max y]`;
-    /// within -89 to 89. Off by default.
+    /// Shear in degrees: a number x for `[-x, x]` along x, `[min, max]` along x, or `[min x, max x,
+    /// min y, max y]`; within -89 to 89. Off by default.
     #[serde(default)]
     pub shear: Option<Shear>,
     /// `nearest` or `bilinear`. Default nearest.
     #[serde(default)]
     pub interpolation: Sampling,
-    /// Colour of what lies outside of the picture: 0 to 255, or `[red, green, blue]`. Default 0.
+    /// Colour of what lies outside of the image: 0 to 255, or `[red, green, blue]`. Default 0.
     #[serde(default)]
     pub fill: Color,
 }
 
 impl RandomAffine {
-    /// The parameters for a picture of size `of`.
+    /// The parameters for an image of size `of`.
     pub fn draw(&self, rng: &mut ChaCha8Rng, of: Size) -> AffineParams {
         let mut params =
             AffineParams { angle: uniform(rng, self.degrees.around_zero()), ..AffineParams::IDENTITY };
@@ -129,13 +132,14 @@ impl RandomAffine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandomPerspective {
-    /// How far the corners may move, as a fraction of half the width and height, 0 to 1. Default 0.5.
+    /// How far the corners may move, as a fraction of half the width and height, 0 to 1. Default
+    /// 0.5.
     pub distortion_scale: f64,
     /// Probability that it happens. Default 0.5.
     pub p: f64,
     /// `nearest` or `bilinear`. Default bilinear.
     pub interpolation: Sampling,
-    /// Colour of what lies outside of the picture: 0 to 255, or `[red, green, blue]`. Default 0.
+    /// Colour of what lies outside of the image: 0 to 255, or `[red, green, blue]`. Default 0.
     pub fill: Color,
 }
 
@@ -151,8 +155,8 @@ impl Default for RandomPerspective {
 }
 
 impl RandomPerspective {
-    /// Where the corners of a picture of size `of` go: each its own way inwards, uniform in whole pixels. None with
-    /// probability 1 - p.
+    /// Where the corners of an image of size `of` go: each its own way inwards, uniform in whole
+    /// pixels. None with probability 1 - p.
     pub fn draw(&self, rng: &mut ChaCha8Rng, of: Size) -> Option<Corners> {
         if rng.random::<f64>() >= self.p {
             return None;

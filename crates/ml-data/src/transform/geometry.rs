@@ -1,11 +1,12 @@
-//! The first part of a pipeline: a picture file → pixels at network size, decoding only what is needed.
+//! The first part of a pipeline: an image file → pixels at network size, decoding only what is
+//! needed.
 //!
-//! Two ways lead to the same pixels, to the bit. [`Pipeline::load`] draws the crop first and decodes the part that it
-//! needs; [`Pipeline::prepare`] does what does not depend on the random stream (so that it can be kept), and
-//! [`Pipeline::finish`] the rest.
+//! Two ways lead to the same pixels, to the bit. [`Pipeline::load`] draws the crop first and
+//! decodes the part that it needs; [`Pipeline::prepare`] does what does not depend on the random
+//! stream (so that it can be kept), and [`Pipeline::finish`] the rest.
 //!
-//! A JPEG that is much larger than what will become of it is reduced while it is decoded. By how much is a function of
-//! the picture's size and the configuration, never of the random stream.
+//! A JPEG that is much larger than what will become of it is reduced while it is decoded. By how
+//! much is a function of the image's size and the configuration, never of the random stream.
 
 use std::borrow::Cow;
 
@@ -16,32 +17,34 @@ use super::{Pipeline, ops, params};
 use crate::decode::{DecodeProblem, Encoded, Pixels};
 use crate::geometry::Area;
 
-/// A picture reduced for `resize` keeps at least this many pixels, in each direction, for one of the result. Measured
-/// on photographs with chroma subsampling: a channel differs from that of full decoding by 1 of 255 in the mean, by 5
-/// at the 99th percentile.
+/// An image reduced for `resize` keeps at least this many pixels, in each direction, for one of the
+/// result. Measured on photographs with chroma subsampling: a channel differs from that of full
+/// decoding by 1 of 255 in the mean, by 5 at the 99th percentile.
 const MIN_RATIO_RESIZE: f64 = 2.0;
-/// The same for the smallest crop of `random_resized_crop`: 1.3 and 8; for crops of average size 0.5 and 3.
+/// The same for the smallest crop of `random_resized_crop`: 1.3 and 8; for crops of average size
+/// 0.5 and 3.
 const MIN_RATIO_CROP: f64 = 1.5;
 
-/// A picture after all that does not depend on the random stream.
+/// An image after all that does not depend on the random stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
-    /// The picture, reduced or resized.
+    /// The image, reduced or resized.
     pub pixels: Pixels,
-    /// The size that crops are drawn for: that of the pixels, but for reduced ones that of the whole picture.
+    /// The size that crops are drawn for: that of the pixels, but for reduced ones that of the
+    /// whole image.
     pub size: Size,
-    /// By what the picture's sides were divided: 1, 2, 4 or 8.
+    /// By what the image's sides were divided: 1, 2, 4 or 8.
     pub divisor: u32,
 }
 
 impl Prepared {
-    /// A picture as it is.
+    /// An image as it is.
     fn whole(pixels: Pixels) -> Prepared {
         Prepared { size: Size::of(&pixels), pixels, divisor: 1 }
     }
 }
 
-/// What is cut out of a picture.
+/// What is cut out of an image.
 #[derive(Clone, Copy, Debug)]
 enum Crop {
     Nothing,
@@ -60,11 +63,11 @@ enum Crop {
 }
 
 impl Pipeline {
-    /// A picture file → pixels at network size: equal to [`finish`](Pipeline::finish) of
+    /// An image file → pixels at network size: equal to [`finish`](Pipeline::finish) of
     /// [`prepare`](Pipeline::prepare), at less cost.
     ///
     /// # Errors
-    /// The picture is damaged, see [`DecodeProblem`].
+    /// The image is damaged, see [`DecodeProblem`].
     pub fn load(&self, encoded: Encoded<'_>, rng: &mut ChaCha8Rng) -> Result<Pixels, DecodeProblem> {
         let of = encoded.size();
         if self.config.resize.is_some() || self.divisor(&encoded) > 1 {
@@ -74,7 +77,7 @@ impl Pipeline {
         let (pixels, within) = match needed(crop, of) {
             Some(area) => {
                 let (pixels, within) = encoded.decode_part(area)?;
-                // Where the whole picture's corner lies, seen from the decoded part.
+                // Where the whole image's corner lies, seen from the decoded part.
                 (
                     pixels,
                     (
@@ -99,46 +102,48 @@ impl Pipeline {
         Ok(self.augment(self.cut(Cow::Owned(pixels), 1, crop), rng))
     }
 
-    /// Decodes (reduced, if the picture is large) and does `resize`, if there is one.
+    /// Decodes (reduced, if the image is large) and does `resize`, if there is one.
     ///
     /// # Errors
-    /// The picture is damaged, see [`DecodeProblem`].
+    /// The image is damaged, see [`DecodeProblem`].
     pub fn prepare(&self, encoded: Encoded<'_>) -> Result<Prepared, DecodeProblem> {
         let (of, divisor) = (encoded.size(), self.divisor(&encoded));
         let pixels = encoded.decode_reduced(divisor)?;
         Ok(self.resized(Prepared { pixels, size: of, divisor }))
     }
 
-    /// Crops and augments. Equal pictures and an equal stream give an equal result.
+    /// Crops and augments. Equal images and an equal stream give an equal result.
     pub fn finish(&self, prepared: &Prepared, rng: &mut ChaCha8Rng) -> Pixels {
         let crop = self.draw_crop(prepared.size, rng);
         self.augment(self.cut(Cow::Borrowed(&prepared.pixels), prepared.divisor, crop), rng)
     }
 
-    /// Decoded pixels → pixels at network size. Equal pixels and an equal stream give an equal result.
+    /// Decoded pixels → pixels at network size. Equal pixels and an equal stream give an equal
+    /// result.
     pub fn apply(&self, pixels: Pixels, rng: &mut ChaCha8Rng) -> Pixels {
         let Prepared { pixels, size, divisor } = self.resized(Prepared::whole(pixels));
         let crop = self.draw_crop(size, rng);
         self.augment(self.cut(Cow::Owned(pixels), divisor, crop), rng)
     }
 
-    /// Tells what [`prepare`](Pipeline::prepare) does to pictures: pipelines with equal texts do the same.
+    /// Tells what [`prepare`](Pipeline::prepare) does to images: pipelines with equal texts do the
+    /// same.
     pub fn preparation(&self) -> String {
         let TransformConfig { resize, random_resized_crop, interpolation, decoding, .. } = self.config;
         format!("{resize:?} {random_resized_crop:?} {interpolation:?} {decoding:?}")
     }
 
-    fn resized(&self, picture: Prepared) -> Prepared {
-        let Some(resize) = self.config.resize else { return picture };
-        let target = resize.target(picture.size);
-        let Prepared { pixels, size, divisor } = picture;
+    fn resized(&self, image: Prepared) -> Prepared {
+        let Some(resize) = self.config.resize else { return image };
+        let target = resize.target(image.size);
+        let Prepared { pixels, size, divisor } = image;
         if divisor == 1 && size == target {
             return Prepared::whole(pixels);
         }
         Prepared::whole(resized_area(&pixels, divisor, Area::whole(size), target, &self.config))
     }
 
-    /// By what the sides of this picture are to be divided.
+    /// By what the sides of this image are to be divided.
     fn divisor(&self, encoded: &Encoded<'_>) -> u32 {
         if encoded.is_reducible() { self.config.divisor(encoded.size()) } else { 1 }
     }
@@ -168,7 +173,7 @@ impl Pipeline {
     }
 }
 
-/// `area`, which is of the whole picture, of one whose sides were divided.
+/// `area`, which is of the whole image, of one whose sides were divided.
 fn resized_area(pixels: &Pixels, divisor: u32, area: Area, size: Size, config: &TransformConfig) -> Pixels {
     if divisor == 1 {
         return ops::resized_crop(pixels, area, size, config.interpolation);
@@ -183,7 +188,8 @@ fn resized_area(pixels: &Pixels, divisor: u32, area: Area, size: Size, config: &
     ops::resized_window(pixels, window, size, config.interpolation)
 }
 
-/// The part of a picture of size `of` that a crop looks at; none if it looks at nothing of it, or has no bounds.
+/// The part of an image of size `of` that a crop looks at; none if it looks at nothing of it, or
+/// has no bounds.
 fn needed(crop: Crop, of: Size) -> Option<Area> {
     match crop {
         Crop::Nothing => None,
@@ -202,8 +208,8 @@ fn needed(crop: Crop, of: Size) -> Option<Area> {
 }
 
 impl TransformConfig {
-    /// By what the sides of a picture of size `of` are divided while it is decoded, if its format allows: the largest
-    /// of 8, 4, 2 that leaves enough pixels, else 1.
+    /// By what the sides of an image of size `of` are divided while it is decoded, if its format
+    /// allows: the largest of 8, 4, 2 that leaves enough pixels, else 1.
     fn divisor(&self, of: Size) -> u32 {
         let (least, target, ratio) = match (self.resize, self.random_resized_crop) {
             (Some(resize), crop) if self.decoding == Decoding::Reduced || crop.is_some() => {
@@ -235,7 +241,8 @@ fn smallest_crop(of: Size, crop: &RandomResizedCrop) -> Size {
 }
 
 impl Resize {
-    /// The size that a picture of size `of` is to be given. The longer side is rounded down, as torchvision does.
+    /// The size that an image of size `of` is to be given. The longer side is rounded down, as
+    /// torchvision does.
     pub(super) fn target(self, of: Size) -> Size {
         match self {
             Resize::Exact(size) => size,
@@ -282,10 +289,10 @@ mod tests {
 
     #[test]
     fn loading_at_once_equals_preparing_and_finishing() {
-        let folder = tests_folder().join("data/pictures");
-        let pictures =
+        let folder = tests_folder().join("data/images");
+        let images =
             ["rgb.png", "subsampled.jpg", "orientation_6.jpg", "orientation_7.jpg", "cmyk.jpg", "rgb.webp"];
-        let files = pictures.map(|name| std::fs::read(folder.join(name)).unwrap());
+        let files = images.map(|name| std::fs::read(folder.join(name)).unwrap());
         for text in [
             "{random_resized_crop: 24}",
             "{random_resized_crop: {size: 12, scale: [0.9, 1.0]}}",
@@ -298,7 +305,7 @@ mod tests {
             "{resize: [7, 9], decoding: exact}",
         ] {
             let pipeline = Pipeline::new(&yaml(text)).unwrap();
-            for (file, name) in files.iter().chain([&photograph()]).zip(pictures.iter().chain([&"420.jpg"])) {
+            for (file, name) in files.iter().chain([&photograph()]).zip(images.iter().chain([&"420.jpg"])) {
                 for sample in 0..8 {
                     let encoded = || Encoded::read(file).unwrap();
                     let loaded = pipeline.load(encoded(), &mut rng(sample)).unwrap();

@@ -1,8 +1,8 @@
-//! `mixup` (Zhang et al. 2017, arXiv:1710.09412) and `cutmix` (Yun et al. 2019, arXiv:1905.04899): what is done
-//! to one batch, without tensors.
+//! `mixup` (Zhang et al. 2017, arXiv:1710.09412) and `cutmix` (Yun et al. 2019, arXiv:1905.04899):
+//! what is done to one batch, without tensors.
 //!
-//! Sample i is mixed with sample i - 1, the first with the last. Its target becomes lambda times its own plus
-//! 1 - lambda times the partner's.
+//! Sample i is mixed with sample i - 1, the first with the last. Its target becomes lambda times
+//! its own plus 1 - lambda times the partner's.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -51,24 +51,25 @@ impl Short for MixConfig {
 /// What is done to one batch. The partner of sample i is sample [`Mix::partner`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mix {
-    /// Pictures and targets become `lambda * own + (1 - lambda) * partner's`.
+    /// Images and targets become `lambda * own + (1 - lambda) * partner's`.
     Mixup {
         /// Within 0 to 1.
         lambda: f64,
     },
-    /// The area is taken from the partner; targets become `lambda * own + (1 - lambda) * partner's`.
+    /// The area is taken from the partner; targets become `lambda * own + (1 - lambda) *
+    /// partner's`.
     Cutmix {
-        /// Lies within the picture.
+        /// Lies within the image.
         area: Area,
-        /// The share of the picture outside of the area.
+        /// The share of the image outside of the area.
         lambda: f64,
     },
 }
 
 impl Mix {
-    /// Draws what is done to a batch of `samples` pictures of size `of`. If both are given, each is as likely. None
-    /// if neither is given, the batch has no two samples, or the area has no pixels; nothing is drawn in the first
-    /// two cases.
+    /// Draws what is done to a batch of `samples` images of size `of`. If both are given, each is
+    /// as likely. None if neither is given, the batch has no two samples, or the area has no
+    /// pixels; nothing is drawn in the first two cases.
     pub fn draw(
         mixup: Option<&MixConfig>,
         cutmix: Option<&MixConfig>,
@@ -103,8 +104,9 @@ impl Mix {
         Mix::cut(lambda, [x, y], of)
     }
 
-    /// CutMix with a box about the pixel `center` (x, y) that would cover `1 - lambda` of the picture if it all
-    /// lay inside; `lambda` becomes the share that is really kept. None if the box has no pixels.
+    /// CutMix with a box about the pixel `center` (x, y) that would cover `1 - lambda` of the image
+    /// if it all lay inside; `lambda` becomes the share that is really kept. None if the box has no
+    /// pixels.
     pub fn cut(lambda: f64, [x, y]: [u32; 2], of: Size) -> Option<Mix> {
         let half = 0.5 * (1.0 - lambda).max(0.0).sqrt();
         let span = |center: u32, side: u32| {

@@ -3,8 +3,8 @@
 //! In: [`Pixels`] of any size and the sample's own [`ChaCha8Rng`]. Out: pixels of
 //! [`Pipeline::output_size`], then `[C, H, W]` f32 by [`Pipeline::normalize_into`].
 //!
-//! [`TransformConfig`] is one split's transforms as YAML writes them. Its keys may stand in any order;
-//! they run in this one, and each that is random draws from the stream in this order:
+//! [`TransformConfig`] is one split's transforms as YAML writes them. Its keys may stand in any
+//! order; they run in this one, and each that is random draws from the stream in this order:
 //!
 //! 1. `resize`
 //! 2. `center_crop`, `random_crop` or `random_resized_crop` (one of them)
@@ -22,9 +22,9 @@
 //! 14. `random_erasing` (drawn by [`Pipeline::draw_erasure`], after all others)
 //! 15. `mixup`, `cutmix` (on batches, from a stream of the batch; see [`mix`])
 //!
-//! Drawing and applying are apart: [`params`], [`geometric`] and [`policy`] draw random parameters, [`ops`],
-//! [`color`], [`warp`], [`point`] and [`blur`] apply them; each operation does to a picture what torchvision's
-//! does to a PIL image with the same parameters.
+//! Drawing and applying are apart: [`params`], [`geometric`] and [`policy`] draw random parameters,
+//! [`ops`], [`color`], [`warp`], [`point`] and [`blur`] apply them; each operation does to an image
+//! what torchvision's does to a PIL image with the same parameters.
 
 mod augment;
 pub mod blur;
@@ -74,11 +74,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Makes `config` ready. It should have no [`TransformConfig::problems`]; with some, pictures come out
-    /// wrong, but never by a panic here.
+    /// Makes `config` ready. It should have no [`TransformConfig::problems`]; with some, images
+    /// come out wrong, but never by a panic here.
     ///
     /// # Errors
-    /// `normalize` is `auto`: the statistics must be put in first, by [`TransformConfig::with_statistics`].
+    /// `normalize` is `auto`: the statistics must be put in first, by
+    /// [`TransformConfig::with_statistics`].
     pub fn new(config: &TransformConfig) -> Result<Pipeline, UnresolvedStatistics> {
         let normalize = match &config.normalize {
             Some(Auto::Auto) => return Err(UnresolvedStatistics),
@@ -99,7 +100,7 @@ impl Pipeline {
         &self.config
     }
 
-    /// Output `(height, width)` if every picture comes out at the same size, whatever its own.
+    /// Output `(height, width)` if every image comes out at the same size, whatever its own.
     pub fn output_size(&self) -> Option<(u32, u32)> {
         self.config.output_size().map(|size| (size.height, size.width))
     }
@@ -109,8 +110,8 @@ impl Pipeline {
         self.normalizer.channels().count()
     }
 
-    /// `[H, W, 3]` u8 → `[C, H, W]` f32, `C` = [`Pipeline::channels`]: `(x / 255 - mean) / std` in f32, or `x / 255`
-    /// without `normalize`.
+    /// `[H, W, 3]` u8 → `[C, H, W]` f32, `C` = [`Pipeline::channels`]: `(x / 255 - mean) / std` in
+    /// f32, or `x / 255` without `normalize`.
     ///
     /// # Panics
     /// If `out` is not `C * H * W` long.
@@ -128,7 +129,8 @@ impl Pipeline {
         self.normalizer.write(pixels, out, f32::to_ne_bytes);
     }
 
-    /// Mean and standard deviation of each channel, on the scale 0 to 1; 0 and 1 without `normalize`.
+    /// Mean and standard deviation of each channel, on the scale 0 to 1; 0 and 1 without
+    /// `normalize`.
     pub fn normalization(&self) -> (Vec<f64>, Vec<f64>) {
         match &self.config.normalize {
             Some(Auto::Value(Normalize { mean, std })) => (mean.clone(), std.clone()),
@@ -136,7 +138,8 @@ impl Pipeline {
         }
     }
 
-    /// `[H, W, 3]` u8 → `[H, W, C]` u8, before normalising: what [`Pipeline::normalization`] is to be applied to.
+    /// `[H, W, 3]` u8 → `[H, W, C]` u8, before normalising: what [`Pipeline::normalization`] is to
+    /// be applied to.
     ///
     /// # Panics
     /// If `out` is not `H * W * C` long.
@@ -150,8 +153,9 @@ impl Pipeline {
         }
     }
 
-    /// What `random_erasing` does to a sample of size `of`, to be applied after normalising; drawn from the sample's
-    /// stream after [`Pipeline::apply`]. None if it is off (nothing is drawn then) or does not happen.
+    /// What `random_erasing` does to a sample of size `of`, to be applied after normalising; drawn
+    /// from the sample's stream after [`Pipeline::apply`]. None if it is off (nothing is drawn
+    /// then) or does not happen.
     pub fn draw_erasure(&self, rng: &mut ChaCha8Rng, of: Size) -> Option<Erasure> {
         self.config.random_erasing.as_ref().and_then(|erasing| erasing.draw(rng, of))
     }
@@ -161,8 +165,8 @@ impl Pipeline {
         self.config.mixes()
     }
 
-    /// What `mixup` or `cutmix` does to a batch of `samples` pictures of size `of`, drawn from the batch's own
-    /// stream. See [`Mix::draw`].
+    /// What `mixup` or `cutmix` does to a batch of `samples` images of size `of`, drawn from the
+    /// batch's own stream. See [`Mix::draw`].
     pub fn draw_mix(&self, rng: &mut ChaCha8Rng, samples: usize, of: Size) -> Option<Mix> {
         Mix::draw(self.config.mixup.as_ref(), self.config.cutmix.as_ref(), rng, samples, of)
     }

@@ -80,12 +80,13 @@ impl Short for Auto<Normalize> {
 /// Why there is no pipeline: `normalize: auto` has not been replaced by numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`normalize: auto` stands for the training pictures' statistics, which have not been computed here; write normalize: {{mean: […], std: […]}}"
+    "`normalize: auto` stands for the training images' statistics, which have not been computed here; write normalize: {{mean: […], std: […]}}"
 )]
 pub struct UnresolvedStatistics;
 
 impl TransformConfig {
-    /// Whether `normalize` is `auto`: a pipeline can only be made of [`TransformConfig::with_statistics`].
+    /// Whether `normalize` is `auto`: a pipeline can only be made of
+    /// [`TransformConfig::with_statistics`].
     pub fn needs_statistics(&self) -> bool {
         self.normalize == Some(Auto::Auto)
     }
@@ -101,7 +102,7 @@ impl TransformConfig {
     }
 }
 
-/// Channels of a picture as the network gets it. In YAML 1 or 3.
+/// Channels of an image as the network gets it. In YAML 1 or 3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channels {
     /// Luma.

@@ -1,4 +1,5 @@
-//! Geometry without randomness: pixels and parameters → pixels, as torchvision does it to a PIL image.
+//! Geometry without randomness: pixels and parameters → pixels, as torchvision does it to a PIL
+//! image.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -8,7 +9,8 @@ use super::config::{Interpolation, Size};
 use crate::decode::Pixels;
 pub use crate::geometry::Area;
 
-/// Resizes to `size`, with antialiasing (except nearest): Pillow's `Image.resize` to within rounding.
+/// Resizes to `size`, with antialiasing (except nearest): Pillow's `Image.resize` to within
+/// rounding.
 pub fn resize(pixels: Pixels, size: Size, interpolation: Interpolation) -> Pixels {
     if Size::of(&pixels) == size {
         return pixels;
@@ -16,8 +18,8 @@ pub fn resize(pixels: Pixels, size: Size, interpolation: Interpolation) -> Pixel
     resized_crop(&pixels, Area::whole(Size::of(&pixels)), size, interpolation)
 }
 
-/// Cuts `area` out (it must lie within the picture) and resizes it to `size`. Pixels outside `area` have no
-/// influence, as after a crop.
+/// Cuts `area` out (it must lie within the image) and resizes it to `size`. Pixels outside `area`
+/// have no influence, as after a crop.
 pub fn resized_crop(pixels: &Pixels, area: Area, size: Size, interpolation: Interpolation) -> Pixels {
     if area.size == size {
         return crop(pixels, i64::from(area.top), i64::from(area.left), size, 0);
@@ -27,8 +29,8 @@ pub fn resized_crop(pixels: &Pixels, area: Area, size: Size, interpolation: Inte
         let part = TypedCroppedImage::new(source, left, top, width, height).map_err(|e| e.to_string())?;
         let options = options(interpolation);
         let mut resizer = Resizer::new();
-        // The library does columns first, which is faster; Pillow does rows first. Where a filter overshoots,
-        // the cut to 0..=255 between the two makes the order visible.
+        // The library does columns first, which is faster; Pillow does rows first. Where a filter
+        // overshoots, the cut to 0..=255 between the two makes the order visible.
         if !matches!(interpolation, Interpolation::Bicubic | Interpolation::Lanczos) {
             return resizer.resize_typed(&part, out, &options).map_err(|e| e.to_string());
         }
@@ -38,7 +40,7 @@ pub fn resized_crop(pixels: &Pixels, area: Area, size: Size, interpolation: Inte
     })
 }
 
-/// A part of a picture whose edges may lie between pixels.
+/// A part of an image whose edges may lie between pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     /// In pixels, from the upper edge.
@@ -51,8 +53,8 @@ pub struct Window {
     pub width: f64,
 }
 
-/// Resizes a window, which must lie within the picture, to `size`, as the `box` of Pillow's `Image.resize`: pixels just
-/// outside of it have some influence at its edges.
+/// Resizes a window, which must lie within the image, to `size`, as the `box` of Pillow's
+/// `Image.resize`: pixels just outside of it have some influence at its edges.
 pub fn resized_window(pixels: &Pixels, window: Window, size: Size, interpolation: Interpolation) -> Pixels {
     let Window { top, left, height, width } = window;
     let options = options(interpolation).crop(left, top, width, height);
@@ -61,8 +63,8 @@ pub fn resized_window(pixels: &Pixels, window: Window, size: Size, interpolation
     })
 }
 
-/// A picture of `size` that `resample` makes of `pixels`. Only the code for three bytes a pixel is compiled: the
-/// library's untyped images would bring all its kinds.
+/// An image of `size` that `resample` makes of `pixels`. Only the code for three bytes a pixel is
+/// compiled: the library's untyped images would bring all its kinds.
 fn resampled(
     pixels: &Pixels,
     size: Size,
@@ -76,7 +78,8 @@ fn resampled(
         let mut out = TypedImage::from_buffer(width, height, &mut data).map_err(|e| e.to_string())?;
         resample(source, &mut out)
     };
-    // Fails only for buffers of a wrong length or an area outside the picture; black is then the result.
+    // Fails only for buffers of a wrong length or an area outside the image; black is then the
+    // result.
     let resized = into();
     debug_assert!(resized.is_ok(), "{resized:?}");
     Pixels { width, height, data }
@@ -96,15 +99,15 @@ fn algorithm(interpolation: Interpolation) -> ResizeAlg {
     }
 }
 
-/// Cuts `size` out at (`top`, `left`), which may lie outside the picture: what is not there gets the value
-/// `fill`.
+/// Cuts `size` out at (`top`, `left`), which may lie outside the image: what is not there gets the
+/// value `fill`.
 pub fn crop(pixels: &Pixels, top: i64, left: i64, size: Size, fill: u8) -> Pixels {
     if (top, left) == (0, 0) && size == Size::of(pixels) {
         return pixels.clone();
     }
     let row_bytes = size.width as usize * 3;
     let mut data = vec![fill; row_bytes * size.height as usize];
-    // Columns of the result that the picture covers.
+    // Columns of the result that the image covers.
     let first = (-left).clamp(0, i64::from(size.width)) as usize;
     let last = (i64::from(pixels.width) - left).clamp(first as i64, i64::from(size.width)) as usize;
     if last > first {
@@ -121,8 +124,8 @@ pub fn crop(pixels: &Pixels, top: i64, left: i64, size: Size, fill: u8) -> Pixel
     Pixels { width: size.width, height: size.height, data }
 }
 
-/// Where the middle of a picture of size `of` starts, `(top, left)`: rounded half to even; outside, so that what is
-/// missing is padded on both sides, where it is larger than the picture.
+/// Where the middle of an image of size `of` starts, `(top, left)`: rounded half to even; outside,
+/// so that what is missing is padded on both sides, where it is larger than the image.
 pub fn center(of: Size, size: Size) -> (i64, i64) {
     // Padding is rounded down, as torchvision does.
     let start = |side: u32, crop: u32| {

@@ -10,8 +10,9 @@ use super::ops::Area;
 /// Tries before [`random_resized_crop`] falls back on a centred crop.
 const TRIES: u32 = 10;
 
-/// An area of a picture of size `of`: a share of its area uniform in `scale`, an aspect ratio log-uniform in
-/// `ratio`, a uniform place. After ten misfits, the largest centred area whose ratio is within `ratio`.
+/// An area of an image of size `of`: a share of its area uniform in `scale`, an aspect ratio
+/// log-uniform in `ratio`, a uniform place. After ten misfits, the largest centred area whose ratio
+/// is within `ratio`.
 pub fn random_resized_crop(rng: &mut ChaCha8Rng, of: Size, crop: &RandomResizedCrop) -> Area {
     let area = f64::from(of.height) * f64::from(of.width);
     let log_ratio = crop.ratio.map(f64::ln);
@@ -43,9 +44,9 @@ fn largest_within(of: Size, [least, most]: [f64; 2]) -> Size {
     }
 }
 
-/// Where a crop of a picture of size `of` starts, relative to the unpadded picture: `(top, left)`, uniform
-/// over the places that the padding allows. A side that is too short even so is padded on both ends by what
-/// is missing.
+/// Where a crop of an image of size `of` starts, relative to the unpadded image: `(top, left)`,
+/// uniform over the places that the padding allows. A side that is too short even so is padded on
+/// both ends by what is missing.
 pub fn random_crop(rng: &mut ChaCha8Rng, of: Size, crop: &RandomCrop) -> (i64, i64) {
     let mut start = |side: u32, crop_side: u32| {
         let padding = i64::from(crop.padding);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_no_crop_fits_gives_the_largest_centred_one() {
+    fn an_image_that_no_crop_fits_gives_the_largest_centred_one() {
         let crop = RandomResizedCrop { size: SQUARE, scale: [0.9, 1.0], ratio: [0.75, 4.0 / 3.0] };
         for (of, expected) in [
             (
@@ -143,7 +144,7 @@ mod tests {
         // 35 places, 140 times each; five standard deviations are 59.
         assert_eq!(seen.len(), 35);
         assert!(seen.values().all(|count| (81..=199).contains(count)), "{seen:?}");
-        // Without padding and room there is one place; too small a picture lies anywhere within.
+        // Without padding and room there is one place; too small an image lies anywhere within.
         let bare = RandomCrop { padding: 0, ..crop };
         for mut rng in streams(50) {
             assert_eq!(random_crop(&mut rng, SQUARE, &bare), (0, 0));

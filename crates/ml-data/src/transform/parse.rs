@@ -1,5 +1,5 @@
-//! Settings with more than one spelling ↔ YAML: a number or a pair, `true` or a probability, a size or a
-//! mapping. Written by hand for messages that say what is expected (derived ones cannot).
+//! Settings with more than one spelling ↔ YAML: a number or a pair, `true` or a probability, a size
+//! or a mapping. Written by hand for messages that say what is expected (derived ones cannot).
 
 use std::borrow::Cow;
 use std::fmt;

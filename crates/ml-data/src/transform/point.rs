@@ -1,5 +1,5 @@
-//! Point operations without randomness: each channel's value goes through a table of 256 entries. As Pillow's
-//! `ImageOps` does it, to the byte.
+//! Point operations without randomness: each channel's value goes through a table of 256 entries.
+//! As Pillow's `ImageOps` does it, to the byte.
 
 use crate::decode::Pixels;
 

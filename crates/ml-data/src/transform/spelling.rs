@@ -1,5 +1,5 @@
-//! Short spellings of settings that are mappings in full: `rand_augment: true`, `random_rotation: 15`,
-//! `auto_augment: cifar10`, `mixup: 0.2`; and small values with more than one spelling.
+//! Short spellings of settings that are mappings in full: `rand_augment: true`, `random_rotation:
+//! 15`, `auto_augment: cifar10`, `mixup: 0.2`; and small values with more than one spelling.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -162,7 +162,8 @@ impl Serialize for Color {
     }
 }
 
-/// A range from which a value is drawn, uniform. In YAML `[min, max]`, or one number for that very value.
+/// A range from which a value is drawn, uniform. In YAML `[min, max]`, or one number for that very
+/// value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Between(pub [f64; 2]);
 
@@ -186,8 +187,8 @@ impl Serialize for Between {
     }
 }
 
-/// Ranges of the shear along x and along y, in degrees. In YAML one number x for `[-x, x]` along x, a pair
-/// `[min, max]` along x, or four numbers `[min x, max x, min y, max y]`.
+/// Ranges of the shear along x and along y, in degrees. In YAML one number x for `[-x, x]` along x,
+/// a pair `[min, max]` along x, or four numbers `[min x, max x, min y, max y]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Shear {
     /// Along x.

@@ -1,8 +1,9 @@
-//! Picture files → mean and standard deviation of each channel, for `normalize: auto`.
+//! Image files → mean and standard deviation of each channel, for `normalize: auto`.
 //!
-//! Pictures are taken at the size of the pipeline's fixed geometry: after `resize` and `center_crop`, before
-//! anything random. Each pixel of each picture counts once. Sums are whole numbers, so the result depends neither
-//! on the number of threads nor on the order. [`training_statistics`] keeps what it finds in the data folder.
+//! Images are taken at the size of the pipeline's fixed geometry: after `resize` and `center_crop`,
+//! before anything random. Each pixel of each image counts once. Sums are whole numbers, so the
+//! result depends neither on the number of threads nor on the order. [`training_statistics`] keeps
+//! what it finds in the data folder.
 
 mod known;
 
@@ -18,43 +19,44 @@ use crate::rng::{Purpose, stream};
 
 pub use known::{Known, training_statistics};
 
-/// How pictures are gone through.
+/// How images are gone through.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// Threads that decode; 0 is 1. Never changes the result.
     pub threads: usize,
-    /// Leaves unreadable pictures out instead of failing.
+    /// Leaves unreadable images out instead of failing.
     pub skip_unreadable: bool,
-    /// Asked before each picture, from any thread; `true` ends the computation.
+    /// Asked before each image, from any thread; `true` ends the computation.
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
-    /// One entry a channel, on the scale 0 to 1; the deviation is over all pixels (divided by their number).
+    /// One entry a channel, on the scale 0 to 1; the deviation is over all pixels (divided by their
+    /// number).
     pub normalize: Normalize,
-    /// Pictures that were read.
-    pub pictures: usize,
-    /// Pictures that could not be read and were left out, in the order given.
+    /// Images that were read.
+    pub images: usize,
+    /// Images that could not be read and were left out, in the order given.
     pub skipped: Vec<PathBuf>,
 }
 
 /// Why there are no statistics.
 #[derive(Debug, thiserror::Error)]
 pub enum StatisticsError {
-    /// A picture cannot be read: the first of them in the order given.
+    /// An image cannot be read: the first of them in the order given.
     #[error("{0}")]
-    Picture(#[from] DecodeError),
+    Image(#[from] DecodeError),
     /// The stop callback said so.
-    #[error("stopped before the statistics of all pictures were known")]
+    #[error("stopped before the statistics of all images were known")]
     Stopped,
     /// Nothing to compute from.
-    #[error("no picture could be read, so `normalize: auto` has nothing to compute from; check data_dir")]
+    #[error("no image could be read, so `normalize: auto` has nothing to compute from; check data_dir")]
     Empty,
     /// All pixels have the same value, by which nothing can be divided.
     #[error(
-        "all pixels of all pictures have the same value in channel {channel}; write normalize: {{mean: […], std: […]}} instead of auto"
+        "all pixels of all images have the same value in channel {channel}; write normalize: {{mean: […], std: […]}} instead of auto"
     )]
     Constant {
         /// Number of the channel, from 0.
@@ -63,7 +65,8 @@ pub enum StatisticsError {
 }
 
 impl TransformConfig {
-    /// What decides about the statistics: what is done to each picture before anything random, and its channels.
+    /// What decides about the statistics: what is done to each image before anything random, and
+    /// its channels.
     fn fixed_part(&self) -> TransformConfig {
         let TransformConfig { resize, center_crop, interpolation, grayscale, channels, .. } = *self;
         TransformConfig {
@@ -96,7 +99,7 @@ impl Sums {
         }
     }
 
-    /// Of one picture. Its squares stay below 2^44, as no picture has more than [`decode::MAX_PIXELS`].
+    /// Of one image. Its squares stay below 2^44, as no image has more than [`decode::MAX_PIXELS`].
     fn of(pixels: &Pixels) -> Sums {
         let (mut values, mut squares) = ([0_u64; 3], [0_u64; 3]);
         let (all, _) = pixels.data.as_chunks::<3>();
@@ -126,10 +129,12 @@ impl Sums {
     }
 }
 
-/// The channel statistics of the pictures at `paths`, as `config` resizes and crops them, in its `channels`.
+/// The channel statistics of the images at `paths`, as `config` resizes and crops them, in its
+/// `channels`.
 ///
 /// # Errors
-/// A picture cannot be read (unless they are skipped), none can, all are of one colour, or `stop` said so.
+/// An image cannot be read (unless they are skipped), none can, all are of one colour, or `stop`
+/// said so.
 pub fn channel_statistics(
     paths: &[PathBuf],
     config: &TransformConfig,
@@ -137,7 +142,7 @@ pub fn channel_statistics(
 ) -> Result<Statistics, StatisticsError> {
     let failed = AtomicBool::new(false);
     let pipeline = Pipeline::without_normalizing(&TransformConfig {
-        // Luma in all three channels, if that is all there is of a picture.
+        // Luma in all three channels, if that is all there is of an image.
         grayscale: config.grayscale || config.channels == Channels::One,
         ..config.fixed_part()
     });
@@ -158,7 +163,7 @@ pub fn channel_statistics(
         Ok(found) => sums.add(&found),
         Err(error) => unreadable.push((place, error)),
     });
-    // Numbers are taken in order, so whatever stands before an unreadable picture was looked at too.
+    // Numbers are taken in order, so whatever stands before an unreadable image was looked at too.
     unreadable.sort_by_key(|(place, _)| *place);
     if !options.skip_unreadable && !unreadable.is_empty() {
         return Err(unreadable.swap_remove(0).1.into());
@@ -170,7 +175,7 @@ pub fn channel_statistics(
         return Err(StatisticsError::Empty);
     }
     let normalize = sums.normalize(config.channels)?;
-    let pictures = paths.len() - unreadable.len();
+    let images = paths.len() - unreadable.len();
     let skipped = unreadable.into_iter().map(|(_, error)| error.path).collect();
-    Ok(Statistics { normalize, pictures, skipped })
+    Ok(Statistics { normalize, images, skipped })
 }

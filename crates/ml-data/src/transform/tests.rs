@@ -21,8 +21,8 @@ fn tests_folder() -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
 }
 
-fn picture(name: &str) -> Pixels {
-    decode(&tests_folder().join("data/pictures").join(name)).unwrap()
+fn image(name: &str) -> Pixels {
+    decode(&tests_folder().join("data/images").join(name)).unwrap()
 }
 
 /// `tests/reference/<thing>.json`.
@@ -31,7 +31,7 @@ fn reference(thing: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The cases of `tests/reference/<thing>.json`, each with the picture that is to come out.
+/// The cases of `tests/reference/<thing>.json`, each with the image that is to come out.
 fn cases(thing: &str) -> Vec<(Value, Pixels)> {
     let reference = reference(thing);
     let cases = reference["cases"].as_array().unwrap();
@@ -62,11 +62,12 @@ fn max_difference(a: &Pixels, b: &Pixels) -> u8 {
 fn geometry_is_pillows_and_torchvisions() {
     let mut failures = Vec::new();
     for (case, expected) in cases("resize") {
-        let source = picture(case["source"].as_str().unwrap());
+        let source = image(case["source"].as_str().unwrap());
         let interpolation: Interpolation =
             serde_json::from_value(case.get("interpolation").cloned().unwrap_or("bilinear".into())).unwrap();
-        // Each of a convolution's two passes rounds its weights and its sums. Bilinear weights add up to 1, so
-        // results are one step apart at most; with negative weights a first step may grow into two.
+        // Each of a convolution's two passes rounds its weights and its sums. Bilinear weights add
+        // up to 1, so results are one step apart at most; with negative weights a first step may
+        // grow into two.
         let convolution = match interpolation {
             Interpolation::Nearest => 0,
             Interpolation::Bilinear => 1,
@@ -121,7 +122,7 @@ fn geometry_is_pillows_and_torchvisions() {
 
 #[test]
 fn colour_is_torchvisions_to_the_bit() {
-    let source = picture("picture.png");
+    let source = image("image.png");
     let mut failures = Vec::new();
     for (case, expected) in cases("color") {
         let factor = case["factor"].as_f64().unwrap_or(0.0);
@@ -218,7 +219,7 @@ fn augmentation_is_a_function_of_the_sample_and_differs_between_samples() {
     let pipeline = pipeline_of(&parse(
         "{random_resized_crop: 24, random_horizontal_flip: true, color_jitter: {brightness: 0.4, hue: 0.1}}",
     ));
-    let source = picture("picture.png");
+    let source = image("image.png");
     let first = pipeline.apply(source.clone(), &mut rng(1));
     assert_eq!(first, pipeline.apply(source.clone(), &mut rng(1)));
     assert_ne!(first, pipeline.apply(source, &mut rng(2)));

@@ -1,8 +1,8 @@
-//! Maps of the plane without randomness: pixels + a map from the result to the source → pixels of the same
-//! size, to the byte what Pillow's `Image.transform` and `Image.rotate` give.
+//! Maps of the plane without randomness: pixels + a map from the result to the source → pixels of
+//! the same size, to the byte what Pillow's `Image.transform` and `Image.rotate` give.
 //!
-//! A map takes the centre of a pixel of the result, in pixels, to a place in the source. Results whose place
-//! lies outside of the source get the fill colour.
+//! A map takes the centre of a pixel of the result, in pixels, to a place in the source. Results
+//! whose place lies outside of the source get the fill colour.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Size;
 use crate::decode::Pixels;
 
-/// How a moved picture's pixels are computed from the original's. There is no antialiasing.
+/// How a moved image's pixels are computed from the original's. There is no antialiasing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
@@ -42,8 +42,8 @@ impl AffineParams {
     pub const IDENTITY: AffineParams =
         AffineParams { angle: 0.0, translate: [0, 0], scale: 1.0, shear: [0.0, 0.0] };
 
-    /// The map from the result to the source, about `center` (x, y): shear, scaling, rotation, translation,
-    /// undone in reverse.
+    /// The map from the result to the source, about `center` (x, y): shear, scaling, rotation,
+    /// translation, undone in reverse.
     pub fn inverse_matrix(&self, [center_x, center_y]: [f64; 2]) -> Matrix {
         let rotation = self.angle.to_radians();
         let [shear_x, shear_y] = self.shear.map(f64::to_radians);
@@ -60,13 +60,14 @@ impl AffineParams {
     }
 }
 
-/// torchvision's `affine` about the middle of the picture.
+/// torchvision's `affine` about the middle of the image.
 pub fn affine(pixels: &Pixels, params: &AffineParams, sampling: Sampling, fill: [u8; 3]) -> Pixels {
     let center = [f64::from(pixels.width) * 0.5, f64::from(pixels.height) * 0.5];
     transform(pixels, &params.inverse_matrix(center), sampling, fill)
 }
 
-/// Rotates about the middle by `angle` degrees, counter-clockwise; corners that leave the picture are lost.
+/// Rotates about the middle by `angle` degrees, counter-clockwise; corners that leave the image are
+/// lost.
 pub fn rotate(pixels: &Pixels, angle: f64, sampling: Sampling, fill: [u8; 3]) -> Pixels {
     let angle = angle.rem_euclid(360.0);
     if angle == 0.0 {
@@ -82,7 +83,8 @@ pub fn rotate(pixels: &Pixels, angle: f64, sampling: Sampling, fill: [u8; 3]) ->
     }
     let (center_x, center_y) = (f64::from(pixels.width) / 2.0, f64::from(pixels.height) / 2.0);
     let radians = -angle.to_radians();
-    // To 15 decimals, so that quarter turns have no rest. By way of the text, as a product would be rounded itself.
+    // To 15 decimals, so that quarter turns have no rest. By way of the text, as a product would be
+    // rounded itself.
     let rounded = |value: f64| format!("{value:.15}").parse().unwrap_or(value);
     let (cos, sin, minus_sin) = (rounded(radians.cos()), rounded(radians.sin()), rounded(-radians.sin()));
     let matrix = [
@@ -96,7 +98,7 @@ pub fn rotate(pixels: &Pixels, angle: f64, sampling: Sampling, fill: [u8; 3]) ->
     transform(pixels, &matrix, sampling, fill)
 }
 
-/// A square picture turned by 90 degrees, without arithmetic.
+/// A square image turned by 90 degrees, without arithmetic.
 fn quarter_turn(pixels: &Pixels, counter_clockwise: bool) -> Pixels {
     let side = pixels.width as usize;
     let (from, _) = pixels.data.as_chunks::<3>();
@@ -113,7 +115,7 @@ fn quarter_turn(pixels: &Pixels, counter_clockwise: bool) -> Pixels {
 /// The corners of a quadrilateral (x, y): upper left, upper right, lower right, lower left.
 pub type Corners = [[i64; 2]; 4];
 
-/// The projective map under which the picture's corner pixels come to lie at `corners`:
+/// The projective map under which the image's corner pixels come to lie at `corners`:
 /// (x, y) of the result comes from ((ax + by + c) / w, (dx + ey + f) / w), w = gx + hy + 1.
 /// None if three of the corners lie on a line. In f32 precision, as torchvision has it.
 pub fn perspective_coefficients(size: Size, corners: &Corners) -> Option<[f64; 8]> {
@@ -128,7 +130,8 @@ pub fn perspective_coefficients(size: Size, corners: &Corners) -> Option<[f64; 8
     solve(rows).map(|solution| solution.map(|value| f64::from(value as f32)))
 }
 
-/// Solves eight linear equations (the last column is the right-hand side) by elimination with pivoting.
+/// Solves eight linear equations (the last column is the right-hand side) by elimination with
+/// pivoting.
 fn solve(mut rows: [[f64; 9]; 8]) -> Option<[f64; 8]> {
     for column in 0..8 {
         let pivot = (column..8).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()))?;
@@ -147,8 +150,8 @@ fn solve(mut rows: [[f64; 9]; 8]) -> Option<[f64; 8]> {
     Some(std::array::from_fn(|i| rows[i][8] / rows[i][i]))
 }
 
-/// torchvision's `perspective` from the picture's corners to `corners`. A picture whose corners fall on a line
-/// stays as it is.
+/// torchvision's `perspective` from the image's corners to `corners`. An image whose corners fall
+/// on a line stays as it is.
 pub fn perspective(pixels: &Pixels, corners: &Corners, sampling: Sampling, fill: [u8; 3]) -> Pixels {
     let Some([a, b, c, d, e, f, g, h]) = perspective_coefficients(Size::of(pixels), corners) else {
         return pixels.clone();
@@ -160,8 +163,8 @@ pub fn perspective(pixels: &Pixels, corners: &Corners, sampling: Sampling, fill:
     map(pixels, place, sampling, fill)
 }
 
-/// An affine map, as Pillow computes it: bilinear in f64; nearest in 16.16 fixed point, or in f64 where there is
-/// no rotation or the numbers are too large.
+/// An affine map, as Pillow computes it: bilinear in f64; nearest in 16.16 fixed point, or in f64
+/// where there is no rotation or the numbers are too large.
 pub fn transform(pixels: &Pixels, matrix: &Matrix, sampling: Sampling, fill: [u8; 3]) -> Pixels {
     let [a, b, c, d, e, f] = *matrix;
     match sampling {
@@ -284,8 +287,8 @@ fn map(pixels: &Pixels, place: impl Fn(f64, f64) -> (f64, f64), sampling: Sampli
     out
 }
 
-/// Between the four pixels around (x, y), where whole numbers are the centres of pixels; fractions are dropped.
-/// (x, y) lies at most half a pixel outside of the picture, whose edge goes on there.
+/// Between the four pixels around (x, y), where whole numbers are the centres of pixels; fractions
+/// are dropped. (x, y) lies at most half a pixel outside of the image, whose edge goes on there.
 fn bilinear(pixels: &Pixels, x: f64, y: f64) -> [u8; 3] {
     let ((left, right, dx), (top, bottom, dy)) = (between(x, pixels.width), between(y, pixels.height));
     let (from, _) = pixels.data.as_chunks::<3>();
@@ -302,7 +305,8 @@ fn bilinear(pixels: &Pixels, x: f64, y: f64) -> [u8; 3] {
     })
 }
 
-/// The two pixels around `place` on a side of `side`, and how far it is from the first to the second.
+/// The two pixels around `place` on a side of `side`, and how far it is from the first to the
+/// second.
 fn between(place: f64, side: u32) -> (usize, usize, f64) {
     let last = side as usize - 1;
     if place < 0.0 {

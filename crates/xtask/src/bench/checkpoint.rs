@@ -1,8 +1,9 @@
-//! Checkpoints of ResNet-50 with SGD's momentum: the share of training time that one every 100 steps costs, and
-//! saving and loading beside `torch.save` and `torch.load`.
+//! Checkpoints of ResNet-50 with SGD's momentum: the share of training time that one every 100
+//! steps costs, and saving and loading beside `torch.save` and `torch.load`.
 //!
-//! The batch is small, so that a round takes seconds; with a larger one the share is smaller. On our side the time of
-//! writing in the background counts as if training stood still for it, which it does not.
+//! The batch is small, so that a round takes seconds; with a larger one the share is smaller. On
+//! our side the time of writing in the background counts as if training stood still for it, which
+//! it does not.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,7 +12,7 @@ use super::report::{Comparison, Target};
 use super::{Bench, in_turn, measure};
 use crate::text::last_json;
 
-/// Batch, side of the pictures, rounds in a process.
+/// Batch, side of the images, rounds in a process.
 const ARGS: [&str; 3] = ["8", "224", "4"];
 /// Steps from one checkpoint to the next.
 const STEPS: f64 = 100.0;

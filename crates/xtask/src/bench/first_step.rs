@@ -1,5 +1,5 @@
-//! From the start of the program to the end of the first optimizer step, and peak memory over one epoch:
-//! ResNet-18 on the digits at 32 px, batches of 32, two workers on either side.
+//! From the start of the program to the end of the first optimizer step, and peak memory over one
+//! epoch: ResNet-18 on the digits at 32 px, batches of 32, two workers on either side.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

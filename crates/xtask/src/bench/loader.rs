@@ -1,5 +1,6 @@
-//! The loader against torchvision's `ImageFolder` and `DataLoader`: pictures per second from JPEGs of ImageNet's size and
-//! from small PNGs, with and without a cache; memory over ten epochs; an index of a million samples.
+//! The loader against torchvision's `ImageFolder` and `DataLoader`: images per second from JPEGs of
+//! ImageNet's size and from small PNGs, with and without a cache; memory over ten epochs; an index
+//! of a million samples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ const INDEX_SAMPLES: usize = 1_000_000;
 pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (jpegs, pngs) = (bench.scratch.join("jpegs"), bench.scratch.join("pngs"));
-    pictures(bench, &jpegs, &["--count", JPEGS])?;
-    pictures(bench, &pngs, &["--count", PNGS, "--height", "32", "--width", "32", "--format", "png"])?;
+    images(bench, &jpegs, &["--count", JPEGS])?;
+    images(bench, &pngs, &["--count", PNGS, "--height", "32", "--width", "32", "--format", "png"])?;
 
     let best = best_workers(bench, &jpegs, "224", cores)?;
     let theirs = |folder: PathBuf, size: &'static str| move || torchvision(bench, &folder, size, best);
@@ -33,7 +34,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let higher = |what: &'static str, peer, target, (ours, theirs)| Comparison {
         what: what.into(),
         peer,
-        unit: "pictures/s",
+        unit: "images/s",
         ours,
         theirs,
         target: Some(target),
@@ -78,9 +79,9 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     Ok(found)
 }
 
-fn pictures(bench: &Bench, folder: &Path, arguments: &[&str]) -> Result<()> {
+fn images(bench: &Bench, folder: &Path, arguments: &[&str]) -> Result<()> {
     let mut command = bench.shell.command(&bench.python);
-    measure::timed(command.arg("benches/python/pictures.py").arg(folder).args(arguments))?;
+    measure::timed(command.arg("benches/python/images.py").arg(folder).args(arguments))?;
     Ok(())
 }
 
@@ -89,7 +90,7 @@ fn best_workers(bench: &Bench, folder: &Path, size: &str, cores: usize) -> Resul
     let mut best = (0, 0.0);
     for workers in 0..=cores + 1 {
         let rate = torchvision(bench, folder, size, workers)?;
-        eprintln!("torchvision with {workers} workers: {rate:.0} pictures/s");
+        eprintln!("torchvision with {workers} workers: {rate:.0} images/s");
         if rate > best.1 {
             best = (workers, rate);
         }
@@ -153,7 +154,7 @@ fn memory(bench: &Bench, folder: &Path) -> Result<Comparison> {
 fn scaling(bench: &Bench, folder: &Path, cores: usize) -> Result<()> {
     for threads in (0..=cores).chain([2 * cores]) {
         let rate = rate(&printed(&mut load(bench, folder, "224", threads, 3, "none"))?)?;
-        println!("loader with {threads} threads on {cores} cores: {rate:.0} pictures/s");
+        println!("loader with {threads} threads on {cores} cores: {rate:.0} images/s");
     }
     Ok(())
 }
@@ -171,7 +172,7 @@ fn flatness(bench: &Bench, folder: &Path, cores: usize) -> Result<()> {
     Ok(())
 }
 
-/// A data folder of a million lines, whose pictures nobody reads.
+/// A data folder of a million lines, whose images nobody reads.
 fn index(bench: &Bench) -> Result<()> {
     let folder = bench.scratch.join("index");
     let splits = folder.join("splits");

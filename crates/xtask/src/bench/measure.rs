@@ -31,8 +31,9 @@ pub fn timed(command: &mut Command) -> Result<Run> {
     finish(child, command, started, start)
 }
 
-/// Runs a command and watches the memory of it and its children: the highest sum in MB. Pages that several
-/// processes share count once (the kernel's proportional set size), which favours the one with workers.
+/// Runs a command and watches the memory of it and its children: the highest sum in MB. Pages that
+/// several processes share count once (the kernel's proportional set size), which favours the one
+/// with workers.
 ///
 /// # Errors
 /// As for [`timed`]; or this is not Linux.

@@ -1,5 +1,6 @@
-//! Speed and memory against PyTorch: whole processes on both sides, run in turn, medians compared. The peers'
-//! programs are in `benches/python`; they do the same work with torchvision and scikit-learn.
+//! Speed and memory against PyTorch: whole processes on both sides, run in turn, medians compared.
+//! The peers' programs are in `benches/python`; they do the same work with torchvision and
+//! scikit-learn.
 
 mod checkpoint;
 mod first_step;
@@ -103,7 +104,8 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs both sides in turn, ours first, after one round that is not counted (it warms the disk's cache).
+/// Runs both sides in turn, ours first, after one round that is not counted (it warms the disk's
+/// cache).
 fn in_turn<T>(
     rounds: u32,
     what: &str,

@@ -13,7 +13,7 @@ const FILES_A_CLASS: usize = 6_000;
 
 pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let raw = bench.scratch.join("raw");
-    write_pictures(&raw)?;
+    write_images(&raw)?;
     let ours = || {
         // Where ml-split writes if it is not told otherwise.
         fresh(&bench.scratch, "splits")?;
@@ -66,9 +66,9 @@ fn fresh(scratch: &Path, name: &str) -> Result<std::path::PathBuf> {
     Ok(folder)
 }
 
-/// Small pictures, no two alike.
-fn write_pictures(raw: &Path) -> Result<()> {
-    eprintln!("split: writing {} pictures", CLASSES * FILES_A_CLASS);
+/// Small images, no two alike.
+fn write_images(raw: &Path) -> Result<()> {
+    eprintln!("split: writing {} images", CLASSES * FILES_A_CLASS);
     for class in 0..CLASSES {
         let folder = raw.join(format!("class_{class}"));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -81,7 +81,7 @@ fn write_pictures(raw: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A picture of 16 by 16 pixels in 24 bits, its pixels a function of `seed`.
+/// An image of 16 by 16 pixels in 24 bits, its pixels a function of `seed`.
 fn bmp(seed: usize) -> Vec<u8> {
     const SIDE: u32 = 16;
     const HEADER: u32 = 54;
@@ -105,11 +105,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_have_the_size_that_their_header_tells_and_differ() {
-        let picture = bmp(1);
-        assert_eq!(picture.len(), 822);
-        assert_eq!(u32::from_le_bytes(picture[2..6].try_into().unwrap()), 822);
-        assert_eq!(u16::from_le_bytes(picture[28..30].try_into().unwrap()), 24, "bits a pixel");
-        assert_ne!(picture, bmp(2));
+    fn images_have_the_size_that_their_header_tells_and_differ() {
+        let image = bmp(1);
+        assert_eq!(image.len(), 822);
+        assert_eq!(u32::from_le_bytes(image[2..6].try_into().unwrap()), 822);
+        assert_eq!(u16::from_le_bytes(image[28..30].try_into().unwrap()), 24, "bits a pixel");
+        assert_ne!(image, bmp(2));
     }
 }

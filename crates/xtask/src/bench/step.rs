@@ -1,4 +1,5 @@
-//! Training steps and inference passes of networks, and the memory they take; the median step of each process.
+//! Training steps and inference passes of networks, and the memory they take; the median step of
+//! each process.
 
 use anyhow::{Context, Result};
 
@@ -6,7 +7,7 @@ use super::report::{Comparison, Target};
 use super::{Bench, in_turn, measure};
 use crate::text::last_json;
 
-/// Network, pictures a batch, and steps counted: a few seconds for each process on two cores.
+/// Network, images a batch, and steps counted: a few seconds for each process on two cores.
 const NETWORKS: [(&str, &str, &str); 5] = [
     ("resnet50", "8", "5"),
     ("vit_b_16", "4", "5"),

@@ -15,7 +15,8 @@ const LOOK: Duration = Duration::from_micros(100);
 const WRITING: Duration = Duration::from_millis(4);
 /// From one checkpoint to the next it takes about so long.
 const BETWEEN: Duration = Duration::from_millis(60);
-/// A process that is not killed while it starts is killed before it has written more files than this.
+/// A process that is not killed while it starts is killed before it has written more files than
+/// this.
 const FILES: f64 = 25.0;
 /// Starting takes about so long.
 const STARTING: Duration = Duration::from_millis(400);
@@ -54,8 +55,8 @@ pub enum Moment {
     Saved,
 }
 
-/// A signal that is to come. It depends on what the process has done, not on how long that took: the machine may be
-/// doing other things.
+/// A signal that is to come. It depends on what the process has done, not on how long that took:
+/// the machine may be doing other things.
 #[derive(Debug)]
 pub struct Killer {
     signal: Signal,
@@ -72,7 +73,8 @@ pub enum Ended {
 }
 
 impl Killer {
-    /// Two of three kill while a file is being written, one of twenty at the start; most are SIGKILL.
+    /// Two of three kill while a file is being written, one of twenty at the start; most are
+    /// SIGKILL.
     pub fn random(random: &mut SplitMix) -> Killer {
         let signal = match random.fraction() {
             f if f < 0.7 => Signal::Kill,

@@ -1,5 +1,6 @@
-//! Trains a small network, kills the training again and again, resumes it, and compares what is left in the end
-//! with a run that was left alone: weights, optimizer, averages, figures, TensorBoard, to the last bit.
+//! Trains a small network, kills the training again and again, resumes it, and compares what is
+//! left in the end with a run that was left alone: weights, optimizer, averages, figures,
+//! TensorBoard, to the last bit.
 
 mod kill;
 mod random;
@@ -118,7 +119,8 @@ impl Lab {
                 }
                 Ended::Killed(how) => tally.add(how),
             }
-            // The signal may have come between the last line of the summary and the end of the process.
+            // The signal may have come between the last line of the summary and the end of the
+            // process.
             let summary = std::fs::read_to_string(runs.join(RUN).join("summary.yaml")).unwrap_or_default();
             if summary.starts_with("status: completed") {
                 return Ok(());

@@ -1,4 +1,5 @@
-//! The link `.libtorch`, by which every cargo command finds libtorch: to the one in `.venv`, or to the user's.
+//! The link `.libtorch`, by which every cargo command finds libtorch: to the one in `.venv`, or to
+//! the user's.
 
 use std::fs;
 use std::io;

@@ -1,6 +1,6 @@
-//! Set-up: what libjpeg-turbo is compiled with, Python packages into `.venv`, and the link `.libtorch` to the
-//! libtorch among them or to the user's.
-//! It may be interrupted and repeated; once done, repeating it takes milliseconds.
+//! Set-up: what libjpeg-turbo is compiled with, Python packages into `.venv`, and the link
+//! `.libtorch` to the libtorch among them or to the user's. It may be interrupted and repeated;
+//! once done, repeating it takes milliseconds.
 
 mod compiler;
 mod libtorch;
@@ -26,7 +26,8 @@ use crate::shell::{LIBTORCH_LINK, Shell};
 /// What set-up can be told.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
-    /// Use this libtorch 2.11.0 instead of installing one [default: the variable LIBTORCH, where it is set]
+    /// Use this libtorch 2.11.0 instead of installing one [default: the variable LIBTORCH, where it
+    /// is set]
     #[arg(long, value_name = "FOLDER")]
     pub libtorch: Option<PathBuf>,
     /// Make .venv with this Python [default: the variable PYTHON, else the first suitable one]
@@ -114,8 +115,8 @@ fn lock(shell: &Shell) -> Result<File> {
     Ok(file)
 }
 
-/// The user's own libtorch, by option, by variable, or as an earlier set-up linked it; and the shell to go
-/// on with.
+/// The user's own libtorch, by option, by variable, or as an earlier set-up linked it; and the
+/// shell to go on with.
 fn external_libtorch(shell: &Shell, venv: &Venv, options: &Options) -> Result<(Option<PathBuf>, Shell)> {
     let link = shell.path(LIBTORCH_LINK);
     if let Some(folder) = &options.libtorch {
@@ -183,7 +184,8 @@ fn requirements_met(
 ) -> Result<Python> {
     let variable = std::env::var_os("PYTHON").filter(|value| !value.is_empty()).map(PathBuf::from);
     let inside = is_there.then(|| venv.program("python"));
-    // A path is the caller's, whose folder may not be the workspace's root; a bare name is looked up.
+    // A path is the caller's, whose folder may not be the workspace's root; a bare name is looked
+    // up.
     let asked = options.python.clone().or(variable).map(|program| match program.components().count() {
         0 | 1 => Ok(program),
         _ => std::path::absolute(program),

@@ -1,5 +1,5 @@
-//! The programs with which libjpeg-turbo is compiled: cmake, make, and on x86 the assembler nasm. Missing ones are
-//! installed where that needs no question: with apt, as root.
+//! The programs with which libjpeg-turbo is compiled: cmake, make, and on x86 the assembler nasm.
+//! Missing ones are installed where that needs no question: with apt, as root.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

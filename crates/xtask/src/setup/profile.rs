@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-/// A list under `requirements/`. Each is a superset of those before it, so that one that is installed serves
-/// every smaller wish.
+/// A list under `requirements/`. Each is a superset of those before it, so that one that is
+/// installed serves every smaller wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
     /// TensorBoard alone: libtorch lies elsewhere.
@@ -30,7 +30,8 @@ pub enum Compute {
     Cuda,
 }
 
-/// Sizes on Linux x86-64, in MB, measured and rounded up; what is left out elsewhere is not counted.
+/// Sizes on Linux x86-64, in MB, measured and rounded up; what is left out elsewhere is not
+/// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// Fetched.

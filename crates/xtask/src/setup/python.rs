@@ -1,4 +1,5 @@
-//! Finding a Python that can make a virtual environment: asked by running it, so that shims and links count.
+//! Finding a Python that can make a virtual environment: asked by running it, so that shims and
+//! links count.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

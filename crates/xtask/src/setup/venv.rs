@@ -1,5 +1,5 @@
-//! The virtual environment `.venv` and what is installed in it. A stamp in it tells a finished one from an
-//! interrupted one, and one of ours from the user's.
+//! The virtual environment `.venv` and what is installed in it. A stamp in it tells a finished one
+//! from an interrupted one, and one of ours from the user's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use crate::shell::{self, Shell};
 
 /// Its folder, relative to the workspace.
 pub const FOLDER: &str = ".venv";
-/// The stamp, in that folder: a line with the state, then the lock that was installed, word for word.
+/// The stamp, in that folder: a line with the state, then the lock that was installed, word for
+/// word.
 const STAMP: &str = "xtask-stamp.txt";
 
 /// What stands in the folder's place.
@@ -133,7 +134,8 @@ impl Venv {
         for variable in ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_BINARY", "PIP_CONSTRAINT"] {
             command.env_remove(variable);
         }
-        // pip holds the lock too: if this program is killed, the next set-up waits until pip has ended.
+        // pip holds the lock too: if this program is killed, the next set-up waits until pip has
+        // ended.
         command.stdin(guard);
         shell::check(&mut command, &format!("pip install --requirement {requirements}")).context(
             "packages could not be installed (the reason stands above; what was fetched is kept where pip caches)",

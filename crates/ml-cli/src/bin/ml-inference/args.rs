@@ -9,7 +9,7 @@ use ml_cli::exit::usage;
 use ml_cli::flags::{ConsoleArgs, positive_number, whole_number};
 use ml_core::dataset::Split;
 use ml_core::device::DeviceChoice;
-use ml_core::inference::Averaged;
+use ml_core::inference::UseEma;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,10 +20,10 @@ Examples:
   ml-inference --checkpoint runs/base photos/ --format csv --output predictions.csv
 
 Labels and transforms come from the checkpoint. Flags take - or _ alike.
-Exit codes: 0 done, 1 failed or a picture could not be read, 2 usage, 130/143 interrupted.
+Exit codes: 0 done, 1 failed or an image could not be read, 2 usage, 130/143 interrupted.
 `ml-inference completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
-/// Evaluate a trained model, or predict the classes of pictures
+/// Evaluate a trained model, or predict the classes of images
 #[derive(Parser, Debug)]
 #[command(name = "ml-inference", version, after_help = EXAMPLES, rename_all = "snake_case")]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
@@ -34,8 +34,8 @@ pub struct Args {
     /// Checkpoint file, or run folder (its best.pt)
     #[arg(short, long, value_name = "PATH", required = true)]
     pub checkpoint: Option<PathBuf>,
-    /// Pictures to predict: files, folders, patterns; without any, a split is evaluated
-    #[arg(value_name = "PICTURE")]
+    /// Images to predict: files, folders, patterns; without any, a split is evaluated
+    #[arg(value_name = "IMAGE")]
     pub inputs: Vec<PathBuf>,
 
     /// Split to evaluate [default: test]
@@ -51,14 +51,16 @@ pub struct Args {
     /// How predictions are printed [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Prediction")]
     pub format: Option<Format>,
-    /// What to do about a picture that cannot be read: tell and go on, or stop
+    /// What to do about an image that cannot be read: tell and go on, or stop
     #[arg(long, value_enum, default_value_t = OnError::Skip, value_name = "WHAT", help_heading = "Prediction")]
     pub on_error: OnError,
 
-    /// Use the average of the weights, where the run kept one (training.ema): auto does if the run was judged by it
+    /// Use the average of the weights, where the run kept one (training.ema): auto does if the run
+    /// was judged by it
     #[arg(long, value_enum, default_value_t = Ema::Auto, value_name = "WHEN")]
     pub ema: Ema,
-    /// File for predictions (else stdout); folder for the reports of an evaluation (else the run's report/)
+    /// File for predictions (else stdout); folder for the reports of an evaluation (else the run's
+    /// report/)
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Print JSON: the report as one object, or predictions as --format jsonl does
@@ -70,7 +72,7 @@ pub struct Args {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
     pub device: DeviceChoice,
-    /// Pictures that go through the network together
+    /// Images that go through the network together
     #[arg(long, default_value = "32", allow_negative_numbers = true, value_name = "N", value_parser = positive_number)]
     pub batch_size: NonZeroUsize,
     /// Threads that decode [default: one a core, at most 8]
@@ -140,7 +142,7 @@ impl Args {
     pub fn check(&self) -> anyhow::Result<()> {
         if self.inputs.is_empty() {
             if self.format.is_some() {
-                return usage("--format is for predictions; name pictures, or use --json for the evaluation");
+                return usage("--format is for predictions; name images, or use --json for the evaluation");
             }
             return Ok(());
         }
@@ -150,7 +152,7 @@ impl Args {
             (self.fold.is_some(), "--fold"),
         ] {
             if given {
-                return usage(format!("{flag} is for evaluations; leave it out, or the pictures"));
+                return usage(format!("{flag} is for evaluations; leave it out, or the images"));
             }
         }
         if self.json && self.format.is_some_and(|format| format != Format::Jsonl) {
@@ -167,11 +169,11 @@ impl Args {
         }
     }
 
-    pub fn averaged(&self) -> Averaged {
+    pub fn averaged(&self) -> UseEma {
         match self.ema {
-            Ema::Auto => Averaged::Auto,
-            Ema::Always => Averaged::Always,
-            Ema::Never => Averaged::Never,
+            Ema::Auto => UseEma::Auto,
+            Ema::Always => UseEma::Always,
+            Ema::Never => UseEma::Never,
         }
     }
 

@@ -12,7 +12,7 @@ use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::Dataset;
 use ml_core::evaluation::EvaluationError;
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
-use ml_core::report::classification::EvaluationReport;
+use ml_report::classification::EvaluationReport;
 
 use crate::args::Args;
 use crate::classified;
@@ -81,13 +81,13 @@ fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Dataset> {
         (None, Some(of_run)) if of_run.is_dir() => of_run,
         (None, Some(of_run)) => {
             return usage(format!(
-                "the run's data folder {} is not here; say where it is with --data_dir, or name pictures to predict",
+                "the run's data folder {} is not here; say where it is with --data_dir, or name images to predict",
                 of_run.display()
             ));
         }
         (None, None) => {
             return usage(
-                "the checkpoint does not say where its data lies; use --data_dir, or name pictures to predict",
+                "the checkpoint does not say where its data lies; use --data_dir, or name images to predict",
             );
         }
     };

@@ -1,49 +1,49 @@
-//! Arguments → picture files, as given and in order: files as they are, folders with all below them sorted,
-//! patterns (which the shell may have left to us) expanded.
+//! Arguments → image files, as given and in order: files as they are, folders with all below them
+//! sorted, patterns (which the shell may have left to us) expanded.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ml_cli::exit::{UsageError, usage};
-use ml_core::dataset::{SUFFIXES, is_picture};
+use ml_core::dataset::{SUFFIXES, is_image};
 
 /// # Errors
-/// Something that is not there, a pattern without a match, a folder without pictures.
+/// Something that is not there, a pattern without a match, a folder without images.
 pub fn expand(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     for input in inputs {
         // A name that exists is never a pattern.
         match fs::metadata(input) {
-            Ok(found) if found.is_dir() => add_folder(input, &mut pictures)?,
-            Ok(_) => pictures.push(input.clone()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => add_pattern(input, &mut pictures)?,
+            Ok(found) if found.is_dir() => add_folder(input, &mut images)?,
+            Ok(_) => images.push(input.clone()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => add_pattern(input, &mut images)?,
             Err(error) => return usage(format!("{}: {error}", input.display())),
         }
     }
-    Ok(pictures)
+    Ok(images)
 }
 
-fn add_pattern(pattern: &Path, pictures: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+fn add_pattern(pattern: &Path, images: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let missing = || usage(format!("{}: no such file or folder", pattern.display()));
     let Some(text) = pattern.to_str().filter(|text| text.contains(['*', '?', '['])) else { return missing() };
     let paths = glob::glob(text)
         .map_err(|error| UsageError(anyhow::anyhow!("{text}: not a pattern that can be used: {error}")))?;
-    let before = pictures.len();
+    let before = images.len();
     for path in paths {
         let path = path.map_err(|error| anyhow::anyhow!("{}: {}", error.path().display(), error.error()))?;
-        if path.is_dir() { add_folder(&path, pictures)? } else { pictures.push(path) }
+        if path.is_dir() { add_folder(&path, images)? } else { images.push(path) }
     }
-    if pictures.len() == before { usage(format!("{text}: the pattern matches no file")) } else { Ok(()) }
+    if images.len() == before { usage(format!("{text}: the pattern matches no file")) } else { Ok(()) }
 }
 
-fn add_folder(folder: &Path, pictures: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let before = pictures.len();
-    walk(folder, pictures, &mut Vec::new())?;
-    pictures[before..].sort();
-    if pictures.len() == before {
+fn add_folder(folder: &Path, images: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let before = images.len();
+    walk(folder, images, &mut Vec::new())?;
+    images[before..].sort();
+    if images.len() == before {
         return usage(format!(
-            "{}: no pictures in this folder or below ({})",
+            "{}: no images in this folder or below ({})",
             folder.display(),
             SUFFIXES.join(" ")
         ));
@@ -52,7 +52,7 @@ fn add_folder(folder: &Path, pictures: &mut Vec<PathBuf>) -> anyhow::Result<()> 
 }
 
 /// `above`: the real paths of the folders on the way, since a link may lead back to one of them.
-fn walk(folder: &Path, pictures: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+fn walk(folder: &Path, images: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let unreadable =
         |error: io::Error| anyhow::anyhow!("{}: cannot list the folder: {error}", folder.display());
     let real = fs::canonicalize(folder).map_err(unreadable)?;
@@ -67,9 +67,9 @@ fn walk(folder: &Path, pictures: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) ->
         }
         let path = entry.path();
         if path.is_dir() {
-            walk(&path, pictures, above)?;
-        } else if path.file_name().is_some_and(is_picture) {
-            pictures.push(path);
+            walk(&path, images, above)?;
+        } else if path.file_name().is_some_and(is_image) {
+            images.push(path);
         }
     }
     above.pop();
@@ -92,9 +92,9 @@ mod tests {
 
     fn names(dir: &tempfile::TempDir, inputs: &[&str]) -> Result<Vec<String>, String> {
         let inputs: Vec<PathBuf> = inputs.iter().map(|input| dir.path().join(input)).collect();
-        let pictures = expand(&inputs).map_err(|error| error.to_string())?;
+        let images = expand(&inputs).map_err(|error| error.to_string())?;
         let name = |path: &PathBuf| path.strip_prefix(dir.path()).unwrap().to_string_lossy().into_owned();
-        Ok(pictures.iter().map(name).collect())
+        Ok(images.iter().map(name).collect())
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         for (input, reason) in [
             ("none.png", "no such file"),
             ("*.gif", "matches no file"),
-            ("empty", "no pictures"),
+            ("empty", "no images"),
             ("a[.png", "not a pattern"),
         ] {
             let error = names(&dir, &[input]).unwrap_err();

@@ -1,4 +1,4 @@
-//! ml-inference: a checkpoint → the figures of its test split, or the classes of pictures.
+//! ml-inference: a checkpoint → the figures of its test split, or the classes of images.
 //!
 //! Stdout is the result (tables, CSV, JSON), stderr the conversation.
 
@@ -37,7 +37,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     args.check()?;
     let Some(checkpoint) = &args.checkpoint else { return usage("--checkpoint is missing") };
     // What was typed is checked before anything slow begins.
-    let pictures = inputs::expand(&args.inputs)?;
+    let images = inputs::expand(&args.inputs)?;
     let interrupt = Interrupt::catch().context("cannot catch signals")?;
     let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
     let model = LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(classified)?;
@@ -52,10 +52,10 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             device.description
         ));
     }
-    if pictures.is_empty() {
+    if images.is_empty() {
         evaluate::run(args, &model, &interrupt)
     } else {
-        predict::run(args, &model, &pictures, &interrupt)
+        predict::run(args, &model, &images, &interrupt)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pictures → their classes, as a table, CSV or JSON lines.
+//! Images → their classes, as a table, CSV or JSON lines.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -7,24 +7,24 @@ use std::process::ExitCode;
 use anyhow::bail;
 use ml_cli::console::tell;
 use ml_cli::interrupt::Interrupt;
-use ml_core::evaluation::Scored;
+use ml_core::evaluation::ClassProbability;
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
-use ml_core::report::predictions::{field, top_k_fields, top_k_header};
-use ml_core::report::text::{Align, pad, printable, width};
+use ml_data::table::{Align, pad, printable, width};
+use ml_report::predictions::{field, top_k_fields, top_k_header};
 use serde::Serialize;
 
 use crate::args::{Args, Format, OnError};
 use crate::output::{Output, quietly};
 
-/// Predicts `pictures` and prints a line for each. Those that cannot be read are told on stderr.
+/// Predicts `images` and prints a line for each. Those that cannot be read are told on stderr.
 pub fn run(
     args: &Args,
     model: &LoadedModel,
-    pictures: &[PathBuf],
+    images: &[PathBuf],
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let mut out = Output::open(args.output.as_deref())?;
-    let form = Form::new(args, model.classes(), pictures);
+    let form = Form::new(args, model.classes(), images);
     if let Err(error) = form.header().map_or(Ok(()), |header| out.line(&header)) {
         return quietly(Err(error));
     }
@@ -36,10 +36,10 @@ pub fn run(
     let mut unreadable = 0;
     let mut fatal = None;
     let mut unwritten = Ok(());
-    model.predict(pictures, options, |place, outcome| {
+    model.predict(images, options, |place, outcome| {
         match outcome {
             Outcome::Predicted(top_k) => {
-                unwritten = out.line(&form.line(&pictures[place].to_string_lossy(), &top_k));
+                unwritten = out.line(&form.line(&images[place].to_string_lossy(), &top_k));
                 if unwritten.is_ok() && (place + 1) % options.batch_size == 0 {
                     unwritten = out.flush();
                 }
@@ -66,15 +66,15 @@ pub fn run(
         return quietly(unwritten);
     }
     if let Some(error) = fatal {
-        bail!("{error}; --on_error skip goes on without such pictures");
+        bail!("{error}; --on_error skip goes on without such images");
     }
     let finished = out.finish();
     if unreadable > 0 {
         finished?;
-        if unreadable == pictures.len() {
-            bail!("no picture could be read");
+        if unreadable == images.len() {
+            bail!("no image could be read");
         }
-        bail!("{unreadable} of {} pictures could not be read; the others are done", pictures.len());
+        bail!("{unreadable} of {} images could not be read; the others are done", images.len());
     }
     quietly(finished)
 }
@@ -104,7 +104,7 @@ struct Ranked<'a> {
 }
 
 impl<'a> Form<'a> {
-    fn new(args: &Args, classes: &'a [String], pictures: &[PathBuf]) -> Form<'a> {
+    fn new(args: &Args, classes: &'a [String], images: &[PathBuf]) -> Form<'a> {
         let widest = |texts: &mut dyn Iterator<Item = String>, header: &str| {
             texts.map(|text| width(&printable(&text))).max().unwrap_or(0).max(header.len())
         };
@@ -115,7 +115,7 @@ impl<'a> Form<'a> {
             classes,
             top_k: args.top_k.get().min(classes.len()),
             path_width: if is_table {
-                widest(&mut pictures.iter().map(|path| path.to_string_lossy().into_owned()), "path")
+                widest(&mut images.iter().map(|path| path.to_string_lossy().into_owned()), "path")
             } else {
                 0
             },
@@ -134,15 +134,16 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn line(&self, path: &str, top_k: &[Scored]) -> String {
+    fn line(&self, path: &str, top_k: &[ClassProbability]) -> String {
         let best = top_k[0];
-        let name = |scored: &Scored| self.classes[scored.class].as_str();
+        let name = |scored: &ClassProbability| self.classes[scored.class].as_str();
         match self.format {
             Format::Jsonl => {
                 let top_k = top_k.iter().map(|s| Ranked { class: name(s), probability: s.probability });
                 let line =
                     Line { path, class: name(&best), probability: best.probability, top_k: top_k.collect() };
-                // Strings and numbers always have a form in JSON; a probability that is NaN is null there.
+                // Strings and numbers always have a form in JSON; a probability that is NaN is null
+                // there.
                 serde_json::to_string(&line).unwrap_or_default()
             }
             Format::Csv => format!(

@@ -21,18 +21,20 @@ Examples:
   ml-split data/scans/raw --group_by '(patient_\\d+)'   likewise, by what the path says
   ml-split data/scans/labels.csv                       labels from columns path,label and perhaps group,split
   ml-split data/flowers/raw --dry_run                  show the numbers, write nothing
-  ml-split data/flowers/raw --check                    read every picture first, and refuse if one cannot be read
-  ml-split check data/flowers                          look for damaged pictures, duplicates, leaks; write a report
+  ml-split data/flowers/raw --check                    read every image first, and refuse if one cannot be read
+  ml-split check data/flowers                          look for damaged images, duplicates, leaks; write a report
   ml-split data/flowers/raw --layout folders --link symlink --output data/flowers_tree
 
-Then train with `ml-train --data_dir data/flowers`. Pictures are not moved, and read only to find duplicates and by
---check. The same pictures, flags and seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed,
+Then train with `ml-train --data_dir data/flowers`. Images are not moved, and read only to find duplicates and by
+--check. The same images, flags and seed give the same splits. Flags take - or _ alike. Exit codes: 0 done, 1 failed,
 2 usage.
 `ml-split completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
-/// Divide a folder of class folders, or the pictures of a CSV, into training, validation and test pictures
+/// Divide a folder of class folders, or the images of a CSV, into training, validation and test
+/// images
 ///
-/// Each class is divided in the same proportions, to exact counts, or as close as groups that stay together allow.
+/// Each class is divided in the same proportions, to exact counts, or as close as groups that stay
+/// together allow.
 #[derive(Parser, Debug)]
 #[command(name = "ml-split", version, after_help = EXAMPLES, rename_all = "snake_case")]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
@@ -40,14 +42,17 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Folder with one folder of pictures a class, or a CSV with the columns path and label, perhaps group and split
+    /// Folder with one folder of images a class, or a CSV with the columns path and label, perhaps
+    /// group and split
     #[arg(required = true, value_name = "IMAGE_DIR")]
     pub image_dir: Option<PathBuf>,
 
-    /// Shares of train, val and test, or of train and val; they sum to 1 or to 100 [default: 0.7 0.15 0.15]
+    /// Shares of train, val and test, or of train and val; they sum to 1 or to 100 [default: 0.7
+    /// 0.15 0.15]
     #[arg(long, num_args = 1.., value_delimiter = ',', allow_negative_numbers = true, value_name = "SHARE", value_parser = parse_share)]
     pub ratio: Option<Vec<f64>>,
-    /// Divide into K folds, 0 to K-1: each is the validation split once, and the others are trained on
+    /// Divide into K folds, 0 to K-1: each is the validation split once, and the others are trained
+    /// on
     #[arg(long, allow_negative_numbers = true, value_name = "K", value_parser = whole_number::<u32>)]
     pub folds: Option<u32>,
     /// With --folds: share of the test split, set aside first [default: 0.15]
@@ -57,11 +62,12 @@ pub struct Args {
     #[arg(long, default_value_t = DEFAULT_SEED, allow_negative_numbers = true, value_name = "N", value_parser = whole_number::<u64>)]
     pub seed: u64,
 
-    /// What stays together: folder (the one below the class folder), csv (the column group), none, or a regular
-    /// expression on CLASS/…/PICTURE, by its first capture group [default: csv if there is such a column, else none]
+    /// What stays together: folder (the one below the class folder), csv (the column group), none,
+    /// or a regular expression on CLASS/…/IMAGE, by its first capture group [default: csv if there
+    /// is such a column, else none]
     #[arg(long, value_name = "WHAT", help_heading = "Staying together")]
     pub group_by: Option<String>,
-    /// What is done about pictures with the same content
+    /// What is done about images with the same content
     #[arg(long, value_enum, default_value_t = Duplicates::KeepTogether, value_name = "WHAT", help_heading = "Staying together")]
     pub duplicates: Duplicates,
     /// Where the CSV gives splits that divide a group or duplicates
@@ -71,13 +77,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Staying together")]
     pub root: Option<PathBuf>,
 
-    /// index: text files that name the pictures; folders: a tree SPLIT/CLASS/PICTURE
+    /// index: text files that name the images; folders: a tree SPLIT/CLASS/IMAGE
     #[arg(long, value_enum, default_value_t = LayoutName::Index, value_name = "LAYOUT", help_heading = "Output")]
     pub layout: LayoutName,
-    /// What --layout folders puts in place of a picture [default: hardlink]
+    /// What --layout folders puts in place of an image [default: hardlink]
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Output")]
     pub link: Option<LinkName>,
-    /// Data folder to make [index: the one that holds the pictures; folders: the same with _split added]
+    /// Data folder to make [index: the one that holds the images; folders: the same with _split
+    /// added]
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// Replace splits that ml-split made before
@@ -98,7 +105,7 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Read every picture and report what is wrong with the data set
+    /// Read every image and report what is wrong with the data set
     Check(CheckArgs),
     /// Print completions for a shell
     #[command(hide = true)]
@@ -123,7 +130,7 @@ pub enum LinkName {
 pub enum Duplicates {
     /// They are in one split
     KeepTogether,
-    /// They are not looked for, and no picture is read
+    /// They are not looked for, and no image is read
     Ignore,
 }
 

@@ -1,5 +1,5 @@
-//! Divides a folder of class folders, or the pictures of a CSV, into splits, which it writes as index files or as a tree of links.
-//! Neither links nor loads libtorch: it starts in milliseconds.
+//! Divides a folder of class folders, or the images of a CSV, into splits, which it writes as index
+//! files or as a tree of links. Neither links nor loads libtorch: it starts in milliseconds.
 
 // Printing panics where nobody listens.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -56,13 +56,13 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     if !source.ignored().is_empty() {
         let kinds: Vec<_> = source.ignored().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        tracing::info!("left out, as their names are not those of pictures: {}", kinds.join(", "));
+        tracing::info!("left out, as their names are not those of images: {}", kinds.join(", "));
     }
     let plan = if source.has_split_column() {
         if args.ratio.is_some() || args.folds.is_some() {
             let csv = args.image_dir().display();
             return exit::usage(format!(
-                "--ratio, --folds: {csv} says in its column `split` which split each picture is in; leave the flag \
+                "--ratio, --folds: {csv} says in its column `split` which split each image is in; leave the flag \
                  out, or the column"
             ));
         }
@@ -85,7 +85,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     exit::print(&if args.json { outcome.json()? } else { outcome.table() })
 }
 
-/// The pictures, and what of them stays together.
+/// The images, and what of them stays together.
 fn open(
     args: &Args,
     groups: &Groups,
@@ -106,14 +106,14 @@ fn open(
     match groups {
         Groups::By(grouping) => source.group_by(grouping).map_err(classified)?,
         Groups::Default if source.has_group_column() => {
-            tracing::info!("pictures stay together by the column `group` (--group_by none ignores it)");
+            tracing::info!("images stay together by the column `group` (--group_by none ignores it)");
             source.group_by(&Grouping::Column).map_err(classified)?;
         }
         Groups::None | Groups::Default => {}
     }
     if args.duplicates == Duplicates::KeepTogether {
         source.keep_duplicates_together(|| interrupt.flow().is_break()).map_err(classified)?;
-        // What only looks alike is known if the pictures were examined.
+        // What only looks alike is known if the images were examined.
         if let Some(report) = report {
             let DuplicateGroups { same_pixels, near, .. } = report.duplicate_groups();
             let text = |path: &PathBuf| path.to_string_lossy().into_owned();
@@ -131,15 +131,15 @@ fn write(args: &Args, tree: Option<Link>, plan: &Plan, interrupt: &Interrupt) ->
     match (tree, args.dry_run) {
         (None, false) => plan.write_index(output, args.force),
         (Some(link), false) => plan.write_folders(output, link, args.force, || interrupt.flow().is_break()),
-        (None, true) => tell_if_taken(plan.check_index(output, args.force), || Ok(plan.index_place(output))),
+        (None, true) => warn_if_exists(plan.check_index(output, args.force), || Ok(plan.index_place(output))),
         (Some(_), true) => {
-            tell_if_taken(plan.check_folders(output, args.force), || plan.folders_place(output))
+            warn_if_exists(plan.check_folders(output, args.force), || plan.folders_place(output))
         }
     }
 }
 
 /// A dry run shows its numbers even if the place is taken.
-fn tell_if_taken(
+fn warn_if_exists(
     checked: Result<Written, SplitError>,
     place: impl FnOnce() -> Result<Written, SplitError>,
 ) -> Result<Written, SplitError> {

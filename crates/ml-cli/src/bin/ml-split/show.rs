@@ -30,8 +30,8 @@ struct Json<'a> {
     splits: &'a [SplitEntry],
     /// What stays together; null if nothing does.
     groups: Option<&'a GroupsEntry>,
-    /// Share of each split (or of each fold's validation pictures), and what was asked for; empty for splits that a
-    /// CSV gave.
+    /// Share of each split (or of each fold's validation images), and what was asked for; empty for
+    /// splits that a CSV gave.
     shares: Vec<Share>,
     warnings: &'a [String],
 }
@@ -40,12 +40,12 @@ struct Json<'a> {
 #[derive(Serialize)]
 struct Share {
     split: String,
-    /// Fraction of all pictures.
+    /// Fraction of all images.
     got: f64,
     asked: f64,
     /// The class that is farthest off.
     farthest_class: String,
-    /// Fraction of its pictures.
+    /// Fraction of its images.
     farthest: f64,
 }
 
@@ -153,7 +153,7 @@ fn groups_in_words(manifest: &Manifest) -> Vec<String> {
     why.extend(manifest.duplicates.map(|_| "same content"));
     let by = if why.is_empty() { String::new() } else { format!(" (by {})", why.join(", ")) };
     let mut lines = vec![format!(
-        "{} groups of 2 or more pictures stay together{by}; the largest has {}",
+        "{} groups of 2 or more images stay together{by}; the largest has {}",
         grouped(groups.count),
         grouped(groups.largest)
     )];
@@ -161,7 +161,7 @@ fn groups_in_words(manifest: &Manifest) -> Vec<String> {
         let [got, asked, class] =
             [share.got, share.asked, share.farthest].map(|share| format!("{:.2} %", share * 100.0));
         format!(
-            "{}: {got} of the pictures, {asked} asked for; farthest off is class {} with {class}",
+            "{}: {got} of the images, {asked} asked for; farthest off is class {} with {class}",
             share.split, share.farthest_class
         )
     }));
@@ -169,7 +169,7 @@ fn groups_in_words(manifest: &Manifest) -> Vec<String> {
     lines
 }
 
-/// A fold is shown by its validation pictures: every picture is then in one column.
+/// A fold is shown by its validation images: every image is then in one column.
 fn column(entry: &SplitEntry) -> Option<(String, &SplitEntry)> {
     match entry.name.strip_prefix("fold_") {
         None => Some((entry.name.clone(), entry)),
@@ -177,7 +177,8 @@ fn column(entry: &SplitEntry) -> Option<(String, &SplitEntry)> {
     }
 }
 
-/// The first column to the left, numbers to the right; a line under the title and above the last row.
+/// The first column to the left, numbers to the right; a line under the title and above the last
+/// row.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

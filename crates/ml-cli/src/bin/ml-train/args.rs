@@ -11,7 +11,7 @@ use serde_yaml::Value;
 const EXAMPLES: &str = "\
 Examples:
   ml-train --data_dir data/flowers                     the defaults of configs/default.yaml
-  ml-train --init_config data/flowers > my.yaml        a configuration made for these pictures, with comments
+  ml-train --init_config data/flowers > my.yaml        a configuration made for these images, with comments
   ml-train --config configs/digits.yaml --lr 0.01      a file, with a flag that wins over it
   ml-train --architecture resnet50 --weights DEFAULT   begin with torchvision's weights from ImageNet
   ml-train --set optimizer.name=adamw --set scheduler.name=cosine
@@ -42,9 +42,9 @@ pub struct Args {
     #[command(flatten)]
     pub shortcuts: Shortcuts,
 
-    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this configuration, or
-    /// the one that `--run_name` names; a new one where there is none); or begin a new run from another program's
-    /// training state
+    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this
+    /// configuration, or the one that `--run_name` names; a new one where there is none); or begin
+    /// a new run from another program's training state
     #[arg(long, value_name = "PATH|auto", help_heading = "Runs")]
     pub resume: Option<PathBuf>,
     /// Let --resume go on with a changed setting, though the result is then not exact
@@ -53,11 +53,13 @@ pub struct Args {
     /// Where run folders are made
     #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Runs")]
     pub runs_dir: PathBuf,
-    /// Name of the run folder, instead of one made of the overrides; must be free, but with `--resume auto`
+    /// Name of the run folder, instead of one made of the overrides; must be free, but with
+    /// `--resume auto`
     #[arg(long, value_name = "NAME", help_heading = "Runs")]
     pub run_name: Option<String>,
 
-    /// Print a commented configuration to start with, made from what the pictures of a data folder show, then stop
+    /// Print a commented configuration to start with, made from what the images of a data folder
+    /// show, then stop
     #[arg(
         long,
         value_name = "DATA_DIR",
@@ -71,14 +73,16 @@ pub struct Args {
     /// Print a JSON Schema of the configuration for editors, then stop
     #[arg(long, help_heading = "Look first")]
     pub print_schema: bool,
-    /// Show the network's layers with shapes, parameters and multiply-adds, and the memory of a training step, then stop
+    /// Show the network's layers with shapes, parameters and multiply-adds, and the memory of a
+    /// training step, then stop
     #[arg(
         long,
         help_heading = "Look first",
         conflicts_with_all = ["resume", "run_name", "init_config", "print_config", "print_schema", "dry_run"]
     )]
     pub summary: bool,
-    /// List the networks that --architecture may name, with parameters, GFLOPs, usual size and published weights, then stop
+    /// List the networks that --architecture may name, with parameters, GFLOPs, usual size and
+    /// published weights, then stop
     #[arg(
         long,
         help_heading = "Look first",
@@ -89,7 +93,8 @@ pub struct Args {
     #[arg(long, help_heading = "Look first")]
     pub dry_run: bool,
 
-    /// Print the result as JSON: of a run its summary.yaml, or what --summary or `--list_architectures` shows
+    /// Print the result as JSON: of a run its summary.yaml, or what --summary or
+    /// `--list_architectures` shows
     #[arg(long)]
     pub json: bool,
 
@@ -114,17 +119,17 @@ pub struct Shortcuts {
     /// Fold of a folder split with ml-split --folds (data.fold)
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
     pub fold: Option<String>,
-    /// Threads that decode pictures (`data.num_workers`)
+    /// Threads that decode images (`data.num_workers`)
     #[arg(long, value_name = "N|auto", allow_hyphen_values = true)]
     pub num_workers: Option<String>,
     /// Network (model.architecture)
     #[arg(long, value_name = "NAME")]
     pub architecture: Option<String>,
-    /// Weights to start from: DEFAULT or another name of torchvision's, a .pt, .pth or .safetensors file, or null
-    /// (model.weights)
+    /// Weights to start from: DEFAULT or another name of torchvision's, a .pt, .pth or .safetensors
+    /// file, or null (model.weights)
     #[arg(long, value_name = "NAME|FILE")]
     pub weights: Option<String>,
-    /// Pictures a step (`training.batch_size`)
+    /// Images a step (`training.batch_size`)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub batch_size: Option<String>,
     /// Times through the training split (`training.num_epochs`)
@@ -213,7 +218,8 @@ impl Shortcuts {
     }
 }
 
-/// How a flag's text becomes a value. Numbers go the way of YAML, so that one check serves files and flags.
+/// How a flag's text becomes a value. Numbers go the way of YAML, so that one check serves files
+/// and flags.
 enum Kind {
     Text,
     /// Text, but `null`.

@@ -1,4 +1,4 @@
-//! Before a run: are the pictures there, are they those that were divided, and is none in two splits?
+//! Before a run: are the images there, are they those that were divided, and is none in two splits?
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,12 @@ use ml_core::config::{DataConfig, Reaction};
 use ml_core::dataset::{Audit, Checks, Dataset, DatasetError, Missing};
 use ml_core::loader::OnError;
 
-/// Fails or warns, as the configuration says; breaks off if a signal asks to. A dry run leaves no verdict behind.
+/// Fails or warns, as the configuration says; breaks off if a signal asks to. A dry run leaves no
+/// verdict behind.
 ///
 /// # Errors
-/// A picture is missing that may not be skipped, the data set changed or leaks and the configuration does not accept that.
+/// An image is missing that may not be skipped, the data set changed or leaks and the configuration
+/// does not accept that.
 pub fn refuse_or_warn(
     config: &DataConfig,
     dataset: &Dataset,
@@ -29,7 +31,7 @@ pub fn refuse_or_warn(
     let Audit { missing, changes, leaks } = match dataset.audit(checks, || stop.load(Ordering::Relaxed) != 0)
     {
         Err(DatasetError::Interrupted) => return Ok(ControlFlow::Break(())),
-        Err(error @ DatasetError::MissingPictures(_)) => {
+        Err(error @ DatasetError::MissingImages(_)) => {
             bail!("{error}, or leave them out with --set data.on_error=skip")
         }
         audit => audit?,
@@ -53,7 +55,7 @@ pub fn refuse_or_warn(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Missing pictures are skipped like other unreadable ones: not more of them a split than those.
+/// Missing images are skipped like other unreadable ones: not more of them a split than those.
 fn tolerate(missing: &Missing, limit: usize) -> anyhow::Result<()> {
     if let Some((split, count)) = missing.counts.iter().find(|(_, count)| *count > limit) {
         bail!(

@@ -8,16 +8,16 @@ use ml_core::checkpoint::Checkpoint;
 use ml_core::dataset::{Dataset, Index, Split};
 use ml_core::evaluation::{EvaluateOptions, evaluate};
 use ml_core::loader::Loader;
-use ml_core::report::board::BoardReporter;
-use ml_core::report::classification::EvaluationReport;
 use ml_core::run::{Run, unix_seconds};
 use ml_core::trainer::Trainer;
 use ml_core::transform::Pipeline;
+use ml_report::board::BoardReporter;
+use ml_report::classification::EvaluationReport;
 use tch::Device;
 
 use crate::session::Session;
 
-/// Classes of each picture kept in the table of predictions.
+/// Classes of each image kept in the table of predictions.
 const TOP_K: usize = 5;
 
 /// What came of it.
@@ -30,10 +30,11 @@ pub enum Tested {
     Accuracy(f64),
 }
 
-/// Evaluates `best.pt` and writes the report. The trainer's network holds the best weights afterwards.
+/// Evaluates `best.pt` and writes the report. The trainer's network holds the best weights
+/// afterwards.
 ///
 /// # Errors
-/// The checkpoint or a picture cannot be read, or the report cannot be written.
+/// The checkpoint or an image cannot be read, or the report cannot be written.
 pub fn best_on_test(
     session: &Session<'_>,
     run: &Run,
@@ -44,7 +45,7 @@ pub fn best_on_test(
 ) -> anyhow::Result<Tested> {
     let Some(index) = dataset.index(Split::Test) else { return Ok(Tested::NoTestSplit) };
     let best = Checkpoint::load(&run.best_path())?;
-    trainer.network().load_state_dict(best.weights(best.is_judged_by_ema()))?;
+    trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
     let options = EvaluateOptions { device, num_classes: dataset.classes.len(), top_k: TOP_K };
     let evaluation = evaluate(
         |images| trainer.network().try_forward_t(images, false),

@@ -17,7 +17,8 @@ const TAKEN: [&str; 3] = ["data.fold", "data.num_workers", "training.device"];
 /// Prints the configuration.
 ///
 /// # Errors
-/// The folder is no data folder, its pictures cannot be read, or a flag is given that has no meaning here.
+/// The folder is no data folder, its images cannot be read, or a flag is given that has no meaning
+/// here.
 pub fn print(data_dir: &Path, overrides: &[Override], stop: &Stop) -> anyhow::Result<ExitCode> {
     if let Some(other) = overrides.iter().find(|given| !TAKEN.contains(&given.path.as_str())) {
         return exit::usage(format!(

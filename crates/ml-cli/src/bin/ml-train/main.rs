@@ -26,9 +26,9 @@ use ml_cli::flags::normalized_args;
 use ml_core::config::{self, Resolved, Source};
 use ml_core::dataset::DatasetError;
 use ml_core::device::keep_freed_memory;
-use ml_core::report::progress::Console;
 use ml_core::run::RunError;
 use ml_core::trainer::TrainError;
+use ml_report::progress::Console;
 
 use args::{Args, Command};
 use session::Session;
@@ -40,12 +40,14 @@ fn main() -> ExitCode {
     finish(|| run(&args, started).map_err(classified))
 }
 
-/// When this process was started, before libtorch was loaded: to a hundredth of a second, as the kernel tells it.
+/// When this process was started, before libtorch was loaded: to a hundredth of a second, as the
+/// kernel tells it.
 fn process_start() -> Instant {
     let now = Instant::now();
     let since = || -> Option<Duration> {
         let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // The name may hold spaces and parentheses; the start is the 20th field after it, in ticks since boot.
+        // The name may hold spaces and parentheses; the start is the 20th field after it, in ticks
+        // since boot.
         let ticks: u64 = stat.rsplit_once(") ")?.1.split_whitespace().nth(19)?.parse().ok()?;
         let start = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -54,7 +56,8 @@ fn process_start() -> Instant {
     since().and_then(|since| now.checked_sub(since)).unwrap_or(now)
 }
 
-/// What is wrong with what was asked for, rather than with the run, is the caller's mistake: exit code 2.
+/// What is wrong with what was asked for, rather than with the run, is the caller's mistake: exit
+/// code 2.
 fn classified(error: anyhow::Error) -> anyhow::Error {
     let is_usage = error.chain().any(|cause| {
         let dataset = cause.downcast_ref::<DatasetError>().is_some_and(DatasetError::is_usage);
@@ -114,14 +117,15 @@ fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
     anyhow::Error::new(UsageError(error.into()))
 }
 
-/// The first SIGINT or SIGTERM asks training to stop after its step; a second SIGINT ends the process at once.
+/// The first SIGINT or SIGTERM asks training to stop after its step; a second SIGINT ends the
+/// process at once.
 fn stop_on_signals() -> anyhow::Result<Arc<AtomicUsize>> {
     let stop = Arc::new(AtomicUsize::new(0));
     let asked_before = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let install = || -> std::io::Result<()> {
         use signal_hook::consts::{SIGINT, SIGTERM};
-        // Handlers run in this order: the exit is armed only by an earlier SIGINT. Schedulers send SIGTERM more than
-        // once, and to whole groups of processes.
+        // Handlers run in this order: the exit is armed only by an earlier SIGINT. Schedulers send
+        // SIGTERM more than once, and to whole groups of processes.
         signal_hook::flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, asked_before.clone())?;
         signal_hook::flag::register(SIGINT, asked_before.clone())?;
         for signal in [SIGINT, SIGTERM] {

@@ -10,11 +10,12 @@ use ml_core::config::{self, Config, Override, Resolved, Source, differences};
 use ml_core::network::ScriptFile;
 use ml_core::policy::{Action, EarlyStoppingConfig};
 use ml_core::run::{INCIDENTAL, Run, RunLock, Status};
-use ml_core::trainer::{Changes, Foreign};
+use ml_core::trainer::{Changes, ExternalCheckpoint};
 
 use crate::args::Args;
 
-/// Keys that, besides [`INCIDENTAL`] ones, may change when a run goes on: they cannot change a step that is done.
+/// Keys that, besides [`INCIDENTAL`] ones, may change when a run goes on: they cannot change a step
+/// that is done.
 const CHANGEABLE: [&str; 4] = ["data.data_dir", "data.on_error", "data.max_skipped", "training.num_epochs"];
 
 /// Likewise, unless a run rolls back when it diverges: then they say where to.
@@ -34,7 +35,8 @@ pub struct Beginning {
     pub state: Option<State>,
     /// The run folder or the file that the state is from; a TorchScript file may lie beside it.
     pub place: Option<PathBuf>,
-    /// The state is not the run's newest, or goes on with changes: it is to be saved before the first step.
+    /// The state is not the run's newest, or goes on with changes: it is to be saved before the
+    /// first step.
     pub is_unsaved: bool,
     pub changes: Changes,
 }
@@ -43,14 +45,14 @@ pub struct Beginning {
 #[derive(Debug)]
 pub enum State {
     Own(Box<Checkpoint>),
-    Foreign(Foreign, PathBuf),
+    ExternalCheckpoint(ExternalCheckpoint, PathBuf),
 }
 
 /// What the command line asks for: a new run, or one to go on with.
 ///
 /// # Errors
-/// The configuration is wrong; or there is no such run, another process trains it, its state cannot be read, it has
-/// nothing left to do, or a changed key would break exactness.
+/// The configuration is wrong; or there is no such run, another process trains it, its state cannot
+/// be read, it has nothing left to do, or a changed key would break exactness.
 pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
     let changes = if args.allow_changes { Changes::Allowed } else { Changes::Refused };
     let new = |resolved, state| Beginning {
@@ -97,13 +99,16 @@ pub fn find(args: &Args, overrides: &[Override]) -> anyhow::Result<Beginning> {
                 refuse_changes(&own, &resolved.config, changes)?;
                 Ok(new(resolved, Some(State::Own(checkpoint))))
             }
-            foreign @ State::Foreign(..) => Ok(new(crate::resolve(args, overrides)?, Some(foreign))),
+            external @ State::ExternalCheckpoint(..) => {
+                Ok(new(crate::resolve(args, overrides)?, Some(external)))
+            }
         },
         Err(error) => Err(error.into()),
     }
 }
 
-/// With the content of the TorchScript file written down, if it can be read: a run of another program is another run.
+/// With the content of the TorchScript file written down, if it can be read: a run of another
+/// program is another run.
 fn with_script_as_it_is(mut resolved: Resolved) -> Resolved {
     let model = resolved.config.model.script().filter(|model| model.sha256.is_none());
     if let Some(file) = model.and_then(|model| ScriptFile::find(std::slice::from_ref(&model.path), None).ok())
@@ -123,7 +128,7 @@ fn loose_state(path: &Path) -> anyhow::Result<State> {
     if value.field().optional("format_version").is_ok_and(|version| version.is_some()) {
         return Ok(State::Own(Box::new(Checkpoint::from_value(&value).map_err(in_file)?)));
     }
-    Ok(State::Foreign(Foreign::from_value(&value).map_err(in_file)?, path.to_owned()))
+    Ok(State::ExternalCheckpoint(ExternalCheckpoint::from_value(&value).map_err(in_file)?, path.to_owned()))
 }
 
 /// What a checkpoint was trained with.
@@ -132,7 +137,8 @@ fn configuration_of(checkpoint: &Checkpoint) -> anyhow::Result<Config> {
     Ok(resolved.context("the checkpoint's configuration")?.config)
 }
 
-/// `run` in its own folder, from `file` or its newest state; from the start if it was killed before the first.
+/// `run` in its own folder, from `file` or its newest state; from the start if it was killed before
+/// the first.
 fn go_on(
     args: &Args,
     run: Run,
@@ -152,7 +158,8 @@ fn go_on(
         Some(file) => Some(Checkpoint::load(file)?),
         None => run.newest_state(lock.is_some())?,
     };
-    // The configuration in the folder may have been edited; the one in the checkpoint tells what was trained.
+    // The configuration in the folder may have been edited; the one in the checkpoint tells what
+    // was trained.
     let own = match &checkpoint {
         Some(checkpoint) => configuration_of(checkpoint)?,
         None => config::resolve(Some((&text, Source::Run)), &[]).map_err(crate::usage)?.config,
@@ -218,7 +225,8 @@ fn refuse_finished(
     Ok(())
 }
 
-/// Why a run that has trained `done` epochs does not go on, and what would make it; `early` is what has stopped it.
+/// Why a run that has trained `done` epochs does not go on, and what would make it; `early` is what
+/// has stopped it.
 pub fn nothing_left(done: u64, early: Option<&EarlyStoppingConfig>) -> String {
     match early {
         Some(early) => format!(

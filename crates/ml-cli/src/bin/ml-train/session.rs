@@ -16,12 +16,12 @@ use ml_core::dataset::{Dataset, shell_quoted};
 use ml_core::device::{self, ResolvedDevice};
 use ml_core::evaluation::EvaluationError;
 use ml_core::loader::LoaderError;
-use ml_core::report::board::BoardReporter;
-use ml_core::report::progress::{Console, Progress};
 use ml_core::run::{CheckpointSummary, DatasetSizes, Run, RunLock, Status, Summary, run_name, unix_seconds};
-use ml_core::trainer::{Foreign, Outcome, Reporter, TrainError, Trainer, resolve_script};
+use ml_core::trainer::{ExternalCheckpoint, Outcome, Reporter, TrainError, Trainer, resolve_script};
 use ml_core::transform::Pipeline;
 use ml_core::transform::statistics::StatisticsError;
+use ml_report::board::BoardReporter;
+use ml_report::progress::{Console, Progress};
 
 use crate::args::Args;
 use crate::audit;
@@ -56,7 +56,8 @@ impl Session<'_> {
         if audit::refuse_or_warn(data, &dataset, self.args.dry_run, &self.stop)?.is_break() {
             return Ok(self.interrupted_early());
         }
-        // What is refused in no time comes before the statistics, for which every picture may be read.
+        // What is refused in no time comes before the statistics, for which every image may be
+        // read.
         let device = device::resolve(self.config.training.device).map_err(crate::usage)?;
         if state.is_none() {
             weights::check(&self.config)?;
@@ -80,7 +81,7 @@ impl Session<'_> {
                 trainer.restore(checkpoint, changes)?;
                 warn_if_inexact(checkpoint, earlier.as_ref(), &device);
             }
-            Some(State::Foreign(foreign, path)) => adopt(&mut trainer, foreign, path)?,
+            Some(State::ExternalCheckpoint(external, path)) => load_external(&mut trainer, external, path)?,
             None => {
                 if weights::start(&self, &mut trainer)?.is_break() {
                     return Ok(self.interrupted_early());
@@ -118,7 +119,8 @@ impl Session<'_> {
             Err(error) => {
                 let error = advised(error);
                 book.summary.error = Some(format!("{error:#}"));
-                // The error that ended the run is the one to show, also where the summary cannot be written.
+                // The error that ended the run is the one to show, also where the summary cannot be
+                // written.
                 let _ = book.write(Status::Failed, &trainer);
                 Err(error)
             }
@@ -238,23 +240,23 @@ impl Session<'_> {
     }
 }
 
-/// A picture that cannot be read may also be left out.
+/// An image that cannot be read may also be left out.
 fn advised(error: anyhow::Error) -> anyhow::Error {
     let in_training = matches!(
         error.downcast_ref(),
-        Some(TrainError::Loader(LoaderError::Decode(_)) | TrainError::Pictures(StatisticsError::Picture(_)))
+        Some(TrainError::Loader(LoaderError::Decode(_)) | TrainError::Images(StatisticsError::Image(_)))
     );
     let in_test = matches!(error.downcast_ref(), Some(EvaluationError::Loader(LoaderError::Decode(_))));
     if in_training || in_test {
         return anyhow!(
-            "{error}, or leave such pictures out with --set data.on_error=skip (`ml-split check` finds all of them)"
+            "{error}, or leave such images out with --set data.on_error=skip (`ml-split check` finds all of them)"
         );
     }
     error
 }
 
-fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Result<()> {
-    trainer.adopt(foreign).map_err(|error| match error {
+fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint, path: &Path) -> anyhow::Result<()> {
+    trainer.load_external(external).map_err(|error| match error {
         TrainError::Torch(_) => error.into(),
         unsuitable => crate::usage(anyhow!(
             "--resume {}: {unsuitable}\nTo begin with its weights alone, as far as they suit: --weights {}",
@@ -262,11 +264,11 @@ fn adopt(trainer: &mut Trainer, foreign: &Foreign, path: &Path) -> anyhow::Resul
             shell_quoted(path)
         )),
     })?;
-    let optimizer = if foreign.optimizer_state_dict.is_some() { "and optimizer " } else { "" };
+    let optimizer = if external.optimizer_state_dict.is_some() { "and optimizer " } else { "" };
     tracing::info!(
         "{}: weights {optimizer}of another program, after {} epochs",
         path.display(),
-        foreign.epochs_done
+        external.epochs_done
     );
     Ok(())
 }

@@ -8,7 +8,8 @@ use ml_core::dataset::{CACHE_FOLDER, Dataset};
 use ml_core::trainer::{Stop, TrainError, resolve_statistics};
 use ml_core::transform::statistics::{Known, StatisticsError};
 
-/// The configuration to train with; breaks off if a signal asks to. A dry run leaves nothing in the data folder.
+/// The configuration to train with; breaks off if a signal asks to. A dry run leaves nothing in the
+/// data folder.
 ///
 /// # Errors
 /// The statistics cannot be computed.
@@ -20,11 +21,11 @@ pub fn resolve(
 ) -> anyhow::Result<ControlFlow<(), Config>> {
     let started = Instant::now();
     let resolved = match resolve_statistics(config, dataset, !dry_run, stop) {
-        Err(TrainError::Pictures(StatisticsError::Stopped)) => return Ok(ControlFlow::Break(())),
+        Err(TrainError::Images(StatisticsError::Stopped)) => return Ok(ControlFlow::Break(())),
         resolved => resolved?,
     };
     let Some((config, known)) = resolved else { return Ok(ControlFlow::Continue(config.clone())) };
-    let Known { normalize, pictures, skipped, was_kept } = known;
+    let Known { normalize, images, skipped, was_kept } = known;
     let from = if was_kept {
         format!("kept in {}", dataset.root.join(CACHE_FOLDER).display())
     } else {
@@ -34,7 +35,7 @@ pub fn resolve(
         if skipped > 0 { format!("; {skipped} that cannot be read left out") } else { String::new() };
     let list = |values: &[f64]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(", ");
     tracing::info!(
-        "normalize: auto is mean [{}], std [{}] of {pictures} training pictures ({from}{left_out})",
+        "normalize: auto is mean [{}], std [{}] of {images} training images ({from}{left_out})",
         list(&normalize.mean),
         list(&normalize.std)
     );

@@ -1,5 +1,5 @@
-//! `--summary`: what the configured network is made of, what a picture costs, and how much memory a step takes.
-//! `--list_architectures`: all networks to choose from.
+//! `--summary`: what the configured network is made of, what an image costs, and how much memory a
+//! step takes. `--list_architectures`: all networks to choose from.
 
 use std::process::ExitCode;
 
@@ -7,13 +7,13 @@ use anyhow::anyhow;
 use ml_cli::exit;
 use ml_core::config::Config;
 use ml_core::dataset::Dataset;
-use ml_core::inspection::{InspectionError, Table, architectures, inspect};
 use ml_core::setting::Auto;
+use ml_report::inspection::{InspectionError, Table, architectures, inspect};
 
 /// Prints it, as a table or as JSON.
 ///
 /// # Errors
-/// The number of classes or the size of pictures is not known, or a TorchScript file cannot be used.
+/// The number of classes or the size of images is not known, or a TorchScript file cannot be used.
 pub fn print(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     let inspection = inspect(config, num_classes(config)?).map_err(classified)?;
     exit::print(&if json { serde_json::to_string(&inspection)? } else { inspection.to_string() })

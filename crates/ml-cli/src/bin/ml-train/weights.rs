@@ -1,4 +1,5 @@
-//! Before a new run: the weights to start from are fetched if they have to be, put into the network, and told.
+//! Before a new run: the weights to start from are fetched if they have to be, put into the
+//! network, and told.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,17 +8,18 @@ use std::time::Instant;
 
 use ml_cli::exit;
 use ml_core::config::{BaseModel, Config};
-use ml_core::report::download::DownloadProgress;
 use ml_core::text::listed;
 use ml_core::trainer::{TrainError, Trainer};
 use ml_core::weights::{Cache, Choice, FetchOptions, Loaded, Part, Published, WeightsError};
+use ml_report::download::DownloadProgress;
 
 use crate::session::Session;
 
 /// Names that a line of the log lists.
 const LISTED: usize = 8;
 
-/// Refuses what can be refused before any picture is read: a file that is not there, a variable that means nothing.
+/// Refuses what can be refused before any image is read: a file that is not there, a variable that
+/// means nothing.
 ///
 /// # Errors
 /// The weights cannot be had, whatever is done.
@@ -40,8 +42,8 @@ fn choice(config: &Config) -> anyhow::Result<Option<Choice>> {
     Ok(choice.flatten())
 }
 
-/// Puts the configured weights into the trainer's network; breaks off if a signal asks to. A dry run fetches nothing, and
-/// says what would be fetched.
+/// Puts the configured weights into the trainer's network; breaks off if a signal asks to. A dry
+/// run fetches nothing, and says what would be fetched.
 ///
 /// # Errors
 /// The weights cannot be had, cannot be read, or are of another network.

@@ -22,8 +22,8 @@ pub enum TensorBoard {
 }
 
 impl TensorBoard {
-    /// The first of: `.venv` in this folder or above, `.venv` beside the program or above it, the PATH, a
-    /// Python module.
+    /// The first of: `.venv` in this folder or above, `.venv` beside the program or above it, the
+    /// PATH, a Python module.
     pub fn find() -> Option<TensorBoard> {
         let here = env::current_dir().ok();
         let program = env::current_exe().ok();

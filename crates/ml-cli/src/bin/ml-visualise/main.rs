@@ -1,6 +1,7 @@
 //! ml-visualise: a run folder, or all of them → TensorBoard, running until it is interrupted.
 //!
-//! Finds the events and a TensorBoard, checks the port, starts it, says when it answers, and passes signals on.
+//! Finds the events and a TensorBoard, checks the port, starts it, says when it answers, and passes
+//! signals on.
 
 // Printing panics where nobody listens.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

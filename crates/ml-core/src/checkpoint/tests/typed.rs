@@ -1,11 +1,13 @@
 //! The typed state, and weights found in dicts of other programs.
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tch::Tensor;
+use torch_file::{Key, Value};
 
 use super::super::{Checkpoint, FORMAT_VERSION, model_state_from};
 use super::bytes_of;
-use crate::value::{Key, Value};
 
 fn weights() -> Vec<(String, Tensor)> {
     vec![
@@ -129,4 +131,54 @@ fn configuration_trees_survive_and_numbers_beyond_64_bits_are_named() {
     assert_eq!(Value::from_json(&tree).unwrap().to_plain_json().unwrap(), tree);
     let error = Value::from_json(&json!({"data": {"seeds": [1, u64::MAX]}})).unwrap_err();
     assert_eq!(error.path, "data.seeds.1");
+}
+
+/// Whatever tree stands in a file: reading it ends with a checkpoint or one line of an error.
+#[test]
+fn trees_with_anything_anywhere_never_panic() {
+    fn odd(random: &mut ChaCha8Rng) -> Value {
+        match random.random_range(0..9) {
+            0 => Value::None,
+            1 => Value::Bool(true),
+            2 => Value::Int(random.random_range(-2..3)),
+            3 => Value::Int(i64::MIN),
+            4 => Value::Float(f64::NAN),
+            5 => Value::Str("val_loss".into()),
+            6 => Value::List(vec![Value::None]),
+            7 => Value::Dict(vec![(Key::Int(0), Value::None)]),
+            _ => Tensor::from_slice(&[1.0_f32]).into(),
+        }
+    }
+    fn mutate(value: &mut Value, random: &mut ChaCha8Rng) {
+        match value {
+            Value::Dict(entries) if !entries.is_empty() && random.random_bool(0.8) => {
+                let at = random.random_range(0..entries.len());
+                if random.random_bool(0.2) {
+                    drop(entries.remove(at));
+                } else {
+                    mutate(&mut entries[at].1, random);
+                }
+            }
+            Value::List(items) | Value::Tuple(items) if !items.is_empty() && random.random_bool(0.8) => {
+                let at = random.random_range(0..items.len());
+                mutate(&mut items[at], random);
+            }
+            other => *other = odd(random),
+        }
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (mut read, mut refused) = (0, 0);
+    for round in 0..3000 {
+        let mut value = checkpoint().into_value().unwrap();
+        (0..random.random_range(1..4)).for_each(|_| mutate(&mut value, &mut random));
+        let _ = model_state_from(&value);
+        match Checkpoint::from_value(&value) {
+            Ok(_) => read += 1,
+            Err(error) => {
+                refused += 1;
+                assert!(!error.to_string().contains('\n'), "round {round}: {error}");
+            }
+        }
+    }
+    assert!(read > 100 && refused > 100, "{read} read, {refused} refused: both ways are taken");
 }

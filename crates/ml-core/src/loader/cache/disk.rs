@@ -1,5 +1,5 @@
-//! Pictures in a file: records one after the other, only ever added. A record that was cut short by a crash ends the
-//! file's use and is overwritten; one whose checksum is wrong is as good as absent.
+//! Images in a file: records one after the other, only ever added. A record that was cut short by a
+//! crash ends the file's use and is overwritten; one whose checksum is wrong is as good as absent.
 //!
 //! The first process that opens a file adds to it; others read what was there when they opened it.
 
@@ -23,10 +23,10 @@ const MAGIC: &[u8; 16] = b"ml pixel cache 1";
 /// Bytes of a record before its pixels: key, five numbers, checksum.
 const HEADER_BYTES: usize = 16 + 5 * 4 + 4;
 
-/// A picture file at one state of its content, as far as the file system tells.
+/// An image file at one state of its content, as far as the file system tells.
 type Key = [u8; 16];
 
-/// A file of decoded pictures.
+/// A file of decoded images.
 pub(super) struct Disk {
     path: PathBuf,
     file: File,
@@ -69,8 +69,8 @@ impl Disk {
         Ok(Disk { path, file, records: RwLock::new(records), end: Mutex::new(end) })
     }
 
-    pub(super) fn get(&self, picture: &Path) -> Option<Prepared> {
-        let key = key(picture).ok()?;
+    pub(super) fn get(&self, image: &Path) -> Option<Prepared> {
+        let key = key(image).ok()?;
         let at = *self.records.read().unwrap_or_else(PoisonError::into_inner).get(&key)?;
         match self.read(at, &key) {
             Ok(prepared) => Some(prepared),
@@ -95,8 +95,8 @@ impl Disk {
         Ok(Prepared { pixels: Pixels { width, height, data }, size, divisor })
     }
 
-    pub(super) fn put(&self, picture: &Path, prepared: &Prepared, budget: &Budget) {
-        let Ok(key) = key(picture) else { return };
+    pub(super) fn put(&self, image: &Path, prepared: &Prepared, budget: &Budget) {
+        let Ok(key) = key(image) else { return };
         let bytes = (HEADER_BYTES + prepared.pixels.data.len()) as u64;
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = *end else { return };
@@ -111,7 +111,7 @@ impl Disk {
                 *end = Some(at + bytes);
             }
             Err(error) => {
-                tracing::warn!("{}: {error}; no more pictures are kept there", self.path.display());
+                tracing::warn!("{}: {error}; no more images are kept there", self.path.display());
                 *end = None;
             }
         }
@@ -185,11 +185,11 @@ fn scan(file: &mut File) -> io::Result<(HashMap<Key, u64>, u64)> {
     }
 }
 
-/// Path, size and time of change of a picture file.
-fn key(picture: &Path) -> io::Result<Key> {
-    let status = fs::metadata(picture)?;
+/// Path, size and time of change of an image file.
+fn key(image: &Path) -> io::Result<Key> {
+    let status = fs::metadata(image)?;
     let mut hash = Sha256::new();
-    hash.update(std::path::absolute(picture)?.as_os_str().as_encoded_bytes());
+    hash.update(std::path::absolute(image)?.as_os_str().as_encoded_bytes());
     for number in [status.len() as i64, status.mtime(), status.mtime_nsec()] {
         hash.update(number.to_le_bytes());
     }

@@ -1,7 +1,8 @@
-//! Decoded pictures kept between epochs: in memory, or in a file that outlives the run.
+//! Decoded images kept between epochs: in memory, or in a file that outlives the run.
 //!
-//! What is kept is a picture after all that does not depend on chance ([`Pipeline::prepare`]), so that batches are the
-//! same to the bit with and without a cache. What does not fit into the budget is decoded every time.
+//! What is kept is an image after all that does not depend on chance ([`Pipeline::prepare`]), so
+//! that batches are the same to the bit with and without a cache. What does not fit into the budget
+//! is decoded every time.
 
 mod disk;
 mod ram;
@@ -15,7 +16,7 @@ use ml_data::transform::{Pipeline, Prepared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where decoded pictures are kept between epochs.
+/// Where decoded images are kept between epochs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheKind {
@@ -30,7 +31,7 @@ pub enum CacheKind {
 
 /// Why there is no cache.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep decoded pictures in {}: {source}; set data.cache_dir to a writable folder, or data.cache to none or ram", path.display())]
+#[error("cannot keep decoded images in {}: {source}; set data.cache_dir to a writable folder, or data.cache to none or ram", path.display())]
 pub struct CacheError {
     /// The file or folder.
     pub path: PathBuf,
@@ -82,7 +83,7 @@ impl Budget {
     }
 }
 
-/// The decoded pictures of one split, for one pipeline.
+/// The decoded images of one split, for one pipeline.
 pub struct Cache {
     store: Store,
     budget: Budget,
@@ -99,8 +100,9 @@ impl Cache {
         Cache { store: Store::Ram(ram::Ram::new(samples)), budget }
     }
 
-    /// In a file in `folder`, which is made if need be. The file's name is a function of what `pipeline` does to a
-    /// picture before chance comes in; entries are known by the picture's path, size and time of change.
+    /// In a file in `folder`, which is made if need be. The file's name is a function of what
+    /// `pipeline` does to a image before chance comes in; entries are known by the image's path,
+    /// size and time of change.
     ///
     /// # Errors
     /// The folder or the file cannot be made or read.
@@ -108,7 +110,7 @@ impl Cache {
         Ok(Cache { store: Store::Disk(disk::Disk::open(folder, pipeline, &budget)?), budget })
     }
 
-    /// The picture at `place` of the index, if it is kept.
+    /// The image at `place` of the index, if it is kept.
     pub(super) fn get(&self, index: &Index, place: usize) -> Option<Arc<Prepared>> {
         match &self.store {
             Store::Ram(ram) => ram.get(place),
@@ -116,12 +118,12 @@ impl Cache {
         }
     }
 
-    /// Keeps the picture at `place`, if there is room.
-    pub(super) fn put(&self, index: &Index, place: usize, picture: &Arc<Prepared>) {
+    /// Keeps the image at `place`, if there is room.
+    pub(super) fn put(&self, index: &Index, place: usize, image: &Arc<Prepared>) {
         match &self.store {
-            Store::Ram(ram) => ram.put(place, picture, &self.budget),
+            Store::Ram(ram) => ram.put(place, image, &self.budget),
             Store::Disk(disk) => {
-                disk.put(&index.root.join(&index.samples[place].path), picture, &self.budget);
+                disk.put(&index.root.join(&index.samples[place].path), image, &self.budget);
             }
         }
     }

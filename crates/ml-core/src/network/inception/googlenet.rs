@@ -1,5 +1,5 @@
-//! `GoogLeNet` (Szegedy et al. 2015, arXiv:1409.4842), the first inception network, as torchvision builds it: with batch
-//! norm, and with a 3×3 convolution where the paper has a 5×5 one.
+//! `GoogLeNet` (Szegedy et al. 2015, arXiv:1409.4842), the first inception network, as torchvision
+//! builds it: with batch norm, and with a 3×3 convolution where the paper has a 5×5 one.
 
 use super::{Supervised, begin, conv_norm};
 use crate::network::NetworkSpec;

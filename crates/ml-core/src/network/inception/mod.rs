@@ -1,5 +1,5 @@
-//! Networks of inception modules, whose branches see the same input and are joined over the channels, and what both
-//! versions share: a convolution, auxiliary heads, the change of the input.
+//! Networks of inception modules, whose branches see the same input and are joined over the
+//! channels, and what both versions share: a convolution, auxiliary heads, the change of the input.
 
 pub mod googlenet;
 pub mod v3;
@@ -10,8 +10,8 @@ use super::NetworkSpec;
 use super::layers::{Activation, BatchNorm2d, Conv2d, Layer, Sequential, TrainOutputs};
 use super::state::Scope;
 
-/// Whether a parameter, buffer or module of this name is of an auxiliary head, which only takes part in training;
-/// torchvision saves some networks with and some without theirs.
+/// Whether a parameter, buffer or module of this name is of an auxiliary head, which only takes
+/// part in training; torchvision saves some networks with and some without theirs.
 pub(crate) fn is_auxiliary(name: &str) -> bool {
     ["aux1", "aux2", "AuxLogits"].contains(&name.split('.').next().unwrap_or(name))
 }
@@ -34,7 +34,8 @@ fn begin(spec: &NetworkSpec) -> Sequential {
     layers
 }
 
-/// Colour pictures normalised with the mean and deviation of `ImageNet` become such of mean 0.5 and deviation 0.5.
+/// Colour images normalised with the mean and deviation of `ImageNet` become such of mean 0.5 and
+/// deviation 0.5.
 #[derive(Clone, Copy, Debug)]
 struct TransformInput;
 

@@ -33,8 +33,8 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
     last.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
     last.push(Linear::new(&root.sub("fc").head(), 2048, spec.num_classes));
     root.redraw(|name, shape| {
-        // torchvision means 0.01 for AuxLogits.conv1, but says so of the module around the convolution, where its loop
-        // does not look.
+        // torchvision means 0.01 for AuxLogits.conv1, but says so of the module around the
+        // convolution, where its loop does not look.
         let std = if name == "AuxLogits.fc.weight" { 0.001 } else { 0.1 };
         (shape.len() > 1).then(|| Init::truncated_normal(std))
     });

@@ -4,8 +4,8 @@ use tch::Tensor;
 
 use super::Layer;
 
-/// An activation function. Those called "in place" overwrite their input, which must not be needed otherwise; it saves
-/// an activation's memory.
+/// An activation function. Those called "in place" overwrite their input, which must not be needed
+/// otherwise; it saves an activation's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `torch.nn.ReLU(inplace=True)`

@@ -6,8 +6,8 @@ use super::{Layer, Linear};
 use crate::network::init::Init;
 use crate::network::state::Scope;
 
-/// `torch.nn.MultiheadAttention(features, heads, dropout, batch_first=True)` of a sequence with itself (Vaswani et al.
-/// 2017, arXiv:1706.03762): `[N, L, C]` → `[N, L, C]`.
+/// `torch.nn.MultiheadAttention(features, heads, dropout, batch_first=True)` of a sequence with
+/// itself (Vaswani et al. 2017, arXiv:1706.03762): `[N, L, C]` → `[N, L, C]`.
 #[derive(Debug)]
 pub struct MultiheadAttention {
     in_proj_weight: Tensor,
@@ -18,8 +18,8 @@ pub struct MultiheadAttention {
 }
 
 impl MultiheadAttention {
-    /// `in_proj_weight` `[3 C, C]` of queries, keys and values, Xavier's uniform; `out_proj`, uniform in ±1/√C; biases zero.
-    /// `dropout` is that of the attention weights.
+    /// `in_proj_weight` `[3 C, C]` of queries, keys and values, Xavier's uniform; `out_proj`,
+    /// uniform in ±1/√C; biases zero. `dropout` is that of the attention weights.
     pub fn new(scope: &Scope, features: i64, heads: i64, dropout: f64) -> MultiheadAttention {
         // PyTorch draws `out_proj`, bias included, before `in_proj_weight`.
         let out_proj = Linear::new(&scope.sub("out_proj"), features, features);
@@ -48,14 +48,15 @@ impl Layer for MultiheadAttention {
     }
 }
 
-/// Queries, keys and values side by side, `[…, L, 3 C]` → of each `[…, heads, L, C / heads]`, without a copy. Their
-/// gradients are laid side by side again by a single one.
+/// Queries, keys and values side by side, `[…, L, 3 C]` → of each `[…, heads, L, C / heads]`,
+/// without a copy. Their gradients are laid side by side again by a single one.
 pub fn split_heads(projected: &Tensor, heads: i64) -> [Tensor; 3] {
     let parts = projected.chunk(3, -1);
     [0, 1, 2].map(|part| parts[part].unflatten(-1, [heads, -1]).transpose(-3, -2))
 }
 
-/// `[…, heads, L, C / heads]` → `[…, L, C]`; without a copy where the kernel has laid its output out so.
+/// `[…, heads, L, C / heads]` → `[…, L, C]`; without a copy where the kernel has laid its output
+/// out so.
 pub fn join_heads(attended: &Tensor) -> Tensor {
     attended.transpose(-3, -2).flatten(-2, -1)
 }

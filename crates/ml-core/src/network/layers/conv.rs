@@ -6,7 +6,8 @@ use super::{Activation, BatchNorm2d, Layer, Sequential};
 use crate::network::init::Init;
 use crate::network::state::Scope;
 
-/// `torch.nn.Conv2d`, as it is described before it is built; heights and widths are alike unless said otherwise.
+/// `torch.nn.Conv2d`, as it is described before it is built; heights and widths are alike unless
+/// said otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d {
     kernel: [i64; 2],
@@ -58,7 +59,8 @@ impl Conv2d {
         Conv2d { bias: true, ..self }
     }
 
-    /// Weight `[out, in / groups, height, width]` and bias `[out]`, both initially PyTorch's default.
+    /// Weight `[out, in / groups, height, width]` and bias `[out]`, both initially PyTorch's
+    /// default.
     pub fn build(self, scope: &Scope, (input, output): (i64, i64)) -> Convolution {
         let shape = [output, input / self.groups, self.kernel[0], self.kernel[1]];
         Convolution {
@@ -84,7 +86,8 @@ impl Layer for Convolution {
     }
 }
 
-/// torchvision's `Conv2dNormActivation`: a convolution without bias called `0`, a batch norm called `1`, an activation.
+/// torchvision's `Conv2dNormActivation`: a convolution without bias called `0`, a batch norm called
+/// `1`, an activation.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvNorm {
     /// The convolution.

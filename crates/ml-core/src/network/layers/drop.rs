@@ -14,8 +14,8 @@ impl Layer for Dropout {
     }
 }
 
-/// torchvision's `StochasticDepth(p, "row")` (Huang et al. 2016, arXiv:1603.09382): a sample's branch is left out with
-/// probability `p`, and weighted by 1 / (1 − p) otherwise.
+/// torchvision's `StochasticDepth(p, "row")` (Huang et al. 2016, arXiv:1603.09382): a sample's
+/// branch is left out with probability `p`, and weighted by 1 / (1 − p) otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct StochasticDepth(pub f64);
 

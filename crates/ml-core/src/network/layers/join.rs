@@ -6,8 +6,8 @@ use super::{Layer, Sequential};
 
 /// What the layers make of their input is added to it.
 ///
-/// In place: the last layer must be one whose output nothing else needs, its own gradient included (a batch norm or a
-/// convolution, not a `ReLU`).
+/// In place: the last layer must be one whose output nothing else needs, its own gradient included
+/// (a batch norm or a convolution, not a `ReLU`).
 #[derive(Debug)]
 pub struct Residual(pub Sequential);
 
@@ -17,8 +17,8 @@ impl Layer for Residual {
     }
 }
 
-/// The same input goes through each layer; the outputs are joined over the channels, in order. No layer may begin with
-/// what works in place.
+/// The same input goes through each layer; the outputs are joined over the channels, in order. No
+/// layer may begin with what works in place.
 #[derive(Debug, Default)]
 pub struct Concat(pub Vec<Box<dyn Layer>>);
 

@@ -4,8 +4,9 @@ use super::{Activation, Dropout, Linear, Sequential};
 use crate::network::init::Init;
 use crate::network::state::Scope;
 
-/// torchvision's `MLP` as its transformers have it: a linear layer called `0`, `GELU`, dropout, a linear layer called `3`,
-/// dropout. Weights begin as Xavier's uniform ones, biases as normal with standard deviation 1e-6.
+/// torchvision's `MLP` as its transformers have it: a linear layer called `0`, `GELU`, dropout, a
+/// linear layer called `3`, dropout. Weights begin as Xavier's uniform ones, biases as normal with
+/// standard deviation 1e-6.
 pub fn mlp(scope: &Scope, features: i64, hidden: i64, dropout: f64) -> Sequential {
     let mut layers = Sequential::default();
     layers.push(Linear::new(&scope.sub(0), features, hidden));

@@ -42,12 +42,14 @@ pub trait Layer: std::fmt::Debug + Send {
 pub struct TrainOutputs {
     /// `[N, K]`
     pub logits: Tensor,
-    /// Of each auxiliary head: the share of its loss that is added to the loss, and logits `[N, K]`.
+    /// Of each auxiliary head: the share of its loss that is added to the loss, and logits `[N,
+    /// K]`.
     pub auxiliary: Vec<(f64, Tensor)>,
 }
 
 impl TrainOutputs {
-    /// The scalar to train on: this loss of the logits, and of each auxiliary head's the share that belongs to it.
+    /// The scalar to train on: this loss of the logits, and of each auxiliary head's the share that
+    /// belongs to it.
     pub fn loss(&self, loss: impl Fn(&Tensor) -> Tensor) -> Tensor {
         self.auxiliary.iter().fold(loss(&self.logits), |total, (share, logits)| total + loss(logits) * *share)
     }

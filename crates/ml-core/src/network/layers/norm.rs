@@ -6,8 +6,8 @@ use super::Layer;
 use crate::network::init::Init;
 use crate::network::state::Scope;
 
-/// `torch.nn.BatchNorm2d`. One whose weight needs no gradient (a frozen one) keeps its statistics and uses them in training
-/// too.
+/// `torch.nn.BatchNorm2d`. One whose weight needs no gradient (a frozen one) keeps its statistics
+/// and uses them in training too.
 #[derive(Debug)]
 pub struct BatchNorm2d {
     weight: Tensor,

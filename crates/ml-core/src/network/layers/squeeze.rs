@@ -6,7 +6,8 @@ use super::conv::Convolution;
 use super::{Activation, Conv2d, Layer};
 use crate::network::state::Scope;
 
-/// torchvision's `SqueezeExcitation` (Hu et al. 2018, arXiv:1709.01507): channels weighted by what their means say.
+/// torchvision's `SqueezeExcitation` (Hu et al. 2018, arXiv:1709.01507): channels weighted by what
+/// their means say.
 #[derive(Debug)]
 pub struct SqueezeExcitation {
     fc1: Convolution,

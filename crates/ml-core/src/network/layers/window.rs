@@ -1,4 +1,4 @@
-//! Self-attention within windows of a picture.
+//! Self-attention within windows of an image.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,8 @@ use super::{Activation, Dropout, Layer, Linear, Sequential};
 use crate::network::init::Init;
 use crate::network::state::Scope;
 
-/// What is added to the scores of tokens that are neighbours only because the picture was shifted cyclically.
+/// What is added to the scores of tokens that are neighbours only because the image was shifted
+/// cyclically.
 const FAR: f64 = -100.0;
 
 /// What tells one window attention from another.
@@ -31,8 +32,9 @@ pub struct WindowAttentionConfig {
     pub attention_dropout: f64,
 }
 
-/// torchvision's `ShiftedWindowAttention` and `ShiftedWindowAttentionV2` (Liu et al. 2021, arXiv:2103.14030, and 2022,
-/// arXiv:2111.09883): `[N, H, W, C]` → `[N, H, W, C]`. A picture is padded with zeros to whole windows.
+/// torchvision's `ShiftedWindowAttention` and `ShiftedWindowAttentionV2` (Liu et al. 2021,
+/// arXiv:2103.14030, and 2022, arXiv:2111.09883): `[N, H, W, C]` → `[N, H, W, C]`. An image is
+/// padded with zeros to whole windows.
 #[derive(Debug)]
 pub struct WindowAttention {
     config: WindowAttentionConfig,
@@ -41,7 +43,7 @@ pub struct WindowAttention {
     position: Position,
     /// `[L · L]` i64, for L tokens of a window: of each pair of them the row of the position table.
     index: Tensor,
-    /// The mask of the last size of pictures: the next batch has the same, as a rule.
+    /// The mask of the last size of images: the next batch has the same, as a rule.
     mask: RefCell<Option<(Windows, Tensor)>>,
 }
 
@@ -50,14 +52,15 @@ pub struct WindowAttention {
 enum Position {
     /// A bias `[(2 window − 1)², heads]` for each offset.
     Table(Tensor),
-    /// A small network makes it of the offset's logarithm, `[1, 2 window − 1, 2 window − 1, 2]`; and each head scales the
-    /// cosine of queries and keys, `[heads, 1, 1]`.
+    /// A small network makes it of the offset's logarithm, `[1, 2 window − 1, 2 window − 1, 2]`;
+    /// and each head scales the cosine of queries and keys, `[heads, 1, 1]`.
     Continuous { coordinates: Tensor, mlp: Sequential, logit_scale: Tensor },
 }
 
 impl WindowAttention {
-    /// Parameters `qkv.*`, `proj.*`, and `relative_position_bias_table`, or `logit_scale` and `cpb_mlp.*`; buffers
-    /// `relative_position_index`, and `relative_coords_table` of the second version.
+    /// Parameters `qkv.*`, `proj.*`, and `relative_position_bias_table`, or `logit_scale` and
+    /// `cpb_mlp.*`; buffers `relative_position_index`, and `relative_coords_table` of the second
+    /// version.
     pub fn new(scope: &Scope, config: WindowAttentionConfig) -> WindowAttention {
         let WindowAttentionConfig { channels, heads, window, cosine, .. } = config;
         let qkv = Linear::new(&scope.sub("qkv"), channels, 3 * channels);
@@ -126,7 +129,8 @@ impl WindowAttention {
             }
         };
         let mut scores = queries.matmul(&keys.transpose(-2, -1));
-        // In place only where that rounds nothing: with autocast, scores can have fewer bits than the bias.
+        // In place only where that rounds nothing: with autocast, scores can have fewer bits than
+        // the bias.
         let scores = if scores.kind() == bias.kind() { scores.g_add_(bias) } else { scores + bias };
         let weights = scores.softmax(-1, None);
         let weights = Dropout(self.config.attention_dropout).forward_t(&weights, train);
@@ -154,7 +158,8 @@ impl Layer for WindowAttention {
     }
 }
 
-/// `[N, H, W, C]` with so many rows of zeros below and columns on the right; without a copy where there are none.
+/// `[N, H, W, C]` with so many rows of zeros below and columns on the right; without a copy where
+/// there are none.
 pub fn padded(input: &Tensor, [below, right]: [i64; 2]) -> Tensor {
     if [below, right] == [0, 0] {
         input.shallow_clone()
@@ -163,13 +168,13 @@ pub fn padded(input: &Tensor, [below, right]: [i64; 2]) -> Tensor {
     }
 }
 
-/// Euclidean length of the last dimension's vectors, kept as a dimension; not less than `torch.nn.functional.normalize`
-/// allows.
+/// Euclidean length of the last dimension's vectors, kept as a dimension; not less than
+/// `torch.nn.functional.normalize` allows.
 fn length(vectors: &Tensor) -> Tensor {
     vectors.linalg_norm(2, &[-1i64][..], true, None).clamp_min(1e-12)
 }
 
-/// How a picture falls into windows.
+/// How an image falls into windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Windows {
     side: i64,
@@ -217,8 +222,8 @@ impl Windows {
         self.padded.map(|extent| extent / self.side)
     }
 
-    /// 0 for tokens that are neighbours in the picture, [`FAR`] for those that only the shift has brought together:
-    /// `[windows, 1, L, L]`.
+    /// 0 for tokens that are neighbours in the image, [`FAR`] for those that only the shift has
+    /// brought together: `[windows, 1, L, L]`.
     fn mask(self) -> Tensor {
         let [rows, columns] = [0, 1].map(|side| {
             let (extent, shift) = (self.padded[side], self.shift[side]);
@@ -234,7 +239,8 @@ impl Windows {
     }
 }
 
-/// `[L · L]` i64: for tokens i and j of a window, at i · L + j, the place of their offset among all (2 side − 1)².
+/// `[L · L]` i64: for tokens i and j of a window, at i · L + j, the place of their offset among all
+/// (2 side − 1)².
 fn offset_index(side: i64) -> Tensor {
     let offset = |i: i64, j: i64| i - j + side - 1;
     let tokens = side * side;
@@ -245,7 +251,8 @@ fn offset_index(side: i64) -> Tensor {
     Tensor::from_slice(&index)
 }
 
-/// `[1, 2 side − 1, 2 side − 1, 2]` f32: (down, right) of all offsets in ±8, and of that sign(x) log₂(1 + |x|) / log₂ 8.
+/// `[1, 2 side − 1, 2 side − 1, 2]` f32: (down, right) of all offsets in ±8, and of that sign(x)
+/// log₂(1 + |x|) / log₂ 8.
 fn offset_logarithms(side: i64) -> Tensor {
     let offsets = Tensor::arange_start(1 - side, side, (Kind::Float, Device::Cpu));
     let grid = Tensor::stack(&Tensor::meshgrid_indexing(&[&offsets, &offsets], "ij"), -1);

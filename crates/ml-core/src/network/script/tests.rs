@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::network::Network;
-use crate::testing::{generator, python_json};
+use test_support::{generator, python_json};
 
 fn open(folder: &Path, name: &str) -> Result<Network, ScriptError> {
     Network::from_script(&ScriptFile::find(&[folder.join(name)], None)?, 3, Device::Cpu)
@@ -18,12 +18,12 @@ fn tried(folder: &Path, name: &str) -> Result<(), String> {
     let shape = [3, 16, 16];
     let _generator = generator();
     network
-        .rehearse(shape, true)
-        .and_then(|()| network.rehearse(shape, false))
+        .dry_run(shape, true)
+        .and_then(|()| network.dry_run(shape, false))
         .map_err(|error| error.to_string())
 }
 
-fn picture() -> Tensor {
+fn image() -> Tensor {
     (Tensor::arange(2 * 3 * 16 * 16, (Kind::Double, Device::Cpu)) / 10.0)
         .sin()
         .to_kind(Kind::Float)
@@ -52,12 +52,12 @@ fn a_module_is_pythons_in_names_logits_gradients_and_buffers() {
     assert_eq!(serde_json::json!(names), reference["parameters"]);
 
     tried(place.path(), "net.pt").unwrap();
-    let twin = network.twin().unwrap();
-    for network in [&network, &twin] {
-        near("logits", &tch::no_grad(|| network.forward_t(&picture(), false)), &reference["eval_logits"]);
+    let copy = network.deep_copy().unwrap();
+    for network in [&network, &copy] {
+        near("logits", &tch::no_grad(|| network.forward_t(&image(), false)), &reference["eval_logits"]);
         let _generator = generator();
         tch::manual_seed(5);
-        let logits = network.try_forward_t(&picture(), true).unwrap();
+        let logits = network.try_forward_t(&image(), true).unwrap();
         near("logits in training", &logits, &reference["train_logits"]);
         logits.square().sum(Kind::Float).backward();
         for (name, parameter) in network.parameters() {
@@ -75,7 +75,7 @@ fn a_module_is_pythons_in_names_logits_gradients_and_buffers() {
     }
 
     everything_else_is_refused(place.path());
-    an_average_and_another_state_go_through_names(&network, &twin);
+    an_average_and_another_state_go_through_names(&network, &copy);
 }
 
 fn everything_else_is_refused(folder: &Path) {
@@ -101,11 +101,11 @@ fn everything_else_is_refused(folder: &Path) {
         assert!(!error.contains('\n') && !error.contains("0x"), "{error}");
     }
     let network = open(folder, "net.pt").unwrap();
-    let error = network.rehearse([1, 16, 16], false).unwrap_err().to_string();
+    let error = network.dry_run([1, 16, 16], false).unwrap_err().to_string();
     assert!(error.contains("[2, 1, 16, 16]") && error.contains("to have 3 channels"), "{error}");
     let _generator = generator();
     let moody = open(folder, "moody.pt").unwrap();
-    let step = || moody.try_forward_t(&picture(), true).map(drop);
+    let step = || moody.try_forward_t(&image(), true).map(drop);
     step().and_then(|()| step()).unwrap();
     let error = step().unwrap_err().to_string();
     assert!(error.contains("ValueError: had enough") && error.contains("torchscript.py, line"), "{error}");
@@ -130,7 +130,7 @@ fn an_average_and_another_state_go_through_names(network: &Network, twin: &Netwo
     }
     assert!(value(&twin.state_dict(), "again.norm.bias") == before, "the twin is another network");
     twin.load_state_dict(&network.state_dict()).unwrap();
-    let logits = |network: &Network| tch::no_grad(|| network.forward_t(&picture(), false));
+    let logits = |network: &Network| tch::no_grad(|| network.forward_t(&image(), false));
     assert_eq!(logits(network), logits(twin));
 }
 

@@ -1,4 +1,5 @@
-//! The transformers, made small: beside torchvision's with all kinds of dropout, and weights for other pictures.
+//! The transformers, made small: beside torchvision's with all kinds of dropout, and weights for
+//! other images.
 
 use std::sync::LazyLock;
 
@@ -76,8 +77,8 @@ fn dropouts_and_odd_sizes_are_torchvisions() {
         assert!(found.init <= 1e-12, "{name}: {found:?}");
         assert!(found.logits <= 1e-5 && found.gradients <= 1e-4, "{name}: {found:?}");
         assert!(found.train_logits <= 1e-5, "{name}: {found:?}");
-        let others = tch::no_grad(|| network.forward_t(&compare::picture(2, size), true));
-        let again = tch::no_grad(|| network.forward_t(&compare::picture(2, size), true));
+        let others = tch::no_grad(|| network.forward_t(&compare::image(2, size), true));
+        let again = tch::no_grad(|| network.forward_t(&compare::image(2, size), true));
         assert_ne!(others, again, "{name}: nothing is dropped");
     }
 }
@@ -123,7 +124,7 @@ fn windows_are_masked_for_the_size_of_each_batch() {
     let swin = || small(spec(32, 32), |scope, spec| swin::build(scope, spec, &SWIN));
     let network = swin();
     let logits =
-        |network: &Network, size| tch::no_grad(|| network.forward_t(&compare::picture(1, size), false));
+        |network: &Network, size| tch::no_grad(|| network.forward_t(&compare::image(1, size), false));
     for size in [(64, 64), (40, 96), (96, 40), (64, 64)] {
         assert_eq!(logits(&network, size), logits(&swin(), size), "{size:?}");
     }

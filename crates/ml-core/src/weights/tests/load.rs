@@ -6,10 +6,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::write;
 use crate::network::{Architecture, Network, NetworkSpec};
-use crate::testing::{checkpoint, python_json};
-use crate::value::Value;
+use test_support::python_json;
+
+use crate::testing::checkpoint;
 use crate::weights::load::fit;
 use crate::weights::{Loaded, Part, WeightsError, load};
+use torch_file::Value;
 
 type State = Vec<(String, Tensor)>;
 
@@ -96,11 +98,10 @@ fn a_network_for_one_channel_takes_the_sum_over_three() {
     let (network, theirs) = (tiny(grey(), 1), tiny(10, 2));
     let loaded = load_state(&network, theirs.state_dict(), Part::Whole).unwrap();
     assert_eq!(loaded, Loaded { summed_channels: Some(3), ..Loaded::default() });
-    // A grey picture looks to the one as it looks, in three equal channels, to the other.
-    let grey_picture =
-        (Tensor::arange(2 * 256, (Kind::Float, Device::Cpu)) / 10.0).sin().view([2, 1, 16, 16]);
-    let ours = tch::no_grad(|| network.forward_t(&grey_picture, false));
-    let expected = tch::no_grad(|| theirs.forward_t(&grey_picture.expand([2, 3, 16, 16], false), false));
+    // A grey image looks to the one as it looks, in three equal channels, to the other.
+    let grey_image = (Tensor::arange(2 * 256, (Kind::Float, Device::Cpu)) / 10.0).sin().view([2, 1, 16, 16]);
+    let ours = tch::no_grad(|| network.forward_t(&grey_image, false));
+    let expected = tch::no_grad(|| theirs.forward_t(&grey_image.expand([2, 3, 16, 16], false), false));
     assert!((ours - expected).abs().max().double_value(&[]) < 1e-5);
 
     let error = load_state(&theirs, tiny(grey(), 3).state_dict(), Part::Whole).unwrap_err().to_string();

@@ -1,4 +1,5 @@
-//! The table against torchvision's, names, the cache, transfers from a local server, and files in networks.
+//! The table against torchvision's, names, the cache, transfers from a local server, and files in
+//! networks.
 
 mod fetch;
 #[path = "../../../../../tests/integration/http.rs"]
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::table::CSV;
 use super::*;
 use crate::network::Architecture;
-use crate::testing::python;
+use test_support::python;
 
 #[test]
 fn the_table_is_torchvisions() {

@@ -17,8 +17,8 @@ pub(super) fn classes(report: &Report) -> String {
         return String::new();
     }
     let mut classes: Vec<&ClassSummary> = report.classes.iter().collect();
-    classes.sort_by_key(|class| std::cmp::Reverse(class.pictures));
-    let most = classes[0].pictures.max(1);
+    classes.sort_by_key(|class| std::cmp::Reverse(class.images));
+    let most = classes[0].images.max(1);
     let row = |class: &&ClassSummary| row(report, class, most);
     let rows: String = if classes.len() > CLASSES {
         let (first, last) = (&classes[..CLASSES / 2], &classes[classes.len() - CLASSES / 2..]);
@@ -31,7 +31,7 @@ pub(super) fn classes(report: &Report) -> String {
         classes.iter().map(row).collect()
     };
     format!(
-        "<h2>Classes</h2>\n<div class=\"card scroll\">{}<table>\n<tr><th>Class</th><th></th><th class=\"n\">Pictures</th>\
+        "<h2>Classes</h2>\n<div class=\"card scroll\">{}<table>\n<tr><th>Class</th><th></th><th class=\"n\">Images</th>\
          <th class=\"n\">Unreadable</th><th class=\"n\">Copies</th><th class=\"n\">Alike</th><th class=\"n\">Median pixels</th></tr>\n\
          {rows}</table></div>\n",
         legend(report)
@@ -43,7 +43,7 @@ fn row(report: &Report, class: &ClassSummary, most: usize) -> String {
         let width = 100.0 * count as f64 / most as f64;
         format!("<i class=\"s{}\" style=\"width:{width:.2}%\"></i>", color % COLORS)
     };
-    let mut left = class.pictures;
+    let mut left = class.images;
     let mut parts = String::new();
     for (color, split) in report.splits.iter().enumerate() {
         let count = class.splits.get(split).copied().unwrap_or(0);
@@ -61,8 +61,8 @@ fn row(report: &Report, class: &ClassSummary, most: usize) -> String {
         "<tr><td>{}</td><td class=\"bar\"><div class=\"track\">{parts}</div></td><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{size}</td></tr>\n",
         short(&class.name),
-        grouped(class.pictures),
-        some(class.pictures - class.usable),
+        grouped(class.images),
+        some(class.images - class.usable),
         some(class.duplicates),
         some(class.near_duplicates),
     )
@@ -84,18 +84,19 @@ fn legend(report: &Report) -> String {
 const WIDTH: f64 = 1040.0;
 const HEIGHT: f64 = 380.0;
 const MARGIN: f64 = 48.0;
-/// Steps of a doubling into which sizes are drawn together, so that a million pictures are a few circles.
+/// Steps of a doubling into which sizes are drawn together, so that a million images are a few
+/// circles.
 const STEPS: f64 = 4.0;
 /// Circles at most: beyond, the rarest sizes are left out.
 const CIRCLES: usize = 1500;
 
-/// Width against height on doubling scales; the area of a circle is the number of pictures.
+/// Width against height on doubling scales; the area of a circle is the number of images.
 pub(super) fn sizes(report: &Report) -> String {
     let Some(sizes) = &report.sizes else { return String::new() };
     if sizes.min == sizes.max {
         let [width, height] = sizes.min;
         return format!(
-            "<h2>Sizes</h2>\n<div class=\"card\">All pictures are {width} × {height} pixels.</div>\n"
+            "<h2>Sizes</h2>\n<div class=\"card\">All images are {width} × {height} pixels.</div>\n"
         );
     }
     let (bins, left_out) = binned(report);
@@ -105,21 +106,21 @@ pub(super) fn sizes(report: &Report) -> String {
     };
     let more = match left_out {
         0 => String::new(),
-        _ => format!("<p class=\"more\">{} pictures of rare sizes are left out.</p>", grouped(left_out)),
+        _ => format!("<p class=\"more\">{} images of rare sizes are left out.</p>", grouped(left_out)),
     };
     format!(
-        "<h2>Sizes</h2>\n<div class=\"card\"><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Sizes of pictures\">\n\
-         {}{}{}</svg>\n<p class=\"soft\">The dashed lines are the medians; a circle's area is the number of pictures.</p>{more}</div>\n",
+        "<h2>Sizes</h2>\n<div class=\"card\"><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Sizes of images\">\n\
+         {}{}{}</svg>\n<p class=\"soft\">The dashed lines are the medians; a circle's area is the number of images.</p>{more}</div>\n",
         plot.axes(),
         plot.medians(sizes),
         plot.circles(&bins)
     )
 }
 
-/// A place on both scales, in steps, and the number of pictures there.
+/// A place on both scales, in steps, and the number of images there.
 type Bin = ((i64, i64), usize);
 
-/// The commonest sizes, and how many pictures have others.
+/// The commonest sizes, and how many images have others.
 fn binned(report: &Report) -> (Vec<Bin>, usize) {
     let mut bins: BTreeMap<(i64, i64), usize> = BTreeMap::new();
     let step = |side: u32| (f64::from(side).log2() * STEPS).round() as i64;

@@ -1,4 +1,4 @@
-//! The overview of kinds, and a section for each: pictures, groups side by side, or lines.
+//! The overview of kinds, and a section for each: images, groups side by side, or lines.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use crate::check::report::Report;
 use crate::check::shown;
 use crate::text::grouped;
 
-/// Pictures of a section.
-const PICTURES: usize = 24;
-/// Groups of a section, and pictures of a group.
+/// Images of a section.
+const IMAGES: usize = 24;
+/// Groups of a section, and images of a group.
 const GROUPS: usize = 12;
 const MEMBERS: usize = 6;
-/// Lines of a section without pictures.
+/// Lines of a section without images.
 const LINES: usize = 40;
 
 /// A table of the kinds, each a link to its section.
@@ -42,7 +42,7 @@ pub(super) fn overview(report: &Report) -> String {
 /// Errors, warnings, notes.
 pub(super) fn sections(report: &Report) -> String {
     let by_kind: Vec<&[Finding]> = report.findings.chunk_by(|a, b| a.kind == b.kind).collect();
-    let wanted: BTreeSet<u32> = by_kind.iter().flat_map(|same| shown_pictures(same)).collect();
+    let wanted: BTreeSet<u32> = by_kind.iter().flat_map(|same| shown_images(same)).collect();
     let thumbnails = thumbnails::make(report, &wanted);
     let mut html = String::new();
     for severity in Severity::ALL {
@@ -66,22 +66,22 @@ fn is_grouped(same: &[Finding]) -> bool {
     same.iter().any(|finding| !finding.paths.is_empty())
 }
 
-fn shown_pictures(same: &[Finding]) -> Vec<u32> {
-    let (findings, members) = if is_grouped(same) { (GROUPS, MEMBERS) } else { (PICTURES, 1) };
-    same.iter().take(findings).flat_map(|finding| finding.pictures.iter().take(members).copied()).collect()
+fn shown_images(same: &[Finding]) -> Vec<u32> {
+    let (findings, members) = if is_grouped(same) { (GROUPS, MEMBERS) } else { (IMAGES, 1) };
+    same.iter().take(findings).flat_map(|finding| finding.images.iter().take(members).copied()).collect()
 }
 
 fn section(report: &Report, same: &[Finding], thumbnails: &Thumbnails) -> String {
     let kind = same[0].kind;
-    let has_pictures = shown_pictures(same).iter().any(|picture| thumbnails.contains_key(picture));
+    let has_images = shown_images(same).iter().any(|image| thumbnails.contains_key(image));
     let (limit, body) = if is_grouped(same) {
         let groups: String =
             same.iter().take(GROUPS).map(|finding| group(report, finding, thumbnails)).collect();
         (GROUPS, format!("<div class=\"groups\">\n{groups}</div>\n"))
-    } else if has_pictures {
+    } else if has_images {
         let figures: String =
-            same.iter().take(PICTURES).map(|finding| figure_of(report, finding, thumbnails)).collect();
-        (PICTURES, format!("<div class=\"grid\">\n{figures}</div>\n"))
+            same.iter().take(IMAGES).map(|finding| figure_of(report, finding, thumbnails)).collect();
+        (IMAGES, format!("<div class=\"grid\">\n{figures}</div>\n"))
     } else {
         let lines: String = same.iter().take(LINES).map(line).collect();
         (LINES, format!("<ul class=\"list\">\n{lines}</ul>\n"))
@@ -106,23 +106,23 @@ fn left_out(count: usize, limit: usize, place: &str) -> String {
 }
 
 fn group(report: &Report, finding: &Finding, thumbnails: &Thumbnails) -> String {
-    let member = |picture: &u32| {
-        let file = &report.files[*picture as usize];
+    let member = |image: &u32| {
+        let file = &report.files[*image as usize];
         let name = short(&shown(&file.path));
-        figure(*picture, &tags(report, *picture), &format!("<div class=\"path\">{name}</div>"), thumbnails)
+        figure(*image, &tags(report, *image), &format!("<div class=\"path\">{name}</div>"), thumbnails)
     };
-    let figures: String = finding.pictures.iter().take(MEMBERS).map(member).collect();
-    let wide = if finding.pictures.len() > 2 { " wide" } else { "" };
+    let figures: String = finding.images.iter().take(MEMBERS).map(member).collect();
+    let wide = if finding.images.len() > 2 { " wide" } else { "" };
     format!(
         "<div class=\"group{wide}\"><div>{}</div><div class=\"grid\">\n{figures}</div>\n{}</div>\n",
         escape(&finding.message),
-        left_out(finding.pictures.len(), MEMBERS, "in dataset_report.json"),
+        left_out(finding.images.len(), MEMBERS, "in dataset_report.json"),
     )
 }
 
-/// Class, split and size of a picture.
-fn tags(report: &Report, picture: u32) -> String {
-    let file = &report.files[picture as usize];
+/// Class, split and size of an image.
+fn tags(report: &Report, image: u32) -> String {
+    let file = &report.files[image as usize];
     let class = report.class_names[file.class as usize].clone();
     let split = file.split.map(|split| report.splits[split as usize].clone());
     let size = file.size.map(|(width, height)| format!("{width} × {height}"));
@@ -134,16 +134,16 @@ fn figure_of(report: &Report, finding: &Finding, thumbnails: &Thumbnails) -> Str
     let path = short(finding.path.as_deref().unwrap_or_default());
     let text =
         format!("<div class=\"path\">{path}</div><div class=\"why\">{}</div>", short(&finding.message));
-    match finding.pictures.first() {
-        Some(picture) => figure(*picture, &tags(report, *picture), &text, thumbnails),
+    match finding.images.first() {
+        Some(image) => figure(*image, &tags(report, *image), &text, thumbnails),
         None => {
-            format!("<figure><div class=\"shot\">no picture</div><figcaption>{text}</figcaption></figure>\n")
+            format!("<figure><div class=\"shot\">no image</div><figcaption>{text}</figcaption></figure>\n")
         }
     }
 }
 
-fn figure(picture: u32, tags: &str, text: &str, thumbnails: &Thumbnails) -> String {
-    let image = thumbnails.get(&picture).map_or("cannot be shown", String::as_str);
+fn figure(image: u32, tags: &str, text: &str, thumbnails: &Thumbnails) -> String {
+    let image = thumbnails.get(&image).map_or("cannot be shown", String::as_str);
     format!("<figure><div class=\"shot\">{image}</div><figcaption>{tags}{text}</figcaption></figure>\n")
 }
 

@@ -1,8 +1,9 @@
-//! A report → one HTML page that needs no other file: styles and pictures are in it, and it has no script.
+//! A report → one HTML page that needs no other file: styles and images are in it, and it has no
+//! script.
 //!
-//! File and class names are untrusted: all text passes through [`escape`], and the page's own policy forbids
-//! scripts and everything that is not in the page. Its size is bounded: each section shows at most so many
-//! pictures and lines, and says how many it leaves out.
+//! File and class names are untrusted: all text passes through [`escape`], and the page's own
+//! policy forbids scripts and everything that is not in the page. Its size is bounded: each section
+//! shows at most so many images and lines, and says how many it leaves out.
 
 mod charts;
 mod findings;
@@ -38,7 +39,7 @@ pub(super) fn page(report: &Report) -> String {
     html += &findings::sections(report);
     let _ = write!(
         html,
-        "<footer>Made by {}. All findings, without pictures, are in {}.</footer>\n</main>\n</body>\n</html>\n",
+        "<footer>Made by {}. All findings, without images, are in {}.</footer>\n</main>\n</body>\n</html>\n",
         escape(&report.created_by),
         super::output::JSON_FILE
     );
@@ -63,7 +64,7 @@ fn tiles(report: &Report) -> String {
         Form::ImageFolder | Form::IndexFiles => format!("in {} splits", report.splits.len()),
     };
     let mut tiles = vec![
-        ("", grouped(report.pictures), form),
+        ("", grouped(report.images), form),
         ("", grouped(report.usable), "can be read".to_owned()),
         ("", grouped(report.classes.len()), "classes".to_owned()),
         ("", bytes(report.bytes), "on disk".to_owned()),
@@ -78,7 +79,7 @@ fn tiles(report: &Report) -> String {
         let plural = if count == 1 { "" } else { "s" };
         tiles.push((class, grouped(count), format!("{}{plural}", severity.name())));
     }
-    tiles[0].2 = format!("pictures, {}", tiles[0].2);
+    tiles[0].2 = format!("images, {}", tiles[0].2);
     let tile = |(class, value, label): &(&str, String, String)| {
         format!("<div class=\"tile {class}\"><b>{value}</b><span>{label}</span></div>\n")
     };

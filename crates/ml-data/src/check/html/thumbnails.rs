@@ -1,4 +1,4 @@
-//! Pictures → small JPEGs in the page.
+//! Images → small JPEGs in the page.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -14,13 +14,13 @@ use crate::transform::{Interpolation, Size};
 
 /// Longer side in pixels.
 const SIDE: u32 = 160;
-/// Pictures smaller than this are enlarged on the page, without smoothing.
+/// Images smaller than this are enlarged on the page, without smoothing.
 const SMALL: u32 = 64;
 const QUALITY: u8 = 72;
-/// Pictures of more pixels are decoded one at a time.
+/// Images of more pixels are decoded one at a time.
 const LARGE: u64 = 1 << 24;
 
-/// `<img>` elements by number of the picture.
+/// `<img>` elements by number of the image.
 pub(super) type Thumbnails = HashMap<u32, String>;
 
 /// Reads `wanted` again; what cannot be read any more is left out.

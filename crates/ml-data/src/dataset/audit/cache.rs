@@ -1,12 +1,13 @@
-//! Verdicts about leaks, so that the next start need not read the pictures again: one file a list of splits in the
-//! data folder. Anything unexpected in it counts as no verdict; a folder that cannot be written to gets none.
+//! Verdicts about leaks, so that the next start need not read the images again: one file a list of
+//! splits in the data folder. Anything unexpected in it counts as no verdict; a folder that cannot
+//! be written to gets none.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Leaks;
 use super::files::Stat;
-use crate::dataset::{Dataset, MANIFEST_FILE, PICTURES_FILE, SPLITS_FOLDER, hex, hidden};
+use crate::dataset::{Dataset, IMAGES_FILE, MANIFEST_FILE, SPLITS_FOLDER, hex, hidden};
 
 /// Changes with what a verdict means.
 const VERSION: &[u8] = b"leaks 2";
@@ -20,14 +21,14 @@ pub(super) struct Verdict {
     pub leaks: Option<Leaks>,
 }
 
-/// Hex SHA-256 over everything that a verdict depends on: the samples, the sizes and times of their files, and those
-/// of the files that name groups.
+/// Hex SHA-256 over everything that a verdict depends on: the samples, the sizes and times of their
+/// files, and those of the files that name groups.
 pub(super) fn key(dataset: &Dataset, stats: &[Stat]) -> String {
     let mut hash = Sha256::new();
     hash.update(VERSION);
     hash.update(dataset.fingerprint());
     let splits = dataset.root.join(SPLITS_FOLDER);
-    let beside = [MANIFEST_FILE, PICTURES_FILE].map(|name| Stat::of(&splits.join(name)).ok());
+    let beside = [MANIFEST_FILE, IMAGES_FILE].map(|name| Stat::of(&splits.join(name)).ok());
     for stat in beside.iter().flatten().chain(stats) {
         hash.update(stat.bytes.to_le_bytes());
         hash.update(stat.modified.to_le_bytes());

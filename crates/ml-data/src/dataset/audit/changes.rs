@@ -1,15 +1,15 @@
-//! What differs between the pictures that were divided and those that are there.
+//! What differs between the images that were divided and those that are there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
 use super::SHOWN;
-use super::files::{Pictures, Stat};
+use super::files::{Images, Stat};
 use crate::dataset::error::DatasetError;
+use crate::dataset::images::{self, IMAGES_FILE};
 use crate::dataset::labels;
 use crate::dataset::manifest::{CsvLabels, Manifest};
-use crate::dataset::pictures::{self, PICTURES_FILE};
 use crate::dataset::scan::scan;
 use crate::dataset::source::join;
 use crate::dataset::{Dataset, SPLITS_FOLDER, Sample};
@@ -17,17 +17,17 @@ use crate::dataset::{Dataset, SPLITS_FOLDER, Sample};
 /// How a data folder differs from what was divided. At least one thing does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Pictures with another size, and examples.
+    /// Images with another size, and examples.
     pub resized: (usize, Vec<String>),
-    /// Pictures that no split knows, and examples.
+    /// Images that no split knows, and examples.
     pub added: (usize, Vec<String>),
-    /// Pictures that the CSV of labels no longer names, and examples.
+    /// Images that the CSV of labels no longer names, and examples.
     pub removed: (usize, Vec<String>),
-    /// Pictures to which the CSV gives another label, and examples.
+    /// Images to which the CSV gives another label, and examples.
     pub relabelled: (usize, Vec<String>),
     /// Anything else, in words.
     pub others: Vec<String>,
-    /// The command that divides the pictures again.
+    /// The command that divides the images again.
     pub again: String,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Changes {
         ];
         let told = told.into_iter().filter(|((count, _), _)| *count > 0).map(|((count, first), what)| {
             let more = if *count > first.len() { ", …" } else { "" };
-            format!("{count} picture(s) {what} ({}{more})", first.join(", "))
+            format!("{count} image(s) {what} ({}{more})", first.join(", "))
         });
         let all: Vec<String> = told.chain(self.others.iter().cloned()).collect();
         let again = &self.again;
@@ -70,33 +70,33 @@ fn note(what: &mut (usize, Vec<String>), path: &str) {
 /// `untouched`: whether the sizes are the manifest's; none if it does not say.
 pub(super) fn find(
     dataset: &Dataset,
-    pictures: &Pictures<'_>,
+    images: &Images<'_>,
     stats: &[Stat],
     untouched: Option<bool>,
 ) -> Result<Option<Changes>, DatasetError> {
     let Some(manifest) = &dataset.manifest else { return Ok(None) };
     let mut changes = Changes { again: dataset.divided_again().unwrap_or_default(), ..Changes::default() };
     if untouched == Some(false) {
-        sizes(dataset, pictures, stats, &mut changes)?;
+        sizes(dataset, images, stats, &mut changes)?;
     }
     match &manifest.labels {
-        Some(labels) => relabelled(dataset, labels, pictures, &mut changes),
-        None => added(dataset, manifest, pictures, stats, &mut changes),
+        Some(labels) => relabelled(dataset, labels, images, &mut changes),
+        None => added(dataset, manifest, images, stats, &mut changes),
     }
     Ok((!changes.is_empty()).then_some(changes))
 }
 
 fn sizes(
     dataset: &Dataset,
-    pictures: &Pictures<'_>,
+    images: &Images<'_>,
     stats: &[Stat],
     changes: &mut Changes,
 ) -> Result<(), DatasetError> {
-    let path = dataset.root.join(SPLITS_FOLDER).join(PICTURES_FILE);
-    let known = if path.exists() { pictures::read(&path)? } else { Vec::new() };
+    let path = dataset.root.join(SPLITS_FOLDER).join(IMAGES_FILE);
+    let known = if path.exists() { images::read(&path)? } else { Vec::new() };
     let known: HashMap<&str, u64> = known.iter().map(|known| (known.path.as_str(), known.bytes)).collect();
-    for (picture, stat) in (0..).zip(stats) {
-        let path = pictures.sample(picture).path.to_string_lossy();
+    for (image, stat) in (0..).zip(stats) {
+        let path = images.sample(image).path.to_string_lossy();
         if *stat != Stat::MISSING && known.get(path.as_ref()).is_some_and(|bytes| *bytes != stat.bytes) {
             note(&mut changes.resized, &path);
         }
@@ -108,14 +108,8 @@ fn sizes(
     Ok(())
 }
 
-/// Pictures in class folders that no split knows.
-fn added(
-    dataset: &Dataset,
-    manifest: &Manifest,
-    pictures: &Pictures<'_>,
-    stats: &[Stat],
-    changes: &mut Changes,
-) {
+/// Images in class folders that no split knows.
+fn added(dataset: &Dataset, manifest: &Manifest, images: &Images<'_>, stats: &[Stat], changes: &mut Changes) {
     let root = manifest.root.as_ref().map_or_else(|| dataset.root.clone(), PathBuf::from);
     let folder = join(&root, &manifest.images);
     let there = match scan(&folder, if manifest.images == "." { &[SPLITS_FOLDER] } else { &[] }) {
@@ -127,17 +121,17 @@ fn added(
         }
     };
     // If all that are known are there, a number tells whether others are.
-    let found: usize = there.classes.iter().map(|class| class.pictures.len()).sum();
-    if found == pictures.len() && !stats.contains(&Stat::MISSING) {
+    let found: usize = there.classes.iter().map(|class| class.images.len()).sum();
+    if found == images.len() && !stats.contains(&Stat::MISSING) {
         return;
     }
     let prefix = if manifest.images == "." { String::new() } else { format!("{}/", manifest.images) };
     let is_known = |line: &str| {
         let of = |sample: &Sample| sample.path.as_os_str().as_encoded_bytes().cmp(line.as_bytes());
-        pictures.indices.iter().any(|index| index.samples.binary_search_by(of).is_ok())
+        images.indices.iter().any(|index| index.samples.binary_search_by(of).is_ok())
     };
-    for picture in there.classes.iter().flat_map(|class| &class.pictures) {
-        let line = format!("{prefix}{picture}");
+    for image in there.classes.iter().flat_map(|class| &class.images) {
+        let line = format!("{prefix}{image}");
         if !is_known(&line) {
             note(&mut changes.added, &line);
         }
@@ -145,7 +139,7 @@ fn added(
 }
 
 /// What the CSV says now.
-fn relabelled(dataset: &Dataset, labels: &CsvLabels, pictures: &Pictures<'_>, changes: &mut Changes) {
+fn relabelled(dataset: &Dataset, labels: &CsvLabels, images: &Images<'_>, changes: &mut Changes) {
     let path = dataset.root.join(&labels.csv);
     let now = match labels::sha256(&path) {
         Ok(hash) if hash.eq_ignore_ascii_case(&labels.sha256) => return,
@@ -161,8 +155,8 @@ fn relabelled(dataset: &Dataset, labels: &CsvLabels, pictures: &Pictures<'_>, ch
     };
     let mut left: BTreeMap<&str, &str> =
         now.rows.iter().map(|row| (row.path.as_str(), now.classes[row.class as usize].as_str())).collect();
-    for picture in 0..pictures.len() as u32 {
-        let sample = pictures.sample(picture);
+    for image in 0..images.len() as u32 {
+        let sample = images.sample(image);
         let path = sample.path.to_string_lossy();
         match left.remove(path.as_ref()) {
             None => note(&mut changes.removed, &path),

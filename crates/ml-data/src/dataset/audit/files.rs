@@ -1,4 +1,4 @@
-//! The files of a data set's pictures, numbered through all splits.
+//! The files of a data set's images, numbered through all splits.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::dataset::error::DatasetError;
 use crate::dataset::parallel::map_in_parallel;
 use crate::dataset::{Index, Sample, Split};
 
-/// Of one picture.
+/// Of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub bytes: u64,
@@ -21,7 +21,7 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// Of a picture that is not there.
+    /// Of an image that is not there.
     pub(super) const MISSING: Stat = Stat { bytes: 0, modified: i64::MIN, changed: i64::MIN };
 
     pub(super) fn of(path: &Path) -> std::io::Result<Stat> {
@@ -37,17 +37,17 @@ impl Stat {
 }
 
 /// The samples of all splits, numbered through.
-pub(super) struct Pictures<'a> {
+pub(super) struct Images<'a> {
     pub indices: Vec<&'a Index>,
 }
 
-impl Pictures<'_> {
+impl Images<'_> {
     pub(super) fn len(&self) -> usize {
         self.indices.iter().map(|index| index.samples.len()).sum()
     }
 
-    fn place(&self, picture: u32) -> (&Index, usize) {
-        let mut place = picture as usize;
+    fn place(&self, image: u32) -> (&Index, usize) {
+        let mut place = image as usize;
         for index in &self.indices {
             if place < index.samples.len() {
                 return (index, place);
@@ -57,23 +57,23 @@ impl Pictures<'_> {
         unreachable!("numbers are below len()")
     }
 
-    pub(super) fn split(&self, picture: u32) -> Split {
-        self.place(picture).0.split
+    pub(super) fn split(&self, image: u32) -> Split {
+        self.place(image).0.split
     }
 
-    pub(super) fn sample(&self, picture: u32) -> &Sample {
-        let (index, place) = self.place(picture);
+    pub(super) fn sample(&self, image: u32) -> &Sample {
+        let (index, place) = self.place(image);
         &index.samples[place]
     }
 
-    pub(super) fn path(&self, picture: u32) -> PathBuf {
-        let (index, place) = self.place(picture);
+    pub(super) fn path(&self, image: u32) -> PathBuf {
+        let (index, place) = self.place(image);
         index.root.join(&index.samples[place].path)
     }
 
     /// With its split where the path does not tell it.
-    pub(super) fn name(&self, picture: u32) -> String {
-        let (index, place) = self.place(picture);
+    pub(super) fn name(&self, image: u32) -> String {
+        let (index, place) = self.place(image);
         let (path, split) = (index.samples[place].path.display(), index.split.name());
         if index.samples[place].path.starts_with(split) {
             path.to_string()
@@ -82,7 +82,7 @@ impl Pictures<'_> {
         }
     }
 
-    /// Of each picture; one that cannot be looked at gets [`Stat::MISSING`] and counts as missing.
+    /// Of each image; one that cannot be looked at gets [`Stat::MISSING`] and counts as missing.
     ///
     /// # Errors
     /// `stop` said so.
@@ -90,18 +90,18 @@ impl Pictures<'_> {
         &self,
         stop: &(impl Fn() -> bool + Sync),
     ) -> Result<(Vec<Stat>, Option<Missing>), DatasetError> {
-        let found = map_in_parallel(self.len(), |picture| {
-            if stop() { Err(DatasetError::Interrupted) } else { Ok(Stat::of(&self.path(picture as u32))) }
+        let found = map_in_parallel(self.len(), |image| {
+            if stop() { Err(DatasetError::Interrupted) } else { Ok(Stat::of(&self.path(image as u32))) }
         })?;
         let mut missing: Option<Missing> = None;
-        for (picture, error) in (0..).zip(&found).filter_map(|(i, found)| Some((i, found.as_ref().err()?))) {
-            missing.get_or_insert_with(|| Missing::below(self)).note(self, picture, error);
+        for (image, error) in (0..).zip(&found).filter_map(|(i, found)| Some((i, found.as_ref().err()?))) {
+            missing.get_or_insert_with(|| Missing::below(self)).note(self, image, error);
         }
         Ok((found.into_iter().map(|stat| stat.unwrap_or(Stat::MISSING)).collect(), missing))
     }
 }
 
-/// Pictures that a split lists and that cannot be found. At least one.
+/// Images that a split lists and that cannot be found. At least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// What paths are relative to.
@@ -113,19 +113,19 @@ pub struct Missing {
 }
 
 impl Missing {
-    fn below(pictures: &Pictures<'_>) -> Missing {
-        let root = pictures.indices.first().map(|index| index.root.clone()).unwrap_or_default();
+    fn below(images: &Images<'_>) -> Missing {
+        let root = images.indices.first().map(|index| index.root.clone()).unwrap_or_default();
         Missing { root, counts: Vec::new(), first: Vec::new() }
     }
 
-    fn note(&mut self, pictures: &Pictures<'_>, picture: u32, error: &std::io::Error) {
-        let split = pictures.split(picture);
+    fn note(&mut self, images: &Images<'_>, image: u32, error: &std::io::Error) {
+        let split = images.split(image);
         match self.counts.last_mut() {
             Some((last, count)) if *last == split => *count += 1,
             _ => self.counts.push((split, 1)),
         }
         if self.first.len() < SHOWN {
-            let path = pictures.sample(picture).path.display();
+            let path = images.sample(image).path.display();
             self.first.push(match error.kind() {
                 std::io::ErrorKind::NotFound => path.to_string(),
                 _ => format!("{path}: {error}"),
@@ -143,6 +143,6 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, root, first) = (self.count(), self.root.display(), self.first.join(", "));
         let more = if count > self.first.len() { ", …" } else { "" };
-        write!(f, "{count} picture(s) of the data set cannot be found in {root}: {first}{more}")
+        write!(f, "{count} image(s) of the data set cannot be found in {root}: {first}{more}")
     }
 }

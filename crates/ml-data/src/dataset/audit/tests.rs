@@ -15,7 +15,7 @@ fn write(root: &Path, file: &str, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-/// 20 pictures of two classes, two a patient, all different.
+/// 20 images of two classes, two a patient, all different.
 fn raw() -> TempDir {
     let data = TempDir::new().unwrap();
     for i in 0..20 {
@@ -28,7 +28,7 @@ fn split(data: &Path, force: bool) {
     let mut source = Source::open(data).unwrap();
     source.group_by(&Grouping::parse(r"p\d+").unwrap()).unwrap();
     source.keep_duplicates_together(|| false).unwrap();
-    // Younger than the pictures by more than a tick of the file system's clock.
+    // Younger than the images by more than a tick of the file system's clock.
     std::thread::sleep(Duration::from_millis(20));
     let division = Division::Ratio(Ratio::new(&[0.6, 0.2, 0.2]).unwrap());
     source.plan(&division, 1).unwrap().write_index(None, force).unwrap();
@@ -38,7 +38,7 @@ fn audit(data: &Path) -> Audit {
     Dataset::open(data, None).unwrap().audit(ALL, || false).unwrap()
 }
 
-fn picture(data: &Path, split: Split) -> String {
+fn image(data: &Path, split: Split) -> String {
     let data = Dataset::open(data, None).unwrap();
     data.index(split).unwrap().samples[0].path.to_str().unwrap().to_owned()
 }
@@ -52,10 +52,10 @@ fn what_ml_split_made_is_fine_and_not_read_again() {
 }
 
 #[test]
-fn changed_pictures_are_counted_and_named() {
+fn changed_images_are_counted_and_named() {
     let data = raw();
     split(data.path(), false);
-    let [first, second] = [Split::Train, Split::Val].map(|split| picture(data.path(), split));
+    let [first, second] = [Split::Train, Split::Val].map(|split| image(data.path(), split));
     write(data.path(), &first, "longer than before");
     write(data.path(), "raw/b/new.png", "new");
     write(data.path(), "raw/c/new.png", "newer");
@@ -63,7 +63,7 @@ fn changed_pictures_are_counted_and_named() {
     assert_eq!(changes.resized, (1, vec![first.clone()]));
     assert_eq!(changes.added, (2, vec!["raw/b/new.png".to_owned(), "raw/c/new.png".to_owned()]));
     let message = changes.to_string();
-    assert!(message.contains("1 picture(s) have another size (") && message.contains("2 picture(s) are new"));
+    assert!(message.contains("1 image(s) have another size (") && message.contains("2 image(s) are new"));
     assert!(
         // As it was divided: without the flags, groups would be torn apart.
         message.ends_with(&format!(
@@ -78,7 +78,7 @@ fn changed_pictures_are_counted_and_named() {
     fs::remove_file(data.path().join(&second)).unwrap();
     let error = Dataset::open(data.path(), None).unwrap().audit(ALL, || false).unwrap_err().to_string();
     assert!(
-        error.contains("1 picture(s) of the data set cannot be found") && error.contains(&second),
+        error.contains("1 image(s) of the data set cannot be found") && error.contains(&second),
         "{error}"
     );
     let tolerant = Checks { tolerate_missing: true, ..ALL };
@@ -86,19 +86,19 @@ fn changed_pictures_are_counted_and_named() {
     let missing = found.missing.unwrap();
     assert_eq!((missing.counts, missing.first), (vec![(Split::Val, 1)], vec![second]));
     assert_eq!((found.changes, found.leaks), (None, None), "it is told once");
-    // What is new is still told, though the number of pictures is right again.
+    // What is new is still told, though the number of images is right again.
     write(data.path(), "raw/b/newer.png", "newer still");
     let found = Dataset::open(data.path(), None).unwrap().audit(tolerant, || false).unwrap();
     assert_eq!(found.changes.unwrap().added, (1, vec!["raw/b/newer.png".to_owned()]));
 }
 
 #[test]
-fn without_pictures_csv_a_change_is_noticed_all_the_same() {
+fn without_images_csv_a_change_is_noticed_all_the_same() {
     let data = raw();
     split(data.path(), false);
     fs::remove_file(data.path().join("splits/pictures.csv")).unwrap();
     assert_eq!(audit(data.path()).changes, None);
-    write(data.path(), &picture(data.path(), Split::Val), "longer than before");
+    write(data.path(), &image(data.path(), Split::Val), "longer than before");
     assert!(audit(data.path()).changes.unwrap().to_string().contains("names or sizes are not those"));
 }
 
@@ -139,7 +139,7 @@ fn the_same_content_in_two_splits_of_a_tree_is_a_leak_and_remembered() {
     assert_eq!((leaks.contents, leaks.groups), (1, 0));
     let message = leaks.to_string();
     assert!(message.contains("(train/a/1.png = val/a/3.png)") && message.contains("ml-split"), "{message}");
-    // An edited verdict shows that it is used, and that it is not once a picture changes.
+    // An edited verdict shows that it is used, and that it is not once an image changes.
     let verdict = data.path().join(CACHE_FOLDER).join("leaks.json");
     let text = fs::read_to_string(&verdict).unwrap();
     fs::write(&verdict, text.replace("val/a/3", "val/a/from_the_verdict")).unwrap();
@@ -161,7 +161,7 @@ fn the_same_content_in_two_splits_of_a_tree_is_a_leak_and_remembered() {
 fn a_copy_of_the_same_size_made_after_dividing_is_found() {
     let data = raw();
     split(data.path(), false);
-    let [train, test] = [Split::Train, Split::Test].map(|split| picture(data.path(), split));
+    let [train, test] = [Split::Train, Split::Test].map(|split| image(data.path(), split));
     std::thread::sleep(Duration::from_millis(20));
     write(data.path(), &test, &fs::read_to_string(data.path().join(&train)).unwrap());
     let found = audit(data.path());
@@ -174,9 +174,9 @@ fn a_copy_of_the_same_size_made_after_dividing_is_found() {
 fn a_group_that_was_moved_by_hand_is_a_leak() {
     let data = raw();
     split(data.path(), false);
-    // One picture goes from train to val; sealed sums are taken out, counts are corrected.
+    // One image goes from train to val; sealed sums are taken out, counts are corrected.
     let splits = data.path().join("splits");
-    let moved = picture(data.path(), Split::Train);
+    let moved = image(data.path(), Split::Train);
     let class = moved.split('/').nth(1).unwrap();
     let text = fs::read_to_string(splits.join("manifest.yaml")).unwrap();
     let mut manifest: crate::dataset::Manifest = serde_yaml::from_str(&text).unwrap();
@@ -232,7 +232,7 @@ fn dividing_again_is_advised_as_it_was_done() {
         again(open(), &folds(0.0), DEFAULT_SEED, Some(&output)),
         format!("ml-split {shown} --force --output {} --folds 2 --test_ratio 0", output.display())
     );
-    // Labels from a CSV that lies elsewhere than the pictures.
+    // Labels from a CSV that lies elsewhere than the images.
     let csv = place.path().join("labels.csv");
     let lines: Vec<_> = (0..20).map(|i| format!("{}/p{}_{i:02}.png,x", ["a", "b"][i % 2], i / 2)).collect();
     fs::write(&csv, format!("path,label\n{}\n", lines.join("\n"))).unwrap();

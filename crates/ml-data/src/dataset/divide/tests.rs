@@ -37,7 +37,7 @@ fn count(parts: &[u16], part: u16) -> usize {
 }
 
 #[test]
-fn every_picture_is_in_one_split_and_every_class_in_every_split_it_can_reach() {
+fn every_image_is_in_one_split_and_every_class_in_every_split_it_can_reach() {
     let mut checked = 0;
     for sizes in class_sizes() {
         for ratio in ratios() {
@@ -108,7 +108,7 @@ fn the_largest_remainder_decides_where_a_class_stands_alone() {
 
 #[test]
 fn moving_by_way_of_a_third_part_levels_the_totals() {
-    // Part 0 is one too many and part 2 one short, but no class can move a picture from 0 to 2.
+    // Part 0 is one too many and part 2 one short, but no class can move an image from 0 to 2.
     let half = ONE / 2;
     let quotas = [[half, half, 0], [0, half, half]];
     let mut counts = [[1, 0, 0], [0, 1, 0]];
@@ -117,7 +117,7 @@ fn moving_by_way_of_a_third_part_levels_the_totals() {
 }
 
 #[test]
-fn folds_share_each_class_evenly_and_validate_each_picture_once() {
+fn folds_share_each_class_evenly_and_validate_each_image_once() {
     for sizes in class_sizes() {
         for (folds, test_ratio) in [(2, 0.0), (5, 0.15), (10, 0.2), (3, 0.5)] {
             let division = Division::Folds { folds, test_ratio };

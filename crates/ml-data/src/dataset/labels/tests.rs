@@ -71,7 +71,7 @@ fn headers_without_path_and_label_are_refused() {
         ("path,label,groups\n1.png,a,b\n", "did you mean `group`"),
         ("path,label,path\n1.png,a,b\n", "`path` twice"),
         ("path,class\n1.png,a\n", "no column `label`"),
-        ("path,label\n", "no line of a picture"),
+        ("path,label\n", "no line of an image"),
     ] {
         let message = parsed(text).unwrap_err();
         assert!(message.contains(part), "`{part}` is not in {message}");

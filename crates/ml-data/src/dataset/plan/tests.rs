@@ -22,14 +22,14 @@ fn write(root: &Path, file: &str, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-/// Two classes with 12 patients that have pictures in one or both.
+/// Two classes with 12 patients that have images in one or both.
 fn patients() -> TempDir {
     let mut files = Vec::new();
     for patient in 0..12 {
-        for picture in 0..2 + patient % 5 {
-            let class = if patient % 3 == 0 && picture % 2 == 0 { "ill" } else { "well" };
-            files.push(format!("raw/{class}/p{patient}/{picture}.png"));
-            files.push(format!("raw/ill/p{patient}/more_{picture}.png"));
+        for image in 0..2 + patient % 5 {
+            let class = if patient % 3 == 0 && image % 2 == 0 { "ill" } else { "well" };
+            files.push(format!("raw/{class}/p{patient}/{image}.png"));
+            files.push(format!("raw/ill/p{patient}/more_{image}.png"));
         }
     }
     folder(&files.iter().map(String::as_str).collect::<Vec<_>>())
@@ -45,11 +45,11 @@ fn grouped(root: &Path, by: &str) -> Source {
     source
 }
 
-/// The index files that `part` of each picture is in.
+/// The index files that `part` of each image is in.
 fn places(plan: &Plan, part: impl Fn(&str) -> String) -> BTreeMap<String, BTreeSet<&str>> {
     let mut places: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (name, text) in &plan.files {
-        // A fold's training pictures are the others' validation pictures.
+        // A fold's training images are the others' validation images.
         for line in text.lines().filter(|_| !name.contains("_train")) {
             places.entry(part(line)).or_default().insert(name);
         }
@@ -86,22 +86,22 @@ fn the_order_of_listing_does_not_matter_and_the_seed_does() {
         // Another folder lists in another order.
         let data = patients();
         let plan = grouped(data.path(), "folder").plan(&ratio(&[0.6, 0.2, 0.2]), seed).unwrap();
-        (plan.files.clone(), plan.pictures())
+        (plan.files.clone(), plan.images())
     };
     assert_eq!(plan(1), plan(1));
     assert!((2..6).any(|seed| plan(1).0 != plan(seed).0));
 }
 
 #[test]
-fn pictures_that_name_no_group_stand_alone_and_are_counted() {
+fn images_that_name_no_group_stand_alone_and_are_counted() {
     let data = folder(&["a/p1_1.png", "a/p1_2.png", "a/x.png", "a/y.png", "a/z.png"]);
     let plan = grouped(data.path(), r"p\d").plan(&ratio(&[0.6, 0.2, 0.2]), 0).unwrap();
     assert!(
-        plan.warnings().iter().any(|w| w.contains("3 picture(s) are in no group by `p\\d`")),
+        plan.warnings().iter().any(|w| w.contains("3 image(s) are in no group by `p\\d`")),
         "{:?}",
         plan.warnings()
     );
-    let text = plan.pictures();
+    let text = plan.images();
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert_eq!((line("a/p1_2"), line("a/x")), ("a/p1_2.png,10,p1,".to_owned(), "a/x.png,7,,".to_owned()));
 }
@@ -123,8 +123,8 @@ fn duplicates_stay_together_across_classes_and_are_told_of() {
         assert_eq!(places["the same"].len(), 1, "seed {seed}");
         assert_eq!(places[""].len(), 3, "empty files are no duplicates");
         let told = plan.warnings().join("\n");
-        assert!(told.contains("1 picture(s) lie in several classes") && told.contains("b/15.png"), "{told}");
-        assert!(plan.pictures().contains("a/0.png,8,a/0.png,"));
+        assert!(told.contains("1 image(s) lie in several classes") && told.contains("b/15.png"), "{told}");
+        assert!(plan.images().contains("a/0.png,8,a/0.png,"));
         assert_eq!(plan.manifest().duplicates, Some(crate::dataset::Policy::KeepTogether));
     }
     let plan = Source::open(data.path()).unwrap().plan(&ratio(&[0.5, 0.25, 0.25]), 0).unwrap();
@@ -144,7 +144,7 @@ fn sets_of_the_caller_stay_together_too_and_merge_with_groups() {
     }
     for path in ["raw/ill/nobody.png", "ill/p1/more_0.png", "other/x.png"] {
         let message = grouped(data.path(), "folder").keep_together(&[vec![path]]).unwrap_err().to_string();
-        assert!(message.contains(path) && message.contains("no picture"), "{message}");
+        assert!(message.contains(path) && message.contains("no image"), "{message}");
     }
 }
 
@@ -159,11 +159,11 @@ fn a_group_that_leaves_nothing_for_a_split_or_a_class_is_named() {
     let data = folder(&["a/p1/1.png", "a/p1/2.png", "a/x.png", "b/p2/1.png", "b/p2/2.png", "a/y.png"]);
     let folds = Division::Folds { folds: 2, test_ratio: 0.0 };
     let message = grouped(data.path(), "folder").plan(&folds, 0).unwrap_err().to_string();
-    assert!(message.contains("class `b` would have no pictures in fold_"), "{message}");
+    assert!(message.contains("class `b` would have no images in fold_"), "{message}");
     assert!(message.contains("`p2` stays together and has 2 of the class's 2"), "{message}");
 }
 
-/// A CSV beside pictures, which hold their paths.
+/// A CSV beside images, which hold their paths.
 fn labelled(csv: &str) -> TempDir {
     let data = folder(&["x/1.png", "x/2.png", "x/3.png", "y/4.png", "y/5.png", "6.jpg", "7.jpg", "8.jpg"]);
     fs::write(data.path().join("labels.csv"), csv).unwrap();
@@ -232,7 +232,7 @@ fn lines_without_label_or_with_a_strange_one_are_refused_on_opening() {
 }
 
 #[test]
-fn pictures_that_a_csv_names_must_be_there() {
+fn images_that_a_csv_names_must_be_there() {
     let data = labelled("path,label\nx/1.png,a\nx/gone.png,a\nx,b\n");
     let open = |root: Option<&Path>| Source::open_csv(&data.path().join("labels.csv"), root).map(|_| ());
     let message = open(None).unwrap_err().to_string();

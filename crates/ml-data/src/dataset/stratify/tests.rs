@@ -3,7 +3,8 @@ use serde_json::Value;
 use super::*;
 use crate::dataset::divide::{Division, Ratio, VAL, divide};
 
-/// Classes, their pictures, and sets of at least two of them, as a patient's pictures in one class or several.
+/// Classes, their images, and sets of at least two of them, as a patient's images in one class or
+/// several.
 fn random(seed: u64) -> (Vec<usize>, Vec<Vec<u32>>) {
     let mut rng = stream(seed, Purpose::Order, 0, 0);
     let mut below = |n: u64| rng.next_u64() % n;
@@ -79,8 +80,8 @@ fn no_group_is_divided_and_counts_are_close_for_any_seed() {
 }
 
 #[test]
-fn counts_are_exact_where_pictures_that_stand_alone_can_make_them_so() {
-    // 20 pairs among 200 pictures.
+fn counts_are_exact_where_images_that_stand_alone_can_make_them_so() {
+    // 20 pairs among 200 images.
     let groups: Vec<Vec<u32>> = (0..20).map(|i| vec![2 * i, 2 * i + 1]).collect();
     for (division, parts, folds) in divisions() {
         let targets = targets(&[100, 100], &division, parts);
@@ -103,7 +104,8 @@ fn another_seed_gives_another_division() {
 
 #[test]
 fn a_class_of_two_groups_is_trained_on_and_validated() {
-    // Class 1 is in two groups that class 0 dominates; both would be drawn away from training by it.
+    // Class 1 is in two groups that class 0 dominates; both would be drawn away from training by
+    // it.
     let sizes = [40, 2];
     let groups = [(0..5).chain([40]).collect::<Vec<u32>>(), (5..10).chain([41]).collect()];
     for seed in 0..20 {

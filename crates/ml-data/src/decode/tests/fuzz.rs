@@ -1,5 +1,6 @@
-//! Mutated pictures: reading ends with pixels of the announced size or one line of an error, in bounded memory and
-//! time. The suite goes through some thousands; `cargo xtask fuzz` through as many as asked for.
+//! Mutated images: reading ends with pixels of the announced size or one line of an error, in
+//! bounded memory and time. The suite goes through some thousands; `cargo xtask fuzz` through as
+//! many as asked for.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,11 +14,12 @@ use super::*;
 /// Mutants of each file in the suite.
 const FEW: usize = 60;
 
-/// Processor time for one picture, in seconds, in the build that tests use. The largest picture allowed takes most of
-/// it.
+/// Processor time for one image, in seconds, in the build that tests use. The largest image allowed
+/// takes most of it.
 const LIMIT: f64 = 10.0;
 
-/// Memory that one picture may take: what a decoder may allocate, and the pixels of the largest picture.
+/// Memory that one image may take: what a decoder may allocate, and the pixels of the largest
+/// image.
 const MEMORY: u64 = MAX_ALLOCATION + 3 * MAX_PIXELS;
 
 struct Seed {
@@ -26,7 +28,7 @@ struct Seed {
 }
 
 fn seeds() -> Vec<Seed> {
-    let mut seeds: Vec<Seed> = ["data/pictures", "reference/reduced"]
+    let mut seeds: Vec<Seed> = ["data/images", "reference/reduced"]
         .iter()
         .flat_map(|folder| fs::read_dir(tests_folder().join(folder)).unwrap())
         .map(|entry| entry.unwrap().path())
@@ -59,7 +61,8 @@ fn number(random: &mut ChaCha8Rng) -> Vec<u8> {
     }
 }
 
-/// One to four changes: a bit, a byte, a number, a marker, a part gone, doubled, or from another file, the end cut off.
+/// One to four changes: a bit, a byte, a number, a marker, a part gone, doubled, or from another
+/// file, the end cut off.
 fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut ChaCha8Rng) {
     for _ in 0..random.random_range(1..=4) {
         if bytes.len() < 8 {
@@ -176,7 +179,8 @@ struct Tally {
     slowest: f64,
 }
 
-/// `mutants` of each seed, drawn from `start`. Kept under `keep` if set: mutants that crash a decoder or are slow.
+/// `mutants` of each seed, drawn from `start`. Kept under `keep` if set: mutants that crash a
+/// decoder or are slow.
 fn fuzz(mutants: usize, start: u64, keep: Option<&Path>) {
     let seeds = seeds();
     let before = peak_memory();
@@ -260,13 +264,13 @@ fn fuzz_one(seeds: &[Seed], number: usize, mutants: usize, start: u64, keep: Opt
 }
 
 #[test]
-fn mutated_pictures_never_panic() {
+fn mutated_images_never_panic() {
     fuzz(FEW, 2, None);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_million_mutated_pictures_never_panic() {
+fn a_million_mutated_images_never_panic() {
     let inputs = std::env::var("FUZZ_INPUTS").map_or(1_000_000, |inputs| inputs.parse().expect("a number"));
     let start = std::env::var("FUZZ_SEED").map_or(1, |seed| seed.parse().expect("a number"));
     let keep = std::env::var_os("FUZZ_KEEP");

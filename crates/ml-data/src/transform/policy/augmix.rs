@@ -1,5 +1,5 @@
-//! AugMix (Hendrycks et al. 2020, arXiv:1912.02781): a weighted mean of the picture and of several chains of
-//! operations on it.
+//! AugMix (Hendrycks et al. 2020, arXiv:1912.02781): a weighted mean of the image and of several
+//! chains of operations on it.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -38,7 +38,8 @@ const OPERATIONS: [Operation; 13] = [
 ];
 const ALWAYS: usize = 9;
 
-/// A weighted mean of the picture and of chains of operations on it. In YAML `true` for the defaults, or a mapping.
+/// A weighted mean of the image and of chains of operations on it. In YAML `true` for the defaults,
+/// or a mapping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugMix {
@@ -54,7 +55,7 @@ pub struct AugMix {
     pub all_ops: bool,
     /// `nearest` or `bilinear`, for operations that move pixels. Default bilinear.
     pub interpolation: Sampling,
-    /// Colour of what lies outside of the picture: 0 to 255, or `[red, green, blue]`. Default 0.
+    /// Colour of what lies outside of the image: 0 to 255, or `[red, green, blue]`. Default 0.
     pub fill: Color,
 }
 
@@ -72,17 +73,17 @@ impl Default for AugMix {
     }
 }
 
-/// What one picture is mixed of.
+/// What one image is mixed of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixture {
-    /// Weight of the picture itself; all weights add up to 1.
+    /// Weight of the image itself; all weights add up to 1.
     pub original: f32,
     /// Chains of steps with their weights.
     pub chains: Vec<(f32, Vec<Step>)>,
 }
 
 impl AugMix {
-    /// The mixture for a picture of size `of`.
+    /// The mixture for an image of size `of`.
     pub fn draw(&self, rng: &mut ChaCha8Rng, of: Size) -> Mixture {
         let pair = dirichlet(rng, self.alpha, 2);
         let weights = dirichlet(rng, self.alpha, self.mixture_width as usize);

@@ -1,5 +1,5 @@
-//! AutoAugment (Cubuk et al. 2018, arXiv:1805.09501): pairs of operations found by a search on ImageNet, CIFAR-10
-//! and SVHN.
+//! AutoAugment (Cubuk et al. 2018, arXiv:1805.09501): pairs of operations found by a search on
+//! ImageNet, CIFAR-10 and SVHN.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +19,8 @@ use super::{Space, Step};
 /// Strengths there are.
 const BINS: u32 = 10;
 
-/// Two operations, each with its probability and the number of its strength (0 for those that have none).
+/// Two operations, each with its probability and the number of its strength (0 for those that have
+/// none).
 pub type SubPolicy = [(Operation, f64, u32); 2];
 
 /// The data set on which a policy was found.
@@ -43,13 +44,13 @@ pub struct AutoAugment {
     pub policy: PolicyName,
     /// `nearest` or `bilinear`, for operations that move pixels. Default nearest.
     pub interpolation: Sampling,
-    /// Colour of what lies outside of the picture: 0 to 255, or `[red, green, blue]`. Default 0.
+    /// Colour of what lies outside of the image: 0 to 255, or `[red, green, blue]`. Default 0.
     pub fill: Color,
 }
 
 impl AutoAugment {
-    /// The steps for a picture of size `of`: one pair of the table, uniform, each of its operations with its
-    /// probability.
+    /// The steps for an image of size `of`: one pair of the table, uniform, each of its operations
+    /// with its probability.
     pub fn draw(&self, rng: &mut ChaCha8Rng, of: Size) -> Vec<Step> {
         let table = self.policy.table();
         let pair = table[rng.random_range(0..table.len())];

@@ -1,7 +1,7 @@
 //! Augmentation policies: random sequences of the operations of AutoAugment, with its magnitudes.
 //!
-//! [`Operation`] and [`Space`] are what the policies have in common; each policy draws [`Step`]s for a picture,
-//! and [`Step::apply`] makes them, to the byte as torchvision does it to a PIL image.
+//! [`Operation`] and [`Space`] are what the policies have in common; each policy draws [`Step`]s
+//! for an image, and [`Step::apply`] makes them, to the byte as torchvision does it to a PIL image.
 
 mod augmix;
 mod auto_augment;
@@ -44,7 +44,7 @@ pub enum Operation {
     Color,
     /// Away from the mean by a factor of 1 + magnitude.
     Contrast,
-    /// Away from the smoothed picture by a factor of 1 + magnitude.
+    /// Away from the smoothed image by a factor of 1 + magnitude.
     Sharpness,
     /// Keeps magnitude bits.
     Posterize,
@@ -116,7 +116,8 @@ pub enum Space {
 }
 
 impl Space {
-    /// Magnitude number `index` of `bins`, before the sign, for a picture of size `of`; 0 for operations without.
+    /// Magnitude number `index` of `bins`, before the sign, for an image of size `of`; 0 for
+    /// operations without.
     pub fn magnitude(self, operation: Operation, index: u32, bins: u32, of: Size) -> f64 {
         let wide = self == Space::Wide;
         let translate = |side: u32| match self {
@@ -149,8 +150,8 @@ impl Space {
     }
 }
 
-/// Number `index` of `count` equally spaced from `start` to `end`, as `torch.linspace` counts in f32 with fused
-/// multiplications: the second half from the end.
+/// Number `index` of `count` equally spaced from `start` to `end`, as `torch.linspace` counts in
+/// f32 with fused multiplications: the second half from the end.
 fn linspace(start: f64, end: f64, index: u32, count: u32) -> f64 {
     let (start, end) = (start as f32, end as f32);
     let step = f64::from((end - start) / (count as f32 - 1.0));
@@ -200,7 +201,8 @@ impl Step {
     }
 
     fn moved(&self, pixels: &Pixels, sampling: Sampling, fill: Color) -> Pixels {
-        // The shear's magnitude is its tangent, about the upper left corner. Translations drop fractions.
+        // The shear's magnitude is its tangent, about the upper left corner. Translations drop
+        // fractions.
         let angle = self.magnitude.atan().to_degrees();
         let mut params = AffineParams::IDENTITY;
         match self.operation {

@@ -1,4 +1,5 @@
-//! RandAugment (Cubuk et al. 2019, arXiv:1909.13719): a few operations of one strength, chosen at random.
+//! RandAugment (Cubuk et al. 2019, arXiv:1909.13719): a few operations of one strength, chosen at
+//! random.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +13,8 @@ use super::super::spelling::{Color, Short, switch_schema};
 use super::super::warp::Sampling;
 use super::{Space, Step, WITHOUT_INVERT};
 
-/// A few operations of one strength, chosen at random. In YAML `true` for the defaults, or a mapping.
+/// A few operations of one strength, chosen at random. In YAML `true` for the defaults, or a
+/// mapping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandAugment {
@@ -24,7 +26,7 @@ pub struct RandAugment {
     pub num_magnitude_bins: u32,
     /// `nearest` or `bilinear`, for operations that move pixels. Default nearest.
     pub interpolation: Sampling,
-    /// Colour of what lies outside of the picture: 0 to 255, or `[red, green, blue]`. Default 0.
+    /// Colour of what lies outside of the image: 0 to 255, or `[red, green, blue]`. Default 0.
     pub fill: Color,
 }
 
@@ -41,7 +43,7 @@ impl Default for RandAugment {
 }
 
 impl RandAugment {
-    /// The steps for a picture of size `of`, uniform over the operations, with replacement.
+    /// The steps for an image of size `of`, uniform over the operations, with replacement.
     pub fn draw(&self, rng: &mut ChaCha8Rng, of: Size) -> Vec<Step> {
         let step = |_| {
             let operation = WITHOUT_INVERT[rng.random_range(0..WITHOUT_INVERT.len())];

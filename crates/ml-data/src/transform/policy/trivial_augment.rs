@@ -1,4 +1,5 @@
-//! TrivialAugment, wide (Müller and Hutter 2021, arXiv:2103.10158): one operation of random strength.
+//! TrivialAugment, wide (Müller and Hutter 2021, arXiv:2103.10158): one operation of random
+//! strength.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +22,7 @@ pub struct TrivialAugmentWide {
     pub num_magnitude_bins: u32,
     /// `nearest` or `bilinear`, for operations that move pixels. Default nearest.
     pub interpolation: Sampling,
-    /// Colour of what lies outside of the picture: 0 to 255, or `[red, green, blue]`. Default 0.
+    /// Colour of what lies outside of the image: 0 to 255, or `[red, green, blue]`. Default 0.
     pub fill: Color,
 }
 
@@ -36,7 +37,7 @@ impl Default for TrivialAugmentWide {
 }
 
 impl TrivialAugmentWide {
-    /// The step for a picture, uniform over operations, strengths and signs.
+    /// The step for an image, uniform over operations, strengths and signs.
     pub fn draw(&self, rng: &mut ChaCha8Rng) -> Step {
         let operation = WITHOUT_INVERT[rng.random_range(0..WITHOUT_INVERT.len())];
         let index =

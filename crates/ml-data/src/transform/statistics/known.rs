@@ -1,5 +1,6 @@
-//! The statistics of a data folder's training pictures, computed once: they are kept in the folder's hidden
-//! `.ml-cache`, and hold as long as no training picture and nothing of the fixed geometry changes.
+//! The statistics of a data folder's training images, computed once: they are kept in the folder's
+//! hidden `.ml-cache`, and hold as long as no training image and nothing of the fixed geometry
+//! changes.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,9 +18,9 @@ const VERSION: &[u8] = b"statistics 1";
 pub struct Known {
     /// One entry a channel, on the scale 0 to 1.
     pub normalize: Normalize,
-    /// Pictures that were read.
-    pub pictures: usize,
-    /// Pictures that could not be read and were left out.
+    /// Images that were read.
+    pub images: usize,
+    /// Images that could not be read and were left out.
     pub skipped: usize,
     /// Whether an earlier start had computed them.
     pub was_kept: bool,
@@ -29,15 +30,16 @@ pub struct Known {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
-    /// Of the state of pictures and geometry that this is about.
+    /// Of the state of images and geometry that this is about.
     key: String,
     normalize: Normalize,
-    pictures: usize,
+    #[serde(rename = "pictures")]
+    images: usize,
     skipped: usize,
 }
 
-/// [`channel_statistics`] of the training pictures, or what an earlier call `kept` of them. With `remember` they are
-/// kept for the next, if the data folder can be written to.
+/// [`channel_statistics`] of the training images, or what an earlier call `kept` of them. With
+/// `remember` they are kept for the next, if the data folder can be written to.
 ///
 /// # Errors
 /// As [`channel_statistics`].
@@ -49,11 +51,12 @@ pub fn training_statistics(
 ) -> Result<Known, StatisticsError> {
     let state = dataset
         .state_of(Split::Train, &options.stop)
-        // A missing picture is a state too, so nothing else ends it.
+        // A missing image is a state too, so nothing else ends it.
         .map_err(|_| StatisticsError::Stopped)?;
     let geometry = geometry(config);
     let fold = dataset.fold.map_or_else(String::new, |fold| format!("_fold_{fold}"));
-    // Geometries have files of their own, so that trying one after the other does not compute each anew.
+    // Geometries have files of their own, so that trying one after the other does not compute each
+    // anew.
     let name = format!("statistics{fold}_{}.json", &geometry[..8]);
     let key = format!("{geometry}-{state}");
     if let Some(known) = read(dataset, &name, &key, config, options.skip_unreadable) {
@@ -62,11 +65,11 @@ pub fn training_statistics(
     let paths: Vec<_> =
         dataset.train.samples.iter().map(|sample| dataset.train.root.join(&sample.path)).collect();
     let found = channel_statistics(&paths, config, options)?;
-    let (normalize, pictures, skipped) = (found.normalize, found.pictures, found.skipped.len());
+    let (normalize, images, skipped) = (found.normalize, found.images, found.skipped.len());
     if remember {
-        hidden::write(dataset, &name, &Kept { key, normalize: normalize.clone(), pictures, skipped });
+        hidden::write(dataset, &name, &Kept { key, normalize: normalize.clone(), images, skipped });
     }
-    Ok(Known { normalize, pictures, skipped, was_kept: false })
+    Ok(Known { normalize, images, skipped, was_kept: false })
 }
 
 /// Hex SHA-256 over what else the statistics depend on.
@@ -80,14 +83,14 @@ fn geometry(config: &TransformConfig) -> String {
 
 /// What was kept, if it is about `key` and can be used.
 fn read(dataset: &Dataset, name: &str, key: &str, config: &TransformConfig, skip: bool) -> Option<Known> {
-    let Kept { key: of, normalize, pictures, skipped } = hidden::read(dataset, name)?;
-    // Where unreadable pictures are an error they are to be found again.
+    let Kept { key: of, normalize, images, skipped } = hidden::read(dataset, name)?;
+    // Where unreadable images are an error they are to be found again.
     if of != key || (skipped > 0 && !skip) {
         return None;
     }
     let used = TransformConfig { normalize: Some(Auto::Value(normalize.clone())), ..config.fixed_part() };
     let is_usable = !used.problems().iter().any(|(key, _)| key.starts_with("normalize"));
-    is_usable.then_some(Known { normalize, pictures, skipped, was_kept: true })
+    is_usable.then_some(Known { normalize, images, skipped, was_kept: true })
 }
 
 #[cfg(test)]
@@ -132,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_computed_is_kept_to_the_bit_until_a_picture_or_the_geometry_changes() {
+    fn what_was_computed_is_kept_to_the_bit_until_an_image_or_the_geometry_changes() {
         let place = tempfile::tempdir().unwrap();
         let dataset = tree(place.path());
         let small = config("{resize: [7, 7], random_crop: 5, normalize: auto}");
         let know =
             |config: &TransformConfig| training_statistics(&dataset, config, &options(false), true).unwrap();
         let first = know(&small);
-        assert_eq!((&first.normalize, first.pictures), (&direct(&dataset, &small).normalize, 10));
+        assert_eq!((&first.normalize, first.images), (&direct(&dataset, &small).normalize, 10));
         assert!(!first.was_kept);
         assert_eq!(know(&small), Known { was_kept: true, ..first.clone() });
         // What is random does not count, what is fixed does.
@@ -150,14 +153,14 @@ mod tests {
             assert!(!known.was_kept && known.normalize != first.normalize, "{other:?}");
             assert!(know(&other).was_kept && know(&small).was_kept, "one does not push out the other");
         }
-        // A picture takes another's content, of another size or time.
+        // An image takes another's content, of another size or time.
         let samples = &dataset.train.samples;
         fs::copy(dataset.root.join(&samples[9].path), dataset.root.join(&samples[0].path)).unwrap();
         let after = know(&small);
         assert!(!after.was_kept);
         assert_eq!(after.normalize, direct(&dataset, &small).normalize);
         assert_ne!(after.normalize, first.normalize);
-        // Validation pictures do not count.
+        // Validation images do not count.
         fs::write(dataset.root.join(&dataset.val.samples[0].path), "text").unwrap();
         assert!(know(&small).was_kept);
     }
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_pictures_are_skipped_only_where_that_is_asked_for() {
+    fn unreadable_images_are_skipped_only_where_that_is_asked_for() {
         let place = tempfile::tempdir().unwrap();
         let dataset = tree(place.path());
         let config = config("resize: [7, 7]");
@@ -203,7 +206,7 @@ mod tests {
         fs::write(&bad, "just text").unwrap();
         let know = |skip| training_statistics(&dataset, &config, &options(skip), true);
         let known = know(true).unwrap();
-        assert_eq!((known.pictures, known.skipped), (9, 1));
+        assert_eq!((known.images, known.skipped), (9, 1));
         assert!(know(true).unwrap().was_kept);
         let error = know(false).unwrap_err().to_string();
         assert!(error.contains(bad.file_name().unwrap().to_str().unwrap()), "{error}");
@@ -213,9 +216,9 @@ mod tests {
             Err(StatisticsError::Stopped)
         ));
         fs::remove_file(&bad).unwrap();
-        // A missing picture is one that cannot be read.
+        // A missing image is one that cannot be read.
         let known = know(true).unwrap();
-        assert_eq!((known.pictures, known.skipped, known.was_kept), (9, 1, false));
+        assert_eq!((known.images, known.skipped, known.was_kept), (9, 1, false));
         let error = know(false).unwrap_err().to_string();
         assert!(error.contains(bad.file_name().unwrap().to_str().unwrap()), "{error}");
     }

@@ -1,5 +1,5 @@
-//! One case of a reference program → the operation with its parameters. Used by the tests and by the example
-//! `transform_cases`.
+//! One case of a reference program → the operation with its parameters. Used by the tests and by
+//! the example `transform_cases`.
 
 use ml_data::decode::Pixels;
 use ml_data::transform::color::{self, Change};
@@ -121,7 +121,8 @@ fn floats(pipeline: &Pipeline, pixels: &Pixels) -> Vec<f32> {
     floats
 }
 
-/// `[C, H, W]`, 0 to 1 → a picture, as torchvision's `to_pil_image` (fractions are dropped after scaling).
+/// `[C, H, W]`, 0 to 1 → an image, as torchvision's `to_pil_image` (fractions are dropped after
+/// scaling).
 fn from_floats(like: &Pixels, floats: &[f32]) -> Pixels {
     let count = like.data.len() / 3;
     let channels = floats.len() / count;

@@ -1,4 +1,4 @@
-//! Given parameters give torchvision's pictures.
+//! Given parameters give torchvision's images.
 
 use super::apply::apply;
 use super::*;
@@ -8,11 +8,12 @@ fn augmentations_are_torchvisions() {
     let mut failures = Vec::new();
     let mut blurred = (0, 0);
     for (case, expected) in cases("augment") {
-        let result = apply(&case, picture(case["source"].as_str().unwrap()));
+        let result = apply(&case, image(case["source"].as_str().unwrap()));
         let difference = max_difference(&result, &expected);
-        // All but two are equal to the byte. torchvision's blur adds up a two-dimensional kernel, ours its two factors;
-        // where the sum is nearly half a step, the two may round apart. A perspective's coefficients come from
-        // another solver there; where a bilinear value is nearly whole, its fraction is dropped on the other side.
+        // All but two are equal to the byte. torchvision's blur adds up a two-dimensional kernel,
+        // ours its two factors; where the sum is nearly half a step, the two may round apart. A
+        // perspective's coefficients come from another solver there; where a bilinear value is
+        // nearly whole, its fraction is dropped on the other side.
         let is_blur = case["operation"] == "gaussian_blur";
         let is_perspective = case["operation"] == "perspective" && case["interpolation"] == "bilinear";
         if difference > u8::from(is_blur || is_perspective) {
@@ -29,8 +30,8 @@ fn augmentations_are_torchvisions() {
 }
 
 #[test]
-fn a_perspective_that_falls_on_a_line_leaves_the_picture() {
-    let source = picture("rgb.png");
+fn a_perspective_that_falls_on_a_line_leaves_the_image() {
+    let source = image("rgb.png");
     for corners in [[[3, 3]; 4], [[0, 0], [1, 1], [2, 2], [3, 3]]] {
         assert_eq!(warp::perspective_coefficients(Size::of(&source), &corners), None);
         assert_eq!(warp::perspective(&source, &corners, warp::Sampling::Bilinear, [0; 3]), source);
@@ -38,7 +39,7 @@ fn a_perspective_that_falls_on_a_line_leaves_the_picture() {
 }
 
 #[test]
-fn pictures_of_any_size_can_be_augmented() {
+fn images_of_any_size_can_be_augmented() {
     let pipelines = [
         "{rand_augment: {num_ops: 4, magnitude: 30}, random_rotation: 180, gaussian_blur: {kernel_size: 9}}",
         "{trivial_augment_wide: true, random_affine: {degrees: 90, translate: [1, 1], scale: [0.01, 100], shear: 89}}",
@@ -61,7 +62,7 @@ fn pictures_of_any_size_can_be_augmented() {
 #[test]
 fn what_is_off_draws_nothing_and_the_order_of_keys_does_not_matter() {
     use rand::RngCore;
-    let source = picture("rgb.png");
+    let source = image("rgb.png");
     let mut unused = rng(3);
     pipeline_of(&parse("{random_horizontal_flip: false, random_grayscale: 0, augmix: false}"))
         .apply(source.clone(), &mut unused);
@@ -76,7 +77,7 @@ fn what_is_off_draws_nothing_and_the_order_of_keys_does_not_matter() {
 
 #[test]
 fn one_channel_is_normalised_luma() {
-    let source = picture("rgb.png");
+    let source = image("rgb.png");
     let pipeline = pipeline_of(&parse("{channels: 1, normalize: {mean: [0.5], std: [0.25]}}"));
     assert_eq!(pipeline.channels(), 1);
     let mut grey = source.clone();
@@ -108,8 +109,8 @@ fn statistics_that_are_not_known_cannot_be_used() {
 }
 
 #[test]
-fn settings_with_problems_give_wrong_pictures_but_no_panic() {
-    let source = picture("rgb.png");
+fn settings_with_problems_give_wrong_images_but_no_panic() {
+    let source = image("rgb.png");
     for yaml in [
         "rand_augment: {magnitude: 50, num_magnitude_bins: 7}",
         "rand_augment: {magnitude: 0, num_magnitude_bins: 0}",

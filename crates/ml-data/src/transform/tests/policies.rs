@@ -48,7 +48,8 @@ fn auto_augments_tables_are_torchvisions() {
     }
 }
 
-/// How often each outcome comes in `count` draws lies within five standard deviations of a share of `p`.
+/// How often each outcome comes in `count` draws lies within five standard deviations of a share of
+/// `p`.
 fn assert_shares<K: Ord + std::fmt::Debug>(found: &BTreeMap<K, usize>, outcomes: usize, count: usize) {
     let p = 1.0 / outcomes as f64;
     let allowed = 5.0 * (count as f64 * p * (1.0 - p)).sqrt();

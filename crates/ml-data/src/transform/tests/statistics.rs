@@ -6,7 +6,7 @@ use crate::transform::statistics::{Options, StatisticsError, channel_statistics}
 const NEVER: Options<'static> = Options { threads: 1, skip_unreadable: false, stop: &|| false };
 
 fn path_of(name: &str) -> PathBuf {
-    tests_folder().join("data/pictures").join(name)
+    tests_folder().join("data/images").join(name)
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn channel_statistics_are_numpys() {
     for case in reference["cases"].as_array().unwrap() {
         let yaml = case["transform"].as_str().unwrap();
         let found = channel_statistics(&paths, &parse(yaml), &NEVER).unwrap();
-        assert_eq!((found.pictures, found.skipped.len()), (names.len(), 0));
+        assert_eq!((found.images, found.skipped.len()), (names.len(), 0));
         let expected: Normalize =
             serde_json::from_value(serde_json::json!({ "mean": case["mean"], "std": case["std"] })).unwrap();
         // Without resizing the sums are exact; resizing differs by single steps of 1/255.
@@ -35,7 +35,7 @@ fn channel_statistics_are_numpys() {
 
 #[test]
 fn channel_statistics_depend_neither_on_threads_nor_on_order() {
-    let mut paths: Vec<PathBuf> = ["rgb.png", "picture.png", "lossy.webp", "digit.png"].map(path_of).to_vec();
+    let mut paths: Vec<PathBuf> = ["rgb.png", "image.png", "lossy.webp", "digit.png"].map(path_of).to_vec();
     let config = parse("{resize: [20, 20]}");
     let first = channel_statistics(&paths, &config, &NEVER).unwrap();
     paths.reverse();
@@ -57,7 +57,7 @@ fn what_cannot_be_computed_says_why() {
     }
     let skipping = Options { skip_unreadable: true, threads: 3, ..NEVER };
     let found = channel_statistics(&paths, &config, &skipping).unwrap();
-    assert_eq!((found.pictures, found.skipped.as_slice()), (2, &[paths[1].clone(), paths[3].clone()][..]));
+    assert_eq!((found.images, found.skipped.as_slice()), (2, &[paths[1].clone(), paths[3].clone()][..]));
     let only = |path: &PathBuf| channel_statistics(std::slice::from_ref(path), &parse("{}"), &skipping);
     assert!(matches!(only(&flat), Err(StatisticsError::Constant { channel: 0 })));
     assert!(matches!(only(&paths[1]), Err(StatisticsError::Empty)));

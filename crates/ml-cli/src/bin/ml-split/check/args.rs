@@ -13,21 +13,23 @@ Examples:
   ml-split check data/flowers --no_report        only prints
   ml-split check data/flowers --json | jq '.findings[] | select(.severity == \"error\")'
 
-Nothing is changed among the pictures.
+Nothing is changed among the images.
 Exit codes: 0 no errors (there may be warnings), 1 errors found or report not written, 2 usage, 130 interrupted.
 To divide a folder that is itself called check: ml-split ./check";
 
-/// Read every picture of a data folder and report what is wrong with it
+/// Read every image of a data folder and report what is wrong with it
 ///
-/// Finds pictures that are unreadable, truncated, damaged, oversized, wrongly named, of one colour, of odd shape or
-/// size; exact and near duplicates within and across classes and splits; empty and tiny classes; imbalance.
+/// Finds images that are unreadable, truncated, damaged, oversized, wrongly named, of one colour,
+/// of odd shape or size; exact and near duplicates within and across classes and splits; empty and
+/// tiny classes; imbalance.
 #[derive(Args, Debug)]
 #[command(rename_all = "snake_case", after_help = EXAMPLES)]
 pub struct CheckArgs {
-    /// Folder of class folders, a folder that holds raw/ or train/ and val/, or a data folder with splits/
+    /// Folder of class folders, a folder that holds raw/ or train/ and val/, or a data folder with
+    /// splits/
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Folder for the report's two files [default: the data folder, beside the pictures]
+    /// Folder for the report's two files [default: the data folder, beside the images]
     #[arg(short, long, value_name = "DIR", conflicts_with = "no_report")]
     pub output: Option<PathBuf>,
     /// Write no report
@@ -48,10 +50,10 @@ pub struct CheckArgs {
 #[derive(Args, Debug)]
 #[command(rename_all = "snake_case")]
 pub struct FirstArgs {
-    /// Examine the pictures first, as `ml-split check` does, and divide nothing if one cannot be read
+    /// Examine the images first, as `ml-split check` does, and divide nothing if one cannot be read
     #[arg(long, help_heading = "Check")]
     pub check: bool,
-    /// With --check: divide even if pictures cannot be read; they are divided like the others
+    /// With --check: divide even if images cannot be read; they are divided like the others
     #[arg(long, requires = "check", help_heading = "Check")]
     pub allow_unreadable: bool,
     /// With --check: write no report

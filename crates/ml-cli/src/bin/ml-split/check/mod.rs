@@ -43,8 +43,8 @@ pub fn run(args: &CheckArgs, console: ConsoleArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.count(Severity::Error) > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// `--check`: says on stderr what was found, and refuses the division if pictures cannot be read. The report, or an
-/// exit code if it was interrupted.
+/// `--check`: says on stderr what was found, and refuses the division if images cannot be read. The
+/// report, or an exit code if it was interrupted.
 pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Result<Report, ExitCode>> {
     if args.is_csv() {
         return exit::usage("--check examines a folder of class folders, not a CSV of labels");
@@ -73,7 +73,7 @@ pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Result<Report
     }
     match (report.unusable(), args.first.allow_unreadable) {
         (0, _) => {}
-        (count, true) => tracing::warn!("{count} pictures cannot be read, and are divided like the others"),
+        (count, true) => tracing::warn!("{count} images cannot be read, and are divided like the others"),
         (count, false) => return Err(refusal(&report, count, output.is_some())),
     }
     Ok(Ok(report))
@@ -87,8 +87,8 @@ fn refusal(report: &Report, count: usize, written: bool) -> anyhow::Error {
     });
     let see = if written { format!("see {HTML_FILE}; ") } else { String::new() };
     anyhow!(
-        "nothing was divided: {count} of {} pictures cannot be read, the first is {first}; {see}mend or remove them, or give --allow_unreadable",
-        report.pictures
+        "nothing was divided: {count} of {} images cannot be read, the first is {first}; {see}mend or remove them, or give --allow_unreadable",
+        report.images
     )
 }
 

@@ -35,12 +35,12 @@ impl Meter {
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
             let bad = if unusable > 0 { format!("{unusable} unreadable, ") } else { String::new() };
-            bar.set_message(format!("{bad}{rate:.0} pictures/s"));
+            bar.set_message(format!("{bad}{rate:.0} images/s"));
         } else if self.last_line.elapsed() >= PLAIN_INTERVAL {
             self.last_line = Instant::now();
             let left = (total - done) as f64 / rate.max(1e-9);
             tracing::info!(
-                "check: {done}/{total} pictures, {unusable} unreadable, {rate:.0} pictures/s, {left:.0} s left"
+                "check: {done}/{total} images, {unusable} unreadable, {rate:.0} images/s, {left:.0} s left"
             );
         }
     }

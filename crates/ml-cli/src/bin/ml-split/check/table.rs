@@ -20,7 +20,7 @@ pub fn text(report: &Report, output: Option<&Output>, dir: &Path) -> String {
     let severities = Severity::ALL.map(|severity| counted(report.count(severity), severity.name()));
     let mut summary = format!(
         "{}, {} of them usable, in {}: {}",
-        counted(report.pictures, "picture"),
+        counted(report.images, "image"),
         report.usable,
         counted_classes(report.classes.len()),
         severities.join(", ")
@@ -69,7 +69,7 @@ fn kinds(report: &Report) -> String {
 fn classes(report: &Report) -> String {
     let mut title = vec!["class".to_owned()];
     title.extend(report.splits.iter().cloned());
-    title.extend(["pictures", "unreadable", "copies", "alike", "median px"].map(str::to_owned));
+    title.extend(["images", "unreadable", "copies", "alike", "median px"].map(str::to_owned));
     let mut to_right = vec![true; title.len()];
     to_right[0] = false;
     let mut rows = vec![title];
@@ -78,8 +78,8 @@ fn classes(report: &Report) -> String {
         row.extend(
             report.splits.iter().map(|split| class.splits.get(split).copied().unwrap_or(0).to_string()),
         );
-        let unreadable = class.pictures - class.usable;
-        let counts = [class.pictures, unreadable, class.duplicates, class.near_duplicates];
+        let unreadable = class.images - class.usable;
+        let counts = [class.images, unreadable, class.duplicates, class.near_duplicates];
         row.extend(counts.map(|count| count.to_string()));
         row.push(match class.usable {
             0 => "-".to_owned(),

@@ -1,0 +1,339 @@
+//! A file is replaced as a whole or not at all: written beside, synced, renamed.
+//!
+//! Until the rename the old file is there, whole; after it the new one. What a killed process left
+//! beside is called `.<name>.tmp-<pid>`, and [`remove_leftovers`] deletes it. The operations stand
+//! behind [`FileOps`] so that tests can make any one of them fail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What replacing a file asks of the system.
+pub trait FileOps {
+    /// An open file.
+    type File: Write;
+
+    /// A new file; one that a killed process of the same id left there is emptied.
+    ///
+    /// # Errors
+    /// The system's, as all of these.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// The file's bytes are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    /// The system's.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// A second name for a file, or a copy on file systems that have one name a file.
+    ///
+    /// # Errors
+    /// The system's.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// The folder's entries are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// The system's.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug)]
+pub struct System;
+
+impl FileOps for System {
+    type File = File;
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+    }
+
+    fn sync(&self, file: &mut File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(to)?;
+                fs::hard_link(from, to)
+            }
+            // What file systems without hard links answer, and those at their limit.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::Unsupported
+                        | io::ErrorKind::TooManyLinks
+                        | io::ErrorKind::CrossesDevices
+                ) =>
+            {
+                fs::copy(from, to)?;
+                File::open(to)?.sync_all()
+            }
+            result => result,
+        }
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        match File::open(folder)?.sync_all() {
+            // Some network file systems do not sync folders; their renames are as durable as they
+            // get.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}
+
+/// Puts `bytes` into the file `path`. What was there before stays until all of them are on the
+/// disk.
+///
+/// # Errors
+/// The system's; what was there before is untouched then, and nothing is left beside it.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_through(&System, path, |file| file.write_all(bytes))
+}
+
+/// As [`replace`], with what `fill` writes, over any file operations.
+///
+/// # Errors
+/// Whatever fails first; the file beside is removed then.
+pub fn replace_through<O: FileOps, E: From<io::Error>>(
+    ops: &O,
+    path: &Path,
+    fill: impl FnOnce(&mut O::File) -> Result<(), E>,
+) -> Result<(), E> {
+    let beside = beside(path)?;
+    let written = (|| {
+        let mut file = ops.create(&beside)?;
+        fill(&mut file)?;
+        ops.sync(&mut file)?;
+        drop(file);
+        ops.rename(&beside, path)?;
+        Ok(())
+    })();
+    if written.is_err() {
+        // The first error is the one to report; a file that was never created cannot be removed
+        // either.
+        let _ = ops.remove(&beside);
+        return written;
+    }
+    Ok(ops.sync_folder(folder_of(path))?)
+}
+
+/// A file that gets its name once it is complete, for output that is written bit by bit. Dropped
+/// before [`AtomicFile::commit`], nothing of it is left.
+#[derive(Debug)]
+pub struct AtomicFile {
+    /// None once it is committed.
+    file: Option<File>,
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Begins a file that is to be called `path`.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn create(path: &Path) -> io::Result<AtomicFile> {
+        let beside = beside(path)?;
+        Ok(AtomicFile { file: Some(System.create(&beside)?), beside, path: path.to_owned() })
+    }
+
+    /// Gives it its name; its bytes and the folder's entry are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The system's; what was there before is untouched then.
+    pub fn commit(mut self) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            publish(file, &self.beside, &self.path)?;
+        }
+        self.file = None;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            // Whoever drops it has an error of its own to report.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+/// Gives a file that was written at `beside` its name `path`: its bytes and the folder's entry are
+/// on the disk when this returns.
+///
+/// # Errors
+/// The system's.
+pub fn publish(file: &File, beside: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::rename(beside, path)?;
+    System.sync_folder(folder_of(path))
+}
+
+/// Gives the file `from` the name `to` as well, in place of what has that name: without writing it
+/// again where the file system can. At any instant one of the two has the name.
+///
+/// # Errors
+/// The system's; `to` is what it was then.
+pub fn also_name(from: &Path, to: &Path) -> io::Result<()> {
+    also_name_through(&System, from, to)
+}
+
+/// As [`also_name`], over any file operations.
+///
+/// # Errors
+/// Whatever fails first; `to` is what it was then.
+pub fn also_name_through(ops: &impl FileOps, from: &Path, to: &Path) -> io::Result<()> {
+    let beside = beside(to)?;
+    let named = ops.link(from, &beside).and_then(|()| ops.rename(&beside, to));
+    // Also where it went well: if `to` was this very file already, the system leaves both names as
+    // they are.
+    let _ = ops.remove(&beside);
+    named?;
+    ops.sync_folder(folder_of(to))
+}
+
+/// Deletes what killed processes left beside files in `folder`: files that were not finished. Only
+/// for who knows that no other process writes there. Returns how many there were.
+///
+/// # Errors
+/// The folder cannot be read, or a file in it cannot be deleted.
+pub fn remove_leftovers(folder: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_leftover(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether a file is called as one that was not finished.
+pub fn is_leftover(name: &str) -> bool {
+    name.starts_with('.') && name.rsplit_once(".tmp-").is_some_and(|(_, pid)| pid.parse::<u32>().is_ok())
+}
+
+/// Whether the system had no room: no space, a quota that is used up, or a file too large for the
+/// file system.
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// The folder of a file; a bare file name has an empty parent.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `.<name>.tmp-<pid>` in the same folder, since a rename does not cross file systems: what a file
+/// is called until it is finished.
+///
+/// # Errors
+/// The path does not end in a file name.
+pub fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".tmp-{}", std::process::id()));
+    Ok(path.with_file_name(beside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("summary.yaml");
+        replace(&path, b"old").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(dir.path()), ["summary.yaml"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_committed_leaves_the_old_one_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        replace(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(dir.path())),
+            (b"old".to_vec(), vec!["out.csv".to_owned()])
+        );
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"whole").unwrap();
+        file.commit().unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(dir.path())),
+            (b"whole".to_vec(), vec!["out.csv".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_a_killed_process_left_beside_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in
+            [".last.pt.tmp-123", ".summary.yaml.tmp-9", ".hidden", "last.pt", "x.tmp-1", ".a.tmp-mine"]
+        {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        assert_eq!(remove_leftovers(folder.path()).unwrap(), 2);
+        assert_eq!(names(folder.path()), [".a.tmp-mine", ".hidden", "last.pt", "x.tmp-1"]);
+    }
+}

@@ -1,0 +1,213 @@
+//! An [`Evaluation`] → `classification_report_<split>.{txt,json}`, and with them the confusion
+//! matrix and the predictions.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::write::{ReportError, make_folder, replace};
+use super::{figures, predictions};
+use ml_core::evaluation::Evaluation;
+use ml_core::metrics::{Average, ClassificationReport};
+use ml_data::dataset::Index;
+use ml_data::table::{Align, printable, table};
+
+/// Everything that the files of an evaluation are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct EvaluationReport<'a> {
+    /// `train`, `val` or `test`; it is in the files' names.
+    pub split: &'a str,
+    /// Names of the classes, in order.
+    pub classes: &'a [String],
+    /// The samples that were evaluated.
+    pub index: &'a Index,
+    /// What came out.
+    pub evaluation: &'a Evaluation,
+}
+
+/// Where the files of an evaluation lie.
+#[derive(Clone, Debug)]
+pub struct ReportFiles {
+    /// `classification_report_<split>.txt`
+    pub text: PathBuf,
+    /// `classification_report_<split>.json`
+    pub json: PathBuf,
+    /// `confusion_matrix_<split>.png`
+    pub confusion_matrix: PathBuf,
+    /// `predictions_<split>.csv`
+    pub predictions: PathBuf,
+}
+
+impl EvaluationReport<'_> {
+    /// The figures of every class.
+    pub fn figures(&self) -> ClassificationReport {
+        ClassificationReport::new(&self.evaluation.confusion, self.classes)
+    }
+
+    /// The report as text: a head line, the table of classes, averages and the pairs confused most
+    /// often. With `worst`, only so many classes are in the table, those with the lowest F1.
+    pub fn text(&self, worst: Option<usize>) -> String {
+        let figures = self.figures();
+        let totals = self.evaluation.totals;
+        let mut out = format!(
+            "{} split: {} images, {} classes\naccuracy {:.4}   top-{} accuracy {:.4}   loss {:.4}\n\n",
+            self.split,
+            totals.count,
+            self.classes.len(),
+            totals.accuracy(),
+            self.top_k(),
+            totals.top5_accuracy(),
+            totals.loss(),
+        );
+        let limit = worst.unwrap_or(usize::MAX);
+        let shown = rows_to_show(&figures, limit);
+        if shown.len() < self.classes.len() {
+            let _ =
+                writeln!(out, "the {} classes with the lowest F1, of {}:", shown.len(), self.classes.len());
+        }
+        out.push_str(&class_table(&figures, &shown));
+        if figures.classes.iter().any(|class| class.support == 0 || class.predicted == 0) {
+            out.push_str(
+                "\nFigures without a denominator (a class without images, or never predicted) are given as 0; \
+                 the macro average counts them.\n",
+            );
+        }
+        let confused = self.evaluation.confusion.most_confused(limit.min(10));
+        if !confused.is_empty() {
+            out.push_str("\nconfused most often:\n");
+            let rows: Vec<[String; 4]> = confused
+                .iter()
+                .map(|&(truth, guess, count)| {
+                    let name = |class: usize| printable(&self.classes[class]);
+                    [format!("  {}", name(truth)), "taken for".into(), name(guess), count.to_string()]
+                })
+                .collect();
+            out.push_str(&table(&rows, [Align::Left, Align::Left, Align::Left, Align::Right]));
+        }
+        out
+    }
+
+    /// The report as one JSON object; fractions in `0..=1`, the matrix's rows by true class.
+    pub fn json(&self) -> serde_json::Value {
+        let figures = self.figures();
+        let totals = self.evaluation.totals;
+        let classes: Vec<_> = figures
+            .classes
+            .iter()
+            .map(|class| {
+                json!({
+                    "class": class.class, "precision": class.precision, "recall": class.recall,
+                    "f1_score": class.f1, "support": class.support, "predicted": class.predicted,
+                })
+            })
+            .collect();
+        let average =
+            |of: Average| json!({"precision": of.precision, "recall": of.recall, "f1_score": of.f1});
+        let rows: Vec<&[u64]> = self.evaluation.confusion.rows().collect();
+        json!({
+            "split": self.split,
+            "num_samples": totals.count,
+            "accuracy": totals.accuracy(),
+            "top_k": self.top_k(),
+            "top_k_accuracy": totals.top5_accuracy(),
+            "loss": totals.loss(),
+            "macro_average": average(figures.macro_average),
+            "weighted_average": average(figures.weighted_average),
+            "classes": classes,
+            "confusion_matrix": rows,
+        })
+    }
+
+    /// Writes all four files into `dir`, which is made if need be.
+    ///
+    /// # Errors
+    /// The first file that could not be written; those before it are complete.
+    pub fn write(&self, dir: &Path) -> Result<ReportFiles, ReportError> {
+        make_folder(dir)?;
+        let split = self.split;
+        let files = ReportFiles {
+            text: dir.join(format!("classification_report_{split}.txt")),
+            json: dir.join(format!("classification_report_{split}.json")),
+            confusion_matrix: dir.join(format!("confusion_matrix_{split}.png")),
+            predictions: dir.join(format!("predictions_{split}.csv")),
+        };
+        replace(&files.text, self.text(None).as_bytes())?;
+        replace(&files.json, lines_of(&self.json()).as_bytes())?;
+        let figure = figures::confusion_matrix(&self.evaluation.confusion, self.classes, &self.title());
+        let png = figure.and_then(|figure| figure.to_png());
+        let png = png
+            .map_err(|reason| ReportError::Draw { path: files.confusion_matrix.clone(), reason: reason.0 })?;
+        replace(&files.confusion_matrix, &png)?;
+        let rows = predictions::csv(self.classes, self.index, &self.evaluation.predictions);
+        replace(&files.predictions, rows.as_bytes())?;
+        Ok(files)
+    }
+
+    /// A line above the confusion matrix.
+    pub fn title(&self) -> String {
+        let totals = self.evaluation.totals;
+        format!(
+            "Confusion matrix, {} split: {} of {} right ({:.2} %)",
+            self.split,
+            totals.correct,
+            totals.count,
+            100.0 * totals.accuracy()
+        )
+    }
+
+    fn top_k(&self) -> usize {
+        self.classes.len().min(ml_core::metrics::TOP_K as usize)
+    }
+}
+
+/// All classes in order, or the `limit` with the lowest F1, worst first.
+fn rows_to_show(figures: &ClassificationReport, limit: usize) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..figures.classes.len()).collect();
+    if rows.len() > limit {
+        // Classes without samples say nothing about the network: they come last.
+        let key = |&row: &usize| (figures.classes[row].support == 0, figures.classes[row].f1);
+        rows.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal));
+        rows.truncate(limit);
+    }
+    rows
+}
+
+fn class_table(figures: &ClassificationReport, shown: &[usize]) -> String {
+    let line = |name: &str, precision: f64, recall: f64, f1: f64, support: u64| {
+        let figure = |value: f64| format!("{value:.4}");
+        [printable(name), figure(precision), figure(recall), figure(f1), support.to_string()]
+    };
+    let mut rows = vec![["class", "precision", "recall", "F1", "support"].map(str::to_owned)];
+    for &row in shown {
+        let class = &figures.classes[row];
+        rows.push(line(&class.class, class.precision, class.recall, class.f1, class.support));
+    }
+    rows.push(Default::default());
+    for (name, of) in
+        [("macro average", figures.macro_average), ("weighted average", figures.weighted_average)]
+    {
+        rows.push(line(name, of.precision, of.recall, of.f1, figures.support));
+    }
+    table(&rows, [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right])
+}
+
+/// An object with a line for each key and for each element of a list in it: short enough, and
+/// readable.
+fn lines_of(object: &serde_json::Value) -> String {
+    let mut out = String::from("{");
+    for (place, (key, value)) in object.as_object().into_iter().flatten().enumerate() {
+        let _ = write!(out, "{}\n  {}: ", if place > 0 { "," } else { "" }, json!(key));
+        match value.as_array() {
+            Some(elements) => {
+                let lines: Vec<String> = elements.iter().map(|element| format!("\n    {element}")).collect();
+                let _ = write!(out, "[{}\n  ]", lines.join(","));
+            }
+            None => {
+                let _ = write!(out, "{value}");
+            }
+        }
+    }
+    out.push_str("\n}\n");
+    out
+}

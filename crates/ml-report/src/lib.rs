@@ -1,0 +1,16 @@
+//! What people look at: epochs and results → terminal, TensorBoard, tables, plots. The only code
+//! that draws progress, and the only user of indicatif, tensorboard-rs and a plotting library.
+//!
+//! In: what a [`ml_core::trainer::Reporter`] is told, or what a run folder holds. Out: bars and
+//! lines on stderr, event files, the files of `report/`; and, of a configuration, what its network
+//! is made of ([`inspection`]).
+
+pub mod board;
+pub mod classification;
+pub mod download;
+pub mod figures;
+pub mod inspection;
+pub mod predictions;
+pub mod progress;
+pub mod tensorboard;
+pub mod write;
