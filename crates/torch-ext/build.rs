@@ -22,7 +22,7 @@ fn main() {
         .define("TORCH_EXT_LIBTORCH_VERSION", Some(format!("\"{}\"", version(root)).as_str()))
         // libtorch's headers, not ours.
         .warnings(false)
-        .files(["src/cpp/shim.cpp", "src/cpp/script.cpp", "src/cpp/record.cpp"])
+        .files(["src/cpp/shim.cpp", "src/cpp/optim.cpp", "src/cpp/script.cpp", "src/cpp/record.cpp"])
         .compile("torch_ext_shim");
     // After the shim, which needs them.
     println!("cargo:rustc-link-search=native={lib}");

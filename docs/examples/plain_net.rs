@@ -3,14 +3,15 @@
 
 use super::NetworkSpec;
 use super::init::Init;
-use super::layers::{Activation, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, Sequential};
+use super::layers::{Activation, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Linear, Sequential};
+use super::model::Model;
 use super::state::Scope;
 
-/// Channels behind each convolution.
+/// Channels after each convolution.
 const WIDTHS: [i64; 3] = [32, 64, 128];
 
 /// `[N, C, H, W]` → `[N, K]`; parameters are `features.<i>.{conv,bn}.…` and `classifier.…`.
-pub fn plain_net(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+pub fn plain_net(scope: &Scope, spec: &NetworkSpec) -> Model {
     let mut layers = Sequential::default();
     let mut channels = spec.in_channels;
     for (number, width) in WIDTHS.into_iter().enumerate() {
@@ -20,9 +21,9 @@ pub fn plain_net(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
         layers.push(Activation::Relu);
         channels = width;
     }
-    layers.push(GlobalAveragePool);
-    layers.push(Dropout(spec.dropout.unwrap_or(0.1)));
-    layers.push(Linear::new(&scope.sub("classifier").head(), channels, spec.num_classes));
+    let mut head = Sequential::default();
+    head.push(Dropout(spec.dropout.unwrap_or(0.1)));
+    head.push(Linear::new(&scope.sub("classifier").head(), channels, spec.num_classes));
     scope.redraw(|_, shape| (shape.len() == 4).then(|| Init::he_normal_fan_out(shape)));
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, channels)
 }

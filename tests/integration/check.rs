@@ -149,7 +149,7 @@ fn everything_that_is_wrong_is_found_with_its_path() {
     for expected in [
         "truncated raw/0/cut.jpg",
         "empty_file raw/0/zero.jpg",
-        "not_an_image raw/0/text.jpg",
+        "not_a_picture raw/0/text.jpg",
         "too_large raw/0/bomb.png",
         "unsupported raw/0/new.jpg",
         "damaged raw/0/damaged.png",
@@ -162,7 +162,7 @@ fn everything_that_is_wrong_is_found_with_its_path() {
         "empty_class raw/empty",
         "tiny_class raw/2",
         "no_class raw/loose.jpg",
-        "ignored_image raw/1/photo.jfif",
+        "ignored_picture raw/1/photo.jfif",
         "ignored_file raw/1/notes.txt",
         "one_color raw/1/flat.pgm",
         "very_small raw/1/dot.pgm",
@@ -346,11 +346,11 @@ fn imbalance_a_single_class_no_images_and_strangers_beside_raw_are_findings() {
     assert_eq!(found, ["beside_raw old", "one_class raw/0"].map(str::to_owned).into());
     let data = tempfile::tempdir().unwrap();
     let found = findings(&report(check(data.path(), &["--no_report"])));
-    assert_eq!(found, ["no_images ".to_owned()].into());
+    assert_eq!(found, ["no_pictures ".to_owned()].into());
     fs::create_dir(data.path().join("splits")).unwrap();
     put("rgb.png", data.path().join("a.png"));
     let found = findings(&report(check(data.path(), &["--no_report"])));
-    assert_eq!(found, ["no_class a.png", "no_images "].map(str::to_owned).into());
+    assert_eq!(found, ["no_class a.png", "no_pictures "].map(str::to_owned).into());
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn missing_images_are_an_error_or_a_warning_that_counts_them() {
     let said = told(&ok(training(data.path(), &SKIP)));
     let warning = said.lines().find(|line| line.contains("WARNING") && line.contains("3 image(s)"));
     assert!(gone.iter().all(|(name, _)| warning.unwrap().contains(name)), "{said}");
-    assert!(!said.contains("another size") && !said.contains("was changed after it was divided"), "{said}");
+    assert!(!said.contains("another size") && !said.contains("was changed after it was split"), "{said}");
     let few = ["--set", "data.max_skipped=1"];
     fails(
         training(data.path(), &[&SKIP[..], &few].concat()),

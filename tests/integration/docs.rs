@@ -57,3 +57,63 @@ fn links_lead_to_files_and_headings_that_are_there() {
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(seen > 20, "only {seen} links were found");
 }
+
+/// The files that a page links to, in order, without anchors.
+fn linked(page: &str) -> Vec<String> {
+    let link = Regex::new(r"\]\(([^)#:\s]+)\)").unwrap();
+    let text = read(workspace().join(page));
+    link.captures_iter(&text).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn the_book_lists_every_page_exactly_once_and_its_introduction_lists_the_same() {
+    let mut pages: Vec<String> = pages()
+        .iter()
+        .filter_map(|page| page.strip_prefix("docs").ok())
+        .map(|page| page.display().to_string())
+        .filter(|page| page != "SUMMARY.md")
+        .collect();
+    pages.sort();
+    let summary = linked("docs/SUMMARY.md");
+    let mut listed = summary.clone();
+    listed.sort();
+    assert_eq!(listed, pages, "mdBook shows only what docs/SUMMARY.md lists");
+    assert_eq!(summary[0], "README.md");
+
+    let introduction = linked("docs/README.md");
+    let chapters: Vec<&String> = introduction.iter().filter(|page| !page.starts_with("..")).collect();
+    assert_eq!(chapters, summary[1..].iter().collect::<Vec<_>>());
+    assert!(read(workspace().join("book.toml")).contains("src = \"docs\""));
+}
+
+#[test]
+fn lines_end_at_100_columns_outside_code_and_tables() {
+    let mut long = Vec::new();
+    for page in pages() {
+        let mut in_code = false;
+        for (number, line) in read(workspace().join(&page)).lines().enumerate() {
+            in_code ^= line.trim_start().starts_with("```");
+            let may_be_long = in_code || line.starts_with(['|', '<', '!']);
+            if !may_be_long && line.chars().count() > 100 {
+                long.push(format!("{}:{}", page.display(), number + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn the_program_in_the_library_page_is_the_example_that_is_run() {
+    let page = std::fs::read_to_string(workspace().join("docs/library.md")).unwrap();
+    let example = workspace().join("crates/ml-core/examples/train_digits.rs");
+    let example = std::fs::read_to_string(example).unwrap();
+    let shown = page.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let shown: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
+    assert!(shown.len() > 5, "{shown:?}");
+    for line in shown {
+        assert!(
+            example.lines().any(|of_example| of_example.trim() == line),
+            "`{line}` is not in the example"
+        );
+    }
+}

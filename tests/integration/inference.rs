@@ -95,6 +95,7 @@ fn checkpoint(data: &Path) -> Checkpoint {
         optimizer_state_dict: Value::None,
         scheduler_state_dict: Value::None,
         ema_state_dict: None,
+        ema_num_updates: None,
         scaler_state_dict: None,
         rng_state: Value::None,
         metrics: Value::None,

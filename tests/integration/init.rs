@@ -12,6 +12,7 @@ use ml_core::dataset::Dataset;
 use ml_core::setting::Auto;
 use ml_core::transform::Normalize;
 use ml_core::transform::statistics::{Options, channel_statistics};
+use ml_core::weights::Origin;
 
 const AUTO: &str = "{model: {architecture: tiny_net}, optimizer: {name: adamw, lr: 0.01}, training: {num_epochs: 1}, \
      data: {data_dir: digits}, transforms: {train: {resize: [18, 18], random_crop: 16, normalize: auto}, \
@@ -34,7 +35,7 @@ fn told(output: &Output) -> String {
 }
 
 fn config_of(run: &Path) -> Config {
-    config::resolve(Some((&read(run.join("config.yaml")), Source::Run)), &[]).unwrap().config
+    config::resolve(Some((&read(run.join("config.yaml")), Source::Run)), &[], &Origin::read).unwrap().config
 }
 
 /// The numbers of all splits, which are to be the same.
@@ -170,7 +171,7 @@ fn a_configuration_made_for_the_digits_is_valid_says_why_and_trains() {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     std::fs::write(place.path().join("made.yaml"), &text).unwrap();
-    let resolved = config::resolve(Some((&text, Source::Run)), &[]).unwrap().config;
+    let resolved = config::resolve(Some((&text, Source::Run)), &[], &Origin::read).unwrap().config;
     let (written, exact) = (numbers(&resolved), statistics(&data, &resolved, false));
     assert!(written.mean.len() == 1 && (written.mean[0] - exact.mean[0]).abs() <= 5.1e-5);
     assert!((written.std[0] - exact.std[0]).abs() <= 5.1e-5);
@@ -212,8 +213,8 @@ fn a_configuration_for_photographs_crops_and_takes_resnet18() {
         "center_crop: 224",
         "ant has 13 training images, bee 2 (6.5 times as many)",
         "on_error: skip",
-        "1 of 15 images looked at cannot be read, the first: photos/train/ant/broken.jpg",
-        "Without a validation image, so never judged: bee",
+        "1 of 15 sampled images cannot be read, the first: photos/train/ant/broken.jpg",
+        "Classes without a validation image, so not evaluated: bee",
         "There is no test split",
     ] {
         assert!(text.replace("\n  # ", " ").contains(part), "`{part}` is not in:\n{text}");
@@ -240,7 +241,7 @@ fn a_folder_that_cannot_be_trained_on_gets_the_errors_of_training() {
     for line in read(data.join("splits/train.txt")).lines() {
         std::fs::write(data.join(line), "text").unwrap();
     }
-    fails(init("digits"), 1, &["none of the 14 training images", "ml-split check digits"]);
+    fails(init("digits"), 1, &["none of the 14 sampled training images", "ml-split check digits"]);
     for (args, part) in [
         (&["--lr", "1"][..], "optimizer.lr"),
         (&["--set", "seed=1"], "seed"),

@@ -1,4 +1,4 @@
-//! Training that goes on: at any step, after any end, with everything that has state; and what is
+//! Training that resumes: at any step, after any end, with everything that has state; and what is
 //! refused.
 
 use std::path::{Path, PathBuf};
@@ -151,7 +151,7 @@ fn a_loss_that_is_not_finite_stops_the_run_or_skips_the_step_and_never_reaches_t
 }
 
 #[test]
-fn training_stops_early_and_goes_on_with_more_patience() {
+fn training_stops_early_and_resumes_with_more_patience() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 20);
     // A figure that cannot get better by so much.
@@ -195,7 +195,7 @@ fn a_damaged_newest_state_falls_back_to_the_one_before_with_a_warning() {
     edit(&hurt.join("last.pt"), |bytes| bytes.truncate(bytes.len() / 2));
     let output = ok(train(place.path(), &["--resume", hurt.to_str().unwrap(), "--num_epochs", "5"]));
     let said = String::from_utf8_lossy(&output.stderr);
-    for part in ["last.pt` is cut short", "going on from the state in", "previous.pt", "damaged.pt"] {
+    for part in ["last.pt` is cut short", "resuming from the state in", "previous.pt", "damaged.pt"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     std::fs::remove_file(hurt.join("damaged.pt")).unwrap();
@@ -215,7 +215,7 @@ fn a_damaged_newest_state_falls_back_to_the_one_before_with_a_warning() {
         });
     }
     let again = ["--resume", hurt.to_str().unwrap(), "--num_epochs", "7"];
-    fails(train(place.path(), &again), 1, &["no state to go on from", "last.pt", "previous.pt", "best.pt"]);
+    fails(train(place.path(), &again), 1, &["no state to resume from", "last.pt", "previous.pt", "best.pt"]);
     let slip = ["--resume", "runs/hurt/bset.pt", "--num_epochs", "7"];
     fails(train(place.path(), &slip), 2, &["bset.pt", "no such run or file"]);
 }
@@ -340,7 +340,7 @@ fn a_full_disk_and_a_vanished_folder_end_training_with_an_error_and_the_last_goo
 }
 
 #[test]
-fn pytorchs_own_files_are_started_from_and_gone_on_with() {
+fn pytorchs_own_files_are_started_from_and_resumed() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 3, 20);
     let data = data.to_str().unwrap();
@@ -421,7 +421,7 @@ fn the_best_epochs_are_kept_and_the_averaged_weights_are_what_inference_uses() {
         (report["loss"].as_f64().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (auto, said) = infer(&["--split", "val"]);
-    assert!(said.contains("averaged weights"), "{said}");
+    assert!(said.contains("EMA weights"), "{said}");
     assert_eq!(auto, infer(&["--split", "val", "--ema", "always"]).0);
     assert_ne!(auto, infer(&["--split", "val", "--ema", "never"]).0);
 }

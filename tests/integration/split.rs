@@ -94,6 +94,37 @@ fn sha256(text: &str) -> String {
     String::from_utf8(ok(command).stdout).unwrap().split(' ').next().unwrap().to_owned()
 }
 
+/// The names of class folders are anybody's.
+#[test]
+fn names_reach_the_terminal_harmless_and_columns_are_aligned_by_what_it_shows() {
+    let data = some_digits(&[10, 10, 10]);
+    let raw = data.path().join("raw");
+    for (digit, name) in [("0", "\u{1b}[31mred"), ("1", "\u{732b}\u{732b}"), ("2", "a\u{202e}gnp")] {
+        fs::rename(raw.join(digit), raw.join(name)).unwrap();
+    }
+    fs::write(raw.join("\u{1b}[31mred/bad.png"), "").unwrap();
+    let is_harmless = |text: &str| !text.contains(['\u{1b}', '\u{202e}']);
+    let output = ok(split(data.path(), &[]));
+    let (table, said) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(is_harmless(&table) && is_harmless(&said), "{table}{said}");
+    assert!(table.contains("\\u{1b}[31mred") && said.contains("0 bytes"), "{table}{said}");
+    // Each of the two wide characters takes two columns.
+    let end = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().chars().count();
+    assert_eq!(end("\u{732b}\u{732b}") + 2, end("total"), "{table}");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    check.arg("check").arg(data.path());
+    let output = check.output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(is_harmless(&table) && table.contains("\u{732b}\u{732b}"), "{table}");
+    assert!(is_harmless(&String::from_utf8(output.stderr).unwrap()));
+    // A path in an error.
+    let missing = data.path().join("no\u{1b}[2J\nsuch");
+    let error = split(&missing, &[]).output().unwrap().stderr;
+    let error = String::from_utf8(error).unwrap();
+    assert!(is_harmless(&error) && error.contains("no\\u{1b}[2J\\nsuch"), "{error}");
+}
+
 #[test]
 fn counts_are_those_of_the_largest_remainder_and_no_image_is_lost_or_doubled() {
     let data = all_digits();

@@ -96,7 +96,7 @@ fn a_file_that_cannot_be_trained_is_told_before_the_run_and_a_program_that_fails
         ("frozen.pt", "before torch.jit.freeze"),
         ("weights.pt", "it holds no program"),
         ("garbage.pt", "torch.jit.script(net).save(path) makes one"),
-        ("classes.pt", "tells 3 classes apart, but there are 2"),
+        ("classes.pt", "outputs 3 logits, but the data set has 2 classes"),
         ("two.pt", "its output is Tuple[Tensor, Tensor]"),
         ("none.pt", "nets/none.pt does not exist"),
     ] {
@@ -107,7 +107,7 @@ fn a_file_that_cannot_be_trained_is_told_before_the_run_and_a_program_that_fails
     ok(with("net.pt", &["--dry_run"]));
     let summary = ok(with("net.pt", &["--summary"])).stdout;
     let summary = String::from_utf8(summary).unwrap();
-    for part in ["2 classes", "blocks.1.conv   conv2d", "batch_norm", "frozen parameters            216"] {
+    for part in ["2 classes", "blocks.1.conv   conv2d", "batch_norm", "frozen parameters           216"] {
         assert!(summary.contains(part), "{part} is not in:\n{summary}");
     }
     fails(with("moody.pt", &["--run_name", "moody"]), 1, &["moody.pt", "ValueError: had enough"]);

@@ -50,6 +50,8 @@ fn a_run_leaves_everything_that_the_run_folder_promises() {
         "report/predictions_test.csv",
     ] {
         assert!(run.join(file).metadata().is_ok_and(|file| file.len() > 0), "{file}");
+        // A link would lead nowhere once the run is moved.
+        assert!(!run.join(file).is_symlink(), "{file}");
     }
     assert_eq!(read(run.join("metrics.csv")).lines().count(), 3);
     let summary = read(run.join("summary.yaml"));
@@ -114,6 +116,28 @@ fn an_interrupted_run_saves_its_state_and_goes_on_to_the_same_bytes() {
     assert_eq!(read(place.path().join("runs/whole/metrics.csv")), read(cut.join("metrics.csv")));
 }
 
+/// SIGHUP comes when the terminal goes, SIGUSR1 from Slurm before the time limit.
+#[test]
+fn signals_of_terminals_and_schedulers_stop_a_run_as_sigterm_does() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    for (signal, code) in [("HUP", 129), ("USR1", 138)] {
+        let args = ["--data_dir", data.to_str().unwrap(), "--num_epochs", "100000", "--run_name", signal];
+        let mut command = train(place.path(), &args);
+        let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let run = place.path().join("runs").join(signal);
+        let waiting = Instant::now();
+        while !run.join("last.pt").exists() && waiting.elapsed() < Duration::from_mins(1) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{signal}"), &child.id().to_string()]);
+        ok(kill);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "SIG{signal}");
+        assert!(read(run.join("summary.yaml")).contains("status: interrupted"), "SIG{signal}");
+    }
+}
+
 #[test]
 fn torchvision_takes_our_weights_strictly_and_gives_our_logits() {
     let place = tempfile::tempdir().unwrap();
@@ -149,12 +173,22 @@ fn wrong_settings_are_refused_with_exit_code_2_before_anything_is_written() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 10);
     let data = data.to_str().unwrap();
+    // As an editor of Windows writes it: with a byte order mark.
+    std::fs::write(place.path().join("bom.yaml"), "\u{feff}seed: 1\r\ntraining:\r\n  num_epoch: 5\r\n")
+        .unwrap();
     for (args, parts) in [
-        (vec!["--lr", "-1"], vec!["optimizer.lr", "must be positive", "--lr"]),
+        (vec!["--lr", "-1"], vec!["--lr: optimizer.lr: must be positive, got -1"]),
+        (
+            vec!["--config", "bom.yaml"],
+            vec!["bom.yaml:3: training.num_epoch: unknown key; did you mean `num_epochs`?"],
+        ),
         (vec!["--lr", "nan"], vec!["optimizer.lr", "must be positive"]),
         (vec!["--batch_size", "0"], vec!["training.batch_size", "at least 1"]),
         (vec!["--architecture", "resnet81"], vec!["model.architecture", "did you mean `resnet18`"]),
-        (vec!["--set", "optimizer.learning_rate=1"], vec!["did you mean `lr`"]),
+        (
+            vec!["--set", "optimizer.learning_rate=1"],
+            vec!["--set (argument 4): optimizer.learning_rate: unknown key; did you mean `lr`?"],
+        ),
         (vec!["--set", "optimizer.lr"], vec!["key.path=value"]),
         (vec!["--device", "cuda"], vec!["training.device", "--device cpu"]),
         (vec!["--config", "missing.yaml"], vec!["missing.yaml"]),
@@ -277,7 +311,7 @@ fn a_data_set_that_changed_after_it_was_divided_is_told_of() {
     let output = ok(run(&[]));
     let told = String::from_utf8_lossy(&output.stderr);
     for part in [
-        "changed after it was divided",
+        "changed after it was split",
         &format!("1 image(s) have another size ({line})"),
         "1 image(s) are new and in no split (raw/1/new.png)",
         "`ml-split digits/raw --force`",

@@ -133,6 +133,9 @@ fn a_file_that_does_not_suit_is_refused_before_a_run_begins() {
         let args = ["--architecture", network, "--weights", name];
         fails(train(place.path(), &data, &args), 2, &[&[name][..], parts].concat());
     }
+    // Which transforms go with the weights shows without a run; so does that it cannot be told.
+    let look = ["--architecture", "resnet18", "--weights", text.to_str().unwrap(), "--print_config"];
+    fails(train(place.path(), &data, &look), 2, &["--weights: model.weights: ", "is not a checkpoint"]);
     assert!(!place.path().join("runs").exists());
 }
 
@@ -143,7 +146,7 @@ fn a_name_that_is_not_known_is_a_configuration_error() {
     for (args, parts) in [
         (
             &["--weights", "IMAGENET1K_V3"][..],
-            &["model.weights", "IMAGENET1K_V1", "did you mean", "(from --weights)"][..],
+            &["model.weights", "IMAGENET1K_V1", "did you mean", "--weights: model.weights: "][..],
         ),
         (
             &["--weights", "ResNet50_Weights.DEFAULT"],

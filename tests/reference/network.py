@@ -2,10 +2,10 @@
 JSON.
 
 Usage: network.py NAME CLASSES SIZE [NAME CLASSES SIZE]...; a line is printed for each network. NAME:KEY=VALUE,... gives
-the network more arguments, their values in JSON. State: names, shapes and digests of the initial weights. Then every
+the network more arguments, their values in JSON. State: names, shapes and digests of the initial weights; modules: names and kinds. Then every
 tensor that begins as one value everywhere (norms, biases, statistics, scales) is moved, so that it counts, and the
-network sees an image made by a formula: logits in evaluation mode, also in bf16, gradients of a cross entropy there, and the logits
-of a training pass (main, then auxiliary heads) with dropout drawn from seed 5.
+network sees an image made by a formula: what its head is given and logits in evaluation mode, the latter also in bf16,
+gradients of a cross entropy there, and the logits of a training pass (main, then auxiliary heads) with dropout drawn from seed 5.
 
 Sums over many threads end in other bits than those of one: whoever compares runs both sides with as many.
 """
@@ -60,6 +60,29 @@ def move(net):
                 tensor += wave.view_as(tensor).float()
 
 
+KINDS = (
+    torch.nn.Conv2d,
+    torch.nn.Linear,
+    torch.nn.BatchNorm2d,
+    torch.nn.LayerNorm,
+    torch.nn.MultiheadAttention,
+)
+
+
+def modules(net):
+    """Name and kind of every module that has parameters or buffers, or contains one that has."""
+    kind = lambda module: next((kind.__name__ for kind in KINDS if isinstance(module, kind)), "Other")
+    return [[name, kind(module)] for name, module in net.named_modules() if module.state_dict()]
+
+
+def head(net):
+    """The first module behind the pooling."""
+    name = next(name for name in ("classifier", "fc", "head", "heads", "linear") if hasattr(net, name))
+    module = getattr(net, name)
+    is_pooling = isinstance(module, torch.nn.Sequential) and isinstance(module[0], torch.nn.AdaptiveAvgPool2d)
+    return module[2] if is_pooling else module
+
+
 def figures(net, classes, height, width, batch=2):
     """What is compared of a network fresh from its seed; at most two images."""
     state = [{"name": n, "shape": list(t.shape), "digest": digest(t)} for n, t in net.state_dict().items()]
@@ -69,8 +92,11 @@ def figures(net, classes, height, width, batch=2):
     images = wave.float().view(batch, 3, height, width)
     targets = torch.tensor([3 % classes, 8 % classes][:batch])
 
+    embeddings = []
+    hook = head(net).register_forward_pre_hook(lambda _, inputs: embeddings.append(inputs[0].detach()))
     net.eval()
     logits = net(images)
+    hook.remove()
     torch.nn.functional.cross_entropy(logits, targets).backward()
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         bf16_logits = net(images)
@@ -86,6 +112,9 @@ def figures(net, classes, height, width, batch=2):
         "batch": batch,
         "state": state,
         "parameters": parameters,
+        "modules": modules(net),
+        "num_features": embeddings[0].shape[1],
+        "embedding": digest(embeddings[0]),
         "eval_logits": logits.flatten().tolist(),
         "bf16_logits": bf16_logits.flatten().tolist(),
         "gradients": gradients,

@@ -1,7 +1,7 @@
-"""Goes on with a state that the project's optimizer saved: loads it into torch.optim, takes ten steps of the problem of
+"""Resumes a state that the project's optimizer saved: loads it into torch.optim, takes ten steps of the problem of
 optimizers.py, and saves what comes of it. Usage: optimizer_continue.py STATE OUT
 
-STATE holds `name` (sgd, adam, adamw), `step`, `w`, `b` and `optimizer`; OUT likewise.
+STATE holds `name` (sgd, adam, adamw, rmsprop), `step`, `w`, `b` and `optimizer`; OUT likewise.
 """
 import sys
 
@@ -9,7 +9,8 @@ import torch
 
 state = torch.load(sys.argv[1], weights_only=True)
 parameters = [torch.nn.Parameter(state[name].clone()) for name in ("w", "b")]
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
+              "rmsprop": torch.optim.RMSprop}
 # With other settings than those in the state, which must win.
 optimizer = OPTIMIZERS[state["name"]](parameters, lr=123.0)
 optimizer.load_state_dict(state["optimizer"])

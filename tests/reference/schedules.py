@@ -12,17 +12,25 @@ MAIN = {
     "step": lambda o, c: s.StepLR(o, c["step_size"], c["gamma"]),
     "multistep": lambda o, c: s.MultiStepLR(o, c["milestones"], c["gamma"]),
     "cosine": lambda o, c: s.CosineAnnealingLR(o, 100 - c.get("warmup_epochs", 0), c["min_lr"]),
+    "one_cycle": lambda o, c: s.OneCycleLR(
+        o, 0.1, total_steps=100, cycle_momentum=False, **{k: v for k, v in c.items() if k != "name"}),
 }
 BASE = [
     {"name": "constant"},
     {"name": "step", "step_size": 7, "gamma": 0.1},
     {"name": "multistep", "milestones": [30, 60, 80], "gamma": 0.2},
     {"name": "cosine", "min_lr": 0.001},
+    {"name": "one_cycle"},
+    {"name": "one_cycle", "anneal_strategy": "linear", "pct_start": 0.25, "div_factor": 10.0, "final_div_factor": 100.0},
+    {"name": "one_cycle", "three_phase": True, "pct_start": 0.4},
+    {"name": "one_cycle", "three_phase": True, "anneal_strategy": "linear"},
 ]
 cases = []
 for base in BASE:
-    for warmup in (0, 5):
-        config = dict(base, warmup_epochs=warmup, warmup_start_factor=0.01)
+    for warmup in (0,) if base["name"] == "one_cycle" else (0, 5):
+        config = dict(base)
+        if base["name"] != "one_cycle":
+            config.update(warmup_epochs=warmup, warmup_start_factor=0.01)
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
         if warmup:
             linear = s.LinearLR(optimizer, start_factor=0.01, total_iters=warmup)

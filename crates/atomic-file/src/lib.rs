@@ -7,6 +7,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long an unfinished file must have been left alone to count as abandoned.
+const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
 /// What replacing a file asks of the system.
 pub trait FileOps {
@@ -198,6 +202,15 @@ impl Drop for AtomicFile {
     }
 }
 
+/// Fails if no file can be made in `folder`, and leaves nothing there: for who is about to work for
+/// long on what is to lie there.
+///
+/// # Errors
+/// The folder is missing or cannot be written to.
+pub fn probe(folder: &Path) -> io::Result<()> {
+    AtomicFile::create(&folder.join("probe")).map(drop)
+}
+
 /// Gives a file that was written at `beside` its name `path`: its bytes and the folder's entry are
 /// on the disk when this returns.
 ///
@@ -245,6 +258,38 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<usize> {
             fs::remove_file(entry.path())?;
             removed += 1;
         }
+    }
+    Ok(removed)
+}
+
+/// Deletes what killed processes left while they wrote the file or folder `path`. Whoever may still
+/// be writing it is left alone: a process that runs here, and anyone who began within the last hour
+/// (on another machine, perhaps). Returns how many there were.
+///
+/// # Errors
+/// The folder cannot be read, or something in it cannot be deleted.
+pub fn remove_abandoned(path: &Path) -> io::Result<usize> {
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".tmp-");
+    let mut removed = 0;
+    for entry in fs::read_dir(folder_of(path))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let pid = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        let pid = pid.and_then(|pid| str::from_utf8(pid).ok()?.parse::<u32>().ok());
+        let Some(pid) = pid else { continue };
+        let status = entry.metadata()?;
+        let is_old = status.modified()?.elapsed().is_ok_and(|age| age > ABANDONED_AFTER);
+        if !is_old || Path::new(&format!("/proc/{pid}")).exists() {
+            continue;
+        }
+        if status.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+        removed += 1;
     }
     Ok(removed)
 }
@@ -323,6 +368,40 @@ mod tests {
             (fs::read(&path).unwrap(), names(dir.path())),
             (b"whole".to_vec(), vec!["out.csv".to_owned()])
         );
+    }
+
+    #[test]
+    fn what_was_left_of_one_file_is_removed_once_nobody_can_be_writing_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let long_ago = std::time::SystemTime::now() - Duration::from_hours(2);
+        let age = |name: &str| File::open(dir.path().join(name)).unwrap().set_modified(long_ago).unwrap();
+        // Above the largest number that Linux gives a process.
+        let dead = u32::MAX;
+        let ours = format!(".a.tmp-{}", std::process::id());
+        for name in
+            [&format!(".a.tmp-{dead}"), &ours, &format!(".b.tmp-{dead}"), ".a.tmp-x", ".a.tmp-9999999"]
+        {
+            fs::write(dir.path().join(name), "x").unwrap();
+            if !name.ends_with("9999999") {
+                age(name);
+            }
+        }
+        let folder = format!(".a.tmp-{}", dead - 1);
+        fs::create_dir(dir.path().join(&folder)).unwrap();
+        fs::write(dir.path().join(&folder).join("file"), "x").unwrap();
+        age(&folder);
+        assert_eq!(remove_abandoned(&dir.path().join("a")).unwrap(), 2);
+        let mut left = [".a.tmp-9999999", ".a.tmp-x", &ours, &format!(".b.tmp-{dead}")];
+        left.sort_unstable();
+        assert_eq!(names(dir.path()), left);
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_and_fails_where_no_file_can_be_made() {
+        let dir = tempfile::tempdir().unwrap();
+        probe(dir.path()).unwrap();
+        assert!(names(dir.path()).is_empty());
+        assert!(probe(&dir.path().join("missing")).is_err());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use ml_data::table::printable_lines;
 use tracing::{Event, Level, Subscriber};
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -17,11 +17,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::flags::{ColorChoice, ConsoleArgs};
+use crate::log_file::LogFile;
 
-/// Days of log files kept in a run folder.
-const LOG_FILES: usize = 14;
-
-/// Whether stderr is coloured: as asked, else on a terminal without `NO_COLOR`.
+/// Whether stderr is coloured: as requested, else on a terminal without `NO_COLOR`.
 pub fn colored(choice: ColorChoice) -> bool {
     match choice {
         ColorChoice::Always => true,
@@ -32,10 +30,10 @@ pub fn colored(choice: ColorChoice) -> bool {
     }
 }
 
-/// A line on stderr. Nobody can be told that it cannot be written: a closed stderr must not end
-/// what goes well.
+/// A message on stderr, in which names of files and classes cannot disturb the terminal. A closed
+/// stderr must not end what goes well, so that it cannot be written is not reported.
 pub fn tell(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable_lines(&line.to_string()));
 }
 
 /// An error and its causes on stderr, each once, never a backtrace.
@@ -53,7 +51,7 @@ pub fn print_error(error: &anyhow::Error) {
 /// The running log, to which a run's file can be added once its folder is there.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    file: Arc<Mutex<Option<RollingFileAppender>>>,
+    file: Arc<Mutex<Option<LogFile>>>,
 }
 
 impl Write for Log {
@@ -99,25 +97,16 @@ where
 }
 
 impl Log {
-    /// Adds `folder/train.log` (a link to today's file), at level DEBUG.
+    /// Adds `folder/train.log`, at level DEBUG; earlier days' lines lie in `train.<date>.log`.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn also_to_file(&self, folder: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: cannot make the log folder", folder.display()))?;
-        // The link to the newest file holds the path as given: a relative one would lead nowhere.
-        let folder =
-            &folder.canonicalize().with_context(|| format!("{}: cannot find it again", folder.display()))?;
-        let appender = RollingFileAppender::builder()
-            .rotation(Rotation::DAILY)
-            .filename_prefix("train")
-            .filename_suffix("log")
-            .latest_symlink("train.log")
-            .max_log_files(LOG_FILES)
-            .build(folder)
+        let file = LogFile::open(folder)
             .with_context(|| format!("{}: cannot make the log file", folder.display()))?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(appender);
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     }
 }
@@ -158,7 +147,8 @@ where
         } else {
             write!(writer, "{name:<8} | ")?;
         }
-        ctx.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut message = String::new();
+        ctx.field_format().format_fields(Writer::new(&mut message), event)?;
+        writeln!(writer, "{}", printable_lines(&message))
     }
 }

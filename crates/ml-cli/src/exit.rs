@@ -1,5 +1,5 @@
 //! Exit codes, the same for every program: 0 done · 1 the run failed · 2 usage or configuration ·
-//! 130 / 143 interrupted by SIGINT / SIGTERM.
+//! 128 + n interrupted by signal n: 130 by SIGINT, 143 by SIGTERM.
 
 use std::process::ExitCode;
 

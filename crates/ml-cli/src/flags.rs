@@ -6,13 +6,17 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-/// How much to say, and in which colours.
+/// A flag's `help_heading` that puts it under "Options", whatever stands before it.
+pub const NO_HEADING: Option<&str> = None;
+
+/// How much is reported, and in which colours.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = NO_HEADING)]
 pub struct ConsoleArgs {
-    /// Say more: -v debug, -vv everything
+    /// More output: -v debug, -vv everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// Say less: -q warnings and errors, -qq errors
+    /// Less output: -q warnings and errors, -qq errors
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "verbose")]
     pub quiet: u8,
     /// When to colour the output
@@ -24,6 +28,7 @@ pub struct ConsoleArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     /// On a terminal, unless `NO_COLOR` is set
+    #[value(help = "On a terminal, unless NO_COLOR is set")]
     Auto,
     /// Always
     Always,

@@ -5,3 +5,4 @@ pub mod console;
 pub mod exit;
 pub mod flags;
 pub mod interrupt;
+mod log_file;

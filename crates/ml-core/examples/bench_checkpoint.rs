@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ml_core::checkpoint::{AsyncWriter, Checkpoint, CheckpointPaths, read};
-use ml_core::loss::{Loss, LossConfig};
+use ml_core::loss::{Loss, LossConfig, Targets};
 use ml_core::network::{Architecture, Network};
 use ml_core::optimizer::{Optimizer, OptimizerConfig};
 use tch::{Device, Kind, Tensor};
@@ -31,16 +31,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let optimizer: OptimizerConfig = serde_yaml::from_str("{name: sgd, lr: 0.01, momentum: 0.9}")?;
     let mut optimizer = Optimizer::new(&optimizer, network.parameters()).expect("there are no patterns");
     let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)); // [N, 3, H, W]
-    let targets = Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu)); // [N]
+    let targets = Targets::Classes(Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu))); // [N]
 
     let mut steps = Vec::new();
     let mut train = |optimizer: &mut Optimizer| -> Result<(), Box<dyn std::error::Error>> {
         for _ in 0..STEPS {
             let start = Instant::now();
-            let loss = loss.forward(&network.forward_t(&images, true), &targets);
+            let loss = loss.forward(&network.forward_t(&images, true), &targets)?.mean;
             optimizer.zero_grad()?;
             loss.backward();
-            optimizer.step(0.01)?;
+            optimizer.step(0.01, None)?;
             loss.double_value(&[]);
             steps.push(milliseconds(start));
         }
@@ -101,6 +101,7 @@ fn state(network: &Network, optimizer: &Optimizer) -> Checkpoint {
         optimizer_state_dict: optimizer.state_dict(),
         scheduler_state_dict: Value::None,
         ema_state_dict: None,
+        ema_num_updates: None,
         scaler_state_dict: None,
         rng_state: Value::None,
         metrics: Value::None,

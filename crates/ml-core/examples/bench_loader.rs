@@ -67,10 +67,16 @@ fn load(folder: &Path, size: u32, num_workers: usize, epochs: u64, cache: &str) 
     let place = tempfile::tempdir()?;
     match cache {
         "none" => {}
-        "ram" => loader = loader.with_cache(Cache::ram(index.samples.len(), Budget::half_of_memory())),
-        "disk" => {
+        "ram" => {
             loader =
-                loader.with_cache(Cache::disk(place.path(), &pipeline, Budget::half_of_disk(place.path())?)?);
+                loader.with_cache(Some(Arc::new(Cache::ram(index.samples.len(), Budget::half_of_memory()))));
+        }
+        "disk" => {
+            loader = loader.with_cache(Some(Arc::new(Cache::disk(
+                place.path(),
+                &pipeline,
+                Budget::half_of_disk(place.path())?,
+            )?)));
         }
         other => return Err(format!("no cache is called {other}").into()),
     }

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use ml_core::loss::{Loss, LossConfig};
+use ml_core::loss::{Loss, LossConfig, Targets};
 use ml_core::network::{Architecture, Network, NetworkSpec};
 use ml_core::optimizer::{Optimizer, OptimizerConfig};
 use tch::{Device, Kind, Tensor};
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         network.to_channels_last()?;
         images = torch_ext::channels_last(&images)?;
     }
-    let targets = Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu)); // [N]
+    let targets = Targets::Classes(Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu))); // [N]
     let loss: LossConfig = serde_yaml::from_str("name: cross_entropy")?;
     let loss = Loss::new(&loss, &[1; CLASSES as usize], Device::Cpu);
     let optimizer: OptimizerConfig = serde_yaml::from_str("{name: sgd, lr: 0.01, momentum: 0.9}")?;
@@ -53,11 +53,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let loss = {
             let _autocast = autocast()?;
-            loss.forward(&network.forward_t(&images, true), &targets)
+            loss.forward(&network.forward_t(&images, true), &targets)?.mean
         };
         optimizer.zero_grad()?;
         loss.backward();
-        optimizer.step(LR)?;
+        optimizer.step(LR, None)?;
         loss.double_value(&[]);
         Ok(())
     };

@@ -2,7 +2,7 @@
 //! torchvision has; `reference NAME SIZE FILE` reads what `tests/reference/network.py NAME 10 SIZE`
 //! printed and prints the differences as JSON. `cargo xtask reference` runs both for every name.
 
-#[path = "../src/network/compare.rs"]
+#[path = "../src/network/tests/compare.rs"]
 mod compare;
 
 use std::process::ExitCode;

@@ -1,13 +1,15 @@
-//! A network + a [`Loader`] in the index's order → sums, a confusion matrix and each sample's best
-//! classes. The trainer evaluates with it after training, inference at any time.
+//! Network + loss + batches → sums, predictions: the one forward path of validation, test and
+//! prediction. Precision, memory format and device are decided in its [`Compute`].
 
 use std::ops::ControlFlow;
 
 use tch::{Device, Tensor};
 
-use crate::loader::{DeviceBatch, Loader, LoaderError};
+use crate::device::Compute;
+use crate::loader::{Batch, DeviceBatch, Loader, LoaderError};
+use crate::loss::{Loss, LossError, Targets};
 use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
-use crate::network::ScriptError;
+use crate::network::{ForwardError, Network, ScriptError};
 use crate::torch_error::{TorchError, catch_torch_panic};
 
 /// A class and how sure the network is of it.
@@ -22,7 +24,7 @@ pub struct ClassProbability {
 /// What the network made of one sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// The sample's place in the index.
+    /// The sample's index in the data set's split.
     pub sample: usize,
     /// Its true class.
     pub target: usize,
@@ -37,11 +39,11 @@ impl Prediction {
     }
 }
 
-/// What an [`evaluate`] found.
+/// What [`Evaluator::evaluate`] found.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// Sums of loss and hits.
-    pub totals: MetricSums,
+    pub sums: MetricSums,
     /// True classes by predicted ones.
     pub confusion: ConfusionMatrix,
     /// In the loader's order.
@@ -54,14 +56,17 @@ pub enum EvaluationError {
     /// A batch could not be made; names the image.
     #[error(transparent)]
     Loader(#[from] LoaderError),
-    /// A TorchScript module failed.
+    /// The forward pass failed.
     #[error(transparent)]
-    Script(#[from] ScriptError),
+    Forward(#[from] ForwardError),
+    /// The loss does not take such targets.
+    #[error(transparent)]
+    Loss(#[from] LossError),
     /// libtorch cannot do what a batch takes.
     #[error(transparent)]
     Torch(#[from] TorchError),
     /// The network gives another number of logits than there are classes.
-    #[error("the network tells {logits} classes apart, but there are {classes}")]
+    #[error("the model outputs {logits} logits, but the data set has {classes} classes")]
     Classes {
         /// Logits a sample.
         logits: i64,
@@ -73,67 +78,131 @@ pub enum EvaluationError {
     Interrupted,
 }
 
-/// How to [`evaluate`].
-#[derive(Clone, Copy, Debug)]
-pub struct EvaluateOptions {
-    /// Where the network lives.
-    pub device: Device,
-    /// Classes of the data set.
-    pub num_classes: usize,
-    /// How many of the most probable classes to keep of each sample, at least 1.
-    pub top_k: usize,
+impl From<ScriptError> for EvaluationError {
+    fn from(error: ScriptError) -> Self {
+        ForwardError::from(error).into()
+    }
 }
 
-/// Runs all batches of `loader` (its epoch 0) through `forward` (images `[N, 3, H, W]` f32 → logits
-/// `[N, K]`, in evaluation mode; no gradients are recorded). `loss` gives the batch mean of the
-/// loss for logits and targets. `on_batch` is told after each batch how many samples are done, and
-/// may stop the evaluation.
-///
-/// # Errors
-/// See [`EvaluationError`].
-pub fn evaluate(
-    forward: impl Fn(&Tensor) -> Result<Tensor, ScriptError>,
-    loss: impl Fn(&Tensor, &Tensor) -> Tensor,
-    loader: &Loader,
-    options: EvaluateOptions,
-    mut on_batch: impl FnMut(usize) -> ControlFlow<()>,
-) -> Result<Evaluation, EvaluationError> {
-    let _guard = tch::no_grad_guard();
-    let mut running = MetricAccumulator::new(options.device);
-    let mut confusion = ConfusionMatrix::new(options.num_classes);
-    let mut predictions = Vec::with_capacity(loader.num_samples());
-    for batch in loader.epoch(0, 0) {
-        let batch = batch?;
-        catch_torch_panic(|| {
-            let DeviceBatch { images, targets, indices, .. } = batch.to_device();
-            let logits = forward(&images)?;
-            check_classes(&logits, options.num_classes)?;
-            running.add(&loss(&logits, &targets), &logits, &targets);
-            let targets = numbers(&targets).into_iter().zip(best(&logits, options.top_k));
-            for (sample, (target, top_k)) in indices.into_iter().zip(targets) {
+/// Runs networks on batches in evaluation mode; no gradients are recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluator<'a> {
+    compute: Compute,
+    loss: &'a Loss,
+    num_classes: usize,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Computes as `compute` says, and `loss` for the sums, for networks of `num_classes` logits.
+    pub fn new(compute: Compute, loss: &'a Loss, num_classes: usize) -> Evaluator<'a> {
+        Evaluator { compute, loss, num_classes }
+    }
+
+    /// The sums over all batches of `loader` (its epoch 0) for each of `networks`: the weights and
+    /// their average see the same batches. `on_batch` is called after each and may stop it.
+    ///
+    /// # Errors
+    /// See [`EvaluationError`].
+    pub fn sums(
+        &self,
+        networks: &[&Network],
+        loader: &Loader,
+        mut on_batch: impl FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<MetricSums>, EvaluationError> {
+        let device = self.compute.device;
+        let mut accumulators: Vec<_> = networks.iter().map(|_| MetricAccumulator::new(device)).collect();
+        for batch in loader.epoch(0, 0) {
+            let batch = batch?.to_device();
+            for (network, accumulator) in networks.iter().zip(&mut accumulators) {
+                let _logits = self.add(network, &batch, accumulator)?;
+            }
+            if on_batch().is_break() {
+                return Err(EvaluationError::Interrupted);
+            }
+        }
+        Ok(accumulators.iter().map(MetricAccumulator::sums).collect())
+    }
+
+    /// Evaluates `network` on all batches of `loader` (its epoch 0): sums, a confusion matrix, and
+    /// the `top_k` (at least 1) most probable classes of each sample. `on_batch` is told after each
+    /// batch how many samples are done, and may stop it.
+    ///
+    /// # Errors
+    /// See [`EvaluationError`].
+    pub fn evaluate(
+        &self,
+        network: &Network,
+        loader: &Loader,
+        top_k: usize,
+        mut on_batch: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Evaluation, EvaluationError> {
+        let mut accumulator = MetricAccumulator::new(self.compute.device);
+        let mut confusion = ConfusionMatrix::new(self.num_classes);
+        let mut predictions = Vec::with_capacity(loader.num_samples());
+        for batch in loader.epoch(0, 0) {
+            let batch = batch?;
+            let true_classes = numbers(&batch.targets);
+            let scored = catch_torch_panic(|| {
+                let batch = batch.to_device();
+                let logits = self.add(network, &batch, &mut accumulator)?;
+                Ok::<_, EvaluationError>(batch.indices.into_iter().zip(best(&logits, top_k)))
+            })??;
+            for (target, (sample, top_k)) in true_classes.into_iter().zip(scored) {
                 confusion.add(target, top_k[0].class);
                 predictions.push(Prediction { sample, target, top_k });
             }
-            Ok::<_, EvaluationError>(())
-        })??;
-        if on_batch(predictions.len()).is_break() {
-            return Err(EvaluationError::Interrupted);
+            if on_batch(predictions.len()).is_break() {
+                return Err(EvaluationError::Interrupted);
+            }
         }
+        Ok(Evaluation { sums: accumulator.sums(), confusion, predictions })
     }
-    Ok(Evaluation { totals: running.totals(), confusion, predictions })
-}
 
-/// # Errors
-/// If `logits` `[N, K]` are not of `num_classes` classes.
-pub fn check_classes(logits: &Tensor, num_classes: usize) -> Result<(), EvaluationError> {
-    match logits.size().as_slice() {
-        &[_, classes] if classes == num_classes as i64 => Ok(()),
-        size => Err(EvaluationError::Classes { logits: *size.last().unwrap_or(&0), classes: num_classes }),
+    /// The `top_k` (at least 1) most probable classes of each image of a batch, best first.
+    ///
+    /// # Errors
+    /// See [`EvaluationError`].
+    pub fn predict(
+        &self,
+        network: &Network,
+        batch: Batch,
+        top_k: usize,
+    ) -> Result<Vec<Vec<ClassProbability>>, EvaluationError> {
+        catch_torch_panic(|| {
+            let logits = self.logits(network, &batch.to_device().images)?;
+            Ok(best(&logits, top_k))
+        })?
+    }
+
+    /// Adds a batch to the sums; its logits.
+    fn add(
+        &self,
+        network: &Network,
+        batch: &DeviceBatch,
+        accumulator: &mut MetricAccumulator,
+    ) -> Result<Tensor, EvaluationError> {
+        let logits = self.logits(network, &batch.images)?;
+        let targets = Targets::Classes(batch.targets.shallow_clone());
+        let loss = tch::no_grad(|| self.loss.forward(&logits, &targets))?;
+        accumulator.add(&loss, &logits, &batch.targets);
+        Ok(logits)
+    }
+
+    /// `[N, C, H, W]` f32 → `[N, K]` f32, for as many classes as there are.
+    fn logits(&self, network: &Network, images: &Tensor) -> Result<Tensor, EvaluationError> {
+        let logits = network.logits(images, &self.compute)?;
+        match logits.size().as_slice() {
+            &[_, classes] if classes == self.num_classes as i64 => Ok(logits),
+            size => Err(EvaluationError::Classes {
+                logits: *size.last().unwrap_or(&0),
+                classes: self.num_classes,
+            }),
+        }
     }
 }
 
 /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]`, best first.
-pub fn best(logits: &Tensor, k: usize) -> Vec<Vec<ClassProbability>> {
+fn best(logits: &Tensor, k: usize) -> Vec<Vec<ClassProbability>> {
     let (classes, probabilities) = metrics::top_k(logits, k.max(1));
     let width = classes.size()[1] as usize;
     let classes = numbers(&classes);

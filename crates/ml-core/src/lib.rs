@@ -1,11 +1,11 @@
 //! The library of the toolkit: everything between a folder of images and a trained classifier,
-//! usable from any Rust program. It parses no flags, never exits, and only [`report`] writes to the
-//! terminal.
+//! usable from any Rust program. It parses no flags, never exits, and prints nothing: a
+//! [`trainer::Reporter`] is told what happens.
 //!
-//! In import order, each module using only those above it: [`dataset`], [`transform`], [`refusal`]
-//! → [`loader`] → [`network`] → [`loss`] → [`optimizer`] → [`metrics`] → [`evaluation`] →
-//! [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] →
-//! [`report`] → [`inspection`] → [`inference`].
+//! In import order, each module using only those above it: [`dataset`] and [`transform`] (of
+//! `ml-data`), [`torch_error`] → [`device`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] →
+//! [`metrics`] → [`evaluation`] → [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] →
+//! [`trainer`] → [`starter`] → [`job`] → [`inference`].
 
 pub use torch_file;
 
@@ -16,6 +16,7 @@ pub mod config;
 pub mod device;
 pub mod evaluation;
 pub mod inference;
+pub mod job;
 pub mod loader;
 pub mod loss;
 pub mod metrics;
@@ -34,7 +35,7 @@ mod testing;
 /// The version of libtorch that this was built against.
 pub static LIBTORCH_VERSION: std::sync::LazyLock<&str> = std::sync::LazyLock::new(torch_ext::version);
 
-/// Uses only deterministic algorithms from here on, if asked.
+/// Uses only deterministic algorithms from here on, if `on`.
 ///
 /// # Errors
 /// libtorch refuses.

@@ -16,6 +16,7 @@ pub fn checkpoint(step: u64, fill: f64) -> Checkpoint {
         optimizer_state_dict: Value::None,
         scheduler_state_dict: Value::None,
         ema_state_dict: None,
+        ema_num_updates: None,
         scaler_state_dict: None,
         rng_state: Value::None,
         metrics: Value::None,

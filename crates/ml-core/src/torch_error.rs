@@ -28,7 +28,7 @@ pub enum TorchError {
 impl TorchError {
     /// Sorts what libtorch says.
     fn new(message: &str) -> TorchError {
-        // PyTorch goes on with advice about its own switches.
+        // PyTorch continues with advice about its own switches.
         let first = message.split(". You can turn off determinism").next().unwrap_or(message);
         // The check that failed, before what it means: `[enforce fail at alloc_cpu.cpp:127] err
         // == 0. DefaultCPUAllocator: …`.

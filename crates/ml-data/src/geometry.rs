@@ -1,5 +1,8 @@
 //! Sizes and areas of images, in pixels.
 
+/// The largest side, in pixels, that a transform may make.
+pub const MAX_SIDE: u32 = 16_384;
+
 /// A size in pixels. In YAML a pair `[height, width]`, or one number for a square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {

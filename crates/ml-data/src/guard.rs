@@ -1,4 +1,4 @@
-//! Panics that are told as errors: a decoder's over a damaged image, tch's where libtorch refuses.
+//! Panics that are reported as errors: a decoder's over a damaged image, tch's where libtorch refuses.
 //!
 //! A panic hook is called before anyone can catch the panic, so it has to be able to ask whether
 //! there is something to say: [`is_expected`].

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
-    /// The division of a data set into splits (one stream a class).
+    /// Splitting a data set (one stream a class).
     Split = 1,
     /// The order of the samples in an epoch.
     Order = 2,

@@ -1,5 +1,6 @@
 //! A run's epochs as TensorBoard scalars.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use ml_data::dataset::Index;
@@ -15,7 +16,7 @@ use ml_core::run::unix_seconds;
 use ml_core::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`,
-/// and with averaged weights `Loss/val_ema`, `Accuracy/val_ema`.
+/// and with EMA weights `Loss/val_ema`, `Accuracy/val_ema`.
 #[allow(missing_debug_implementations)]
 pub struct BoardReporter {
     folder: PathBuf,
@@ -112,7 +113,7 @@ impl BoardReporter {
         let tag = format!("Confusion_Matrix/{}", report.split);
         self.writer.add_rgb(&tag, &figure.rgb, [figure.width, figure.height], epoch, wall_time)?;
         if report.split == "test" {
-            self.writer.add_scalar("Test/Accuracy", report.evaluation.totals.accuracy(), epoch, wall_time)?;
+            self.writer.add_scalar("Test/Accuracy", report.evaluation.sums.accuracy(), epoch, wall_time)?;
         }
         Ok(self.writer.flush()?)
     }
@@ -141,15 +142,20 @@ impl BoardReporter {
 
 impl Reporter for BoardReporter {
     fn batches_done(&mut self, _: usize, _: Option<&MetricSums>) -> Result<(), ReportError> {
-        self.make_samples().map_err(|error| ReportError(Box::new(error)))
+        self.make_samples().map_err(ReportError::new)
     }
 
-    fn epoch_finished(&mut self, history: &[EpochMetrics], _: &EpochReport) -> Result<(), ReportError> {
-        self.catch_up(history).map_err(|error| ReportError(Box::new(error)))
+    fn epoch_finished(
+        &mut self,
+        history: &[EpochMetrics],
+        _: &EpochReport,
+    ) -> Result<ControlFlow<()>, ReportError> {
+        self.catch_up(history).map_err(ReportError::new)?;
+        Ok(ControlFlow::Continue(()))
     }
 
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
-        self.restart(history).map_err(|error| ReportError(Box::new(error)))
+        self.restart(history).map_err(ReportError::new)
     }
 }
 

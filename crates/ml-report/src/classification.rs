@@ -40,36 +40,36 @@ pub struct ReportFiles {
 }
 
 impl EvaluationReport<'_> {
-    /// The figures of every class.
-    pub fn figures(&self) -> ClassificationReport {
+    /// The metrics of every class.
+    pub fn metrics(&self) -> ClassificationReport {
         ClassificationReport::new(&self.evaluation.confusion, self.classes)
     }
 
     /// The report as text: a head line, the table of classes, averages and the pairs confused most
     /// often. With `worst`, only so many classes are in the table, those with the lowest F1.
     pub fn text(&self, worst: Option<usize>) -> String {
-        let figures = self.figures();
-        let totals = self.evaluation.totals;
+        let metrics = self.metrics();
+        let sums = self.evaluation.sums;
         let mut out = format!(
             "{} split: {} images, {} classes\naccuracy {:.4}   top-{} accuracy {:.4}   loss {:.4}\n\n",
             self.split,
-            totals.count,
+            sums.count,
             self.classes.len(),
-            totals.accuracy(),
+            sums.accuracy(),
             self.top_k(),
-            totals.top5_accuracy(),
-            totals.loss(),
+            sums.top5_accuracy(),
+            sums.loss(),
         );
         let limit = worst.unwrap_or(usize::MAX);
-        let shown = rows_to_show(&figures, limit);
+        let shown = rows_to_show(&metrics, limit);
         if shown.len() < self.classes.len() {
             let _ =
                 writeln!(out, "the {} classes with the lowest F1, of {}:", shown.len(), self.classes.len());
         }
-        out.push_str(&class_table(&figures, &shown));
-        if figures.classes.iter().any(|class| class.support == 0 || class.predicted == 0) {
+        out.push_str(&class_table(&metrics, &shown));
+        if metrics.classes.iter().any(|class| class.support == 0 || class.predicted == 0) {
             out.push_str(
-                "\nFigures without a denominator (a class without images, or never predicted) are given as 0; \
+                "\nMetrics without a denominator (a class without images, or never predicted) are given as 0; \
                  the macro average counts them.\n",
             );
         }
@@ -90,9 +90,9 @@ impl EvaluationReport<'_> {
 
     /// The report as one JSON object; fractions in `0..=1`, the matrix's rows by true class.
     pub fn json(&self) -> serde_json::Value {
-        let figures = self.figures();
-        let totals = self.evaluation.totals;
-        let classes: Vec<_> = figures
+        let metrics = self.metrics();
+        let sums = self.evaluation.sums;
+        let classes: Vec<_> = metrics
             .classes
             .iter()
             .map(|class| {
@@ -107,13 +107,13 @@ impl EvaluationReport<'_> {
         let rows: Vec<&[u64]> = self.evaluation.confusion.rows().collect();
         json!({
             "split": self.split,
-            "num_samples": totals.count,
-            "accuracy": totals.accuracy(),
+            "num_samples": sums.count,
+            "accuracy": sums.accuracy(),
             "top_k": self.top_k(),
-            "top_k_accuracy": totals.top5_accuracy(),
-            "loss": totals.loss(),
-            "macro_average": average(figures.macro_average),
-            "weighted_average": average(figures.weighted_average),
+            "top_k_accuracy": sums.top5_accuracy(),
+            "loss": sums.loss(),
+            "macro_average": average(metrics.macro_average),
+            "weighted_average": average(metrics.weighted_average),
             "classes": classes,
             "confusion_matrix": rows,
         })
@@ -146,13 +146,13 @@ impl EvaluationReport<'_> {
 
     /// A line above the confusion matrix.
     pub fn title(&self) -> String {
-        let totals = self.evaluation.totals;
+        let sums = self.evaluation.sums;
         format!(
             "Confusion matrix, {} split: {} of {} right ({:.2} %)",
             self.split,
-            totals.correct,
-            totals.count,
-            100.0 * totals.accuracy()
+            sums.correct,
+            sums.count,
+            100.0 * sums.accuracy()
         )
     }
 
@@ -162,32 +162,32 @@ impl EvaluationReport<'_> {
 }
 
 /// All classes in order, or the `limit` with the lowest F1, worst first.
-fn rows_to_show(figures: &ClassificationReport, limit: usize) -> Vec<usize> {
-    let mut rows: Vec<usize> = (0..figures.classes.len()).collect();
+fn rows_to_show(metrics: &ClassificationReport, limit: usize) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..metrics.classes.len()).collect();
     if rows.len() > limit {
         // Classes without samples say nothing about the network: they come last.
-        let key = |&row: &usize| (figures.classes[row].support == 0, figures.classes[row].f1);
+        let key = |&row: &usize| (metrics.classes[row].support == 0, metrics.classes[row].f1);
         rows.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal));
         rows.truncate(limit);
     }
     rows
 }
 
-fn class_table(figures: &ClassificationReport, shown: &[usize]) -> String {
+fn class_table(metrics: &ClassificationReport, shown: &[usize]) -> String {
     let line = |name: &str, precision: f64, recall: f64, f1: f64, support: u64| {
         let figure = |value: f64| format!("{value:.4}");
         [printable(name), figure(precision), figure(recall), figure(f1), support.to_string()]
     };
     let mut rows = vec![["class", "precision", "recall", "F1", "support"].map(str::to_owned)];
     for &row in shown {
-        let class = &figures.classes[row];
+        let class = &metrics.classes[row];
         rows.push(line(&class.class, class.precision, class.recall, class.f1, class.support));
     }
     rows.push(Default::default());
     for (name, of) in
-        [("macro average", figures.macro_average), ("weighted average", figures.weighted_average)]
+        [("macro average", metrics.macro_average), ("weighted average", metrics.weighted_average)]
     {
-        rows.push(line(name, of.precision, of.recall, of.f1, figures.support));
+        rows.push(line(name, of.precision, of.recall, of.f1, metrics.support));
     }
     table(&rows, [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right])
 }

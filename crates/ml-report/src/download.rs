@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::progress::{Console, PLAIN_INTERVAL};
+use super::console::{Console, PLAIN_INTERVAL};
 use ml_core::weights::Event;
 
 /// Shows a transfer.
@@ -44,7 +44,7 @@ impl DownloadProgress {
         if self.first.is_none() {
             self.first = Some(done);
             if done > 0 {
-                tracing::info!("{}: going on after the {} that were there", self.name, megabytes(done));
+                tracing::info!("{}: continuing after the {} that were there", self.name, megabytes(done));
             }
             if self.console.interactive {
                 let template = "{prefix:.bold} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";

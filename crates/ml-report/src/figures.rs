@@ -241,7 +241,7 @@ impl Layout {
     }
 }
 
-/// The colour of a share of a class's samples, in `0..=1`; few are told from none.
+/// The colour of a share of a class's samples, in `0..=1`; few can be distinguished from none.
 fn shade(share: f64) -> RGBColor {
     let share = if share > 0.0 { 0.05 + 0.95 * share } else { 0.0 };
     let place = share * (SHADES.len() - 1) as f64;

@@ -7,10 +7,12 @@
 
 pub mod board;
 pub mod classification;
+pub mod console;
 pub mod download;
 pub mod figures;
 pub mod inspection;
 pub mod predictions;
 pub mod progress;
+pub mod run;
 pub mod tensorboard;
 pub mod write;

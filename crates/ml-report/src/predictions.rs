@@ -1,8 +1,7 @@
-//! Predictions → `predictions_<split>.csv`: a row an image.
-
-use std::fmt::Write as _;
+//! Predictions → `predictions_<split>.csv`: a row for each image.
 
 use ml_core::evaluation::{ClassProbability, Prediction};
+use ml_data::csv_text::CsvText;
 use ml_data::dataset::Index;
 
 /// The columns `path` (relative to the index's root), `label`, `prediction`, `probability`,
@@ -10,50 +9,32 @@ use ml_data::dataset::Index;
 /// `predictions`.
 pub fn csv(classes: &[String], index: &Index, predictions: &[Prediction]) -> String {
     let width = predictions.iter().map(|prediction| prediction.top_k.len()).max().unwrap_or(0);
-    let mut out = String::from("path,label,prediction,probability,correct");
-    out.push_str(&top_k_header(width));
-    out.push('\n');
+    let mut rows = CsvText::new();
+    let columns = ["path", "label", "prediction", "probability", "correct"].map(str::to_owned);
+    rows.row(columns.into_iter().chain(top_k_columns(width)));
     for prediction in predictions {
         let best = prediction.best();
         let path = index.samples[prediction.sample].path.to_string_lossy();
-        let _ = write!(
-            out,
-            "{},{},{},{},{}",
-            field(&path),
-            field(&classes[prediction.target]),
-            field(&classes[best.class]),
-            best.probability,
-            best.class == prediction.target,
-        );
-        out.push_str(&top_k_fields(classes, &prediction.top_k));
-        out.push('\n');
+        let fields = [
+            path.into_owned(),
+            classes[prediction.target].clone(),
+            classes[best.class].clone(),
+            best.probability.to_string(),
+            (best.class == prediction.target).to_string(),
+        ];
+        rows.row(fields.into_iter().chain(top_k_fields(classes, &prediction.top_k)));
     }
-    out
+    rows.finish()
 }
 
-/// `,top_1_class,top_1_probability,…` for `k` classes.
-pub fn top_k_header(k: usize) -> String {
-    (1..=k).fold(String::new(), |mut out, rank| {
-        let _ = write!(out, ",top_{rank}_class,top_{rank}_probability");
-        out
-    })
+/// `top_1_class`, `top_1_probability`, … for `k` classes.
+pub fn top_k_columns(k: usize) -> impl Iterator<Item = String> {
+    (1..=k).flat_map(|rank| [format!("top_{rank}_class"), format!("top_{rank}_probability")])
 }
 
-/// `,class,probability` for each of `top_k`.
-pub fn top_k_fields(classes: &[String], top_k: &[ClassProbability]) -> String {
-    top_k.iter().fold(String::new(), |mut out, scored| {
-        let _ = write!(out, ",{},{}", field(&classes[scored.class]), scored.probability);
-        out
-    })
-}
-
-/// A field of a CSV file, quoted if it has to be (RFC 4180).
-pub fn field(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\"")).into()
-    } else {
-        text.into()
-    }
+/// Class and probability of each of `top_k`.
+pub fn top_k_fields(classes: &[String], top_k: &[ClassProbability]) -> impl Iterator<Item = String> {
+    top_k.iter().flat_map(|scored| [classes[scored.class].clone(), scored.probability.to_string()])
 }
 
 #[cfg(test)]

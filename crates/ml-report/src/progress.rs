@@ -1,55 +1,19 @@
 //! Progress on stderr: a bar on a terminal, a plain line now and then elsewhere.
 
-use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use ml_core::metrics::MetricSums;
-use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter};
+use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter, RunStart};
+use ml_core::weights::Event;
 
-/// Between two plain lines where there is no terminal.
-pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
+use super::console::{Console, PLAIN_INTERVAL};
+use super::download::DownloadProgress;
 
 /// Waiting for data longer than this share of an epoch is worth a warning.
 const STARVED: f64 = 0.5;
-
-/// stderr, shared by the bar and the log lines, so that neither breaks the other.
-#[derive(Clone, Debug)]
-pub struct Console {
-    pub(super) bars: MultiProgress,
-    pub(super) interactive: bool,
-}
-
-impl Console {
-    /// Bars are drawn only if stderr is a terminal and `bars` are wanted.
-    pub fn new(bars: bool) -> Console {
-        let interactive = bars && io::stderr().is_terminal();
-        let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Console { bars: MultiProgress::with_draw_target(target), interactive }
-    }
-
-    /// A writer for log lines that steps aside for the bar.
-    pub fn writer(&self) -> ConsoleWriter {
-        ConsoleWriter { bars: self.bars.clone() }
-    }
-}
-
-/// Writes to stderr between two drawings of the bar.
-#[derive(Clone, Debug)]
-pub struct ConsoleWriter {
-    bars: MultiProgress,
-}
-
-impl Write for ConsoleWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bars.suspend(|| io::stderr().write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
 
 /// Shows a run's progress.
 #[derive(Debug)]
@@ -65,6 +29,7 @@ pub struct Progress {
     started: Instant,
     resumed_at: usize,
     last_line: Instant,
+    download: Option<DownloadProgress>,
 }
 
 impl Progress {
@@ -83,6 +48,7 @@ impl Progress {
             started: now,
             resumed_at: 0,
             last_line: now,
+            download: None,
         }
     }
 
@@ -107,6 +73,16 @@ impl Progress {
 }
 
 impl Reporter for Progress {
+    fn fetching(&mut self, name: &str, event: Event<'_>) {
+        let download = || DownloadProgress::new(self.console.clone(), name);
+        self.download.get_or_insert_with(download).show(event);
+    }
+
+    fn run_started(&mut self, _: &RunStart<'_>) -> Result<(), ReportError> {
+        self.download = None;
+        Ok(())
+    }
+
     fn phase_started(&mut self, phase: Phase, epoch: u64, num_batches: usize, first: usize) {
         self.phase = phase;
         self.epoch = epoch;
@@ -126,15 +102,15 @@ impl Reporter for Progress {
         }
     }
 
-    fn batches_done(&mut self, count: usize, totals: Option<&MetricSums>) -> Result<(), ReportError> {
+    fn batches_done(&mut self, count: usize, sums: Option<&MetricSums>) -> Result<(), ReportError> {
         self.done += count;
         if self.console.interactive {
             self.bar.inc(count as u64);
-            if let Some(totals) = totals {
+            if let Some(sums) = sums {
                 self.bar.set_message(format!(
                     "loss {:.4} accuracy {:.4} {:.0} images/s",
-                    totals.loss(),
-                    totals.accuracy(),
+                    sums.loss(),
+                    sums.accuracy(),
                     self.images_per_second()
                 ));
             }
@@ -142,10 +118,10 @@ impl Reporter for Progress {
             self.last_line = Instant::now();
             let rate = self.images_per_second();
             let left = (self.num_batches - self.done) as f64 * self.batch_size as f64 / rate.max(1e-9);
-            let figures = totals
+            let metrics = sums
                 .map_or_else(String::new, |t| format!("loss {:.4} accuracy {:.4}, ", t.loss(), t.accuracy()));
             tracing::info!(
-                "{}: {}/{} batches, {figures}{rate:.0} images/s, {left:.0} s left",
+                "{}: {}/{} batches, {metrics}{rate:.0} images/s, {left:.0} s left",
                 self.label(),
                 self.done,
                 self.num_batches
@@ -164,8 +140,12 @@ impl Reporter for Progress {
         Ok(())
     }
 
-    fn epoch_finished(&mut self, history: &[EpochMetrics], report: &EpochReport) -> Result<(), ReportError> {
-        let Some(m) = history.last() else { return Ok(()) };
+    fn epoch_finished(
+        &mut self,
+        history: &[EpochMetrics],
+        report: &EpochReport,
+    ) -> Result<ControlFlow<()>, ReportError> {
+        let Some(m) = history.last() else { return Ok(ControlFlow::Continue(())) };
         let seconds = report.elapsed.as_secs_f64();
         let waited = report.waited.as_secs_f64();
         tracing::info!(
@@ -177,7 +157,7 @@ impl Reporter for Progress {
             m.val_loss,
             m.val_accuracy,
             m.ema.map_or_else(String::new, |ema| format!(
-                ", averaged weights loss {:.4} accuracy {:.4}",
+                ", EMA weights loss {:.4} accuracy {:.4}",
                 ema.val_loss, ema.val_accuracy
             )),
             if report.improved { " (best)" } else { "" },
@@ -190,14 +170,16 @@ impl Reporter for Progress {
                  smaller transforms.train.resize would help"
             );
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
-/// Four significant digits without trailing zeros.
+/// Four significant digits without trailing zeros; small numbers with an exponent (`3.4e-8`), as
+/// Python prints them.
 fn significant(value: f64) -> String {
     let text = format!("{value:.3e}");
-    text.parse::<f64>().map_or(text, |rounded| rounded.to_string())
+    let Ok(rounded) = text.parse::<f64>() else { return text };
+    if rounded != 0.0 && rounded.abs() < 1e-4 { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
 #[cfg(test)]
@@ -209,5 +191,8 @@ mod tests {
         assert_eq!(significant(0.1), "0.1");
         assert_eq!(significant(0.000_123_456), "0.0001235");
         assert_eq!(significant(0.0), "0");
+        assert_eq!(significant(3.4e-8), "3.4e-8");
+        assert_eq!(significant(9.876_54e-5), "9.877e-5");
+        assert_eq!(significant(1e-30), "1e-30");
     }
 }

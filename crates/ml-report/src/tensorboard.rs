@@ -238,11 +238,10 @@ impl EventWriter {
 
     fn failed(&self, source: io::Error) -> EventError {
         let path = self.path.clone();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                EventError::DiskFull { path, source }
-            }
-            _ => EventError::Write { path, source },
+        if atomic_file::is_disk_full(&source) {
+            EventError::DiskFull { path, source }
+        } else {
+            EventError::Write { path, source }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! CUDA's half of libtorch, loaded when it is asked for.
+//! CUDA's half of libtorch, loaded when it is first needed.
 
 use std::sync::OnceLock;
 

@@ -6,6 +6,7 @@
 mod cuda;
 mod fill;
 mod memory;
+mod optim;
 mod record;
 mod script;
 mod shim;
@@ -13,13 +14,14 @@ mod slots;
 
 pub use cuda::{CudaError, load_cuda};
 pub use fill::TensorWriter;
-pub use memory::keep_freed_memory;
+pub use memory::{keep_freed_memory, set_cublas_workspace};
+pub use optim::{
+    AdamSettings, AdamState, RmspropSettings, RmspropState, SgdSettings, clip_grads_with_norm, fused_adam,
+    fused_sgd, lerp, rmsprop, total_norm,
+};
 pub use record::{MemoryEvent, Operator, Seen, record_memory, record_operators, storage_address};
 pub use script::{Script, ScriptTensor};
-pub use shim::{
-    AdamSettings, AdamState, Autocast, Generator, SgdSettings, channels_last, clear_grads, fused_adam,
-    fused_sgd, lerp, scale, set_deterministic, total_norm, version,
-};
+pub use shim::{Autocast, Generator, channels_last, clear_grads, manual_seed, set_deterministic, version};
 pub use slots::{HostBuffers, Part};
 
 /// libtorch refused; its own message without the C++ stack.
@@ -34,8 +36,41 @@ impl Error {
     }
 }
 
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Error {
+        Error(first_line(&error))
+    }
+}
+
 /// The first line of one of tch's errors: what happened, without the C++ stack that follows it.
 pub fn first_line(error: &tch::TchError) -> String {
     let text = error.to_string();
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_function_of_the_shim_keeps_exceptions_in() {
+        let sources = [
+            include_str!("cpp/optim.cpp"),
+            include_str!("cpp/record.cpp"),
+            include_str!("cpp/script.cpp"),
+            include_str!("cpp/shim.cpp"),
+        ];
+        let mut found = 0;
+        for source in sources {
+            let (_, functions) = source.split_once("extern \"C\" {").unwrap();
+            let begins = |line: &str| line.contains("te_") && !line.starts_with([' ', '/']);
+            for (at, _) in functions
+                .match_indices('\n')
+                .filter(|(at, _)| begins(functions[at + 1..].lines().next().unwrap_or_default()))
+            {
+                let head = functions[at + 1..].split('{').next().unwrap();
+                assert!(head.trim_end().ends_with("noexcept"), "{head}");
+                found += 1;
+            }
+        }
+        assert!(found > 35, "{found}");
+    }
 }

@@ -8,16 +8,18 @@ use tch::Tensor;
 use crate::Error;
 use crate::shim::result;
 
-/// As in `cpp/record.cpp`.
+/// As in `cpp/record.cpp`, which checks the same.
 #[repr(C)]
 struct Event {
     address: *const c_void,
     bytes: i64,
 }
 
+const _: () = assert!(size_of::<Event>() == 16 && std::mem::offset_of!(Event, bytes) == 8);
+
 unsafe extern "C" {
     fn te_operators_begin(out: *mut *mut c_void) -> *mut c_char;
-    fn te_operators_end(operators: *mut c_void);
+    fn te_operators_end(operators: *mut c_void) -> *mut c_char;
     fn te_operators_free(operators: *mut c_void);
     fn te_operators_len(operators: *const c_void) -> usize;
     fn te_operator(
@@ -40,7 +42,7 @@ unsafe extern "C" {
     );
     fn te_storage(tensor: *const c_void) -> *const c_void;
     fn te_memory_begin(out: *mut *mut c_void) -> *mut c_char;
-    fn te_memory_end(memory: *mut c_void);
+    fn te_memory_end(memory: *mut c_void) -> *mut c_char;
     fn te_memory_free(memory: *mut c_void);
     fn te_memory_events(memory: *const c_void, count: *mut usize) -> *const Event;
 }
@@ -88,28 +90,31 @@ pub fn storage_address(tensor: &Tensor) -> usize {
 /// Ends a recording when it is dropped, on the thread that began it (pointers are not `Send`).
 struct Recording {
     raw: *mut c_void,
-    end: Option<unsafe extern "C" fn(*mut c_void)>,
+    end: Option<unsafe extern "C" fn(*mut c_void) -> *mut c_char>,
     free: unsafe extern "C" fn(*mut c_void),
 }
 
 impl Recording {
-    fn end(&mut self) {
-        if let Some(end) = self.end.take() {
+    fn end(&mut self) -> Result<(), Error> {
+        match self.end.take() {
             // SAFETY: begun on this thread and not ended yet.
-            unsafe { end(self.raw) }
+            Some(end) => result(unsafe { end(self.raw) }),
+            None => Ok(()),
         }
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.end();
+        // Only after a panic of what ran, which says more.
+        let _ = self.end();
         // SAFETY: ended, and freed once.
         unsafe { (self.free)(self.raw) }
     }
 }
 
-/// Runs `run` and tells which operators it called on this thread, in the order of their beginning.
+/// Runs `run` and returns the operators that it called on this thread, in the order of their
+/// beginning.
 ///
 /// # Errors
 /// They are being recorded already.
@@ -119,7 +124,7 @@ pub fn record_operators<T>(run: impl FnOnce() -> T) -> Result<(T, Vec<Operator>)
     result(unsafe { te_operators_begin(&raw mut raw) })?;
     let mut recording = Recording { raw, end: Some(te_operators_end), free: te_operators_free };
     let value = run();
-    recording.end();
+    recording.end()?;
     // SAFETY: a live recording.
     let len = unsafe { te_operators_len(raw) };
     Ok((value, (0..len).map(|place| operator(&recording, place)).collect()))
@@ -157,9 +162,9 @@ fn operator(recording: &Recording, place: usize) -> Operator {
     }
 }
 
-/// Runs `run` and tells what it took from and gave back to PyTorch's allocator for the CPU on this
-/// thread, in order; a backward pass counts. What was there before and is given back meanwhile is
-/// not told.
+/// Runs `run` and returns what it took from and gave back to PyTorch's allocator for the CPU on
+/// this thread, in order; a backward pass counts. What was there before and is given back meanwhile
+/// is not reported.
 ///
 /// # Errors
 /// libtorch's.
@@ -169,7 +174,7 @@ pub fn record_memory<T>(run: impl FnOnce() -> T) -> Result<(T, Vec<MemoryEvent>)
     result(unsafe { te_memory_begin(&raw mut raw) })?;
     let mut recording = Recording { raw, end: Some(te_memory_end), free: te_memory_free };
     let value = run();
-    recording.end();
+    recording.end()?;
     let mut count = 0;
     // SAFETY: a live recording, whose `count` events live as long as it.
     let events = unsafe {
@@ -186,7 +191,7 @@ mod tests {
     use tch::{Device, Kind};
 
     #[test]
-    fn operators_are_told_with_what_they_see_and_what_they_are_made_of() {
+    fn operators_are_reported_with_what_they_see_and_what_they_are_made_of() {
         let (input, weight) = (
             Tensor::ones([2, 3, 8, 8], (Kind::Float, Device::Cpu)),
             Tensor::ones([4, 3, 3, 3], (Kind::Float, Device::Cpu)),
@@ -209,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_told_when_it_is_taken_and_when_it_is_given_back() {
+    fn memory_is_reported_when_it_is_taken_and_when_it_is_given_back() {
         let before = Tensor::ones([1000], (Kind::Float, Device::Cpu));
         let (kept, events) = record_memory(|| {
             drop(Tensor::ones([500], (Kind::Double, Device::Cpu)));

@@ -7,97 +7,27 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// One SGD step's settings, PyTorch's names.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct SgdSettings {
-    /// Learning rate.
-    pub lr: f64,
-    /// Momentum; 0 needs no buffers.
-    pub momentum: f64,
-    /// L2 penalty.
-    pub weight_decay: f64,
-    /// Dampening of the momentum.
-    pub dampening: f64,
-    /// Nesterov momentum.
-    pub nesterov: bool,
-    /// The momentum buffers are empty and begin as the gradients.
-    pub first_step: bool,
-}
-
-/// One Adam or AdamW step's settings, PyTorch's names.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct AdamSettings {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of the mean.
-    pub beta1: f64,
-    /// Decay of the mean square.
-    pub beta2: f64,
-    /// Added to the denominator.
-    pub eps: f64,
-    /// L2 penalty, or decoupled decay.
-    pub weight_decay: f64,
-    /// Keep the largest mean square.
-    pub amsgrad: bool,
-    /// AdamW: the decay does not pass through the gradient.
-    pub decoupled: bool,
-}
-
-/// Adam's state, one tensor a parameter in each.
-#[derive(Clone, Copy, Debug)]
-pub struct AdamState<'a> {
-    /// Running means of the gradient.
-    pub exp_avg: &'a [Tensor],
-    /// Running means of its square.
-    pub exp_avg_sq: &'a [Tensor],
-    /// Their maxima; empty without amsgrad.
-    pub max_exp_avg_sq: &'a [Tensor],
-    /// Steps done, f32 scalars; counted up by the call.
-    pub step: &'a [Tensor],
-}
-
-type Pointers = *const *const c_void;
+pub(crate) type Pointers = *const *const c_void;
 
 unsafe extern "C" {
     pub(crate) fn te_free(message: *mut c_char);
     fn te_version() -> *const c_char;
+    fn te_manual_seed(seed: u64) -> *mut c_char;
     fn te_set_deterministic(on: bool) -> *mut c_char;
-    fn te_total_norm(tensors: Pointers, count: usize, out: *const c_void) -> *mut c_char;
     fn te_generator(seed: u64) -> *mut c_void;
     fn te_generator_free(generator: *mut c_void);
     fn te_generator_skip(generator: *mut c_void, count: u64) -> *mut c_char;
     fn te_uniform(tensor: *const c_void, from: f64, to: f64, generator: *mut c_void) -> *mut c_char;
     fn te_normal(tensor: *const c_void, mean: f64, std: f64, generator: *mut c_void) -> *mut c_char;
-    fn te_scale(tensors: Pointers, count: usize, factor: f64) -> *mut c_char;
-    fn te_lerp(tensors: Pointers, ends: Pointers, count: usize, weight: f64) -> *mut c_char;
     fn te_empty_pinned(shape: *const i64, dims: usize, out: *mut *mut c_void) -> *mut c_char;
     fn te_autocast_enter(device: i8, dtype: i8, was_on: *mut bool, was_dtype: *mut i8) -> *mut c_char;
     fn te_autocast_leave(device: i8, was_on: bool, was_dtype: i8) -> *mut c_char;
     fn te_channels_last(tensor: *const c_void, out: *mut *mut c_void) -> *mut c_char;
     fn te_is_unshared(tensor: *const c_void) -> bool;
     fn te_clear_grads(parameters: Pointers, count: usize) -> *mut c_char;
-    fn te_fused_sgd(
-        parameters: Pointers,
-        grads: Pointers,
-        momenta: Pointers,
-        count: usize,
-        settings: *const SgdSettings,
-    ) -> *mut c_char;
-    fn te_fused_adam(
-        parameters: Pointers,
-        grads: Pointers,
-        means: Pointers,
-        squares: Pointers,
-        maxima: Pointers,
-        steps: Pointers,
-        count: usize,
-        settings: *const AdamSettings,
-    ) -> *mut c_char;
 }
 
-fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
+pub(crate) fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
     tensors.iter().map(|tensor| tensor.as_ptr().cast()).collect()
 }
 
@@ -125,14 +55,6 @@ pub(crate) fn result(text: *mut c_char) -> Result<(), Error> {
     match unsafe { message(text) } {
         None => Ok(()),
         Some(text) => Err(Error(text.lines().next().unwrap_or_default().to_owned())),
-    }
-}
-
-fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
-    if wanted == given {
-        Ok(())
-    } else {
-        Err(Error(format!("{name}: {given} tensors for {wanted} parameters")))
     }
 }
 
@@ -212,31 +134,24 @@ pub(crate) fn is_unshared(tensor: &Tensor) -> bool {
     unsafe { te_is_unshared(tensor.as_ptr().cast()) }
 }
 
-/// Only deterministic algorithms (an operation without one is an error then), those of cuDNN,
-/// cuBLAS and oneDNN included; memory that an operation leaves uninitialised is filled. Call it
-/// before CUDA is loaded: cuBLAS wants `CUBLAS_WORKSPACE_CONFIG`, which this sets unless it is set,
-/// before its start.
+/// Seeds the generators of the CPU and of all CUDA devices, as `torch.manual_seed`.
+///
+/// # Errors
+/// libtorch's; of a CUDA device also that of an earlier operation, which is reported late.
+pub fn manual_seed(seed: u64) -> Result<(), Error> {
+    // SAFETY: a plain value.
+    result(unsafe { te_manual_seed(seed) })
+}
+
+/// Only deterministic algorithms (an operation without one is an error then), those of cuDNN and
+/// oneDNN included; memory that an operation leaves uninitialised is filled. On CUDA, cuBLAS also
+/// needs what [`set_cublas_workspace`](crate::set_cublas_workspace) sets.
 ///
 /// # Errors
 /// libtorch's.
 pub fn set_deterministic(on: bool) -> Result<(), Error> {
-    // SAFETY: sets flags of libtorch's global context, and a variable of the environment, which the
-    // programs do before they start threads.
+    // SAFETY: sets flags of libtorch's global context.
     result(unsafe { te_set_deterministic(on) })
-}
-
-/// The 2-norm over all elements of all `tensors` (at least one; floating point), a scalar, as
-/// PyTorch's `torch.nn.utils.get_total_norm`. Nothing is read from the device.
-///
-/// # Errors
-/// libtorch's.
-pub fn total_norm(tensors: &[Tensor]) -> Result<Tensor, Error> {
-    let Some(first) = tensors.first() else { return Err(Error("the norm of no tensors".to_owned())) };
-    let out = Tensor::zeros([0i64; 0], (first.kind(), first.device()));
-    let pointers = pointers(tensors);
-    // SAFETY: the pointers are of live tensors, as many as said, and `out` lives through the call.
-    result(unsafe { te_total_norm(pointers.as_ptr(), pointers.len(), out.as_ptr().cast()) })?;
-    Ok(out)
 }
 
 /// A random generator of its own for tensors on the CPU, libtorch's Mersenne twister. It gives the
@@ -287,28 +202,6 @@ impl Drop for Generator {
     }
 }
 
-/// Multiplies every element of all `tensors` by `factor`, in place.
-///
-/// # Errors
-/// libtorch's.
-pub fn scale(tensors: &[Tensor], factor: f64) -> Result<(), Error> {
-    let pointers = pointers(tensors);
-    // SAFETY: the pointers are of live tensors, as many as said.
-    result(unsafe { te_scale(pointers.as_ptr(), pointers.len(), factor) })
-}
-
-/// Moves each of `tensors` towards its twin among `ends`, in place: `tensor + weight · (end −
-/// tensor)`.
-///
-/// # Errors
-/// Tensors of different size, stride, dtype or device.
-pub fn lerp(tensors: &[Tensor], ends: &[Tensor], weight: f64) -> Result<(), Error> {
-    same_length("ends", tensors.len(), ends.len())?;
-    let (t, e) = (pointers(tensors), pointers(ends));
-    // SAFETY: both lists hold as many pointers of live tensors as said.
-    result(unsafe { te_lerp(t.as_ptr(), e.as_ptr(), t.len(), weight) })
-}
-
 /// Lets go of the gradients, as PyTorch's `zero_grad(set_to_none=True)`.
 ///
 /// # Errors
@@ -317,56 +210,6 @@ pub fn clear_grads(parameters: &[Tensor]) -> Result<(), Error> {
     let pointers = pointers(parameters);
     // SAFETY: the pointers are of live tensors, as many as said.
     result(unsafe { te_clear_grads(pointers.as_ptr(), pointers.len()) })
-}
-
-/// One SGD step in place, `torch.optim.SGD(fused=True)`. `momenta` is not read if the momentum is
-/// 0.
-///
-/// # Errors
-/// A gradient or buffer of another size, stride, dtype or device than its parameter.
-pub fn fused_sgd(
-    parameters: &[Tensor],
-    grads: &[Tensor],
-    momenta: &[Tensor],
-    settings: &SgdSettings,
-) -> Result<(), Error> {
-    let count = parameters.len();
-    same_length("gradients", count, grads.len())?;
-    if settings.momentum != 0.0 {
-        same_length("momentum buffers", count, momenta.len())?;
-    }
-    let (p, g, m) = (pointers(parameters), pointers(grads), pointers(momenta));
-    // SAFETY: the lists hold `count` pointers of live tensors each (`m` is not read without
-    // momentum), and SgdSettings has the layout of its C twin.
-    result(unsafe { te_fused_sgd(p.as_ptr(), g.as_ptr(), m.as_ptr(), count, settings) })
-}
-
-/// One Adam or AdamW step in place, `torch.optim.Adam(fused=True)`.
-///
-/// # Errors
-/// A gradient or state of another size, stride, dtype or device than its parameter.
-pub fn fused_adam(
-    parameters: &[Tensor],
-    grads: &[Tensor],
-    state: AdamState<'_>,
-    settings: &AdamSettings,
-) -> Result<(), Error> {
-    let count = parameters.len();
-    same_length("gradients", count, grads.len())?;
-    same_length("exp_avg", count, state.exp_avg.len())?;
-    same_length("exp_avg_sq", count, state.exp_avg_sq.len())?;
-    same_length("step", count, state.step.len())?;
-    if settings.amsgrad {
-        same_length("max_exp_avg_sq", count, state.max_exp_avg_sq.len())?;
-    }
-    let (p, g) = (pointers(parameters), pointers(grads));
-    let (m, v) = (pointers(state.exp_avg), pointers(state.exp_avg_sq));
-    let (x, t) = (pointers(state.max_exp_avg_sq), pointers(state.step));
-    // SAFETY: the lists hold `count` pointers of live tensors each (`x` is not read without
-    // amsgrad), and AdamSettings has the layout of its C twin.
-    result(unsafe {
-        te_fused_adam(p.as_ptr(), g.as_ptr(), m.as_ptr(), v.as_ptr(), x.as_ptr(), t.as_ptr(), count, settings)
-    })
 }
 
 #[cfg(test)]
@@ -401,49 +244,17 @@ mod tests {
         assert!(channels_last(&tensor.flatten(0, -1)).is_err());
     }
 
-    const SGD: SgdSettings = SgdSettings {
-        lr: 0.5,
-        momentum: 0.0,
-        weight_decay: 0.0,
-        dampening: 0.0,
-        nesterov: false,
-        first_step: true,
-    };
-
     fn ones(size: &[i64]) -> Tensor {
         Tensor::ones(size, (Kind::Float, Device::Cpu))
     }
 
     #[test]
-    fn a_step_is_taken_in_place() {
-        let parameter = [ones(&[2, 3])];
-        fused_sgd(&parameter, &[ones(&[2, 3])], &[], &SGD).unwrap();
-        assert_eq!(parameter[0].sum(Kind::Float).double_value(&[]), 3.0);
-    }
-
-    #[test]
-    fn the_stride_of_a_dimension_of_one_element_does_not_matter() {
-        let parameter = ones(&[3, 1, 2, 2]).set_requires_grad(true);
-        let grad = ones(&[3, 1, 2, 2]).as_strided([3, 1, 2, 2], [4, 1, 2, 1], None);
-        assert_ne!(grad.stride(), parameter.stride());
-        fused_sgd(&[parameter.shallow_clone()], &[grad], &[], &SGD).unwrap();
-        assert_eq!(parameter.detach(), ones(&[3, 1, 2, 2]) * 0.5);
-    }
-
-    #[test]
-    fn other_strides_are_refused_instead_of_mixing_elements_up() {
-        let error = fused_sgd(&[ones(&[2, 3])], &[ones(&[3, 2]).tr()], &[], &SGD).unwrap_err().to_string();
-        assert!(error.contains("strides"), "{error}");
-        assert!(!error.contains("0x"), "no C++ stack: {error}");
-    }
-
-    #[test]
-    fn the_norm_is_over_all_tensors_and_scaling_changes_each() {
-        let tensors = [ones(&[3, 3]), ones(&[7])];
-        assert_eq!(total_norm(&tensors).unwrap().double_value(&[]), 4.0);
-        scale(&tensors, 0.5).unwrap();
-        assert_eq!(total_norm(&tensors).unwrap().double_value(&[]), 2.0);
-        assert!(total_norm(&[]).is_err());
+    fn the_seed_is_torchs() {
+        let options = (Kind::Float, Device::Cpu);
+        manual_seed(u64::MAX).unwrap();
+        let ours = Tensor::randn([8], options);
+        tch::manual_seed(-1);
+        assert_eq!(ours, Tensor::randn([8], options));
     }
 
     #[test]
@@ -456,14 +267,6 @@ mod tests {
         generator.skip(777).unwrap();
         generator.normal(&skipped, 0.0, 1.0).unwrap();
         assert!(drawn.equal(&skipped) && drawn.std(true).double_value(&[]) > 0.9);
-    }
-
-    #[test]
-    fn tensors_move_towards_their_ends() {
-        let tensor = [ones(&[2])];
-        lerp(&tensor, &[ones(&[2]) * 5.0], 0.25).unwrap();
-        assert_eq!(tensor[0].double_value(&[1]), 2.0);
-        assert!(lerp(&tensor, &[ones(&[3])], 0.25).is_err());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! A tensor in host memory that several threads fill at once, each its own part, without a copy
 //! afterwards.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
@@ -32,12 +31,13 @@ pub struct HostBuffers {
     next: usize,
 }
 
-/// Some bytes of a [`HostBuffers`], to be written; its values are whatever the memory held before.
+/// Some bytes of a [`HostBuffers`], to be written.
 #[derive(Debug)]
 pub struct Part {
     memory: Arc<Memory>,
     from: usize,
     bytes: usize,
+    initialised: bool,
 }
 
 impl HostBuffers {
@@ -103,7 +103,7 @@ impl HostBuffers {
         assert!(bytes <= self.memory.bytes - self.next, "{bytes} bytes of a tensor that is all given out");
         let from = self.next;
         self.next += bytes;
-        Part { memory: Arc::clone(&self.memory), from, bytes }
+        Part { memory: Arc::clone(&self.memory), from, bytes, initialised: false }
     }
 
     /// The tensor, once all parts have been dropped.
@@ -119,27 +119,24 @@ impl HostBuffers {
     }
 }
 
-impl Deref for Part {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        if self.bytes == 0 {
-            return &[];
-        }
-        // SAFETY: `from..from + bytes` lies within the tensor's dense memory, which lives as long
-        // as `memory`; no other part covers it, since `take` only moves on; libtorch's memory, even
-        // uninitialised, is plain bytes.
-        unsafe { std::slice::from_raw_parts(self.memory.start.add(self.from), self.bytes) }
-    }
-}
-
-impl DerefMut for Part {
-    fn deref_mut(&mut self) -> &mut [u8] {
+impl Part {
+    /// The bytes; zero before they are written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         if self.bytes == 0 {
             return &mut [];
         }
-        // SAFETY: as above, and `self` is borrowed for writing.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.start.add(self.from), self.bytes) }
+        // SAFETY: `from..from + bytes` lies within the tensor's dense memory, which lives as long
+        // as `memory`; no other part covers it, since `take` only moves on, and `self` is borrowed
+        // for writing. libtorch does not initialise memory, so that it is done here, once, by the
+        // thread that is about to fill it.
+        unsafe {
+            let start = self.memory.start.add(self.from);
+            if !self.initialised {
+                start.write_bytes(0, self.bytes);
+                self.initialised = true;
+            }
+            std::slice::from_raw_parts_mut(start, self.bytes)
+        }
     }
 }
 
@@ -154,11 +151,21 @@ mod tests {
         let slots = slots.finish().unwrap_err();
         std::thread::scope(|scope| {
             for (number, mut part) in parts.into_iter().enumerate() {
-                scope.spawn(move || part.fill(number as u8 + 1));
+                scope.spawn(move || part.bytes_mut().fill(number as u8 + 1));
             }
         });
         let tensor = slots.finish().unwrap();
         assert_eq!(Vec::<u8>::try_from(tensor.flatten(0, -1)).unwrap(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_part_is_zero_before_it_is_written() {
+        let tensor = Tensor::ones([4], (Kind::Float, Device::Cpu));
+        let mut slots = HostBuffers::again(tensor).unwrap();
+        let mut part = slots.take(8);
+        assert_eq!(part.bytes_mut(), [0; 8]);
+        part.bytes_mut()[0] = 7;
+        assert_eq!(part.bytes_mut()[0], 7, "once");
     }
 
     #[test]
@@ -179,6 +186,6 @@ mod tests {
         assert!(HostBuffers::new(&[i64::MAX, 2], Kind::Uint8).is_err());
         assert!(HostBuffers::new(&[1 << 55], Kind::Uint8).is_err());
         assert!(HostBuffers::new(&[1], Kind::Bool).is_err());
-        assert_eq!(HostBuffers::new(&[0, 3], Kind::Float).unwrap().take(0).len(), 0);
+        assert_eq!(HostBuffers::new(&[0, 3], Kind::Float).unwrap().take(0).bytes_mut().len(), 0);
     }
 }

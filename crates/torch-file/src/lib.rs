@@ -69,18 +69,16 @@ pub fn read(path: &Path) -> Result<Value, Error> {
 }
 
 /// What [`read`] gives of a file of today's format, with `None` in the place of each tensor: little
-/// of a large file.
+/// of a large file. Other formats have nothing but tensors, and give a dict without entries.
 ///
 /// # Errors
-/// As [`read`], as far as the file is looked at; a file of another format.
+/// As [`read`], as far as the file is looked at.
 pub fn read_without_tensors(path: &Path) -> Result<Value, Error> {
     let read = || {
         let file = File::open(path).map_err(Problem::Io)?;
         match recognise(&file)? {
             Format::Torch => pickle::build::build_without_tensors(parse_archive(&open_archive(file)?)?),
-            Format::Legacy | Format::Safetensors => {
-                Err(Problem::NotTorch("its format has nothing but tensors".into()))
-            }
+            Format::Legacy | Format::Safetensors => Ok(Value::Dict(Vec::new())),
         }
     };
     read().map_err(|problem: Problem| problem.at(path))

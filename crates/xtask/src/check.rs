@@ -20,8 +20,9 @@ struct Check {
 const PYTHON: &str = "the Python of .venv";
 
 /// The tests come last: what cargo prints of them ends the output.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     Check { name: "formatting", program: "cargo", args: &["fmt", "--all", "--check"], env: &[] },
+    Check { name: "structure", program: "cargo", args: &["xtask", "structure"], env: &[] },
     Check {
         name: "syntax of the Python programs",
         program: PYTHON,

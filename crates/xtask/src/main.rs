@@ -1,4 +1,4 @@
-//! Set-up and chores: `cargo xtask setup|demo|test|bench|reference|chaos|fuzz`.
+//! Set-up and chores: `cargo xtask setup|demo|test|structure|bench|reference|chaos|fuzz`.
 //!
 //! In: a clone of the repository on a machine with Rust, a C++ compiler and Python 3. Out: `.venv`
 //! (Python packages, libtorch among them), `.libtorch` (a link that every cargo command finds),
@@ -11,6 +11,7 @@ mod demo;
 mod reference;
 mod setup;
 mod shell;
+mod structure;
 mod text;
 
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Command {
     Demo(setup::Options),
     /// Set up and run every check: formatting, lints, documentation, tests
     Test(setup::Options),
+    /// Check that crates and modules import in one direction, without circles between files
+    Structure,
     /// Set up and compare speed and memory with PyTorch
     Bench(bench::Args),
     /// Set up and compare the networks with torchvision's: names, initial weights, logits,
@@ -81,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Demo(options) => demo::run(&shell, &options),
         Command::Test(options) => check::run(&shell, &options),
+        Command::Structure => structure::run(shell.root()),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Reference(args) => reference::run(&shell, &args),
         Command::Chaos(args) => chaos::run(&shell, &args),

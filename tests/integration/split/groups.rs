@@ -53,7 +53,7 @@ fn a_patient_with_images_in_several_classes_is_never_divided() {
                 text.contains(&format!("10 groups of 2 or more images stay together (by {by}")),
                 "{text}"
             );
-            assert!(text.contains("train: 60.00 % of the images, 60.00 % asked for"), "{text}");
+            assert!(text.contains("train: 60.00 % of the images, 60.00 % requested"), "{text}");
         }
     }
     ok(split(data.path(), &["--group_by", "folder", "--folds", "3", "--test_ratio", "0.2", "--force"]));

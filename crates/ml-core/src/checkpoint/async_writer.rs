@@ -1,6 +1,6 @@
 //! Checkpoints written off the training thread.
 //!
-//! In: a training state that goes on changing, and the names that its file is to get. Out: files,
+//! In: a training state that keeps changing, and the names that its file is to get. Out: files,
 //! each replaced as a whole, in an order in which a kill between any two leaves a state to go on
 //! from.
 //!
@@ -26,7 +26,7 @@ pub struct CheckpointPaths {
     pub previous: PathBuf,
     /// The newest state.
     pub last: PathBuf,
-    /// Then `best.pt` and the like. Killed before them, a process that goes on from `last` gives
+    /// Then `best.pt` and the like. Killed before them, a process that resumes from `last` gives
     /// them again.
     pub names: Vec<PathBuf>,
     /// Files that the state no longer speaks of, deleted at the end.

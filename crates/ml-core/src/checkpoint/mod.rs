@@ -15,7 +15,7 @@ use torch_file::Value;
 
 pub use async_writer::{AsyncWriter, CheckpointPaths, WriteStats, not_finite};
 pub use error::CheckpointError;
-pub use snapshot::{Checkpoint, FORMAT_VERSION, model_state_from};
+pub use snapshot::{Checkpoint, FORMAT_VERSION, is_checkpoint, model_state_from};
 
 /// Reads a file as [`torch_file::read`] does.
 ///

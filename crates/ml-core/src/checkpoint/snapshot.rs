@@ -29,13 +29,15 @@ pub struct Checkpoint {
     pub scheduler_state_dict: Value,
     /// The averaged weights, where they are kept.
     pub ema_state_dict: Option<Vec<(String, Tensor)>>,
+    /// Updates that the averaged weights have taken in, where they are kept.
+    pub ema_num_updates: Option<u64>,
     /// The loss scaler's state, where there is one.
     pub scaler_state_dict: Option<Value>,
     /// A dict: `seed`. All streams are derived from it; there is no other state.
     pub rng_state: Value,
-    /// A list: a dict of figures for each completed epoch.
+    /// A list: a dict of metrics for each completed epoch.
     pub metrics: Value,
-    /// The best epochs so far and their figures.
+    /// The best epochs so far and their metrics.
     pub best: Value,
     /// The state of early stopping.
     pub early_stopping: Value,
@@ -57,7 +59,7 @@ pub struct Checkpoint {
     pub extra: Vec<(Key, Value)>,
 }
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "format_version",
     "epoch",
     "step",
@@ -67,6 +69,7 @@ const KEYS: [&str; 21] = [
     "optimizer_state_dict",
     "scheduler_state_dict",
     "ema_state_dict",
+    "ema_num_updates",
     "scaler_state_dict",
     "rng_state",
     "metrics",
@@ -82,8 +85,7 @@ const KEYS: [&str; 21] = [
 ];
 
 impl Checkpoint {
-    /// The dict that is written; `ema_state_dict` and `scaler_state_dict` are left out where there
-    /// are none.
+    /// The dict that is written; what is an `Option` is left out where there is none.
     ///
     /// # Errors
     /// A number in `config`, `eval_transform` or `versions` above `i64::MAX`.
@@ -100,6 +102,9 @@ impl Checkpoint {
         put("scheduler_state_dict", self.scheduler_state_dict);
         if let Some(ema) = self.ema_state_dict {
             put("ema_state_dict", Value::dict(ema));
+        }
+        if let Some(count) = self.ema_num_updates {
+            put("ema_num_updates", Value::Int(count as i64));
         }
         if let Some(scaler) = self.scaler_state_dict {
             put("scaler_state_dict", scaler);
@@ -126,10 +131,8 @@ impl Checkpoint {
     /// key.
     pub fn from_value(value: &Value) -> Result<Self, CheckpointError> {
         let root = value.field();
-        let found = root.get("format_version")?.as_u64()?;
-        if found > FORMAT_VERSION {
-            return Err(CheckpointError::Version { path: None, found, newest: FORMAT_VERSION });
-        }
+        root.get("format_version")?.as_u64()?;
+        is_checkpoint(value)?;
         let get = |key: &str| root.get(key);
         let keep = |key: &str| Ok::<_, ValueError>(get(key)?.value().shallow_clone());
         let json = |key: &str| plain(&get(key)?);
@@ -142,6 +145,7 @@ impl Checkpoint {
             optimizer_state_dict: keep("optimizer_state_dict")?,
             scheduler_state_dict: keep("scheduler_state_dict")?,
             ema_state_dict: root.optional("ema_state_dict")?.map(|ema| ema.as_tensors()).transpose()?,
+            ema_num_updates: root.optional("ema_num_updates")?.map(|count| count.as_u64()).transpose()?,
             scaler_state_dict: root.optional("scaler_state_dict")?.map(|s| s.value().shallow_clone()),
             rng_state: keep("rng_state")?,
             metrics: keep("metrics")?,
@@ -158,13 +162,13 @@ impl Checkpoint {
         })
     }
 
-    /// Whether the run is judged by its averaged weights: `best.monitor` names a figure of theirs.
+    /// Whether the run is judged by its averaged weights: `best.monitor` names a metric of theirs.
     pub fn selects_by_ema(&self) -> bool {
         let monitor = self.best.get("monitor").and_then(|monitor| monitor.as_str());
         self.ema_state_dict.is_some() && monitor.is_ok_and(|monitor| monitor.starts_with("ema_"))
     }
 
-    /// The averaged weights if `ema` asks for them, else the weights; of what the file has.
+    /// The EMA weights if `ema` asks for them, else the weights; of what the file has.
     pub fn weights(&self, ema: bool) -> &[(String, Tensor)] {
         self.ema_state_dict.as_deref().filter(|_| ema).unwrap_or(&self.model_state_dict)
     }
@@ -184,6 +188,20 @@ impl Checkpoint {
     /// As [`read`] and [`Checkpoint::from_value`].
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         Self::from_value(&read(path)?).map_err(|error| error.in_file(path))
+    }
+}
+
+/// Whether `value` is the dict of a [`Checkpoint`], rather than something of another program's.
+///
+/// # Errors
+/// It is one of a newer `format_version`: no part of it may be taken for what it was.
+pub fn is_checkpoint(value: &Value) -> Result<bool, CheckpointError> {
+    let version = value.get("format_version").and_then(|version| version.as_u64());
+    match version {
+        Ok(found) if found > FORMAT_VERSION => {
+            Err(CheckpointError::Version { path: None, found, newest: FORMAT_VERSION })
+        }
+        version => Ok(version.is_ok()),
     }
 }
 

@@ -37,7 +37,7 @@ pub struct BaseModel {
     pub num_classes: Auto<usize>,
     /// Channels of an image, 1 or 3; `auto` takes those of the transforms.
     pub in_channels: Auto<usize>,
-    /// Whether images normalised with ImageNet's figures are changed to those of mean 0.5 and
+    /// Whether images normalised with ImageNet's numbers are changed to those of mean 0.5 and
     /// deviation 0.5 in front of `googlenet` or `inception_v3`; null does what the weights to start
     /// from want: torchvision's want it.
     pub transform_input: Option<bool>,
@@ -101,7 +101,7 @@ impl BaseModel {
     /// What `weights` names.
     ///
     /// # Errors
-    /// A name that is not known for this network, and no file.
+    /// A name that is not known for this network, and no path.
     pub fn choice(&self) -> Result<Option<Choice>, UnknownWeights> {
         let given = self.weights.as_deref();
         given.map(|given| Choice::read(given, self.architecture.name())).transpose()
@@ -111,34 +111,6 @@ impl BaseModel {
     pub fn freeze_after(&self, epochs: u64) -> &Freeze {
         let is_over = self.unfreeze_epoch.is_some_and(|unfreeze_epoch| epochs >= unfreeze_epoch);
         if is_over { &Freeze::None } else { &self.freeze }
-    }
-
-    fn problems(&self) -> Vec<(String, String)> {
-        let name = self.architecture.name();
-        let mut found = Vec::new();
-        let mut add = |key: &str, message: String| found.push((key.to_owned(), message));
-        for (key, value, is_there) in [
-            ("dropout", self.dropout, self.architecture.has_dropout()),
-            ("drop_path", self.drop_path, self.architecture.has_drop_path()),
-        ] {
-            match value {
-                Some(_) if !is_there => add(key, format!("must be null: {name} has none")),
-                Some(value) if !(0.0..1.0).contains(&value) => {
-                    add(key, format!("must be null or at least 0 and below 1, got {value}"));
-                }
-                _ => {}
-            }
-        }
-        if self.transform_input == Some(true) && !self.architecture.has_input_transform() {
-            add("transform_input", format!("must be null or false: {name} does not change its input"));
-        }
-        if let Err(unknown) = self.choice() {
-            add("weights", unknown.to_string());
-        }
-        if self.unfreeze_epoch.is_some() && self.freeze == Freeze::None {
-            add("unfreeze_epoch", "must be null: nothing is frozen (model.freeze is `none`)".to_owned());
-        }
-        found
     }
 }
 
@@ -179,19 +151,6 @@ impl ModelConfig {
         }
     }
 
-    /// Channels that the network and the images do not have in common.
-    pub(super) fn channel_problems(&self, given: usize) -> Vec<(String, String)> {
-        match self.base().map(|base| base.in_channels) {
-            Some(Auto::Value(own)) if own != given => vec![(
-                "in_channels".to_owned(),
-                format!(
-                    "must be `auto` or {given}, which transforms.train.channels makes of the images; got {own}"
-                ),
-            )],
-            _ => Vec::new(),
-        }
-    }
-
     /// For people: the architecture's name, or the file's.
     pub fn name(&self) -> Cow<'static, str> {
         match self {
@@ -203,7 +162,8 @@ impl ModelConfig {
         }
     }
 
-    /// What tells it from other networks: the architecture's name, or the content of the file.
+    /// What distinguishes it from other networks: the architecture's name, or the content of the
+    /// file.
     pub fn identity(&self) -> Cow<'static, str> {
         match self {
             ModelConfig::Base(base) => base.architecture.name().into(),
@@ -227,30 +187,6 @@ impl ModelConfig {
         }
         serde_json::from_value(model)
     }
-
-    pub(super) fn problems(&self) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        if self.num_classes() == Auto::Value(0) {
-            found.push(("num_classes".to_owned(), "must be `auto` or at least 1, got 0".to_owned()));
-        }
-        if let ModelConfig::Base(base) = self {
-            found.extend(base.problems());
-        }
-        if let ModelConfig::TorchScript(TorchScriptModel { path, sha256, .. }) = self {
-            if path.as_os_str().is_empty() {
-                let message =
-                    "is missing; name the file that torch.jit.script(net).save(path) wrote in Python";
-                found.push(("path".to_owned(), message.to_owned()));
-            }
-            let is_hash = |text: &String| text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());
-            if let Some(given) = sha256.as_ref().filter(|given| !is_hash(given)) {
-                let message =
-                    format!("must be null or the 64 hexadecimal digits of a SHA-256, got `{given}`");
-                found.push(("sha256".to_owned(), message));
-            }
-        }
-        found
-    }
 }
 
 impl Config {
@@ -266,7 +202,7 @@ impl Config {
 }
 
 impl Resolved {
-    /// Where this leaves open which content its TorchScript file has, and `run`, which is to go on,
+    /// Where this leaves open which content its TorchScript file has, and `run`, which is resumed,
     /// has written it down: takes that.
     pub fn keep_script(&mut self, run: &Config) {
         if let (ModelConfig::TorchScript(own), ModelConfig::TorchScript(run)) =

@@ -2,7 +2,9 @@
 
 use serde_yaml::Value;
 
-use super::layers::{Resolved, Source, source_of};
+use super::layers::Resolved;
+use super::merge::source_of;
+use super::problem::Source;
 
 /// The configuration as YAML, each value followed by its source as a comment. Reading it back gives
 /// the same configuration.

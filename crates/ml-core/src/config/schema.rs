@@ -10,7 +10,8 @@ use regex::Regex;
 use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
-use super::layers::{Problem, Source};
+use super::problem::{Problem, Source};
+use super::suggestions::{meant, unknown_name};
 
 static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
     let mut schema = schemars::schema_for!(super::Config).to_value();
@@ -91,7 +92,8 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn report(&mut self, path: &str, message: String) {
-        self.problems.push(Problem { path: path.to_owned(), message, source: self.source.clone() });
+        let source = self.source.clone();
+        self.problems.push(Problem { path: path.to_owned(), message, source, position: None });
     }
 
     fn value(&mut self, value: &Value, schema: &Json, path: &str) {
@@ -141,7 +143,7 @@ impl Checker<'_> {
                 let chosen = variants.iter().find(|v| tag_of(v).is_some_and(|(_, known)| known == name));
                 match chosen {
                     Some(variant) => self.mapping(mapping, variant, path),
-                    None => self.report(&tag_path, unknown("unknown name", name, &names)),
+                    None => self.report(&tag_path, unknown_name(name, &names)),
                 }
             }
             Some(other) => {
@@ -183,7 +185,7 @@ impl Checker<'_> {
                 } else {
                     ""
                 };
-                self.report(path, unknown("unknown name", name, names) + all);
+                self.report(path, unknown_name(name, names) + all);
             }
             // `none` is a string to YAML but people also leave the value out.
             other => self.report(path, format!("must be one of {}, got {}", names.join(", "), shown(other))),
@@ -207,7 +209,7 @@ impl Checker<'_> {
                 Some(schema) => self.value(value, schema, &below),
                 None => {
                     let known: Vec<&str> = properties.keys().map(String::as_str).collect();
-                    self.report(&below, unknown("unknown key", key, &known));
+                    self.report(&below, format!("unknown key{}", meant(key, &known)));
                 }
             }
         }
@@ -322,51 +324,4 @@ fn shown(value: &Value) -> String {
         Value::Mapping(_) => "keys and values".to_owned(),
         other => serde_yaml::to_string(other).unwrap_or_default().trim().to_owned(),
     }
-}
-
-/// ``unknown key `learning_rate`; did you mean `lr`?``, or all that is known where nothing is near.
-fn unknown(what: &str, given: &str, known: &[&str]) -> String {
-    let near: Vec<String> = suggestions(given, known).iter().map(|name| format!("`{name}`")).collect();
-    match near.split_last() {
-        None if known.len() > MANY => format!("{what} `{given}`"),
-        None => format!("{what} `{given}`; known are {}", known.join(", ")),
-        Some((only, [])) => format!("{what} `{given}`; did you mean {only}?"),
-        Some((last, others)) => format!("{what} `{given}`; did you mean {} or {last}?", others.join(", ")),
-    }
-}
-
-/// More names than these are not listed in an error.
-const MANY: usize = 30;
-
-/// The known names nearest to what was given, at most three, if any is near: another word for it, a
-/// beginning, a misspelling.
-fn suggestions<'a>(given: &str, known: &[&'a str]) -> Vec<&'a str> {
-    const OTHER_WORDS: [(&str, &str); 10] = [
-        ("learning_rate", "lr"),
-        ("epochs", "num_epochs"),
-        ("batch", "batch_size"),
-        ("workers", "num_workers"),
-        ("arch", "architecture"),
-        ("wd", "weight_decay"),
-        ("hflip", "random_horizontal_flip"),
-        ("root", "data_dir"),
-        ("pretrained", "weights"),
-        ("smoothing", "label_smoothing"),
-    ];
-    let other = OTHER_WORDS.iter().find(|(word, _)| *word == given).map(|(_, name)| *name);
-    if let Some(name) = known.iter().find(|name| Some(**name) == other) {
-        return vec![name];
-    }
-    let score = |name: &str| {
-        let is_beginning = given.len() > 2 && name.starts_with(given);
-        strsim::jaro_winkler(given, name) + if is_beginning { 1.0 } else { 0.0 }
-    };
-    let is_near =
-        |name: &str| score(name) > 0.8 || strsim::damerau_levenshtein(given, name) <= 2.min(given.len() / 2);
-    let mut near: Vec<&str> = known.iter().copied().filter(|name| is_near(name)).collect();
-    near.sort_by(|a, b| score(b).total_cmp(&score(a)));
-    let best = near.first().map_or(0.0, |name| score(name));
-    near.retain(|name| best - score(name) < 0.03);
-    near.truncate(3);
-    near
 }

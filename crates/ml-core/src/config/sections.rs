@@ -38,14 +38,14 @@ pub struct DataConfig {
     /// Leaves out an epoch's last training batch if it is not full.
     pub drop_last: bool,
     /// What happens when an image cannot be read: `fail` ends the run and names the image; `skip`
-    /// warns, once for each, and goes on without it.
+    /// warns, once for each, and continues without it.
     pub on_error: OnError,
     /// With `on_error: skip`: more unreadable images than this in a split end the run.
     pub max_skipped: usize,
     /// What happens when images with the same content, or of one group, are in two of train, val
     /// and test: `fail`, `warn`, or `ignore`, which does not look for them.
     pub on_leak: Reaction,
-    /// What happens when the images are not those that `ml-split` divided (other sizes, new ones,
+    /// What happens when the images are not those that `ml-split` split (other sizes, new ones,
     /// other labels): `fail`, `warn`, or `ignore`. A missing image fails too, unless `on_error` is
     /// `skip`.
     pub on_change: Reaction,
@@ -57,9 +57,9 @@ pub struct DataConfig {
 pub enum Reaction {
     /// The run does not start.
     Fail,
-    /// It is said, and the run goes on.
+    /// A warning, and the run continues.
     Warn,
-    /// It is not looked for.
+    /// It is not checked.
     Ignore,
 }
 
@@ -86,15 +86,15 @@ impl Default for DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
-    /// Images a step, at least 1.
+    /// Batch size: images a step, at least 1.
     #[schemars(range(min = 1))]
     pub batch_size: usize,
-    /// Times the training split is gone through, at least 1.
+    /// Number of epochs, at least 1.
     #[schemars(range(min = 1))]
     pub num_epochs: usize,
     /// `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, or `cuda:N`.
     pub device: DeviceChoice,
-    /// Number format of the arithmetic: `auto` and `fp32` are 32-bit floats.
+    /// Precision of the arithmetic: `auto` and `fp32` are 32-bit floats.
     pub precision: Precision,
     /// Batches whose gradients are added up for one optimizer step, at least 1. The step is that of
     /// one batch with all their images; the last step of an epoch takes the batches that are left.
@@ -103,7 +103,7 @@ pub struct TrainingConfig {
     /// Gradients are scaled so that their norm, taken over all parameters, is at most this; null
     /// leaves them.
     pub max_grad_norm: Option<f64>,
-    /// Stops when the monitored figure no longer gets better; null trains all epochs.
+    /// Stops when the monitored metric no longer improves; null trains all epochs.
     pub early_stopping: Option<EarlyStoppingConfig>,
     /// Keeps an average of the weights and validates it beside them; null keeps none.
     pub ema: Option<EmaConfig>,

@@ -27,7 +27,7 @@ impl Config {
 }
 
 impl Resolved {
-    /// Where this says `normalize: auto` and `run`, which is to go on, has numbers: takes these.
+    /// Where this says `normalize: auto` and `run`, which is resumed, has numbers: takes these.
     /// They are what the run has trained with, whatever the images are now. ImageNet's are no data
     /// set's own, and so never taken.
     pub fn keep_statistics(&mut self, run: &Config) {

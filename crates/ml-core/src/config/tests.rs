@@ -1,14 +1,25 @@
+use std::path::{Path, PathBuf};
+
 use serde_yaml::Value;
 
 use super::*;
 use crate::network::ScriptFile;
+use crate::weights::Origin;
+use ml_data::setting::Auto;
+use ml_data::transform::TransformConfig;
 
 fn flag(path: &str, yaml: &str) -> Override {
     Override {
         path: path.to_owned(),
         value: serde_yaml::from_str(yaml).unwrap(),
         source: Source::Flag("--flag"),
+        argument: None,
     }
+}
+
+/// Of texts that name no file of weights.
+fn resolve(base: Option<(&str, Source)>, overrides: &[Override]) -> Result<Resolved, ConfigError> {
+    super::resolve(base, overrides, &|path| panic!("{}: no file is to be opened", path.display()))
 }
 
 fn from_yaml(yaml: &str) -> Result<Resolved, ConfigError> {
@@ -68,13 +79,12 @@ fn all_problems_are_listed_at_once_by_path_with_suggestions() {
          training: {batch_size: 0, num_epochs: many}, loss: {name: crossentropy}}",
     ));
     for part in [
-        "optimizer.learning_rate: unknown key `learning_rate`; did you mean `lr`?",
-        "trainig: unknown key `trainig`; did you mean `training`?",
+        "my.yaml:1: optimizer.learning_rate: unknown key; did you mean `lr`?",
+        "trainig: unknown key; did you mean `training`?",
         "model.architecture: unknown name `resnet81`; did you mean `resnet18`?",
         "training.batch_size: must be at least 1, got 0",
         "training.num_epochs: must be a whole number, got `many`",
         "loss.name: unknown name `crossentropy`; did you mean `cross_entropy`?",
-        "(from my.yaml)",
     ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
@@ -110,7 +120,7 @@ fn values_out_of_range_are_named_by_path() {
         ("model: {type: torchscript, path: a.pt, sha256: 12}", "model.sha256: must be text or null"),
         ("model: {type: torchscript, path: a.pt, sha256: abc}", "model.sha256: must be null or the 64"),
         ("model: {type: torchscript, path: a.pt, num_classes: 0}", "model.num_classes"),
-        ("model: {type: torchscript, path: a.pt, weights: b.pt}", "model.weights: unknown key `weights`"),
+        ("model: {type: torchscript, path: a.pt, weights: b.pt}", "model.weights: unknown key"),
         (
             "model: {type: torch_script}",
             "model.type: unknown name `torch_script`; did you mean `torchscript`?",
@@ -119,11 +129,11 @@ fn values_out_of_range_are_named_by_path() {
         ("transforms: {val: {resize: [32, 32, 3]}}", "transforms.val.resize"),
         (
             "transforms: {train: {random_rotate: 5}}",
-            "unknown key `random_rotate`; did you mean `random_rotation`?",
+            "transforms.train.random_rotate: unknown key; did you mean `random_rotation`?",
         ),
         (
             "transforms: {train: {rand_augment: {magnitud: 5}}}",
-            "train.rand_augment.magnitud: unknown key `magnitud`; did you mean `magnitude`?",
+            "train.rand_augment.magnitud: unknown key; did you mean `magnitude`?",
         ),
         ("transforms: {train: {auto_augment: cifar}}", "transforms.train.auto_augment"),
         ("transforms: {train: {auto_augment: {policy: cifar}}}", "did you mean `cifar10`?"),
@@ -206,12 +216,12 @@ fn a_torchscript_file_takes_the_place_of_an_architecture_and_a_run_keeps_its_con
 
 #[test]
 fn a_pipeline_in_a_file_replaces_the_default_and_test_follows_val() {
-    let config =
-        from_yaml("transforms: {train: {resize: [32, 32]}, val: {resize: [40, 40]}}").unwrap().config;
+    let resolved = from_yaml("transforms: {train: {resize: [32, 32]}, val: {resize: [40, 40]}}").unwrap();
+    let config = &resolved.config;
     assert_eq!(config.transforms.train, serde_yaml::from_str("{resize: [32, 32]}").unwrap());
     assert_eq!(config.transforms.test, config.transforms.val);
-    assert!(config.warnings().iter().any(|warning| warning.contains("32x32")), "{:?}", config.warnings());
-    let own = from_yaml("transforms: {train: {resize: [32, 32], normalize: auto}}").unwrap().config;
+    assert!(resolved.warnings().iter().any(|warning| warning.contains("32x32")), "{:?}", resolved.warnings());
+    let own = from_yaml("transforms: {train: {resize: [32, 32], normalize: auto}}").unwrap();
     assert!(own.warnings().iter().any(|warning| warning.contains("transforms.val.normalize")));
     let one_key =
         resolve(None, &[parse_set("transforms.train.random_horizontal_flip=false").unwrap()]).unwrap();
@@ -230,7 +240,7 @@ fn the_schema_lets_an_editor_check_a_file() {
     let schema = schema();
     assert_eq!(schema["properties"]["seed"]["type"], "integer");
     let optimizers = schema["properties"]["optimizer"]["oneOf"].as_array().unwrap();
-    assert_eq!(optimizers.len(), 3);
+    assert_eq!(optimizers.len(), 4);
     assert!(optimizers.iter().all(|choice| choice["properties"]["lr"].is_object()), "{optimizers:?}");
     assert!(!schema.to_string().contains("$ref"));
 }
@@ -283,7 +293,7 @@ fn training_policies_out_of_range_are_named() {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
-    assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs averaged weights"), "{text}");
+    assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs EMA weights"), "{text}");
 }
 
 #[test]
@@ -311,7 +321,7 @@ fn transforms_that_are_not_given_are_those_of_the_named_weights() {
         ..train
     };
     assert_eq!(config.transforms.train, train);
-    assert!(config.warnings().is_empty(), "{:?}", config.warnings());
+    assert!(resolved.warnings().is_empty(), "{:?}", resolved.warnings());
     let shown = annotated(&resolved);
     let line = |key: &str| shown.lines().find(|line| line.trim_start().starts_with(key)).unwrap().to_owned();
     assert!(line("center_crop: [224, 224]").ends_with("# from the weights"), "{shown}");
@@ -334,14 +344,14 @@ fn transforms_that_are_not_given_are_those_of_the_named_weights() {
         "{shown}"
     );
     assert!(shown.lines().any(|line| line.contains("resize: 240") && line.ends_with("# --set")), "{shown}");
-    let warnings = resolved.config.warnings();
+    let warnings = resolved.warnings();
     assert!(
         warnings.iter().any(|warning| warning.contains("ResNet50_Weights.IMAGENET1K_V2")),
         "{warnings:?}"
     );
 
-    // A file brings none.
-    let by_file = resolve(None, &[flag("model.weights", "net.pt")]).unwrap().config;
+    // A file of another program brings none.
+    let by_file = super::resolve(None, &[flag("model.weights", "net.pt")], &|_| Ok(None)).unwrap().config;
     assert_eq!(by_file.transforms, Config::default().transforms);
 }
 
@@ -355,29 +365,86 @@ fn unknown_weights_are_a_problem_unless_a_run_goes_on() {
     assert!(resolve(Some(("model: {weights: a file that was moved}", Source::Run)), &[]).is_ok());
 }
 
+/// A checkpoint of a run with this configuration.
+fn checkpoint_of(config: &Config, path: &Path) -> torch_file::Value {
+    let mut checkpoint = crate::testing::checkpoint(1, 0.0);
+    checkpoint.config = serde_json::to_value(config).unwrap();
+    let value = checkpoint.into_value().unwrap();
+    crate::checkpoint::write(path, &value).unwrap();
+    value
+}
+
 #[test]
 fn transforms_that_are_not_given_are_those_of_the_run_whose_weights_are_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("best.pt");
     let file = "{model: {architecture: googlenet}, transforms: {train: {resize: [64, 64]}, val: {resize: [72, 72]}}}";
     let run = from_yaml(file).unwrap().config;
-    let mut checkpoint = crate::testing::checkpoint(1, 0.0);
-    checkpoint.config = serde_json::to_value(&run).unwrap();
-    checkpoint.save(&path).unwrap();
+    checkpoint_of(&run, &path);
 
+    let asked = std::cell::RefCell::new(Vec::<PathBuf>::new());
+    let read = |path: &Path| {
+        asked.borrow_mut().push(path.to_owned());
+        Origin::read(path)
+    };
     let weights = || flag("model.weights", path.to_str().unwrap());
-    let resolved = resolve(None, &[weights(), flag("model.architecture", "googlenet")]).unwrap();
+    let resolved =
+        super::resolve(None, &[weights(), flag("model.architecture", "googlenet")], &read).unwrap();
     assert_eq!(resolved.config.transforms, run.transforms);
     assert!(annotated(&resolved).contains("# from the weights"));
     let given = "transforms: {train: {resize: [96, 96], normalize: {mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}}}";
-    let resolved = resolve(Some((given, Source::Set)), &[weights()]).unwrap();
+    let resolved = super::resolve(Some((given, Source::Set)), &[weights()], &read).unwrap();
     assert_eq!(resolved.config.transforms.val, run.transforms.val);
-    let warnings = resolved.config.warnings().join("\n");
+    let warnings = resolved.warnings().join("\n");
     assert!(warnings.contains("transforms.train.normalize is not what the weights"), "{warnings}");
-    // What is no checkpoint is told of where its weights are loaded.
-    std::fs::write(&path, "cut short").unwrap();
-    let resolved = resolve(None, &[weights()]).unwrap();
+    assert_eq!(*asked.borrow(), [path.clone(), path.clone()], "each is read once");
+    // Where a file is not there, that is told of where its weights are loaded.
+    std::fs::remove_file(&path).unwrap();
+    let resolved = super::resolve(None, &[weights()], &read).unwrap();
     assert_eq!(resolved.config.transforms, Config::default().transforms);
+}
+
+#[test]
+fn a_file_of_weights_that_cannot_be_read_is_a_problem_beside_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.pt");
+    let value = checkpoint_of(&Config::default(), &path);
+    let resolved = || {
+        let weights = flag("model.weights", path.to_str().unwrap());
+        super::resolve(None, &[weights, flag("optimizer.lr", "fast")], &Origin::read)
+    };
+    let has = |parts: &[&str]| {
+        let text = problems(resolved());
+        for part in
+            parts.iter().chain(&["--flag: model.weights: ", "best.pt", "--flag: optimizer.lr: must be"])
+        {
+            assert!(text.contains(part), "`{part}` is not in:\n{text}");
+        }
+    };
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    has(&["is cut short", "copy it again"]);
+    std::fs::write(&path, "some text").unwrap();
+    has(&["is not a checkpoint"]);
+    let torch_file::Value::Dict(mut entries) = value else { panic!("it is a dict") };
+    let mut set = |key: &str, value: torch_file::Value| {
+        entries.retain(|(known, _)| *known != key.into());
+        entries.push((key.into(), value));
+        crate::checkpoint::write(
+            &path,
+            &torch_file::Value::Dict(
+                entries.iter().map(|(key, value)| (key.clone(), value.shallow_clone())).collect(),
+            ),
+        )
+        .unwrap();
+    };
+    set("config", torch_file::Value::dict([("transforms", torch_file::Value::Int(3))]));
+    has(&["`config.transforms` cannot be used"]);
+    set("format_version", torch_file::Value::Int(2));
+    has(&["`format_version` is 2, and this program reads up to 1: update it"]);
+    // A run that is resumed has its weights.
+    let run = format!("model: {{weights: '{}'}}", path.display());
+    assert!(resolve(Some((&run, Source::Run)), &[]).is_ok());
 }
 
 #[test]
@@ -386,7 +453,7 @@ fn what_a_network_does_with_its_input_is_what_its_weights_want() {
     let path = folder.path().join("best.pt");
     let resolved = |architecture: &str, weights: &str, more: &[Override]| {
         let flags = [flag("model.architecture", architecture), flag("model.weights", weights)];
-        resolve(None, &[&flags, more].concat()).map(|resolved| resolved.config.model)
+        super::resolve(None, &[&flags, more].concat(), &Origin::read).map(|resolved| resolved.config.model)
     };
     let decided = |architecture: &str, weights: &str, more: &[Override]| {
         resolved(architecture, weights, more).unwrap().base().unwrap().transform_input
@@ -400,12 +467,103 @@ fn what_a_network_does_with_its_input_is_what_its_weights_want() {
     assert!(text.contains("model.transform_input: must be null or false: resnet18"), "{text}");
 
     // From run to run it goes on.
-    let mut checkpoint = crate::testing::checkpoint(1, 0.0);
-    checkpoint.config = serde_json::to_value(Config {
-        model: resolved("googlenet", "DEFAULT", &[]).unwrap(),
-        ..Config::default()
-    })
-    .unwrap();
-    checkpoint.save(&path).unwrap();
+    let model = resolved("googlenet", "DEFAULT", &[]).unwrap();
+    checkpoint_of(&Config { model, ..Config::default() }, &path);
     assert_eq!(decided("googlenet", path.to_str().unwrap(), &[]), Some(true));
+}
+
+#[test]
+fn every_problem_names_its_place() {
+    let file = "# mine\nseed: -1\noptimizer:\n  name: sgd\n  learning_rate: 0.1\n  lr: fast\n\nloss:\n  \
+                label_smoothing: 2\ntransforms:\n  train:\n    resize: [4, x]\n";
+    let at = |text: &str, argument| Override { argument: Some(argument), ..parse_set(text).unwrap() };
+    let overrides = [
+        at("training.batch_size=0", 4),
+        at("training.batch_size=0.5", 6),
+        at("model={architecture: tinynet}", 8),
+        flag("optimizer.momentum", "high"),
+        parse_set("no.such=1").unwrap(),
+    ];
+    let text = problems(resolve(Some((file, Source::File("my.yaml".into()))), &overrides));
+    for line in [
+        "my.yaml:2: seed: must be at least 0, got -1",
+        "my.yaml:5: optimizer.learning_rate: unknown key; did you mean `lr`?",
+        "my.yaml:6: optimizer.lr: must be a number, got `fast`",
+        "my.yaml:12: transforms.train.resize",
+        "--set (argument 6): training.batch_size: must be a whole number, got 0.5",
+        "--set (argument 8): model.architecture: unknown name `tinynet`; did you mean `tiny_net`?",
+        "--flag: optimizer.momentum: must be a number, got `high`",
+        "--set: no: unknown key; known are",
+    ] {
+        assert!(
+            text.lines().any(|given| given.starts_with(&format!("  {line}"))),
+            "`{line}` is not in:\n{text}"
+        );
+    }
+    // What is out of range shows once the types are right.
+    let file = "loss:\n  label_smoothing: 2\ntransforms:\n  train: {resize: [64, 64]}\n  val:\n    resize: [64, 64]\n    \
+                channels: 1\n";
+    let text = problems(resolve(Some((file, Source::File("my.yaml".into()))), &[at("optimizer.lr=-1", 3)]));
+    for line in [
+        "my.yaml:2: loss.label_smoothing: ",
+        "--set (argument 3): optimizer.lr: must be positive, got -1",
+        "my.yaml:7: transforms.val.channels: ",
+        // It follows val, where the mistake is to be corrected.
+        "my.yaml:7: transforms.test.channels: ",
+    ] {
+        assert!(
+            text.lines().any(|given| given.starts_with(&format!("  {line}"))),
+            "`{line}` is not in:\n{text}"
+        );
+    }
+}
+
+#[test]
+fn keys_given_twice_tabs_and_broken_texts_name_their_line() {
+    for (yaml, expected) in [
+        (
+            "optimizer:\n  lr: 0.1\n  momentum: 0\n  lr: 0.2\n",
+            "my.yaml:4: optimizer.lr: is given twice, first in line 2; give it once",
+        ),
+        (
+            "optimizer:\n\tlr: 0.1\n",
+            "my.yaml:2: not valid YAML: the line is indented with a tab; YAML allows only spaces",
+        ),
+        (
+            "optimizer:\n  lr: 0.1\n\t  momentum: 0\n",
+            "my.yaml:3: not valid YAML: the line is indented with a tab; YAML allows only spaces",
+        ),
+        ("seed: 1\nloss: [1\n", "my.yaml:"),
+        ("seed: 1\nseed 2\n", "my.yaml:3: not valid YAML: "),
+        ("seed: *nothing", "my.yaml:1: not valid YAML: unknown anchor"),
+    ] {
+        let text = problems(from_yaml(yaml));
+        assert!(text.contains(expected), "{yaml}: `{expected}` is not in:\n{text}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_accepted() {
+    let config = from_yaml("\u{feff}seed: 1\r\ntraining:\r\n  num_epochs: 5\r\n").unwrap().config;
+    assert_eq!((config.seed, config.training.num_epochs), (1, 5));
+    let text = problems(from_yaml("\u{feff}seed: 1\r\ntraining:\r\n  num_epoch: 5\r\n"));
+    assert!(
+        text.contains("my.yaml:3: training.num_epoch: unknown key; did you mean `num_epochs`?"),
+        "{text}"
+    );
+}
+
+#[test]
+fn anchors_and_merges_bring_their_values() {
+    let yaml = "transforms:\n  train: &size\n    resize: [32, 32]\n    channels: 1\n  val: *size\n  test:\n    \
+                <<: *size\n    random_vertical_flip: true\n";
+    let transforms = from_yaml(yaml).unwrap().config.transforms;
+    assert_eq!(transforms.val, transforms.train);
+    assert_eq!(transforms.test.resize, transforms.train.resize);
+    assert_eq!(transforms.test.random_vertical_flip.0, 0.5);
+    let text = problems(from_yaml(&yaml.replace("channels: 1", "chanels: 1")));
+    assert!(
+        text.contains("my.yaml:4: transforms.val.chanels: unknown key; did you mean `channels`?"),
+        "{text}"
+    );
 }

@@ -1,4 +1,4 @@
-//! A checkpoint + images → predictions, or the figures of a whole split.
+//! A checkpoint + images → predictions, or the metrics of a whole split.
 //!
 //! Labels and the evaluation transform come from the checkpoint, so images are seen as validation
 //! saw them.
@@ -77,7 +77,7 @@ pub enum InferenceError {
 }
 
 impl InferenceError {
-    /// Whether what was asked for is wrong, rather than that doing it failed.
+    /// Whether what was requested is wrong, rather than that doing it failed.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

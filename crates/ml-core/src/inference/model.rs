@@ -4,15 +4,17 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tch::{Device, Tensor};
+use tch::Device;
 
 use super::{InferenceError, class_difference};
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{Dataset, Index};
-use crate::evaluation::{EvaluateOptions, Evaluation, evaluate};
+use crate::device::Compute;
+use crate::evaluation::{Evaluation, Evaluator};
 use crate::loader::{Loader, LoaderOptions};
-use crate::network::{Architecture, Network, NetworkSpec, ScriptError, ScriptFile};
+use crate::loss::{Loss, LossConfig};
+use crate::network::{Architecture, Network, NetworkSpec, ScriptFile};
 use crate::run::script_copies;
 use crate::torch_error::catch_torch_panic;
 use crate::transform::{Pipeline, TransformConfig};
@@ -27,7 +29,9 @@ pub struct LoadedModel {
     config: serde_json::Value,
     epoch: u64,
     averaged: bool,
-    device: Device,
+    compute: Compute,
+    /// Plain cross entropy, which losses of different runs can be compared by.
+    loss: Loss,
 }
 
 /// Which weights of a checkpoint to use, where the run kept an average of them.
@@ -46,7 +50,7 @@ impl std::fmt::Debug for LoadedModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LoadedModel")
             .field("path", &self.path)
-            .field("device", &self.device)
+            .field("compute", &self.compute)
             .finish_non_exhaustive()
     }
 }
@@ -107,7 +111,7 @@ impl LoadedModel {
     ///
     /// # Errors
     /// It is missing, cannot be read, its parts do not suit each other, or it lacks the average
-    /// asked for.
+    /// requested.
     pub fn open(path: &Path, device: Device, averaged: UseEma) -> Result<LoadedModel, InferenceError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path)?;
@@ -125,7 +129,7 @@ impl LoadedModel {
             }
         };
         if let Some(name) = not_finite(checkpoint.weights(averaged)) {
-            return Err(content("model_state_dict", format!("has numbers that are not finite, in `{name}`")));
+            return Err(content("model_state_dict", format!("contains NaN or Inf, in `{name}`")));
         }
         if checkpoint.classes.is_empty() {
             return Err(content("classes", "is empty".into()));
@@ -153,7 +157,8 @@ impl LoadedModel {
             config: checkpoint.config,
             epoch: checkpoint.epoch,
             averaged,
-            device,
+            compute: Compute::fp32(device),
+            loss: Loss::new(&LossConfig::default(), &[], device),
             path,
         })
     }
@@ -198,17 +203,19 @@ impl LoadedModel {
         self.config.pointer("/data/fold")?.as_u64()?.try_into().ok()
     }
 
-    /// Images `[N, C, H, W]` f32 on the model's device → logits `[N, K]`, in evaluation mode.
-    ///
-    /// # Errors
-    /// A TorchScript module fails.
-    pub fn forward(&self, images: &Tensor) -> Result<Tensor, ScriptError> {
-        tch::no_grad(|| self.network.try_forward_t(images, false))
-    }
-
     /// Where the network lives.
     pub fn device(&self) -> Device {
-        self.device
+        self.compute.device
+    }
+
+    /// The network.
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Runs the network on batches.
+    pub(super) fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator::new(self.compute, &self.loss, self.classes.len())
     }
 
     /// # Errors
@@ -233,10 +240,8 @@ impl LoadedModel {
         top_k: usize,
         on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, InferenceError> {
-        let options = LoaderOptions::sequential(batch_size, num_workers, self.device);
+        let options = LoaderOptions::sequential(batch_size, num_workers, self.device());
         let loader = Loader::new(index, Arc::clone(&self.pipeline), options);
-        let options = EvaluateOptions { device: self.device, num_classes: self.classes.len(), top_k };
-        let loss = |logits: &Tensor, targets: &Tensor| logits.cross_entropy_for_logits(targets);
-        Ok(evaluate(|images| self.forward(images), loss, &loader, options, on_batch)?)
+        Ok(self.evaluator().evaluate(&self.network, &loader, top_k, on_batch)?)
     }
 }

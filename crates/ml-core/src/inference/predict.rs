@@ -5,13 +5,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tch::Tensor;
-
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
-use crate::evaluation::{ClassProbability, best, check_classes};
+use crate::evaluation::ClassProbability;
 use crate::loader::{Batch, Loader, LoaderError, LoaderOptions};
-use crate::torch_error::catch_torch_panic;
 
 /// How to predict. None of it changes the predictions.
 #[derive(Clone, Copy, Debug)]
@@ -94,11 +91,7 @@ impl LoadedModel {
     }
 
     fn classify(&self, batch: Batch, top_k: usize) -> Result<Vec<Outcome>, InferenceError> {
-        let scored = catch_torch_panic(|| {
-            let logits: Tensor = self.forward(&batch.to_device().images)?;
-            check_classes(&logits, self.classes().len())?;
-            Ok::<_, InferenceError>(best(&logits, top_k))
-        })??;
+        let scored = self.evaluator().predict(self.network(), batch, top_k)?;
         Ok(scored.into_iter().map(Outcome::Predicted).collect())
     }
 

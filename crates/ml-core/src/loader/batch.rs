@@ -38,13 +38,6 @@ pub struct DeviceBatch {
     pub indices: Vec<usize>,
 }
 
-impl DeviceBatch {
-    /// What the loss compares with: probabilities where images are mixed, else classes.
-    pub fn loss_targets(&self) -> &Tensor {
-        self.soft_targets.as_ref().unwrap_or(&self.targets)
-    }
-}
-
 /// Where batches go, and what is left to do there.
 #[derive(Debug)]
 pub(super) struct Destination {

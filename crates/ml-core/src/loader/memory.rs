@@ -51,8 +51,8 @@ impl Memory {
     /// Memory for one batch.
     pub(super) fn take(&mut self) -> Result<HostBuffers, LoaderError> {
         let mut free = None;
-        for place in (0..self.given.len()).rev() {
-            match HostBuffers::again(self.given.swap_remove(place)) {
+        for number in (0..self.given.len()).rev() {
+            match HostBuffers::again(self.given.swap_remove(number)) {
                 Ok(slots) => {
                     free = Some(slots);
                     break;

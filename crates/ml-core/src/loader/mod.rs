@@ -3,7 +3,7 @@
 //!
 //! A batch is a function of the index, the pipeline, the options, the epoch and its number, and of
 //! nothing else: the order is a permutation drawn from (seed, epoch), a sample's augmentation is
-//! drawn from (seed, epoch, place in the index). So batches are the same for any number of workers,
+//! drawn from (seed, epoch, index). So batches are the same for any number of workers,
 //! and an epoch can be entered at any batch at no cost.
 //!
 //! Each worker decodes straight into its samples' slots of a batch buffer. Buffers are reused; at
@@ -38,7 +38,7 @@ use pool::Pool;
 use skipped::Skipped;
 
 pub use batch::{Batch, DeviceBatch};
-pub use cache::{Budget, Cache, CacheError, CacheKind};
+pub use cache::{Budget, Cache, CacheError, CacheKind, Caches};
 pub use order::{BalancedConfig, Order, SamplingConfig, ShuffleConfig, WeightedConfig};
 pub use skipped::{OnError, Unreadable};
 
@@ -47,7 +47,7 @@ pub use skipped::{OnError, Unreadable};
 pub struct LoaderOptions {
     /// Samples a batch, at least 1 (0 is taken as 1).
     pub batch_size: usize,
-    /// Threads; 0 decodes in the caller's thread, when the batch is asked for. With threads, two
+    /// Threads; 0 decodes in the caller's thread, when the batch is requested. With threads, two
     /// batches are prepared ahead, or more if it takes more to give every thread two samples, as
     /// long as they fit into 1 GiB.
     pub num_workers: usize,
@@ -162,10 +162,11 @@ impl Loader {
         Loader { index, pipeline, cache: None, options, destination, skipped: Rc::default() }
     }
 
-    /// The same with a cache, which must have been made for this index and this pipeline.
+    /// The same with a cache, if there is one: that which [`Caches::for_preparation`] gives for
+    /// this index and this pipeline.
     #[must_use]
-    pub fn with_cache(self, cache: Cache) -> Loader {
-        Loader { cache: Some(Arc::new(cache)), ..self }
+    pub fn with_cache(self, cache: Option<Arc<Cache>>) -> Loader {
+        Loader { cache, ..self }
     }
 
     /// Batches an epoch.
@@ -284,7 +285,8 @@ impl Stream {
         let mut slots = memory.take()?;
         let mut all_remarks = Vec::new();
         for position in self.plan.samples_of(self.next) {
-            let remarks = self.plan.make_sample(position, &mut slots.take(self.plan.sample_bytes()))?;
+            let remarks =
+                self.plan.make_sample(position, slots.take(self.plan.sample_bytes()).bytes_mut())?;
             all_remarks.extend(remarks.into_iter().map(|remark| (position, remark)));
         }
         Ok((memory.finish(slots)?, all_remarks))
@@ -300,11 +302,11 @@ impl Stream {
         for (position, remark) in remarks {
             match (remark, self.plan.unreadable()) {
                 (Remark::Bad(_, error), Unreadable::Fail) => return Err(error.into()),
-                (Remark::Bad(place, error), Unreadable::Replace { limit }) => {
-                    self.skipped.note(place, &error, limit)?;
+                (Remark::Bad(index, error), Unreadable::Replace { limit }) => {
+                    self.skipped.note(index, &error, limit)?;
                 }
-                (Remark::Bad(place, error), Unreadable::LeaveOut { limit }) => {
-                    self.skipped.note(place, &error, limit)?;
+                (Remark::Bad(index, error), Unreadable::LeaveOut { limit }) => {
+                    self.skipped.note(index, &error, limit)?;
                     left_out.push(position);
                 }
                 // The row, counting those that are left.
@@ -326,7 +328,8 @@ impl Stream {
             let some = |tensor: &Tensor| tensor.f_index_select(0, &rows).map_err(tensor_error);
             (some(&images)?, some(&targets)?)
         };
-        let indices: Vec<usize> = positions.filter(kept).map(|position| self.plan.place(position)).collect();
+        let indices: Vec<usize> =
+            positions.filter(kept).map(|position| self.plan.index_of(position)).collect();
         let mix = self.plan.mix(number, indices.len());
         Ok(Batch { images, targets, indices, destination: Rc::clone(&self.destination), erasures, mix })
     }

@@ -119,8 +119,8 @@ impl Order {
             SamplingConfig::Shuffle(ShuffleConfig { repeats }) => {
                 let mut all = all;
                 all.shuffle(&mut rng);
-                let repeated = all.into_iter().flat_map(|place| {
-                    (0..(*repeats).max(1) as u32).map(move |occurrence| Entry { place, occurrence })
+                let repeated = all.into_iter().flat_map(|index| {
+                    (0..(*repeats).max(1) as u32).map(move |repeat| Entry { index, repeat })
                 });
                 repeated.take(samples.len()).collect()
             }
@@ -139,9 +139,9 @@ impl Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// In the index.
-    pub place: u32,
+    pub index: u32,
     /// How often this image has come before in the epoch: each time it is augmented anew.
-    pub occurrence: u32,
+    pub repeat: u32,
 }
 
 /// As many entries as samples, in random order. Each class has its share, rounded by the largest
@@ -149,9 +149,9 @@ pub(super) struct Entry {
 /// than another.
 fn weighted(samples: &[Sample], weights: &[f64], rng: &mut ChaCha8Rng) -> Vec<Entry> {
     let mut classes: Vec<Vec<u32>> = vec![Vec::new(); weights.len()];
-    for (place, sample) in (0..).zip(samples) {
+    for (index, sample) in (0..).zip(samples) {
         if let Some(class) = classes.get_mut(sample.class as usize) {
-            class.push(place);
+            class.push(index);
         }
     }
     // A class without images has no share.
@@ -165,7 +165,7 @@ fn weighted(samples: &[Sample], weights: &[f64], rng: &mut ChaCha8Rng) -> Vec<En
             if at == 0 {
                 order.shuffle(rng);
             }
-            entries.push(Entry { place: order[at], occurrence: round as u32 });
+            entries.push(Entry { index: order[at], repeat: round as u32 });
         }
     }
     entries.shuffle(rng);
@@ -213,13 +213,13 @@ mod tests {
         let samples = samples();
         let mut counts = [0; 3];
         for entry in entries {
-            counts[samples[entry.place as usize].class as usize] += 1;
+            counts[samples[entry.index as usize].class as usize] += 1;
         }
         counts
     }
 
     #[test]
-    fn every_order_is_a_function_of_seed_and_epoch_and_numbers_the_occurrences() {
+    fn every_order_is_a_function_of_seed_and_epoch_and_numbers_the_repeats() {
         for yaml in [
             "name: shuffle",
             "{name: shuffle, repeats: 3}",
@@ -232,25 +232,25 @@ mod tests {
             assert_ne!(entries, drawn(yaml, 3));
             let mut seen: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
             for entry in &entries {
-                seen.entry(entry.place).or_default().push(entry.occurrence);
+                seen.entry(entry.index).or_default().push(entry.repeat);
             }
-            for occurrences in seen.values_mut() {
-                occurrences.sort_unstable();
-                assert!(occurrences.iter().copied().eq(0..occurrences.len() as u32), "{occurrences:?}");
+            for repeats in seen.values_mut() {
+                repeats.sort_unstable();
+                assert!(repeats.iter().copied().eq(0..repeats.len() as u32), "{repeats:?}");
             }
         }
     }
 
     #[test]
     fn shuffling_shows_each_image_once_and_repeating_shows_fewer_in_a_row() {
-        let mut places: Vec<u32> = drawn("name: shuffle", 0).iter().map(|entry| entry.place).collect();
-        places.sort_unstable();
-        assert!(places.into_iter().eq(0..100));
+        let mut indices: Vec<u32> = drawn("name: shuffle", 0).iter().map(|entry| entry.index).collect();
+        indices.sort_unstable();
+        assert!(indices.into_iter().eq(0..100));
         let repeated = drawn("{name: shuffle, repeats: 3}", 0);
         for three in repeated.chunks_exact(3) {
-            assert!(three.iter().all(|entry| entry.place == three[0].place));
+            assert!(three.iter().all(|entry| entry.index == three[0].index));
         }
-        assert_eq!(repeated[99].occurrence, 0);
+        assert_eq!(repeated[99].repeat, 0);
     }
 
     #[test]
@@ -258,8 +258,8 @@ mod tests {
         let entries = drawn("name: balanced", 0);
         assert_eq!(by_class(&entries), [34, 33, 33]);
         // Ten images fill 33 places: three or four times each.
-        let rare = |place: u32| entries.iter().filter(|entry| entry.place == place).count();
-        assert!((90..100).all(|place| (3..=4).contains(&rare(place))));
+        let rare = |index: u32| entries.iter().filter(|entry| entry.index == index).count();
+        assert!((90..100).all(|index| (3..=4).contains(&rare(index))));
         assert_eq!(by_class(&drawn("{name: weighted, class_weights: [1, 0, 3]}", 0)), [25, 0, 75]);
         // A class without images leaves its share to the others.
         assert_eq!(by_class(&drawn("{name: weighted, class_weights: [1, 1, 0, 7]}", 0)), [50, 50, 0]);

@@ -25,7 +25,7 @@ pub(super) struct Plan {
     index: Arc<Index>,
     pipeline: Arc<Pipeline>,
     cache: Option<Arc<Cache>>,
-    /// By position in the epoch; none where position and place in the index are equal.
+    /// By position in the epoch; none where position and index are equal.
     entries: Option<Vec<Entry>>,
     batch_size: usize,
     num_samples: usize,
@@ -38,7 +38,7 @@ pub(super) struct Plan {
 /// What is to be known of a sample beside its pixels.
 #[derive(Debug)]
 pub(super) enum Remark {
-    /// The image at this place of the index cannot be read; it was replaced or left out.
+    /// The image of this index cannot be read; it was replaced or left out.
     Bad(usize, DecodeError),
     /// To be overwritten once the sample is normalised, on its device.
     Erase(Erasure),
@@ -104,31 +104,31 @@ impl Plan {
 
     /// The sample at `position` in the epoch.
     fn entry(&self, position: usize) -> Entry {
-        let first = Entry { place: position as u32, occurrence: 0 };
+        let first = Entry { index: position as u32, repeat: 0 };
         self.entries.as_ref().map_or(first, |entries| entries[position])
     }
 
-    /// Place in the index of the sample at `position` in the epoch.
-    pub(super) fn place(&self, position: usize) -> usize {
-        self.entry(position).place as usize
+    /// Index of the sample at `position` in the epoch.
+    pub(super) fn index_of(&self, position: usize) -> usize {
+        self.entry(position).index as usize
     }
 
     /// Classes of the samples of batch `number`.
     pub(super) fn classes_of(&self, number: usize) -> Vec<i64> {
-        let places = self.samples_of(number).map(|position| self.place(position));
-        places.map(|place| i64::from(self.index.samples[place].class)).collect()
+        let indices = self.samples_of(number).map(|position| self.index_of(position));
+        indices.map(|index| i64::from(self.index.samples[index].class)).collect()
     }
 
     /// Decodes and transforms the sample at `position` into `slot`, which is
     /// [`sample_bytes`](Plan::sample_bytes) long. The slot of an image that is left out is zeros.
     pub(super) fn make_sample(&self, position: usize, slot: &mut [u8]) -> Result<Vec<Remark>, LoaderError> {
-        let Entry { place, occurrence } = self.entry(position);
+        let Entry { index, repeat } = self.entry(position);
         let mut bad = Vec::new();
-        for candidate in self.candidates(place as usize).take(MAX_TRIES) {
-            let stream = candidate as u64 | u64::from(occurrence) << 40;
+        for candidate in self.candidates(index as usize).take(MAX_TRIES) {
+            let stream = candidate as u64 | u64::from(repeat) << 40;
             match (self.make(candidate, stream, slot), self.unreadable) {
                 (Ok(erasure), _) => {
-                    let bad = bad.into_iter().map(|(place, error)| Remark::Bad(place, error));
+                    let bad = bad.into_iter().map(|(index, error)| Remark::Bad(index, error));
                     return Ok(bad.chain(erasure.map(Remark::Erase)).collect());
                 }
                 (Err(LoaderError::Decode(error)), Unreadable::LeaveOut { .. }) => {
@@ -140,38 +140,38 @@ impl Plan {
             }
         }
         // The class has no readable image here.
-        let (place, error) = bad.swap_remove(0);
+        let (index, error) = bad.swap_remove(0);
         Err(LoaderError::NoReplacement {
             tries: bad.len() + 1,
-            class: self.index.samples[place].class,
+            class: self.index.samples[index].class,
             error,
         })
     }
 
-    /// `place`, and then the others of its class in the index's order, round and round.
-    fn candidates(&self, place: usize) -> impl Iterator<Item = usize> {
+    /// `index`, and then the others of its class in the index's order, round and round.
+    fn candidates(&self, index: usize) -> impl Iterator<Item = usize> {
         let samples = &self.index.samples;
-        let class = samples[place].class;
-        let others = (place + 1..samples.len()).chain(0..place);
-        std::iter::once(place).chain(others.filter(move |other| samples[*other].class == class))
+        let class = samples[index].class;
+        let others = (index + 1..samples.len()).chain(0..index);
+        std::iter::once(index).chain(others.filter(move |other| samples[*other].class == class))
     }
 
-    /// Makes the sample at `place` of the index with the random stream numbered `stream`; what is
+    /// Makes the sample of this index with the random stream numbered `stream`; what is
     /// still to be erased.
-    fn make(&self, place: usize, stream: u64, slot: &mut [u8]) -> Result<Option<Erasure>, LoaderError> {
+    fn make(&self, index: usize, stream: u64, slot: &mut [u8]) -> Result<Option<Erasure>, LoaderError> {
         let mut rng = rng::stream(self.seed, Purpose::Augmentation, self.epoch, stream);
-        let path = || self.index.root.join(&self.index.samples[place].path);
+        let path = || self.index.root.join(&self.index.samples[index].path);
         // A panic must not leave the consumer waiting for this sample for ever.
         catch_unwind(AssertUnwindSafe(|| {
             let pixels = match &self.cache {
                 None => with_file(&path(), |encoded| self.pipeline.load(encoded, &mut rng))?,
                 Some(cache) => {
-                    let prepared = match cache.get(&self.index, place) {
+                    let prepared = match cache.get(&self.index, index) {
                         Some(prepared) => prepared,
                         None => {
                             let prepared = with_file(&path(), |encoded| self.pipeline.prepare(encoded))?;
                             let prepared = Arc::new(prepared);
-                            cache.put(&self.index, place, &prepared);
+                            cache.put(&self.index, index, &prepared);
                             prepared
                         }
                     };

@@ -117,7 +117,7 @@ impl Pool {
         (!workers.is_empty()).then_some(Pool { shared, workers })
     }
 
-    /// Waits until batch `number` is complete; they are to be asked for in order. All samples'
+    /// Waits until batch `number` is complete; they are to be requested in order. All samples'
     /// slots, and remarks on samples by position in the epoch.
     pub(super) fn wait_for(&mut self, number: usize) -> Result<(Tensor, Vec<(usize, Remark)>), LoaderError> {
         let shared = &self.shared;
@@ -192,8 +192,8 @@ impl Shared {
 
     fn take_of(&self, state: &mut State, batch: usize) -> Option<Run> {
         let samples = self.plan.samples_of(batch);
-        let place = batch - state.next_batch;
-        if place == state.batches.len() {
+        let slot = batch - state.next_batch;
+        if slot == state.batches.len() {
             let underway = match state.memory.take() {
                 Ok(slots) => {
                     Underway { slots: Some(slots), missing: samples.len(), error: None, remarks: Vec::new() }
@@ -212,7 +212,7 @@ impl Shared {
         }
         let first = state.next_sample;
         let count = self.run.min(samples.end - first);
-        let part = state.batches[place].slots.as_mut()?.take(count * self.plan.sample_bytes());
+        let part = state.batches[slot].slots.as_mut()?.take(count * self.plan.sample_bytes());
         state.next_sample += count;
         Some(Run { batch, first, samples: count, part })
     }
@@ -220,7 +220,7 @@ impl Shared {
     /// Makes a run's samples up to the first that fails.
     fn make(&self, run: &mut Run) -> Made {
         let mut made = Made::default();
-        let slots = run.part.chunks_exact_mut(self.plan.sample_bytes());
+        let slots = run.part.bytes_mut().chunks_exact_mut(self.plan.sample_bytes());
         for (position, slot) in (run.first..).zip(slots) {
             if self.stop.load(Ordering::Relaxed) {
                 break;
@@ -242,8 +242,8 @@ impl Shared {
         let mut state = self.lock();
         // The batch is under way until all its runs are back, so it stands at or behind
         // `next_batch`.
-        let place = batch - state.next_batch;
-        let batch = &mut state.batches[place];
+        let slot = batch - state.next_batch;
+        let batch = &mut state.batches[slot];
         batch.missing -= samples;
         batch.remarks.extend(made.remarks);
         if let Some((position, error)) = made.error
@@ -251,7 +251,7 @@ impl Shared {
         {
             batch.error = Some((position, error));
         }
-        if place == 0 && batch.missing == 0 {
+        if slot == 0 && batch.missing == 0 {
             self.ready.notify_one();
         }
     }

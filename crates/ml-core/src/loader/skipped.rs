@@ -16,7 +16,7 @@ pub enum OnError {
     /// The run ends with an error that names the image.
     #[default]
     Fail,
-    /// A warning names the image, once, and the run goes on without it: in training, the next image
+    /// A warning names the image, once, and the run continues without it: in training, the next image
     /// of its class stands in; in evaluation it does not count.
     Skip,
 }
@@ -39,7 +39,7 @@ pub enum Unreadable {
     },
 }
 
-/// The images that were left out so far, by their places in the index.
+/// The images that were left out so far, by their indices.
 #[derive(Default)]
 pub(super) struct Skipped(Mutex<BTreeSet<usize>>);
 
@@ -48,9 +48,9 @@ impl Skipped {
     ///
     /// # Errors
     /// It is one more than `limit`.
-    pub(super) fn note(&self, place: usize, error: &DecodeError, limit: usize) -> Result<(), LoaderError> {
+    pub(super) fn note(&self, index: usize, error: &DecodeError, limit: usize) -> Result<(), LoaderError> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.insert(place) {
+        if !seen.insert(index) {
             return Ok(());
         }
         tracing::warn!("{error}; skipped");

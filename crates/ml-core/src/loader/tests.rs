@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::loss::Targets;
 use ml_data::dataset::{Sample, Split};
 use ml_data::transform::TransformConfig;
 use tch::Kind;
@@ -80,16 +81,16 @@ fn a_batch_holds_its_samples_pixels_and_classes() {
         let count = batch.indices.len() as i64;
         assert_eq!(batch.images.size(), [count, 3, 6, 5]);
         assert_eq!((batch.images.kind(), batch.targets.kind()), (Kind::Float, Kind::Int64));
-        for (row, &place) in batch.indices.iter().enumerate() {
-            let sample = &index.samples[place];
+        for (row, &number) in batch.indices.iter().enumerate() {
+            let sample = &index.samples[number];
             assert_eq!(batch.targets.int64_value(&[row as i64]), i64::from(sample.class));
-            let mut rng = ml_data::rng::stream(5, ml_data::rng::Purpose::Augmentation, 9, place as u64);
+            let mut rng = ml_data::rng::stream(5, ml_data::rng::Purpose::Augmentation, 9, number as u64);
             let pixels = ml_data::decode::decode(&index.root.join(&sample.path)).unwrap();
             let mut expected = vec![0.0; 3 * 6 * 5];
             pipeline.normalize_into(&pipeline.apply(pixels, &mut rng), &mut expected);
             let floats: Vec<f32> = Vec::try_from(batch.images.get(row as i64).flatten(0, -1)).unwrap();
             assert_eq!(floats, expected);
-            seen.push(place);
+            seen.push(number);
         }
     }
     seen.sort_unstable();
@@ -305,7 +306,7 @@ fn batches_are_the_same_with_any_cache_any_workers_and_after_a_resume() {
                 };
                 // The second time, the file on disk is there from before.
                 for cache in caches().into_iter().chain(caches()) {
-                    let loader = loader(num_workers).with_cache(cache);
+                    let loader = loader(num_workers).with_cache(Some(Arc::new(cache)));
                     for (epoch, expected) in reference.iter().enumerate() {
                         assert!(all(&loader, epoch as u64, 0) == *expected, "{text} {num_workers} {bytes}");
                         assert!(
@@ -319,6 +320,42 @@ fn batches_are_the_same_with_any_cache_any_workers_and_after_a_resume() {
     }
 }
 
+/// What sets this is `cache: disk` with the default transforms, which resize both splits alike.
+#[test]
+fn splits_that_are_prepared_alike_share_a_disk_cache_and_both_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("cache");
+    let splits = [("train", "{resize: [4, 4], random_horizontal_flip: true}"), ("val", "{resize: [4, 4]}")];
+    let splits = splits.map(|(name, transform)| {
+        let data = folder.path().join(name);
+        fs::create_dir(&data).unwrap();
+        (images(&data, 6), pipeline(transform))
+    });
+    let run = |epochs: u64| {
+        let mut caches = Caches::new(CacheKind::Disk, place.clone(), Some(Budget::new(1 << 20)));
+        let loaders = splits.clone().map(|(index, pipeline)| {
+            let cache = caches.for_preparation(&index, &pipeline).unwrap();
+            Loader::new(index, pipeline, options(2)).with_cache(cache)
+        });
+        let epochs = (0..epochs).map(|epoch| loaders.each_ref().map(|loader| all(loader, epoch, 0)));
+        epochs.collect::<Vec<_>>()
+    };
+    let first = run(1);
+    // With the same size and time of change, images are taken from the cache: none is decoded.
+    for (index, _) in &splits {
+        for sample in &index.samples {
+            let path = index.root.join(&sample.path);
+            let status = fs::metadata(&path).unwrap();
+            fs::write(&path, vec![b'x'; status.len() as usize]).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(status.modified().unwrap()).unwrap();
+        }
+    }
+    let second = run(2);
+    assert!(second[0] == first[0]);
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+}
+
 #[test]
 fn a_disk_cache_serves_later_runs_and_notices_changed_images_and_damage() {
     let folder = tempfile::tempdir().unwrap();
@@ -328,7 +365,8 @@ fn a_disk_cache_serves_later_runs_and_notices_changed_images_and_damage() {
     let pipeline = pipeline("{resize: [4, 4]}");
     let batches = || {
         let cache = Cache::disk(&place, &pipeline, Budget::new(1 << 20)).unwrap();
-        let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options(0)).with_cache(cache);
+        let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options(0))
+            .with_cache(Some(Arc::new(cache)));
         loader.epoch(0, 0).map(|batch| batch.map(content)).collect::<Result<Vec<_>, _>>()
     };
     let first = batches().unwrap();
@@ -360,7 +398,7 @@ fn a_disk_cache_serves_later_runs_and_notices_changed_images_and_damage() {
         assert!(matches!(batches(), Err(LoaderError::Decode(_))), "{} bytes", damaged.len());
     }
     images(&data, 8);
-    assert!(batches().unwrap() == first, "the damaged cache is mended");
+    assert!(batches().unwrap() == first, "the damaged cache is repaired");
     // A file that cannot be made.
     let error = Cache::disk(&file.join("below"), &pipeline, Budget::new(0)).err().unwrap().to_string();
     assert!(error.contains("data.cache_dir"), "{error}");
@@ -382,7 +420,7 @@ fn unreadable_images_are_replaced_by_others_of_their_class_the_same_for_any_work
     assert_eq!(reference.len(), 10);
     for (_, _, targets, indices) in &reference {
         assert_eq!(targets.len(), 4);
-        assert!(targets.iter().zip(indices).all(|(class, place)| *class == *place as i64 % 3));
+        assert!(targets.iter().zip(indices).all(|(class, number)| *class == *number as i64 % 3));
     }
     for num_workers in [1, 2, 7] {
         assert!(all(&with(num_workers, 4), 0, 0) == reference, "{num_workers} workers");
@@ -460,9 +498,9 @@ fn erased_and_mixed_batches_are_a_function_of_epoch_and_batch() {
         let floats = |tensor: &Tensor| Vec::try_from(tensor.flatten(0, -1).to_kind(Kind::Double)).unwrap();
         batches
             .map(|inputs| {
-                let soft = inputs.loss_targets();
+                let Targets::Probabilities(soft) = Targets::of(&inputs) else { panic!("mixed images") };
                 assert_eq!(soft.size(), [inputs.indices.len() as i64, 3]);
-                (floats(&inputs.images), floats(soft), Vec::try_from(&inputs.targets).unwrap())
+                (floats(&inputs.images), floats(&soft), Vec::try_from(&inputs.targets).unwrap())
             })
             .collect()
     };

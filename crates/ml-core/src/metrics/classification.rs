@@ -3,7 +3,7 @@
 
 use super::ConfusionMatrix;
 
-/// The figures of one class. Where a denominator is 0, the figure is 0.
+/// The metrics of one class. Where a denominator is 0, the metric is 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassMetrics {
     /// The class's name.
@@ -20,7 +20,7 @@ pub struct ClassMetrics {
     pub predicted: u64,
 }
 
-/// The mean of the classes' figures.
+/// The mean of the classes' metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Average {
     /// Mean precision.
@@ -31,7 +31,7 @@ pub struct Average {
     pub f1: f64,
 }
 
-/// Figures of every class and their averages.
+/// Metrics of every class and their averages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassificationReport {
     /// In the order of the classes.

@@ -1,4 +1,4 @@
-//! Logits + targets → counts (added up on the device), then figures.
+//! Logits + targets → counts (added up on the device), then metrics.
 //!
 //! [`MetricAccumulator`] sums loss and hits over batches without reading the device;
 //! [`ConfusionMatrix`] counts pairs of true and predicted classes; [`ClassificationReport`] makes
@@ -11,6 +11,8 @@ mod tests;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::loss::LossValue;
+
 pub use classification::{Average, ClassMetrics, ClassificationReport};
 pub use confusion::ConfusionMatrix;
 
@@ -20,8 +22,8 @@ pub const TOP_K: i64 = 5;
 /// Running sums over batches, kept on the device: reading them is the only synchronisation.
 #[derive(Debug)]
 pub struct MetricAccumulator {
-    /// Scalar, f64.
-    loss_sum: Tensor,
+    /// `[2]`, f64: the loss times its divisor, and the divisors.
+    losses: Tensor,
     /// `[3]`, i64: correct, correct among the top 5, all.
     counts: Tensor,
 }
@@ -29,8 +31,10 @@ pub struct MetricAccumulator {
 /// What [`MetricAccumulator`] has summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MetricSums {
-    /// Sum over samples of the loss (batch mean × batch size).
+    /// Sum over batches of the mean loss times what that mean was divided by.
     pub loss_sum: f64,
+    /// What the means were divided by: the number of samples, or the sum of their class weights.
+    pub loss_divisor: f64,
     /// Samples whose class has the highest score.
     pub correct: u64,
     /// Samples whose class is among the five highest scores.
@@ -40,9 +44,13 @@ pub struct MetricSums {
 }
 
 impl MetricSums {
-    /// Mean loss a sample; NaN without samples.
+    /// The mean loss, the same however the samples were put into batches; 0 where no sample has a
+    /// weight, NaN without samples.
     pub fn loss(&self) -> f64 {
-        self.loss_sum / self.count as f64
+        if self.loss_divisor == 0.0 && self.loss_sum == 0.0 && self.count > 0 {
+            return 0.0;
+        }
+        self.loss_sum / self.loss_divisor
     }
 
     /// Fraction of the samples that are correct, in `0..=1`; NaN without samples.
@@ -65,36 +73,43 @@ impl MetricAccumulator {
 
     /// Continues from sums read earlier (a resumed epoch): what is added then gives the same sums,
     /// to the bit, as if they had never been read.
-    pub fn from_sums(totals: MetricSums, device: Device) -> MetricAccumulator {
-        let counts = [totals.correct, totals.correct_top5, totals.count].map(|count| count as i64);
+    pub fn from_sums(sums: MetricSums, device: Device) -> MetricAccumulator {
+        let counts = [sums.correct, sums.correct_top5, sums.count].map(|count| count as i64);
         MetricAccumulator {
-            loss_sum: Tensor::from(totals.loss_sum).to_device(device),
+            losses: Tensor::from_slice(&[sums.loss_sum, sums.loss_divisor]).to_device(device),
             counts: Tensor::from_slice(&counts).to_device(device),
         }
     }
 
-    /// Adds a batch. `loss`: scalar, mean over the batch; `logits` `[N, K]`; `targets` `[N]` i64,
-    /// on the logits' device. Hits are counted as [`ranks`] says.
-    pub fn add(&mut self, loss: &Tensor, logits: &Tensor, targets: &Tensor) {
+    /// Adds a batch: its loss, `logits` `[N, K]` and `targets` `[N]` i64, on the logits' device.
+    /// Hits are counted as [`ranks`] says.
+    pub fn add(&mut self, loss: &LossValue, logits: &Tensor, targets: &Tensor) {
         tch::no_grad(|| {
             let samples = logits.size()[0];
+            let mean = loss.mean.detach().to_kind(Kind::Double);
+            let _ = self.losses.get(0).g_add_(&(mean * &loss.divisor));
+            let _ = self.losses.get(1).g_add_(&loss.divisor);
             let ranks = ranks(logits, targets);
-            let _ = self.loss_sum.g_add_(&(loss.detach().to_kind(Kind::Double) * samples as f64));
-            for (place, k) in [(0, 1), (1, TOP_K.min(logits.size()[1]))] {
-                let _ = self.counts.get(place).g_add_(&ranks.lt(k).sum(Kind::Int64));
+            for (index, k) in [(0, 1), (1, TOP_K.min(logits.size()[1]))] {
+                let _ = self.counts.get(index).g_add_(&ranks.lt(k).sum(Kind::Int64));
             }
             let _ = self.counts.get(2).g_add_scalar_(samples);
         });
     }
 
-    /// Reads the sums.
-    pub fn totals(&self) -> MetricSums {
-        let count = |place: i64| self.counts.int64_value(&[place]) as u64;
+    /// Reads the sums, in one copy from the device.
+    pub fn sums(&self) -> MetricSums {
+        // Counts below 2^53 are exact in float64.
+        let all = Tensor::cat(&[&self.losses, &self.counts.to_kind(Kind::Double)], 0);
+        let mut values = [0.0; 5];
+        all.to_device(Device::Cpu).copy_data(&mut values, 5);
+        let [loss_sum, loss_divisor, correct, correct_top5, count] = values;
         MetricSums {
-            loss_sum: self.loss_sum.double_value(&[]),
-            correct: count(0),
-            correct_top5: count(1),
-            count: count(2),
+            loss_sum,
+            loss_divisor,
+            correct: correct as u64,
+            correct_top5: correct_top5 as u64,
+            count: count as u64,
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
+use crate::loss::{ClassWeights, CrossEntropyConfig, Loss, LossConfig, Targets};
 
 #[derive(Deserialize)]
 struct Case {
@@ -44,6 +45,11 @@ impl Case {
         }
         matrix
     }
+}
+
+fn loss_of(logits: &Tensor, targets: &Tensor) -> LossValue {
+    let loss = Loss::new(&LossConfig::default(), &[], Device::Cpu);
+    loss.forward(logits, &Targets::Classes(targets.shallow_clone())).unwrap()
 }
 
 /// Sums of at most a hundred f64 in another order: a few units in the last place.
@@ -99,14 +105,14 @@ fn hits_and_loss_summed_over_batches_are_those_of_scikit_learn() {
         for start in (0..case.truth.len() as i64).step_by(16) {
             let rows = 16.min(case.truth.len() as i64 - start);
             let (logits, targets) = (logits.narrow(0, start, rows), targets.narrow(0, start, rows));
-            running.add(&logits.cross_entropy_for_logits(&targets), &logits, &targets);
+            running.add(&loss_of(&logits, &targets), &logits, &targets);
         }
-        let totals = running.totals();
-        assert_eq!(totals.count, case.truth.len() as u64);
-        assert!(close(totals.accuracy(), case.accuracy), "{}", case.name);
-        assert_eq!(totals.correct_top5, case.top_5_hits, "{}", case.name);
+        let sums = running.sums();
+        assert_eq!(sums.count, case.truth.len() as u64);
+        assert!(close(sums.accuracy(), case.accuracy), "{}", case.name);
+        assert_eq!(sums.correct_top5, case.top_5_hits, "{}", case.name);
         // The loss of each batch is computed in f32.
-        assert!((totals.loss() - case.log_loss).abs() < 1e-6, "{}: {totals:?}", case.name);
+        assert!((sums.loss() - case.log_loss).abs() < 1e-6, "{}: {sums:?}", case.name);
     }
 }
 
@@ -128,13 +134,14 @@ fn of_equal_scores_the_lower_class_comes_first_in_ranks_and_top_k() {
 fn a_score_that_is_not_a_number_is_never_a_hit() {
     let logits = Tensor::from_slice2(&[[f32::NAN, 1.0], [f32::NAN, 1.0]]);
     let mut running = MetricAccumulator::new(Device::Cpu);
-    running.add(&Tensor::from(0.5f32), &logits, &Tensor::from_slice(&[0i64, 1]));
-    let totals = running.totals();
-    assert_eq!((totals.correct, totals.count), (0, 2));
+    let targets = Tensor::from_slice(&[0i64, 1]);
+    running.add(&loss_of(&logits, &targets), &logits, &targets);
+    let sums = running.sums();
+    assert_eq!((sums.correct, sums.count), (0, 2));
 }
 
 #[test]
-fn sums_continued_from_totals_are_the_same_to_the_bit() {
+fn sums_that_are_continued_are_the_same_to_the_bit() {
     let _guard = tch::no_grad_guard();
     let logits = Tensor::arange(30 * 7, (Kind::Float, Device::Cpu)).sin().view([30, 7]);
     let targets = Tensor::arange(30, (Kind::Int64, Device::Cpu)).remainder(7);
@@ -142,7 +149,7 @@ fn sums_continued_from_totals_are_the_same_to_the_bit() {
         (0..30).map(|row| (logits.narrow(0, row, 1), targets.narrow(0, row, 1))).collect();
     let add = |running: &mut MetricAccumulator, rows: std::ops::Range<usize>| {
         for (logits, targets) in &batches[rows] {
-            running.add(&logits.cross_entropy_for_logits(targets), logits, targets);
+            running.add(&loss_of(logits, targets), logits, targets);
         }
     };
     let mut whole = MetricAccumulator::new(Device::Cpu);
@@ -150,12 +157,12 @@ fn sums_continued_from_totals_are_the_same_to_the_bit() {
     for cut in [0, 1, 13, 29, 30] {
         let mut first = MetricAccumulator::new(Device::Cpu);
         add(&mut first, 0..cut);
-        let mut second = MetricAccumulator::from_sums(first.totals(), Device::Cpu);
+        let mut second = MetricAccumulator::from_sums(first.sums(), Device::Cpu);
         add(&mut second, cut..30);
-        assert_eq!(second.totals().loss_sum.to_bits(), whole.totals().loss_sum.to_bits());
-        assert_eq!(second.totals(), whole.totals());
+        assert_eq!(second.sums().loss_sum.to_bits(), whole.sums().loss_sum.to_bits());
+        assert_eq!(second.sums(), whole.sums());
     }
-    assert!(whole.totals().correct > 0 && whole.totals().correct < 30);
+    assert!(whole.sums().correct > 0 && whole.sums().correct < 30);
 }
 
 #[test]
@@ -166,4 +173,38 @@ fn the_pairs_confused_most_come_first() {
     }
     assert_eq!(matrix.most_confused(2), [(2, 1, 2), (0, 1, 1)]);
     assert_eq!(matrix.predicted(1), 3);
+}
+
+/// The loss over a split was once weighed by the size of its batches, in which the class weights
+/// cancel where the samples come class by class.
+#[test]
+fn the_weighted_loss_depends_neither_on_the_size_of_batches_nor_on_their_order() {
+    let _guard = tch::no_grad_guard();
+    let config = LossConfig::CrossEntropy(CrossEntropyConfig {
+        class_weights: ClassWeights::Given(vec![1.0, 20.0]),
+        ..CrossEntropyConfig::default()
+    });
+    let loss = Loss::new(&config, &[], Device::Cpu);
+    let logits = Tensor::arange(24, (Kind::Float, Device::Cpu)).sin().view([12, 2]);
+    // Class by class, as an evaluation comes.
+    let targets = Tensor::from_slice(&[0i64, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
+    let sums = |size: i64, order: &Tensor| {
+        let mut running = MetricAccumulator::new(Device::Cpu);
+        for start in (0..12).step_by(size as usize) {
+            let rows = order.narrow(0, start, size.min(12 - start));
+            let (logits, targets) = (logits.index_select(0, &rows), targets.index_select(0, &rows));
+            let of_batch = loss.forward(&logits, &Targets::Classes(targets.shallow_clone())).unwrap();
+            running.add(&of_batch, &logits, &targets);
+        }
+        running.sums()
+    };
+    let in_order = Tensor::arange(12, (Kind::Int64, Device::Cpu));
+    let whole = sums(12, &in_order).loss();
+    for size in [1, 2, 5, 7, 11] {
+        for order in [&in_order, &in_order.flip([0])] {
+            // Each batch's mean is computed in float32.
+            assert!((sums(size, order).loss() - whole).abs() < 1e-6, "{size}");
+        }
+    }
+    assert_eq!(sums(5, &in_order).loss_divisor, 7.0 + 5.0 * 20.0);
 }

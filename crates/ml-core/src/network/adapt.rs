@@ -18,7 +18,7 @@ impl Network {
     }
 
     fn interpolate(&self, state: &mut [(String, Tensor)]) -> Option<String> {
-        let wanted = &self.entries.iter().find(|entry| entry.name == POSITIONS)?.tensor;
+        let wanted = &self.state.entries.iter().find(|entry| entry.name == POSITIONS)?.tensor;
         let (_, positions) = state.iter_mut().find(|(name, _)| name == POSITIONS)?;
         let (found, length) = (positions.size(), wanted.size()[1]);
         let is_alike = positions.kind() == wanted.kind()

@@ -1,9 +1,8 @@
 //! `AlexNet` in one column (Krizhevsky 2014, arXiv:1404.5997), as torchvision builds it.
 
 use super::NetworkSpec;
-use super::layers::{
-    Activation, AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Sequential,
-};
+use super::layers::{Activation, Conv2d, Dropout, FlattenedPool, Linear, MaxPool2d, Sequential};
+use super::model::Model;
 use super::state::Scope;
 
 /// Width of the hidden linear layers.
@@ -14,7 +13,7 @@ const SIDE: i64 = 6;
 const DROPOUT: f64 = 0.5;
 
 /// Five convolutions and three linear layers, which begin as PyTorch's do.
-pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+pub fn build(root: &Scope, spec: &NetworkSpec) -> Model {
     let scope = root.sub("features");
     let mut features = Sequential::default();
     let mut channels = spec.in_channels;
@@ -34,13 +33,9 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
         channels = output;
     }
 
-    let mut layers = Sequential::default();
-    layers.push(features);
-    layers.push(AdaptiveAvgPool2d(SIDE));
-    layers.push(Flatten);
     let input = channels * SIDE * SIDE;
-    layers.push(classifier(&root.sub("classifier"), input, spec, Dropouts::BeforeLinear));
-    Box::new(layers)
+    let head = classifier(&root.sub("classifier"), input, spec, Dropouts::BeforeLinear);
+    Model::new(features, FlattenedPool(SIDE), head, input)
 }
 
 /// Where dropout stands beside the hidden linear layers.

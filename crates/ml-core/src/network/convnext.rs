@@ -7,6 +7,7 @@ use super::init::Init;
 use super::layers::{
     Activation, Conv2d, Convolution, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential, StochasticDepth,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant: channels of the first of four stages, each twice as wide as the one before, and their
@@ -33,7 +34,7 @@ const EPS: f64 = 1e-6;
 const LAYER_SCALE: f64 = 1e-6;
 
 /// Builds a variant.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let features = root.sub("features");
     let mut layers = Sequential::default();
     let mut channels = variant.width;
@@ -61,16 +62,16 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
         }
     }
 
-    layers.push(GlobalAveragePool);
     let classifier = root.sub("classifier");
-    layers.push(LayerNorm::new(&classifier.sub(0), channels, EPS));
-    layers.push(Linear::new(&classifier.sub(2).head(), channels, spec.num_classes));
+    let mut head = Sequential::default();
+    head.push(LayerNorm::new(&classifier.sub(0), channels, EPS));
+    head.push(Linear::new(&classifier.sub(2).head(), channels, spec.num_classes));
     // Weights of convolutions and linear layers; the scales `[C, 1, 1]` and the norms stay.
     root.redraw(|name, shape| match shape.len() {
         2 | 4 => Some(Init::truncated_normal(0.02)),
         _ => name.ends_with("bias").then_some(Init::ZEROS),
     });
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, channels)
 }
 
 /// Layer norm over the channels of `[N, C, H, W]`; what it returns lies in memory as `[N, H, W,

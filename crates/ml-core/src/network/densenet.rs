@@ -9,6 +9,7 @@ use super::layers::{
     Activation, AvgPool2d, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, MaxPool2d,
     Sequential,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant.
@@ -36,8 +37,8 @@ const BOTTLENECK: i64 = 4;
 /// torchvision's `drop_rate`, which [`NetworkSpec::dropout`] sets: dropout of what each layer adds.
 const DROPOUT: f64 = 0.0;
 
-/// Builds a variant; every convolution is drawn anew at the end, as torchvision does.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+/// Builds a variant; every convolution is initialised again at the end, as torchvision does.
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let scope = root.sub("features");
     let mut channels = variant.stem;
     let mut layers = Sequential::default();
@@ -58,14 +59,13 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
     }
     layers.push(BatchNorm2d::new(&scope.sub("norm5"), channels));
     layers.push(Activation::Relu);
-    layers.push(GlobalAveragePool);
-    layers.push(Linear::new(&root.sub("classifier").head(), channels, spec.num_classes));
+    let head = Linear::new(&root.sub("classifier").head(), channels, spec.num_classes);
     root.redraw(|name, shape| match shape.len() {
         4 => Some(Init::he_normal_fan_in(shape)),
         // The classifier's weight stays as it was drawn first.
         _ => (name == "classifier.bias").then_some(Init::ZEROS),
     });
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, channels)
 }
 
 /// Between two blocks: half the channels, half the height and width.

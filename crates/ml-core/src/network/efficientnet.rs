@@ -10,6 +10,7 @@ use super::layers::{
     Activation, Conv2d, ConvNorm, Dropout, GlobalAveragePool, Layer, Linear, Sequential, SqueezeExcitation,
     StochasticDepth,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant: its stages, what they are scaled by, and how it is regularised.
@@ -140,7 +141,7 @@ pub const V2_L: Variant = v2(
 const DROP_PATH: f64 = 0.2;
 
 /// Builds a variant.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let features = root.sub("features");
     let mut layers = Sequential::default();
     let mut channels = variant.channels(variant.stem);
@@ -163,17 +164,17 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
     }
 
     let last = variant.last.unwrap_or(4 * channels);
-    let head = variant.conv_norm(Conv2d::square(1));
-    layers.push(head.build(&features.sub(variant.stages.len() + 1), (channels, last)));
-    layers.push(GlobalAveragePool);
-    layers.push(Dropout(spec.dropout.unwrap_or(variant.dropout)));
-    layers.push(Linear::new(&root.sub("classifier").sub(1).head(), last, spec.num_classes));
+    let widen = variant.conv_norm(Conv2d::square(1));
+    layers.push(widen.build(&features.sub(variant.stages.len() + 1), (channels, last)));
+    let mut head = Sequential::default();
+    head.push(Dropout(spec.dropout.unwrap_or(variant.dropout)));
+    head.push(Linear::new(&root.sub("classifier").sub(1).head(), last, spec.num_classes));
     root.redraw(|name, shape| match shape.len() {
         4 => Some(Init::he_normal_fan_out(shape)),
         2 => Some(Init::Uniform(1.0 / (shape[0] as f64).sqrt())),
         _ => name.ends_with("bias").then_some(Init::ZEROS),
     });
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, last)
 }
 
 impl Variant {

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::Network;
-use super::state::Role;
+use tch::Tensor;
+
+use super::{Module, Network};
 
 /// Which layers keep the weights they begin with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ impl JsonSchema for Freeze {
     }
 }
 
-/// What is to be frozen is not there, or is everything.
+/// Nothing can be frozen as requested.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FreezeError {
     /// The network does not say which layer is its head.
@@ -106,51 +107,46 @@ pub enum FreezeError {
 }
 
 impl Network {
-    /// Lets the parameters that `freeze` means need no gradient, and all others one. A batch norm
-    /// whose weight is frozen keeps its running statistics and uses them. Returns how many elements
-    /// are frozen.
+    /// Sets `requires_grad` of all parameters: off for those that `freeze` means, else on. A batch
+    /// norm whose weight is frozen keeps its running statistics and uses them. Returns how many
+    /// elements are frozen.
     ///
     /// # Errors
     /// There is no such layer; nothing is changed then.
     pub fn freeze(&self, freeze: &Freeze) -> Result<usize, FreezeError> {
-        let end = match freeze {
-            Freeze::None | Freeze::Backbone => 0,
-            Freeze::Until(name) => self.beginning_of(name)?,
-        };
-        if *freeze == Freeze::Backbone && self.entries.iter().all(|entry| !entry.is_head) {
-            return Err(FreezeError::NoHead);
-        }
-        let mut frozen = 0;
-        for (place, entry) in self.entries.iter().enumerate() {
-            if entry.role != Role::Parameter {
-                continue;
+        // Whether the layer, or the head, has been seen; in the order of PyTorch's `parameters()`.
+        let mut found = *freeze == Freeze::None;
+        let mut parameters: Vec<(Tensor, bool)> = Vec::new();
+        self.root().visit(&mut |module| {
+            let is_it = |known: &str| matches!(freeze, Freeze::Until(name) if name == known);
+            found |= is_it(module.name());
+            for (name, tensor) in module.parameters() {
+                let is_head = *freeze == Freeze::Backbone && module.is_head();
+                found |= is_it(name) || is_head;
+                let is_frozen = if *freeze == Freeze::Backbone { !is_head } else { !found };
+                parameters.push((tensor.shallow_clone(), is_frozen));
             }
-            let keep = place < end || (*freeze == Freeze::Backbone && !entry.is_head);
-            let _ = entry.tensor.set_requires_grad(!keep);
-            frozen += if keep { entry.tensor.numel() } else { 0 };
+        });
+        match freeze {
+            Freeze::Backbone if !found => return Err(FreezeError::NoHead),
+            Freeze::Until(name) if !found => {
+                return Err(FreezeError::Unknown { name: name.clone(), known: self.outermost() });
+            }
+            Freeze::Until(name) if !parameters.iter().any(|(_, is_frozen)| *is_frozen) => {
+                return Err(FreezeError::Nothing { name: name.clone() });
+            }
+            _ => {}
         }
-        Ok(frozen)
+        for (tensor, is_frozen) in &parameters {
+            let _ = tensor.set_requires_grad(!is_frozen);
+        }
+        Ok(parameters.iter().filter(|(_, is_frozen)| *is_frozen).map(|(tensor, _)| tensor.numel()).sum())
     }
 
-    /// The place of the first entry of the layer or parameter `name`.
-    fn beginning_of(&self, name: &str) -> Result<usize, FreezeError> {
-        let is_of = |entry: &str| {
-            entry.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        match self.entries.iter().position(|entry| is_of(&entry.name)) {
-            Some(0) => Err(FreezeError::Nothing { name: name.to_owned() }),
-            Some(place) => Ok(place),
-            None => {
-                let mut known: Vec<String> = Vec::new();
-                for entry in &self.entries {
-                    let outermost = entry.name.split('.').next().unwrap_or_default();
-                    if known.last().is_none_or(|last| last != outermost) {
-                        known.push(outermost.to_owned());
-                    }
-                }
-                Err(FreezeError::Unknown { name: name.to_owned(), known })
-            }
-        }
+    /// Names of the outermost parameters and layers.
+    fn outermost(&self) -> Vec<String> {
+        let parameters = self.root().parameters().map(|(name, _)| name);
+        parameters.chain(self.root().children().map(Module::name)).map(str::to_owned).collect()
     }
 }
 
@@ -158,7 +154,7 @@ impl Network {
 mod tests {
     use super::*;
     use crate::network::Architecture;
-    use crate::network::compare::digest;
+    use crate::network::tests::compare::digest;
     use crate::network::tests::image;
     use tch::{Device, Kind};
 

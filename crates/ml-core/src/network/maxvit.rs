@@ -13,6 +13,7 @@ use super::layers::{
     Activation, AvgPool2d, BatchNorm2d, Conv2d, ConvNorm, Dropout, GlobalAveragePool, Layer, LayerNorm,
     Linear, Sequential, SqueezeExcitation, StochasticDepth,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant: channels of the stem, channels and layers of each of the four stages, which all begin
@@ -38,7 +39,7 @@ const PARTITION: i64 = 7;
 pub const SIDE: u32 = 32 * PARTITION as u32;
 
 /// Builds a variant.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let mut layers = Sequential::default();
     let stem = root.sub("stem");
     let first = conv_norm(Conv2d::same(3).stride(2));
@@ -68,11 +69,11 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
     }
 
     let classifier = root.sub("classifier");
-    layers.push(GlobalAveragePool);
-    layers.push(LayerNorm::new(&classifier.sub(2), channels, 1e-5));
-    layers.push(Linear::new(&classifier.sub(3), channels, channels));
-    layers.push(Activation::Tanh);
-    layers.push(Linear::without_bias(&classifier.sub(5).head(), channels, spec.num_classes));
+    let mut head = Sequential::default();
+    head.push(LayerNorm::new(&classifier.sub(2), channels, 1e-5));
+    head.push(Linear::new(&classifier.sub(3), channels, channels));
+    head.push(Activation::Tanh);
+    head.push(Linear::without_bias(&classifier.sub(5).head(), channels, spec.num_classes));
     // Weights of convolutions and linear layers; norms and tables of relative positions stay.
     root.redraw(|name, shape| {
         if name.ends_with("bias") {
@@ -81,7 +82,7 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
             (name.ends_with("weight") && shape.len() > 1).then_some(Init::Normal(0.02))
         }
     });
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, channels)
 }
 
 /// eps and momentum of the batch norms.

@@ -4,9 +4,10 @@
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{
-    Activation, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, Residual, Sequential,
+    Activation, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Linear, Residual, Sequential,
 };
 use super::mobilenet_v2::divisible;
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant: its channels are those of the paper times this.
@@ -38,8 +39,8 @@ const DROPOUT: f64 = 0.2;
 /// Of the batch norms' statistics, as torchvision computes it.
 const MOMENTUM: f64 = 1.0 - 0.9997;
 
-/// Builds a variant; every layer is drawn anew at the end, as torchvision does.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: Variant) -> Box<dyn Layer> {
+/// Builds a variant; every layer is initialised again at the end, as torchvision does.
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: Variant) -> Model {
     let scaled = |channels: i64| divisible(channels as f64 * variant.0, 8);
     let scope = root.sub("layers");
     let (stem, mut channels) = (scaled(32), scaled(16));
@@ -66,16 +67,16 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: Variant) -> Box<dyn Laye
         layers.push(stack);
     }
     push(&scope, &mut layers, Conv2d::square(1), (channels, LAST), true);
-    layers.push(GlobalAveragePool);
-    layers.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
-    layers.push(Linear::new(&root.sub("classifier").sub(1).head(), LAST, spec.num_classes));
+    let mut head = Sequential::default();
+    head.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
+    head.push(Linear::new(&root.sub("classifier").sub(1).head(), LAST, spec.num_classes));
     root.redraw(|name, shape| match shape.len() {
         4 => Some(Init::he_normal_fan_out(shape)),
         // kaiming_uniform_(mode="fan_out", nonlinearity="sigmoid"), whose gain is 1.
         2 => Some(Init::Uniform(3f64.sqrt() * (1.0 / (shape[0] as f64).sqrt()))),
         _ => (name == "classifier.1.bias").then_some(Init::ZEROS),
     });
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, LAST)
 }
 
 /// Expansion by a 1×1 convolution, a depthwise one, and a 1×1 one to the output: `(input, width,

@@ -3,9 +3,9 @@
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{
-    Activation, BatchNorm2d, Conv2d, ConvNorm, Dropout, GlobalAveragePool, Layer, Linear, Residual,
-    Sequential,
+    Activation, BatchNorm2d, Conv2d, ConvNorm, Dropout, GlobalAveragePool, Linear, Residual, Sequential,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// Of each stage: how much wider its blocks are inside, its channels, its blocks, the first one's
@@ -26,8 +26,8 @@ const LAST: i64 = 1280;
 /// Of dropout, before the classifier.
 const DROPOUT: f64 = 0.2;
 
-/// Builds it; every layer is drawn anew at the end, as torchvision does.
-pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+/// Builds it; every layer is initialised again at the end, as torchvision does.
+pub fn build(root: &Scope, spec: &NetworkSpec) -> Model {
     let scope = root.sub("features");
     let mut layers = Sequential::default();
     let stem = ConvNorm::new(Conv2d::same(3).stride(2), Activation::Relu6);
@@ -48,11 +48,11 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
     }
     let last = ConvNorm::new(Conv2d::square(1), Activation::Relu6);
     layers.push(last.build(&scope.sub(layers.0.len()), (channels, LAST)));
-    layers.push(GlobalAveragePool);
-    layers.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
-    layers.push(Linear::new(&root.sub("classifier").sub(1).head(), LAST, spec.num_classes));
+    let mut head = Sequential::default();
+    head.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
+    head.push(Linear::new(&root.sub("classifier").sub(1).head(), LAST, spec.num_classes));
     redraw(root);
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, LAST)
 }
 
 /// Expansion by a 1×1 convolution (where it expands), a depthwise 3×3 one, and a 1×1 one without

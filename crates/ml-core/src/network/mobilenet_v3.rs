@@ -3,10 +3,10 @@
 use super::NetworkSpec;
 use super::layers::Activation::{Hardswish as HS, Relu as RE};
 use super::layers::{
-    Activation, Conv2d, ConvNorm, Dropout, GlobalAveragePool, Layer, Linear, Residual, Sequential,
-    SqueezeExcitation,
+    Activation, Conv2d, ConvNorm, Dropout, GlobalAveragePool, Linear, Residual, Sequential, SqueezeExcitation,
 };
 use super::mobilenet_v2::{divisible, redraw};
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant.
@@ -89,17 +89,17 @@ const STEM: i64 = 16;
 const DROPOUT: f64 = 0.2;
 
 /// `mobilenet_v3_large`
-pub fn large(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+pub fn large(scope: &Scope, spec: &NetworkSpec) -> Model {
     build(scope, spec, &LARGE)
 }
 
 /// `mobilenet_v3_small`
-pub fn small(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+pub fn small(scope: &Scope, spec: &NetworkSpec) -> Model {
     build(scope, spec, &SMALL)
 }
 
-/// Every layer is drawn anew at the end, as torchvision does.
-fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+/// Every layer is initialised again at the end, as torchvision does.
+fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let scope = root.sub("features");
     let mut layers = Sequential::default();
     let stem = conv_norm(Conv2d::same(3).stride(2), HS);
@@ -118,13 +118,13 @@ fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> 
     layers.push(conv_norm(Conv2d::square(1), HS).build(&scope.sub(layers.0.len()), (channels, last)));
 
     let scope = root.sub("classifier");
-    layers.push(GlobalAveragePool);
-    layers.push(Linear::new(&scope.sub(0), last, variant.hidden));
-    layers.push(HS);
-    layers.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
-    layers.push(Linear::new(&scope.sub(3).head(), variant.hidden, spec.num_classes));
+    let mut head = Sequential::default();
+    head.push(Linear::new(&scope.sub(0), last, variant.hidden));
+    head.push(HS);
+    head.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
+    head.push(Linear::new(&scope.sub(3).head(), variant.hidden, spec.num_classes));
     redraw(root);
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, last)
 }
 
 impl Block {

@@ -1,16 +1,16 @@
-//! An architecture's name + what goes in and out → a module with PyTorch's parameter names.
+//! An architecture's name + shapes of input and output → a backbone and a head with PyTorch's names
+//! of modules, parameters and buffers.
 //!
 //! A new network is its file and a row in `registry.rs`, which also drives the sweep tests.
 
 mod adapt;
 mod alexnet;
-#[cfg(test)]
-mod compare;
+mod blocks;
 mod convnext;
 mod densenet;
 mod efficientnet;
-#[cfg(test)]
-mod formats;
+mod entry;
+mod forward;
 mod freeze;
 mod inception;
 mod init;
@@ -19,9 +19,8 @@ mod maxvit;
 mod mnasnet;
 mod mobilenet_v2;
 mod mobilenet_v3;
-#[cfg(test)]
-#[path = "../../../../docs/examples/plain_net.rs"]
-mod plain_net;
+mod model;
+mod module;
 mod registry;
 mod regnet;
 mod resnet;
@@ -42,16 +41,20 @@ use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 
+pub(crate) use blocks::blocks;
+use entry::{Entry, Role};
+pub use forward::ForwardError;
 pub use freeze::{Freeze, FreezeError};
 pub(crate) use inception::is_auxiliary;
-use layers::Layer;
 pub use layers::TrainOutputs;
+use model::Model;
+pub use module::{Module, ModuleKind};
 pub use registry::Architecture;
 use script::ScriptLayer;
 pub use script::{ScriptError, ScriptFile};
-use state::{Entry, Role, Scope};
+use state::{Scope, State};
 
-/// A state of another network: all that differs.
+/// A state dict of another network: all differences.
 #[derive(Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct NetworkError {
     /// In the network, not in the state.
@@ -81,8 +84,7 @@ impl fmt::Display for NetworkError {
     }
 }
 
-/// What goes into a network and what comes out. A number alone is that of the classes, for colour
-/// images.
+/// Input and output of a network. A number converts into that of classes, for colour images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSpec {
     /// Channels of an image: 3, or 1.
@@ -118,18 +120,22 @@ impl From<i64> for NetworkSpec {
 }
 
 /// A network and its state.
+///
+/// A network of this library is a backbone and a head, in timm's sense: its forward pass is
+/// [`forward_features`](Network::forward_features), [`pool`](Network::pool) and
+/// [`forward_head`](Network::forward_head) one after another.
 #[derive(Debug)]
 pub struct Network {
     body: Body,
     device: Device,
-    entries: Vec<Entry>,
+    state: State,
 }
 
 /// What computes.
 #[derive(Debug)]
 enum Body {
     /// Layers of this library.
-    Layers { architecture: Architecture, spec: NetworkSpec, layers: Box<dyn Layer> },
+    Layers { architecture: Architecture, spec: NetworkSpec, model: Model },
     /// A program that the user brought.
     Script(ScriptLayer),
 }
@@ -144,10 +150,10 @@ impl Network {
         device: Device,
     ) -> Network {
         let (spec, scope) = (spec.into(), Scope::root());
-        let layers = architecture.build(&scope, &spec);
-        let mut entries = scope.finish(seed as u64);
-        move_to(&mut entries, device);
-        Network { body: Body::Layers { architecture, spec, layers }, device, entries }
+        let model = architecture.build(&scope, &spec);
+        let mut state = scope.finish(seed as u64);
+        move_to(&mut state.entries, device);
+        Network { body: Body::Layers { architecture, spec, model }, device, state }
     }
 
     /// A TorchScript module, with the weights in it. It must give logits of `num_classes` classes
@@ -162,29 +168,33 @@ impl Network {
     ) -> Result<Network, ScriptError> {
         let num_classes = num_classes.into();
         let script = ScriptLayer::load(file, num_classes)?;
-        let entries = script.entries(device);
-        Ok(Network { body: Body::Script(script), device, entries })
+        let state = State::of(script.entries(device));
+        Ok(Network { body: Body::Script(script), device, state })
     }
 
-    /// A network of its own with the same state.
+    /// An independent network with the same state: values, dtypes, memory layout, device, and which
+    /// parameters need a gradient. Gradients are not copied.
     ///
     /// # Errors
     /// A TorchScript module cannot be copied.
     pub fn deep_copy(&self) -> Result<Network, ScriptError> {
         match &self.body {
             Body::Layers { architecture, spec, .. } => {
-                let twin = Network::new(*architecture, spec.clone(), 0, self.device);
-                tch::no_grad(|| {
-                    for (own, original) in twin.entries.iter().zip(&self.entries) {
-                        own.tensor.shallow_clone().copy_(&original.tensor);
+                let (architecture, spec, scope) = (*architecture, spec.clone(), Scope::root());
+                let model = architecture.build(&scope, &spec);
+                let mut state = scope.finish_uninitialised();
+                for (own, original) in state.entries.iter_mut().zip(&self.state.entries) {
+                    own.tensor.set_data(&original.tensor.detach().copy());
+                    if original.role == Role::Parameter {
+                        let _ = own.tensor.set_requires_grad(original.tensor.requires_grad());
                     }
-                });
-                Ok(twin)
+                }
+                Ok(Network { body: Body::Layers { architecture, spec, model }, device: self.device, state })
             }
             Body::Script(script) => {
                 let copy = script.copy()?;
-                let entries = copy.entries(self.device);
-                Ok(Network { body: Body::Script(copy), device: self.device, entries })
+                let state = State::of(copy.entries(self.device));
+                Ok(Network { body: Body::Script(copy), device: self.device, state })
             }
         }
     }
@@ -212,7 +222,7 @@ impl Network {
     /// library do not.
     pub fn try_forward_t(&self, images: &Tensor, train: bool) -> Result<Tensor, ScriptError> {
         match &self.body {
-            Body::Layers { layers, .. } => Ok(layers.forward_t(images, train)),
+            Body::Layers { model, .. } => Ok(model.forward_t(images, train)),
             Body::Script(script) => script.forward_t(images, train),
         }
     }
@@ -232,11 +242,67 @@ impl Network {
     /// As [`Network::try_forward_t`].
     pub fn try_forward_train(&self, images: &Tensor) -> Result<TrainOutputs, ScriptError> {
         match &self.body {
-            Body::Layers { layers, .. } => Ok(layers.forward_train(images)),
+            Body::Layers { model, .. } => Ok(model.forward_train(images)),
             Body::Script(script) => {
                 Ok(TrainOutputs { logits: script.forward_t(images, true)?, auxiliary: Vec::new() })
             }
         }
+    }
+
+    /// Images `[N, C, H, W]` → the features of the backbone: a feature map `[N, D, H', W']`; of
+    /// vision transformers, tokens `[N, 1 + patches, D]` after the last norm, the class token
+    /// first. Swin's feature map, also after the last norm, has its channels innermost in memory.
+    ///
+    /// # Errors
+    /// A TorchScript module has no such part.
+    pub fn forward_features(&self, images: &Tensor, train: bool) -> Result<Tensor, ScriptError> {
+        Ok(self.model()?.forward_features(images, train))
+    }
+
+    /// Features → embedding `[N, D]`: their mean or maximum over height and width, or the class
+    /// token. Of `alexnet` and `vgg…` it is the pooled feature map, flattened; of `squeezenet…`,
+    /// whose classifier is a convolution, the feature map itself, `[N, D, H', W']`.
+    ///
+    /// # Errors
+    /// As [`Network::forward_features`].
+    pub fn pool(&self, features: &Tensor) -> Result<Tensor, ScriptError> {
+        Ok(self.model()?.pool(features))
+    }
+
+    /// Embedding → logits `[N, K]`, by all that torchvision calls the classifier: norms, dropout
+    /// and hidden layers included.
+    ///
+    /// # Errors
+    /// As [`Network::forward_features`].
+    pub fn forward_head(&self, embedding: &Tensor, train: bool) -> Result<Tensor, ScriptError> {
+        Ok(self.model()?.forward_head(embedding, train))
+    }
+
+    /// D, the width of the embedding.
+    ///
+    /// # Errors
+    /// As [`Network::forward_features`].
+    pub fn num_features(&self) -> Result<i64, ScriptError> {
+        Ok(self.model()?.num_features())
+    }
+
+    fn model(&self) -> Result<&Model, ScriptError> {
+        match &self.body {
+            Body::Layers { model, .. } => Ok(model),
+            Body::Script(script) => Err(script.has_no_parts()),
+        }
+    }
+
+    /// The network itself as the root of its tree of modules.
+    pub fn root(&self) -> Module<'_> {
+        Module::new(&self.state.root, &self.state.entries)
+    }
+
+    /// All modules in the order of PyTorch's `named_modules()`: see [`Module::visit`].
+    pub fn modules(&self) -> Vec<Module<'_>> {
+        let mut modules = Vec::new();
+        self.root().visit(&mut |module| modules.push(module));
+        modules
     }
 
     /// Whether a TorchScript module gives logits of its classes for images `[C, H, W]`, and in
@@ -253,7 +319,7 @@ impl Network {
     }
 
     /// A batch norm that has a single value of each channel where a batch in training is one image
-    /// `[C, H, W]`: its running variance would be no number (PyTorch's own refuses such a batch).
+    /// `[C, H, W]`: its running variance would be NaN (PyTorch's own refuses such a batch).
     /// Its name. Nothing of the network changes. A TorchScript module's says it itself.
     ///
     /// # Errors
@@ -265,18 +331,19 @@ impl Network {
         if matches!(self.body, Body::Layers { .. }) && self.buffers().is_empty() {
             return Ok(None);
         }
-        let before: Vec<Tensor> = self.buffers().iter().map(|(_, buffer)| buffer.copy()).collect();
+        let buffers = self.buffers();
+        let before: Vec<Tensor> = buffers.iter().map(|(_, buffer)| buffer.copy()).collect();
         let image = Tensor::zeros([1, channels, height, width], (Kind::Float, self.device));
         let passed = tch::no_grad(|| self.try_forward_train(&image).map(drop));
-        let mut bad = None;
-        for ((name, buffer), before) in self.buffers().into_iter().zip(before) {
-            let is_bad = || buffer.is_floating_point() && buffer.isfinite().all().int64_value(&[]) == 0;
-            if bad.is_none() && is_bad() {
-                bad = Some(name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module).to_owned());
-            }
+        let is_nan =
+            |buffer: &Tensor| buffer.is_floating_point() && buffer.isfinite().all().int64_value(&[]) == 0;
+        let modules = self.modules().into_iter();
+        let single = modules.filter(|module| module.buffers().any(|(_, buffer)| is_nan(buffer)));
+        let name = single.map(|module| module.name().to_owned()).next();
+        for ((_, buffer), before) in buffers.into_iter().zip(before) {
             tch::no_grad(|| buffer.shallow_clone().copy_(&before));
         }
-        passed.map(|()| bad)
+        passed.map(|()| name)
     }
 
     /// Lays the weights of convolutions out with their channels innermost (`torch.channels_last`),
@@ -287,16 +354,16 @@ impl Network {
     /// # Errors
     /// No memory.
     pub fn to_channels_last(&self) -> Result<(), torch_ext::Error> {
-        for entry in self.entries.iter().filter(|entry| entry.tensor.dim() == 4) {
-            let laid_out = tch::no_grad(|| torch_ext::channels_last(&entry.tensor))?;
-            entry.tensor.shallow_clone().set_data(&laid_out);
+        for (_, mut parameter) in self.parameters().into_iter().filter(|(_, tensor)| tensor.dim() == 4) {
+            let laid_out = tch::no_grad(|| torch_ext::channels_last(&parameter))?;
+            parameter.set_data(&laid_out);
         }
         Ok(())
     }
 
     /// Names of the parameters of layers that have an output for each class.
     pub fn head(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().filter(|entry| entry.is_head).map(|entry| entry.name.as_str())
+        self.state.entries.iter().filter(|entry| entry.is_head).map(|entry| entry.name.as_str())
     }
 
     /// What the optimizer updates, in PyTorch's `parameters()` order, with PyTorch's names (shallow
@@ -322,7 +389,8 @@ impl Network {
     }
 
     fn with_role(&self, wanted: impl Fn(Role) -> bool) -> Vec<(String, Tensor)> {
-        self.entries
+        self.state
+            .entries
             .iter()
             .filter(|entry| wanted(entry.role))
             .map(|entry| (entry.name.clone(), entry.tensor.shallow_clone()))
@@ -337,7 +405,7 @@ impl Network {
         let given: std::collections::HashMap<&str, &Tensor> =
             state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let mut error = NetworkError::default();
-        for entry in &self.entries {
+        for entry in &self.state.entries {
             match given.get(entry.name.as_str()) {
                 None => error.missing.push(entry.name.clone()),
                 Some(tensor)
@@ -356,7 +424,7 @@ impl Network {
             }
         }
         let known: std::collections::HashSet<&str> =
-            self.entries.iter().map(|entry| entry.name.as_str()).collect();
+            self.state.entries.iter().map(|entry| entry.name.as_str()).collect();
         error.unexpected = state
             .iter()
             .map(|(name, _)| name)
@@ -367,7 +435,7 @@ impl Network {
             return Err(error);
         }
         tch::no_grad(|| {
-            for entry in &self.entries {
+            for entry in &self.state.entries {
                 if let Some(tensor) = given.get(entry.name.as_str()) {
                     entry.tensor.shallow_clone().copy_(tensor);
                 }
@@ -378,7 +446,7 @@ impl Network {
 
     /// Elements of all parameters.
     pub fn num_parameters(&self) -> usize {
-        self.entries.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel()).sum()
+        self.state.entries.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel()).sum()
     }
 }
 

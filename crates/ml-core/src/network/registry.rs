@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::inception::{googlenet, v3 as inception_v3};
-use super::layers::Layer;
+use super::model::Model;
 use super::sizes::Sizes;
 use super::state::Scope;
 use super::{
@@ -14,12 +14,12 @@ use super::{
     regnet, resnet, resnet9, shufflenet, small, squeezenet, swin, vgg, vit,
 };
 
-/// What there is to say of a network before it is built.
+/// What is known of a network before it is built.
 struct Row {
     name: &'static str,
     sizes: Sizes,
     drops: Drops,
-    build: fn(&Scope, &NetworkSpec) -> Box<dyn Layer>,
+    build: fn(&Scope, &NetworkSpec) -> Model,
 }
 
 /// What a network can leave out in training.
@@ -188,7 +188,7 @@ impl Architecture {
         self.row().sizes.is_fixed
     }
 
-    /// Whether it can change images that are normalised with `ImageNet`'s figures: see
+    /// Whether it can change images that are normalised with `ImageNet`'s statistics: see
     /// [`NetworkSpec::transform_input`].
     pub fn has_input_transform(self) -> bool {
         matches!(self, Architecture::Googlenet | Architecture::InceptionV3)
@@ -221,7 +221,7 @@ impl Architecture {
         i64::from(self.side_from(64))
     }
 
-    pub(super) fn build(self, scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+    pub(super) fn build(self, scope: &Scope, spec: &NetworkSpec) -> Model {
         (self.row().build)(scope, spec)
     }
 }
@@ -242,32 +242,5 @@ impl JsonSchema for Architecture {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::plain_net;
-
-    #[test]
-    fn the_worked_example_of_the_documentation_compiles_and_is_what_the_page_shows() {
-        // A list of its own.
-        architectures! {
-        PlainNet "plain_net" 1 Features plain_net::plain_net;
-            }
-        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/extending.md"));
-        for part in [
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/plain_net.rs")),
-            "\n    PlainNet \"plain_net\" 1 Features plain_net::plain_net;\n",
-        ] {
-            assert!(page.contains(part), "docs/extending.md lacks:\n{part}");
-        }
-        assert!(
-            include_str!("registry.rs").contains(" PlainNet \"plain_net\" 1 Features plain_net::plain_net;")
-        );
-        let scope = Scope::root();
-        let row = Architecture::ALL[0].row();
-        let layers = (row.build)(&scope, &NetworkSpec::from(5));
-        let names: Vec<String> = scope.finish(1).into_iter().map(|entry| entry.name).collect();
-        assert_eq!(names.len(), 3 * 6 + 2);
-        let images = tch::Tensor::zeros([2, 3, 9, 9], (tch::Kind::Float, tch::Device::Cpu));
-        assert_eq!((row.name, layers.forward_t(&images, false).size()), ("plain_net", vec![2, 5]));
-    }
-}
+#[path = "tests/registry.rs"]
+mod tests;

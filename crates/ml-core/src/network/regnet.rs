@@ -11,6 +11,7 @@ use super::init::Init;
 use super::layers::{
     Activation, Conv2d, ConvNorm, GlobalAveragePool, Layer, Linear, Sequential, SqueezeExcitation,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant: blocks and channels of each of the four stages, which all begin with stride 2.
@@ -67,7 +68,7 @@ pub const Y_128GF: Variant = y([2, 7, 17, 1], [528, 1056, 2904, 7392], 264);
 const STEM: i64 = 32;
 
 /// Builds a variant.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let mut layers = Sequential::default();
     let stem = ConvNorm::new(Conv2d::same(3).stride(2), Activation::Relu);
     layers.push(stem.build(&root.sub("stem"), (spec.in_channels, STEM)));
@@ -81,8 +82,7 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
             channels = width;
         }
     }
-    layers.push(GlobalAveragePool);
-    layers.push(Linear::new(&root.sub("fc").head(), channels, spec.num_classes));
+    let head = Linear::new(&root.sub("fc").head(), channels, spec.num_classes);
     // Biases of squeeze and excitation stay as they were drawn first.
     root.redraw(|name, shape| match *shape {
         // √(2 / fan_out) in one step, unlike PyTorch's function, so that the last bit agrees.
@@ -90,7 +90,7 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
         [_, _] => Some(Init::Normal(0.01)),
         _ => (name == "fc.bias").then_some(Init::ZEROS),
     });
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, channels)
 }
 
 /// relu(branch(x) + shortcut(x)), the branch a bottleneck as wide inside as at its end.

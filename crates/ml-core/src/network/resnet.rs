@@ -8,6 +8,7 @@ use super::init::Init;
 use super::layers::{
     Activation, BatchNorm2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Sequential,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant: its block, how many of them each of the four stages has, and their widths.
@@ -73,8 +74,8 @@ pub const WIDE_RESNET101_2: Variant = bottleneck([3, 4, 23, 3], 1, 128);
 /// on CIFAR-10 have it.
 pub const RESNET18_CIFAR: Variant = Variant { stem: Stem::Small, ..RESNET18 };
 
-/// Builds a variant; every convolution is drawn anew at the end, as torchvision does.
-pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+/// Builds a variant; every convolution is initialised again at the end, as torchvision does.
+pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let mut layers = Sequential::default();
     let stem = match variant.stem {
         Stem::Photograph => Conv2d::same(7).stride(2),
@@ -96,10 +97,9 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn La
             channels = variant.output(64 << stage);
         }
     }
-    layers.push(GlobalAveragePool);
-    layers.push(Linear::new(&scope.sub("fc").head(), channels, spec.num_classes));
+    let head = Linear::new(&scope.sub("fc").head(), channels, spec.num_classes);
     scope.redraw(|_, shape| (shape.len() == 4).then(|| Init::he_normal_fan_out(shape)));
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, channels)
 }
 
 impl Variant {

@@ -7,6 +7,7 @@ use tch::Tensor;
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{Activation, BatchNorm2d, Conv2d, Layer, Linear, MaxPool2d, Sequential};
+use super::model::Model;
 use super::state::Scope;
 
 /// Page's: keeps logits small at first, which lets the learning rate be large.
@@ -18,7 +19,7 @@ const LOGIT_SCALE: f64 = 0.125;
 /// layer without bias, times 0.125. 6.57 million parameters.
 ///
 /// Convolutions begin as He et al.'s, the linear layer as PyTorch's default.
-pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+pub fn build(root: &Scope, spec: &NetworkSpec) -> Model {
     let mut layers = Sequential::default();
     layers.push(unit(&root.sub("prep"), (spec.in_channels, 64)));
     let mut input = 64;
@@ -31,11 +32,11 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
         }
         input = output;
     }
-    layers.push(GlobalMaxPool);
-    layers.push(Linear::without_bias(&root.sub("linear").head(), input, spec.num_classes));
-    layers.push(Scale(LOGIT_SCALE));
+    let mut head = Sequential::default();
+    head.push(Linear::without_bias(&root.sub("linear").head(), input, spec.num_classes));
+    head.push(Scale(LOGIT_SCALE));
     root.redraw(|_, shape| (shape.len() == 4).then(|| Init::he_normal_fan_out(shape)));
-    Box::new(layers)
+    Model::new(layers, GlobalMaxPool, head, input)
 }
 
 /// `conv`, `bn`, `ReLU`

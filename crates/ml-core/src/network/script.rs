@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use torch_ext::Script;
 
-use super::state::{Entry, Role};
+use super::entry::{Entry, Role};
 
 /// The bytes of a TorchScript file.
 #[derive(Clone)]
@@ -73,14 +73,14 @@ pub enum ScriptError {
     Failed {
         /// The file.
         path: PathBuf,
-        /// `forward`, or the pass back through it.
+        /// `forward`, or its backward pass.
         what: &'static str,
         /// Of the images.
         shape: Vec<i64>,
         /// libtorch's or the program's own words.
         message: String,
     },
-    /// The output is no table of logits.
+    /// The output is not logits `[N, K]`.
     #[error(
         "{}: forward gives {kind:?} {found:?} for images {shape:?} ([N, C, H, W]); it must give floating point logits \
          [N, classes]", path.display()
@@ -97,27 +97,36 @@ pub enum ScriptError {
     },
     /// Logits of another number of classes.
     #[error(
-        "{}: the network tells {found} classes apart, but there are {expected}; build it with {expected} outputs (in its \
-         last layer) and script it again", path.display()
+        "{}: the model outputs {found} logits, but the data set has {expected} classes; build it with {expected} outputs (in \
+         its last layer) and script it again", path.display()
     )]
     Classes {
         /// The file.
         path: PathBuf,
-        /// Its logits an image.
+        /// Logits of an image.
         found: i64,
-        /// Of the data.
+        /// Classes of the data set.
         expected: i64,
     },
     /// The logits do not depend on the parameters.
     #[error(
-        "{}: in training, the output depends on no parameter that needs a gradient, so that nothing could be learnt; look \
+        "{}: in training, the output depends on no parameter that needs a gradient, so nothing can be learned; look \
          for torch.no_grad() and detach() in its forward", path.display()
     )]
     NoGradient {
         /// The file.
         path: PathBuf,
     },
-    /// libtorch's refusal.
+    /// A part of the network alone was requested.
+    #[error(
+        "{}: a TorchScript module is one program, without a backbone and a head that can run alone; features and \
+         embeddings need a network of this library (model.type: base)", path.display()
+    )]
+    NoParts {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An error of libtorch.
     #[error("{}: {source}", path.display())]
     Torch {
         /// The file.
@@ -170,7 +179,7 @@ impl ScriptFile {
 
     /// A file that has been read.
     pub fn new(path: &Path, bytes: Vec<u8>) -> ScriptFile {
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(Sha256::digest(&bytes));
         ScriptFile { path: path.to_owned(), bytes, sha256 }
     }
 
@@ -279,9 +288,14 @@ impl ScriptLayer {
         }
         logits.mean(Kind::Float).f_backward().map_err(|error| {
             let message = torch_ext::first_line(&error);
-            let (what, shape) = ("the pass back through it", images.size());
+            let (what, shape) = ("the backward pass", images.size());
             ScriptError::Failed { path: path(), what, shape, message }
         })
+    }
+
+    /// The error of asking for a backbone or a head.
+    pub fn has_no_parts(&self) -> ScriptError {
+        ScriptError::NoParts { path: self.path.clone() }
     }
 
     fn failed(&self, what: &'static str, shape: &[i64], error: &torch_ext::Error) -> ScriptError {
@@ -294,7 +308,7 @@ impl ScriptLayer {
     }
 }
 
-/// What libtorch says of files that are none of its programs, in words for their user.
+/// libtorch's message about a file that is not TorchScript, in words for the user.
 fn explained(message: &str) -> String {
     const HOW: &str = "in Python, torch.jit.script(net).save(path) makes one";
     if message.contains("constants.pkl") {
@@ -309,11 +323,8 @@ fn explained(message: &str) -> String {
 }
 
 impl ScriptError {
-    /// Whether what was asked for is wrong, rather than that a run which had begun failed.
+    /// Whether the request is wrong, rather than that a run failed after it had begun.
     pub fn is_usage(&self) -> bool {
         !matches!(self, ScriptError::Torch { .. })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,6 +6,7 @@ use super::NetworkSpec;
 use super::layers::{
     Activation, BatchNorm2d, Conv2d, ConvNorm, GlobalAveragePool, Layer, Linear, MaxPool2d, Sequential,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant.
@@ -32,7 +33,7 @@ const STEM: i64 = 24;
 const DEPTHS: [i64; 3] = [4, 8, 4];
 
 /// Builds a variant; its layers begin as PyTorch's do.
-pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let mut layers = Sequential::default();
     let stem = ConvNorm::new(Conv2d::same(3).stride(2), Activation::Relu);
     layers.push(stem.build(&scope.sub("conv1"), (spec.in_channels, STEM)));
@@ -47,9 +48,8 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn La
     }
     let last = ConvNorm::new(Conv2d::square(1), Activation::Relu);
     layers.push(last.build(&scope.sub("conv5"), (channels, variant.last)));
-    layers.push(GlobalAveragePool);
-    layers.push(Linear::new(&scope.sub("fc").head(), variant.last, spec.num_classes));
-    Box::new(layers)
+    let head = Linear::new(&scope.sub("fc").head(), variant.last, spec.num_classes);
+    Model::new(layers, GlobalAveragePool, head, variant.last)
 }
 
 /// Two halves of the channels, which take turns at the end: the left is kept, or halves height and

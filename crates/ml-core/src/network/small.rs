@@ -3,28 +3,29 @@
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{
-    Activation, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, MaxPool2d, Sequential,
+    Activation, BatchNorm2d, Conv2d, Dropout, GlobalAveragePool, Linear, MaxPool2d, Sequential,
 };
+use super::model::Model;
 use super::state::Scope;
 
 /// The smallest useful: three 3×3 convolutions (16, 32, 64 channels; the first two halve the
 /// image), each with batch norm and `ReLU`, global average pooling, a linear classifier. About 24
 /// thousand parameters.
-pub fn tiny_net(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+pub fn tiny_net(scope: &Scope, spec: &NetworkSpec) -> Model {
     stack(scope, spec, &[(16, true), (32, true), (64, false)], 0.0)
 }
 
 /// A plain stack of six 3×3 convolutions (32, 32, 64, 64, 128, 128 channels; the image is halved
 /// after every second), each with batch norm and `ReLU`, global average pooling, dropout 0.2, a
 /// linear classifier. About 290 thousand parameters.
-pub fn simple_cnn(scope: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+pub fn simple_cnn(scope: &Scope, spec: &NetworkSpec) -> Model {
     let stages = [(32, false), (32, true), (64, false), (64, true), (128, false), (128, true)];
     stack(scope, spec, &stages, 0.2)
 }
 
 /// `features.<i>.{conv,bn}` and `classifier`; each stage is (channels, whether a 2×2 max pooling
 /// follows).
-fn stack(root: &Scope, spec: &NetworkSpec, stages: &[(i64, bool)], dropout: f64) -> Box<dyn Layer> {
+fn stack(root: &Scope, spec: &NetworkSpec, stages: &[(i64, bool)], dropout: f64) -> Model {
     let mut layers = Sequential::default();
     let mut input = spec.in_channels;
     for (number, &(output, halve)) in stages.iter().enumerate() {
@@ -37,9 +38,9 @@ fn stack(root: &Scope, spec: &NetworkSpec, stages: &[(i64, bool)], dropout: f64)
         }
         input = output;
     }
-    layers.push(GlobalAveragePool);
-    layers.push(Dropout(spec.dropout.unwrap_or(dropout)));
-    layers.push(Linear::new(&root.sub("classifier").head(), input, spec.num_classes));
+    let mut head = Sequential::default();
+    head.push(Dropout(spec.dropout.unwrap_or(dropout)));
+    head.push(Linear::new(&root.sub("classifier").head(), input, spec.num_classes));
     root.redraw(|_, shape| (shape.len() == 4).then(|| Init::he_normal_fan_out(shape)));
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, input)
 }

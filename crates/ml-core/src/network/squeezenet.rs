@@ -2,7 +2,10 @@
 
 use super::NetworkSpec;
 use super::init::Init;
-use super::layers::{Activation, Concat, Conv2d, Dropout, GlobalAveragePool, Layer, MaxPool2d, Sequential};
+use super::layers::{
+    Activation, Concat, Conv2d, Dropout, GlobalAveragePool, Identity, MaxPool2d, Sequential,
+};
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant.
@@ -26,8 +29,8 @@ const FIRES: [(i64, i64); 8] =
 /// Of dropout, before the classifier.
 const DROPOUT: f64 = 0.5;
 
-/// Builds a variant; every convolution is drawn anew at the end, as torchvision does.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+/// Builds a variant; every convolution is initialised again at the end, as torchvision does.
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let scope = root.sub("features");
     let pool = MaxPool2d { kernel: 3, stride: 2, padding: 0, ceil: true };
     let (kernel, mut channels) = variant.stem;
@@ -45,18 +48,19 @@ pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Lay
     }
 
     let classifier = root.sub("classifier").sub(1).head();
-    let mut layers = Sequential::default();
-    layers.push(features);
-    layers.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
-    layers.push(Conv2d::square(1).biased().build(&classifier, (channels, spec.num_classes)));
-    layers.push(Activation::Relu);
-    layers.push(GlobalAveragePool);
+    // Its classifier is a convolution with a ReLU, and the mean is taken of what they make: the
+    // features themselves are the embedding.
+    let mut head = Sequential::default();
+    head.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
+    head.push(Conv2d::square(1).biased().build(&classifier, (channels, spec.num_classes)));
+    head.push(Activation::Relu);
+    head.push(GlobalAveragePool);
     root.redraw(|name, shape| match (shape.len(), name) {
         (4, "classifier.1.weight") => Some(Init::Normal(0.01)),
         (4, _) => Some(Init::he_uniform_fan_in(shape)),
         _ => Some(Init::ZEROS),
     });
-    Box::new(layers)
+    Model::new(features, Identity, head, channels)
 }
 
 /// Channels squeezed by a 1×1 convolution, then expanded by a 1×1 and a 3×3 one side by side.

@@ -7,31 +7,9 @@ use std::rc::Rc;
 use tch::{Kind, Tensor};
 use torch_ext::Generator;
 
+use super::entry::{Entry, Role};
 use super::init::Init;
-
-/// Whether the optimizer updates a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It does.
-    Parameter,
-    /// The forward pass does (running statistics).
-    Buffer,
-    /// It is another entry's tensor under a second name.
-    Alias,
-}
-
-/// A tensor of the network's state.
-#[derive(Debug)]
-pub struct Entry {
-    /// PyTorch's dotted name.
-    pub name: String,
-    /// The tensor itself, shared with the layer that uses it.
-    pub tensor: Tensor,
-    /// Who updates it.
-    pub role: Role,
-    /// Part of a layer that has an output for each class.
-    pub is_head: bool,
-}
+use super::module::{ModuleKind, Node};
 
 /// Where layers create their state while a network is built: a dotted prefix and the list it goes
 /// to.
@@ -53,6 +31,8 @@ struct Shared {
     entries: Vec<Entry>,
     /// What is drawn, in order: the entry's place and how.
     draws: Vec<(usize, Init)>,
+    /// Of modules by name; those of others are [`ModuleKind::Other`].
+    kinds: HashMap<String, ModuleKind>,
 }
 
 impl Scope {
@@ -100,7 +80,7 @@ impl Scope {
     /// those for which `choose` (dotted name from the root, shape) says how: what torchvision's
     /// networks do at their construction's end.
     pub fn redraw(&self, mut choose: impl FnMut(&str, &[i64]) -> Option<Init>) {
-        let Shared { entries, draws } = &mut *self.shared.borrow_mut();
+        let Shared { entries, draws, .. } = &mut *self.shared.borrow_mut();
         let inside = |name: &str| {
             let rest = name.strip_prefix(self.prefix.as_str());
             rest.is_some_and(|rest| self.prefix.is_empty() || rest.starts_with('.'))
@@ -116,53 +96,62 @@ impl Scope {
         }
     }
 
+    /// Says what the module of this scope is.
+    pub fn set_kind(&self, kind: ModuleKind) {
+        self.shared.borrow_mut().kinds.insert(self.prefix.clone(), kind);
+    }
+
     /// Everything created, in the order of PyTorch's `state_dict()`; values are a function of
     /// `seed`.
-    pub fn finish(self, seed: u64) -> Vec<Entry> {
-        let Shared { mut entries, draws } = std::mem::take(&mut *self.shared.borrow_mut());
+    pub fn finish(self, seed: u64) -> State {
+        let mut shared = self.shared.borrow_mut();
+        let Shared { entries, draws, .. } = &mut *shared;
         let mut generator = Generator::new(seed);
         let last: HashMap<usize, usize> =
             draws.iter().enumerate().map(|(number, (place, _))| (*place, number)).collect();
         for (number, (place, init)) in draws.iter().enumerate() {
             init.fill(&mut entries[*place].tensor, &mut generator, last[place] == number);
         }
+        drop(shared);
+        self.finish_uninitialised()
+    }
+
+    /// As [`Scope::finish`], for values that are about to be replaced: those of parameters are not
+    /// drawn.
+    pub fn finish_uninitialised(&self) -> State {
+        let Shared { entries, kinds, .. } = std::mem::take(&mut *self.shared.borrow_mut());
         let order = in_state_order(&entries);
         let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
-        order.into_iter().filter_map(|place| entries[place].take()).collect()
+        let mut state = State::of(order.into_iter().filter_map(|place| entries[place].take()).collect());
+        state.root.visit_mut(&mut |node| node.kind = kinds.get(&node.name).copied().unwrap_or_default());
+        state
     }
 }
 
-/// Places of `entries` (in the order of creation) in the order of PyTorch's `state_dict()`: of each
-/// module its own parameters, then its buffers, then its submodules in the order of their creation.
+/// A network's tensors, and the tree of modules that they belong to.
+#[derive(Debug)]
+pub struct State {
+    /// In the order of PyTorch's `state_dict()`.
+    pub entries: Vec<Entry>,
+    /// By indices into `entries`.
+    pub root: Node,
+}
+
+impl State {
+    /// The tree is that of the names.
+    pub fn of(entries: Vec<Entry>) -> State {
+        State { root: Node::of(entries.iter().map(|entry| entry.name.as_str())), entries }
+    }
+}
+
+/// Indices of `entries` (in the order of creation) in the order of PyTorch's `state_dict()`: of
+/// each module its own parameters, then its buffers, then its children in the order of creation.
 fn in_state_order(entries: &[Entry]) -> Vec<usize> {
-    #[derive(Default)]
-    struct Module<'a> {
-        own: Vec<usize>,
-        submodules: Vec<(&'a str, Module<'a>)>,
-    }
-    fn flatten(module: Module<'_>, entries: &[Entry], order: &mut Vec<usize>) {
-        for role in [Role::Parameter, Role::Buffer] {
-            order.extend(module.own.iter().filter(|&&place| entries[place].role == role));
-        }
-        for (_, submodule) in module.submodules {
-            flatten(submodule, entries, order);
-        }
-    }
-    let mut root = Module::default();
-    for (place, entry) in entries.iter().enumerate() {
-        let mut module = &mut root;
-        let path = entry.name.rsplit_once('.').map_or("", |(path, _)| path);
-        for part in path.split('.').filter(|part| !part.is_empty()) {
-            let known = module.submodules.iter().position(|(name, _)| *name == part);
-            let index = known.unwrap_or_else(|| {
-                module.submodules.push((part, Module::default()));
-                module.submodules.len() - 1
-            });
-            module = &mut module.submodules[index].1;
-        }
-        module.own.push(place);
-    }
     let mut order = Vec::with_capacity(entries.len());
-    flatten(root, entries, &mut order);
+    Node::of(entries.iter().map(|entry| entry.name.as_str())).visit(&mut |node| {
+        for role in [Role::Parameter, Role::Buffer] {
+            order.extend(node.own.iter().filter(|&&index| entries[index].role == role));
+        }
+    });
     order
 }

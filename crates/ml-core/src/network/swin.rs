@@ -11,9 +11,10 @@ use super::layers::{
     Conv2d, Convolution, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential, StochasticDepth,
     WindowAttention, WindowAttentionConfig, mlp, padded,
 };
+use super::model::Model;
 use super::state::Scope;
 
-/// What tells the family's members apart.
+/// A variant of the family.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
     /// Of the architecture.
@@ -61,9 +62,10 @@ const PATCH: i64 = 4;
 const HEAD_WIDTH: i64 = 32;
 const EPS: f64 = 1e-5;
 
-/// Builds a variant; the weights of all linear layers are drawn anew at the end, as torchvision
-/// does.
-pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+/// Builds a variant; the weights of all linear layers are initialised again at the end, as
+/// torchvision does. Features are those after the last norm, permuted for the pooling as in
+/// torchvision: `[N, C, H / 32, W / 32]`, with sizes rounded up.
+pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let mut layers = Sequential::default();
     let features = scope.sub("features");
     layers.push(PatchEmbedding::new(&features.sub(0), spec.in_channels, variant.width));
@@ -86,15 +88,14 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn La
     }
     layers.push(LayerNorm::new(&scope.sub("norm"), channels, EPS));
     layers.push(ChannelsFirst);
-    layers.push(GlobalAveragePool);
-    layers.push(Linear::new(&scope.sub("head").head(), channels, spec.num_classes));
+    let head = Linear::new(&scope.sub("head").head(), channels, spec.num_classes);
     scope.redraw(|name, shape| match shape.len() {
         2 if name.ends_with(".weight") => Some(Init::truncated_normal(0.02)),
         // Those of norms begin at zero anyway.
         1 if name.ends_with("bias") && name != "features.0.0.bias" => Some(Init::ZEROS),
         _ => None,
     });
-    Box::new(layers)
+    Model::new(layers, GlobalAveragePool, head, channels)
 }
 
 /// `[N, C, H, W]` → `[N, H / 4, W / 4, C]`: a convolution of patches, a norm. Rows and columns left

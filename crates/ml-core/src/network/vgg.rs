@@ -4,9 +4,8 @@
 use super::NetworkSpec;
 use super::alexnet::{Dropouts, classifier};
 use super::init::Init;
-use super::layers::{
-    Activation, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Layer, MaxPool2d, Sequential,
-};
+use super::layers::{Activation, BatchNorm2d, Conv2d, FlattenedPool, MaxPool2d, Sequential};
+use super::model::Model;
 use super::state::Scope;
 
 /// A variant.
@@ -40,21 +39,17 @@ const WIDTHS: [i64; 5] = [64, 128, 256, 512, 512];
 /// Side of the feature maps that the classifier sees.
 const SIDE: i64 = 7;
 
-/// Builds a variant; every layer is drawn anew at the end, as torchvision does.
-pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+/// Builds a variant; every layer is initialised again at the end, as torchvision does.
+pub fn build(root: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let (features, channels) = features(&root.sub("features"), spec.in_channels, variant);
-    let mut layers = Sequential::default();
-    layers.push(features);
-    layers.push(AdaptiveAvgPool2d(SIDE));
-    layers.push(Flatten);
     let input = channels * SIDE * SIDE;
-    layers.push(classifier(&root.sub("classifier"), input, spec, Dropouts::AfterActivation));
+    let head = classifier(&root.sub("classifier"), input, spec, Dropouts::AfterActivation);
     root.redraw(|name, shape| match shape.len() {
         4 => Some(Init::he_normal_fan_out(shape)),
         2 => Some(Init::Normal(0.01)),
         _ => name.ends_with("bias").then_some(Init::ZEROS),
     });
-    Box::new(layers)
+    Model::new(features, FlattenedPool(SIDE), head, input)
 }
 
 /// The convolutions, and the channels of their output. They are named by their place among all

@@ -9,9 +9,10 @@ use super::init::Init;
 use super::layers::{
     Conv2d, Convolution, Dropout, Layer, LayerNorm, Linear, MultiheadAttention, Sequential, mlp,
 };
+use super::model::Model;
 use super::state::Scope;
 
-/// What tells the family's members apart.
+/// A variant of the family.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
     /// Side of a patch, in pixels.
@@ -55,7 +56,7 @@ const EPS: f64 = 1e-6;
 pub const POSITIONS: &str = "encoder.pos_embedding";
 
 /// Builds a variant; its head begins at zero, and so do its logits.
-pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn Layer> {
+pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let &Variant { patch, depth, width, .. } = variant;
     let dropout = spec.dropout.unwrap_or(0.0);
     let (height, image_width) = spec.image_size.unwrap_or(IMAGE_SIZE);
@@ -80,37 +81,39 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Box<dyn La
         "conv_proj.bias" | "heads.head.weight" | "heads.head.bias" => Some(Init::ZEROS),
         _ => None,
     });
-    Box::new(VisionTransformer {
-        conv_proj,
-        class_token,
-        pos_embedding,
-        dropout: Dropout(dropout),
-        blocks,
-        ln,
-        head,
-    })
+    let encoder = Encoder { conv_proj, class_token, pos_embedding, dropout: Dropout(dropout), blocks, ln };
+    Model::new(encoder, ClassToken, head, width)
 }
 
+/// `[N, C, H, W]` → tokens `[N, 1 + patches, D]` after the last norm, the class token first.
 #[derive(Debug)]
-struct VisionTransformer {
+struct Encoder {
     conv_proj: Convolution,
     class_token: Tensor,
     pos_embedding: Tensor,
     dropout: Dropout,
     blocks: Sequential,
     ln: LayerNorm,
-    head: Linear,
 }
 
-impl Layer for VisionTransformer {
+impl Layer for Encoder {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         // [N, C, h, w] → [N, h · w, C], the class token in front.
         let patches = self.conv_proj.forward_t(input, train).flatten(2, 3).transpose(1, 2);
         let class_token = self.class_token.expand([patches.size()[0], -1, -1], false);
         let tokens = Tensor::cat(&[class_token, patches], 1).g_add_(&self.pos_embedding);
         let tokens = self.blocks.forward_t(&self.dropout.forward_t(&tokens, train), train);
-        // Only the class token is looked at, so that it alone needs to be normalised.
-        self.head.forward_t(&self.ln.forward_t(&tokens.select(1, 0), train), train)
+        self.ln.forward_t(&tokens, train)
+    }
+}
+
+/// Tokens `[N, T, D]` → the class token's `[N, D]`.
+#[derive(Clone, Copy, Debug)]
+struct ClassToken;
+
+impl Layer for ClassToken {
+    fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
+        input.select(1, 0)
     }
 }
 

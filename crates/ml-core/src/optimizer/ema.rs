@@ -1,10 +1,11 @@
 //! An exponential moving average of the weights, kept beside them.
 //!
-//! After step `s` (counted from 0): average ← d·average + (1 − d)·weights, with d = 0 at the first
-//! step, then `decay` · min(1, s / `warmup_steps`). Without warm-up steps this is PyTorch's
-//! `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)` and `use_buffers=True`,
-//! as torchvision's references use it, but that whole-number buffers are copied. Polyak and
-//! Juditsky (1992) average likewise.
+//! At update `n` (counted from 0): average ← d·average + (1 − d)·weights, with d = 0 at the first
+//! update, then `decay` · min(1, n / `warmup_steps`). Updates are counted here rather than taken
+//! from the step, so that the first one copies the weights even if steps before it were skipped.
+//! Without warm-up steps this is PyTorch's `torch.optim.swa_utils.AveragedModel` with
+//! `get_ema_multi_avg_fn(decay)` and `use_buffers=True`, as torchvision's references use it, but
+//! that whole-number buffers are copied. Polyak and Juditsky (1992) average likewise.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use tch::Tensor;
 use super::OptimizerError;
 use crate::network::{Network, NetworkError, ScriptError};
 
-/// Averaged weights, validated beside the weights themselves.
+/// EMA weights, validated beside the weights themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EmaConfig {
@@ -39,23 +40,24 @@ impl EmaConfig {
         vec![("decay".to_owned(), format!("must be at least 0 and below 1, got {}", self.decay))]
     }
 
-    /// What the average keeps of itself after step `step` (counted from 0).
-    pub fn decay_after(&self, step: u64) -> f64 {
-        if step == 0 {
+    /// What the average keeps of itself at an update that this many come before.
+    pub fn decay_after(&self, num_updates: u64) -> f64 {
+        if num_updates == 0 {
             0.0
-        } else if step < self.warmup_steps {
-            self.decay * step as f64 / self.warmup_steps as f64
+        } else if num_updates < self.warmup_steps {
+            self.decay * num_updates as f64 / self.warmup_steps as f64
         } else {
             self.decay
         }
     }
 }
 
-/// The averaged weights, as a network of their own.
+/// The EMA weights, as a network of their own.
 #[derive(Debug)]
 pub struct Ema {
     config: EmaConfig,
     network: Network,
+    num_updates: u64,
 }
 
 impl Ema {
@@ -64,15 +66,15 @@ impl Ema {
     /// # Errors
     /// See [`Network::deep_copy`].
     pub fn new(config: &EmaConfig, network: &Network) -> Result<Ema, ScriptError> {
-        Ok(Ema { config: config.clone(), network: network.deep_copy()? })
+        Ok(Ema { config: config.clone(), network: network.deep_copy()?, num_updates: 0 })
     }
 
-    /// Takes in the weights after step `step` (counted from 0).
+    /// Moves the average towards the weights of `network`; the first update copies them.
     ///
     /// # Errors
     /// libtorch's.
-    pub fn update(&mut self, network: &Network, step: u64) -> Result<(), OptimizerError> {
-        let decay = self.config.decay_after(step);
+    pub fn update(&mut self, network: &Network) -> Result<(), OptimizerError> {
+        let decay = self.config.decay_after(self.num_updates);
         let (mut averages, mut weights) = (Vec::new(), Vec::new());
         for ((_, mut average), (_, weight)) in self.network.tensors().into_iter().zip(network.tensors()) {
             if weight.is_floating_point() && decay > 0.0 {
@@ -82,10 +84,22 @@ impl Ema {
                 tch::no_grad(|| average.copy_(&weight));
             }
         }
-        if averages.is_empty() { Ok(()) } else { Ok(torch_ext::lerp(&averages, &weights, 1.0 - decay)?) }
+        torch_ext::lerp(&averages, &weights, 1.0 - decay)?;
+        self.num_updates += 1;
+        Ok(())
     }
 
-    /// The network with the averaged weights.
+    /// Updates so far, `AveragedModel`'s `n_averaged`; part of the state.
+    pub fn num_updates(&self) -> u64 {
+        self.num_updates
+    }
+
+    /// Takes over the number of updates of a saved state.
+    pub fn set_num_updates(&mut self, num_updates: u64) {
+        self.num_updates = num_updates;
+    }
+
+    /// The network with the EMA weights.
     pub fn network(&self) -> &Network {
         &self.network
     }
@@ -135,7 +149,8 @@ mod tests {
                     };
                 }
             });
-            ema.update(&network, step as u64).unwrap();
+            assert_eq!(ema.num_updates(), step as u64);
+            ema.update(&network).unwrap();
             let expected = expected.as_f64().unwrap();
             for name in ["features.0.conv.weight", "features.0.bn.running_mean"] {
                 let got = first(ema.state_dict(), name);
@@ -146,6 +161,26 @@ mod tests {
             let counted = first(ema.state_dict(), "features.0.bn.num_batches_tracked");
             assert_eq!(counted, step as f64, "whole numbers are copied");
         }
+    }
+
+    #[test]
+    fn the_first_update_copies_the_weights_whichever_step_it_follows() {
+        let network = Network::new(Architecture::TinyNet, 3, 1, Device::Cpu);
+        let mut ema = Ema::new(&EmaConfig::default(), &network).unwrap();
+        // As after a first step that was skipped: the average still has the random beginning.
+        tch::no_grad(|| network.parameters().iter_mut().for_each(|(_, weight)| *weight += 1.0));
+        ema.update(&network).unwrap();
+        for ((name, average), (_, weight)) in ema.state_dict().iter().zip(network.state_dict()) {
+            assert_eq!(*average, weight, "{name}");
+        }
+        // A resumed average keeps its count: the next update is no copy.
+        let mut resumed = Ema::new(&EmaConfig::default(), &network).unwrap();
+        resumed.set_num_updates(ema.num_updates());
+        tch::no_grad(|| network.parameters().iter_mut().for_each(|(_, weight)| *weight += 1.0));
+        resumed.update(&network).unwrap();
+        assert_eq!(resumed.num_updates(), 2);
+        let ((_, average), (_, weight)) = (&resumed.state_dict()[0], &network.state_dict()[0]);
+        assert!((weight - average).min().double_value(&[]) > 0.9);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::network::is_auxiliary;
+use crate::network::blocks;
 
 /// Parameters that learn differently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,7 +100,8 @@ impl Grouping<'_> {
             self.param_groups.iter().map(|group| Regex::new(&group.pattern).ok()).collect();
         let mut unused: BTreeMap<usize, &ParamGroup> = self.param_groups.iter().enumerate().collect();
         let norms = norms(parameters);
-        let (depths, blocks) = depths(parameters.iter().map(|(name, _)| name.as_str()));
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        let (depths, blocks) = blocks(&names);
         let groups = parameters
             .iter()
             .zip(depths)
@@ -130,7 +131,7 @@ impl Grouping<'_> {
         match unused.first_key_value() {
             None => Ok(groups),
             Some((&index, group)) => {
-                let names = parameters.iter().map(|(name, _)| name.as_str());
+                let names = names.into_iter();
                 let examples: Vec<&str> = names.step_by((parameters.len() / 3).max(1)).take(3).collect();
                 let pattern = group.pattern.clone();
                 Err(GroupError { index, pattern, examples: examples.join(", ") })
@@ -145,102 +146,10 @@ fn norms(parameters: &[(String, Tensor)]) -> HashSet<&str> {
     weights.filter_map(|(name, _)| name.strip_suffix(".weight")).collect()
 }
 
-/// The block of each parameter, counted from the input, and how many there are.
-///
-/// A block is named by the shortest prefix whose last part has a digit in it: `layer1`,
-/// `features.3`, `encoder.layers.encoder_layer_0`. Neighbours that are single layers by names of
-/// their own (`conv1` and `bn1`, or `class_token`, `conv_proj` and `encoder.pos_embedding`) are one
-/// block. Auxiliary heads stand beside the last block, wherever in the list they are.
-fn depths<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, usize) {
-    let mut blocks: Vec<(&str, bool)> = Vec::new();
-    let depths = names
-        .map(|name| {
-            if is_auxiliary(name) {
-                return None;
-            }
-            let (block, single) = block(name);
-            let known = blocks.iter().position(|(known, _)| *known == block);
-            Some(known.unwrap_or_else(|| {
-                blocks.push((block, single));
-                blocks.len() - 1
-            }))
-        })
-        .collect::<Vec<_>>();
-    // Numbers in which neighbouring single layers count once.
-    let mut numbers: Vec<usize> = Vec::with_capacity(blocks.len());
-    for (place, (_, single)) in blocks.iter().enumerate() {
-        let joins = place > 0 && *single && blocks[place - 1].1;
-        numbers.push(numbers.last().map_or(0, |last| if joins { *last } else { last + 1 }));
-    }
-    let last = numbers.last().copied().unwrap_or(0);
-    (depths.into_iter().map(|place| place.map_or(last, |place| numbers[place])).collect(), last + 1)
-}
-
-/// The block of a parameter, and whether it is a single layer with a name of its own.
-fn block(name: &str) -> (&str, bool) {
-    let module = name.rsplit_once('.').map_or(name, |(module, _)| module);
-    let mut end = 0;
-    for part in module.split('.') {
-        end += part.len();
-        if part.contains(|c: char| c.is_ascii_digit()) {
-            let is_number = part.chars().all(|c| c.is_ascii_digit());
-            return (&module[..end], end == module.len() && !is_number);
-        }
-        end += 1;
-    }
-    (module, true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tch::{Device, Kind};
-
-    fn depths_of(names: &[&str]) -> Vec<usize> {
-        depths(names.iter().copied()).0
-    }
-
-    #[test]
-    fn blocks_are_stages_numbered_layers_and_what_stands_between_them() {
-        let resnet = [
-            "conv1.weight",
-            "bn1.weight",
-            "bn1.bias",
-            "layer1.0.conv1.weight",
-            "layer1.1.bn2.bias",
-            "layer2.0.conv1.weight",
-            "fc.weight",
-            "fc.bias",
-        ];
-        assert_eq!(depths_of(&resnet), [0, 0, 0, 1, 1, 2, 3, 3]);
-        let vit = [
-            "class_token",
-            "conv_proj.weight",
-            "encoder.pos_embedding",
-            "encoder.layers.encoder_layer_0.ln_1.weight",
-            "encoder.layers.encoder_layer_1.mlp.0.weight",
-            "encoder.ln.weight",
-            "heads.head.weight",
-        ];
-        assert_eq!(depths_of(&vit), [0, 0, 0, 1, 2, 3, 3]);
-        let vgg = [
-            "features.0.weight",
-            "features.0.bias",
-            "features.2.weight",
-            "classifier.0.weight",
-            "classifier.6.bias",
-        ];
-        assert_eq!(depths_of(&vgg), [0, 0, 1, 2, 3]);
-        let inception = [
-            "Mixed_6e.branch1x1.conv.weight",
-            "AuxLogits.conv0.conv.weight",
-            "AuxLogits.conv1.conv.weight",
-            "AuxLogits.fc.weight",
-            "Mixed_7a.branch3x3_1.conv.weight",
-            "fc.weight",
-        ];
-        assert_eq!(depths_of(&inception), [0, 2, 2, 2, 1, 2]);
-    }
 
     #[test]
     fn norms_biases_patterns_and_depth_decide_how_a_parameter_learns() {

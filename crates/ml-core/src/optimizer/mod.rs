@@ -1,25 +1,36 @@
 //! Parameters + gradients → updated parameters, with state that is named and saved as PyTorch does.
 //!
 //! The arithmetic is libtorch's own, in its fused kernels; the state is ours, because libtorch's
-//! C++ optimizers cannot give theirs up. [`schedule`] says which learning rate a step has; [`Ema`]
-//! keeps an average of the weights.
+//! C++ optimizers do not give access to theirs. Each optimizer has a file with its settings, its
+//! update and its state's names; a new one is its file, a variant of [`OptimizerConfig`] and an arm
+//! of its `rule`. [`schedule`] gives each step its learning rate; [`Ema`] keeps EMA weights.
 
+mod adam;
+mod adamw;
 mod clip;
 mod config;
 mod ema;
 mod groups;
+mod rmsprop;
 pub mod schedule;
+mod settings;
+mod sgd;
 #[cfg(test)]
 mod tests;
 mod update;
 
 use std::collections::{HashMap, HashSet};
 
-pub use config::{AdamConfig, AdamwConfig, OptimizerConfig, SgdConfig};
+pub use adam::AdamConfig;
+pub use adamw::AdamwConfig;
+pub use config::OptimizerConfig;
 pub use ema::{Ema, EmaConfig};
 use groups::Group;
 pub use groups::{GroupError, ParamGroup};
-use tch::{Kind, Tensor};
+pub use rmsprop::RmspropConfig;
+pub use sgd::SgdConfig;
+use tch::Tensor;
+use update::State;
 
 use torch_file::{Field, Key, Value, ValueError};
 
@@ -44,12 +55,6 @@ struct Slot {
     parameter: Tensor,
     /// None before the first step that had a gradient.
     state: Option<State>,
-}
-
-#[derive(Debug)]
-enum State {
-    Sgd { momentum_buffer: Tensor },
-    Adam { step: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, max_exp_avg_sq: Option<Tensor> },
 }
 
 /// Parameters that learn alike.
@@ -105,59 +110,56 @@ impl Optimizer {
     }
 
     /// Updates every parameter that has a gradient, with this learning rate times that of its
-    /// group.
+    /// group. If `found_inf`, a scalar on any device, is 1, the step is skipped: weights, state and
+    /// step counters stay as they are. It is read only where a parameter is updated for the first
+    /// time, since a skipped first step must leave no state behind.
     ///
     /// # Errors
     /// libtorch refuses: a gradient of another memory layout than its parameter.
-    pub fn step(&mut self, lr: f64) -> Result<(), OptimizerError> {
+    pub fn step(&mut self, lr: f64, found_inf: Option<&Tensor>) -> Result<(), OptimizerError> {
+        if let Some(flag) = found_inf
+            && self.has_first_step()
+            && flag.f_double_value(&[]).map_err(torch_ext::Error::from)? != 0.0
+        {
+            return Ok(());
+        }
+        let rule = self.config.rule();
         for group in &mut self.groups {
             group.lr = lr * group.settings.lr_scale;
-            match &self.config {
-                OptimizerConfig::Sgd(config) => group.sgd_step(config)?,
-                OptimizerConfig::Adam(c) => group.adam_step(c.betas, c.eps, c.amsgrad, false)?,
-                OptimizerConfig::Adamw(c) => group.adam_step(c.betas, c.eps, c.amsgrad, true)?,
+            for batch in group.batches(rule) {
+                rule.step(&batch, found_inf)?;
             }
         }
         Ok(())
     }
 
+    /// Whether the next step creates state.
+    fn has_first_step(&self) -> bool {
+        let rule = self.config.rule();
+        let keeps_state = rule.counts_steps() || !rule.state_keys().is_empty();
+        keeps_state && self.groups.iter().any(SlotGroup::has_first_step)
+    }
+
     /// The tensors of the state, named after their parameters (shallow clones).
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let mut tensors = Vec::new();
-        for slot in self.slots() {
-            let own: Vec<(&str, &Tensor)> = match &slot.state {
-                None => Vec::new(),
-                Some(State::Sgd { momentum_buffer }) => vec![("momentum_buffer", momentum_buffer)],
-                Some(State::Adam { exp_avg, exp_avg_sq, max_exp_avg_sq, .. }) => {
-                    let maximum = max_exp_avg_sq.as_ref().map(|tensor| ("max_exp_avg_sq", tensor));
-                    [("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)].into_iter().chain(maximum).collect()
-                }
-            };
-            tensors
-                .extend(own.into_iter().map(|(key, t)| (format!("{}/{key}", slot.name), t.shallow_clone())));
-        }
-        tensors
+        let keys = self.config.rule().state_keys();
+        let of_slot = |slot: &Slot| -> Vec<(String, Tensor)> {
+            let tensors = slot.state.iter().flat_map(|state| keys.iter().zip(&state.tensors));
+            tensors.map(|(key, tensor)| (format!("{}/{key}", slot.name), tensor.shallow_clone())).collect()
+        };
+        self.slots().flat_map(of_slot).collect()
     }
 
     /// PyTorch's `optimizer.state_dict()`:
     /// `{"state": {0: {…}}, "param_groups": [{…, "params": [0, …], "param_names": […]}]}`.
     pub fn state_dict(&self) -> Value {
-        let state = (0..).zip(self.slots()).filter_map(|(index, slot)| {
-            let entry = match slot.state.as_ref()? {
-                State::Sgd { momentum_buffer } => {
-                    Value::dict([("momentum_buffer", Value::Tensor(momentum_buffer.shallow_clone()))])
-                }
-                State::Adam { step, exp_avg, exp_avg_sq, max_exp_avg_sq } => {
-                    let mut tensors = vec![("step", step), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)];
-                    tensors.extend(max_exp_avg_sq.as_ref().map(|tensor| ("max_exp_avg_sq", tensor)));
-                    Value::dict(tensors.into_iter().map(|(name, t)| (name, Value::Tensor(t.shallow_clone()))))
-                }
-            };
-            Some((Key::Int(index), entry))
-        });
+        let rule = self.config.rule();
+        let state = (0..)
+            .zip(self.slots())
+            .filter_map(|(index, slot)| Some((Key::Int(index), slot.state.as_ref()?.to_value(rule))));
         let mut first = 0;
         let groups = self.groups.iter().map(|group| {
-            let value = group.to_value(&self.config, first);
+            let value = group.to_value(rule, first);
             first += group.slots.len() as i64;
             value
         });
@@ -168,7 +170,7 @@ impl Optimizer {
     }
 
     /// Takes over a state written by [`Optimizer::state_dict`] or by `torch.optim`. The settings
-    /// stay those of the configuration; each step is told its learning rate.
+    /// stay those of the configuration; each step is given its learning rate.
     ///
     /// # Errors
     /// The state is of another optimizer or of other parameters; nothing is changed then.
@@ -196,7 +198,7 @@ impl Optimizer {
             let Some(place) = place else {
                 return Err(OptimizerError::Mismatch(format!("{} belongs to no parameter", entry.path())));
             };
-            states[place] = self.read_state(slots[place], &entry)?;
+            states[place] = State::read(self.config.rule(), slots[place], &entry)?;
         }
         for (slot, state) in self.groups.iter_mut().flat_map(|group| &mut group.slots).zip(states) {
             slot.state = state;
@@ -206,54 +208,6 @@ impl Optimizer {
             self.groups.iter_mut().zip(rates).for_each(|(group, lr)| group.lr = lr);
         }
         Ok(())
-    }
-
-    fn read_state(&self, slot: &Slot, entry: &Field<'_>) -> Result<Option<State>, OptimizerError> {
-        let like = |key: &str| -> Result<Tensor, OptimizerError> {
-            let tensor = entry.get(key)?.as_tensor()?.shallow_clone();
-            if tensor.size() != slot.parameter.size() {
-                return Err(OptimizerError::Mismatch(format!(
-                    "{key} of `{}` is {:?}, its parameter {:?}",
-                    slot.name,
-                    tensor.size(),
-                    slot.parameter.size()
-                )));
-            }
-            // The parameter's own layout: fused kernels ignore strides.
-            let mut own = tch::no_grad(|| slot.parameter.zeros_like());
-            own.copy_(&tensor);
-            Ok(own)
-        };
-        let amsgrad = match &self.config {
-            OptimizerConfig::Sgd(config) => {
-                let is_other =
-                    |(key, _): &(&Key, Field)| !matches!(key, Key::Str(name) if name == "momentum_buffer");
-                if let Some((key, _)) = entry.entries()?.into_iter().find(is_other) {
-                    return Err(OptimizerError::Mismatch(format!(
-                        "it is of another kind of optimizer: `{}` has {key}, which sgd does not keep",
-                        slot.name
-                    )));
-                }
-                let given = entry.optional("momentum_buffer")?;
-                let wanted = config.momentum != 0.0 && given.is_some();
-                return wanted
-                    .then(|| Ok(State::Sgd { momentum_buffer: like("momentum_buffer")? }))
-                    .transpose();
-            }
-            OptimizerConfig::Adam(config) => config.amsgrad,
-            OptimizerConfig::Adamw(config) => config.amsgrad,
-        };
-        let step = entry.get("step")?.as_tensor()?;
-        if step.numel() != 1 {
-            return Err(OptimizerError::Mismatch(format!("step of `{}` is not one number", slot.name)));
-        }
-        let step = step.to_kind(Kind::Float).reshape([0i64; 0]).to_device(slot.parameter.device()).copy();
-        Ok(Some(State::Adam {
-            step,
-            exp_avg: like("exp_avg")?,
-            exp_avg_sq: like("exp_avg_sq")?,
-            max_exp_avg_sq: amsgrad.then(|| like("max_exp_avg_sq")).transpose()?,
-        }))
     }
 }
 

@@ -6,6 +6,18 @@ use tch::{Device, Kind};
 const REFERENCE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/optimizers.json"));
 
+/// Each kind of optimizer and of state.
+const EACH: [&str; 8] = [
+    "{name: sgd, lr: 0.1, momentum: 0.0}",
+    "{name: sgd, lr: 0.1}",
+    "{name: sgd, lr: 0.1, dampening: 0.5}",
+    "{name: adam, lr: 0.1}",
+    "{name: adam, lr: 0.1, amsgrad: true, weight_decay: 0.1}",
+    "{name: adamw, lr: 0.1}",
+    "{name: rmsprop, lr: 0.1}",
+    "{name: rmsprop, lr: 0.1, momentum: 0.9, centered: true, weight_decay: 0.1}",
+];
+
 fn parameters() -> Vec<(String, Tensor)> {
     let count = |n: i64| Tensor::arange(n, (Kind::Float, Device::Cpu));
     let w = (count(12).view([4, 3]) * 0.25 - 1.0).set_requires_grad(true);
@@ -30,7 +42,7 @@ fn train(optimizer: &mut Optimizer, parameters: &[(String, Tensor)], lr: f64, st
     for step in steps {
         optimizer.zero_grad().unwrap();
         backward(parameters, step);
-        optimizer.step(lr).unwrap();
+        optimizer.step(lr, None).unwrap();
     }
 }
 
@@ -39,9 +51,9 @@ fn flat(parameters: &[(String, Tensor)]) -> Vec<f32> {
 }
 
 #[test]
-fn twenty_steps_of_each_optimizer_follow_pytorchs() {
+fn the_steps_of_each_optimizer_follow_pytorchs() {
     let cases: Vec<serde_json::Value> = serde_json::from_str(REFERENCE).unwrap();
-    assert!(cases.len() >= 8);
+    assert!(cases.len() >= 15);
     for case in cases {
         let config: OptimizerConfig = serde_json::from_value(case["config"].clone()).unwrap();
         let parameters = parameters();
@@ -63,12 +75,10 @@ fn twenty_steps_of_each_optimizer_follow_pytorchs() {
 }
 
 #[test]
-fn training_that_goes_on_from_a_saved_state_is_bit_identical() {
+fn training_resumed_from_a_saved_state_is_bit_identical() {
     let groups = "param_groups: [{pattern: b, lr_scale: 0.3}], bias_weight_decay: 0.0";
     let grouped = format!("{{name: sgd, lr: 0.1, {groups}}}");
-    for yaml in
-        [&grouped, "{name: sgd, lr: 0.1}", "{name: adam, lr: 0.1, amsgrad: true}", "{name: adamw, lr: 0.1}"]
-    {
+    for yaml in EACH.into_iter().chain([grouped.as_str()]) {
         let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
         let whole = parameters();
         train(&mut Optimizer::new(&config, whole.clone_shallow()).unwrap(), &whole, 0.1, 0..10);
@@ -86,6 +96,83 @@ fn training_that_goes_on_from_a_saved_state_is_bit_identical() {
         train(&mut second, &halves, 0.1, 5..10);
         assert_eq!(flat(&whole), flat(&halves), "{yaml}");
     }
+}
+
+/// Every tensor and number of a state, in order.
+fn numbers(state: &Value) -> Vec<String> {
+    match state {
+        Value::Tensor(tensor) => vec![format!("{:?}", Vec::<f32>::try_from(tensor.flatten(0, -1)).unwrap())],
+        Value::Dict(entries) => entries
+            .iter()
+            .flat_map(|(key, value)| [vec![format!("{key}")], numbers(value)].concat())
+            .collect(),
+        other => vec![format!("{other:?}")],
+    }
+}
+
+#[test]
+fn a_step_with_found_inf_changes_nothing() {
+    let flag = |value: f32| Tensor::from(value);
+    let bad_gradients = |parameters: &[(String, Tensor)]| {
+        parameters.iter().for_each(|(_, p)| tch::no_grad(|| drop(p.grad().fill_(f64::NAN))));
+    };
+    for yaml in EACH {
+        let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
+        let (fresh, skipping) = (parameters(), parameters());
+        let mut expected = Optimizer::new(&config, fresh.clone_shallow()).unwrap();
+        let mut optimizer = Optimizer::new(&config, skipping.clone_shallow()).unwrap();
+        for step in 0..3 {
+            backward(&skipping, step);
+            bad_gradients(&skipping);
+            optimizer.step(config.lr(), Some(&flag(1.0))).unwrap();
+            assert_eq!(flat(&skipping), flat(&fresh), "{yaml}, step {step}");
+            let states = [&optimizer, &expected].map(|o| numbers(&o.state_dict()));
+            assert_eq!(states[0], states[1], "{yaml}, step {step}");
+
+            train(&mut expected, &fresh, config.lr(), step..step + 1);
+            optimizer.zero_grad().unwrap();
+            backward(&skipping, step);
+            optimizer.step(config.lr(), Some(&flag(0.0))).unwrap();
+            optimizer.zero_grad().unwrap();
+            assert_eq!(flat(&skipping), flat(&fresh), "{yaml}, good step {step}");
+        }
+    }
+}
+
+#[test]
+fn parameters_of_two_dtypes_are_updated_each_in_its_own() {
+    for yaml in EACH {
+        let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
+        let two = |kinds: [Kind; 2]| -> Vec<(String, Tensor)> {
+            let all = parameters().into_iter().zip(kinds);
+            all.map(|((name, p), kind)| (name, p.detach().to_kind(kind).set_requires_grad(true))).collect()
+        };
+        let (mixed, single) = (two([Kind::Float, Kind::Double]), two([Kind::Float, Kind::Float]));
+        for parameters in [&mixed, &single] {
+            let mut optimizer = Optimizer::new(&config, parameters.clone_shallow()).unwrap();
+            for _ in 0..3 {
+                optimizer.zero_grad().unwrap();
+                for (_, p) in parameters {
+                    p.square().sum(p.kind()).backward();
+                }
+                optimizer.step(0.01, None).unwrap();
+            }
+        }
+        assert_eq!(mixed[1].1.kind(), Kind::Double);
+        let single = [single[0].1.detach(), single[1].1.detach().to_kind(Kind::Double)];
+        for ((_, got), expected) in mixed.iter().zip(single) {
+            assert!((got.detach() - expected).abs().max().double_value(&[]) < 1e-6, "{yaml}");
+        }
+    }
+}
+
+#[test]
+fn without_gradients_the_norm_is_zero() {
+    let ours = parameters();
+    let optimizer = Optimizer::new(&OptimizerConfig::default(), ours.clone_shallow()).unwrap();
+    let norm = optimizer.grad_norm().unwrap();
+    assert_eq!((norm.double_value(&[]), norm.device()), (0.0, ours[0].1.device()));
+    optimizer.clip_grad_norm(&norm, 1.0).unwrap();
 }
 
 #[test]
@@ -114,7 +201,7 @@ fn a_state_of_other_parameters_is_refused_by_name() {
         .load_state_dict(&optimizer.state_dict())
         .unwrap_err()
         .to_string();
-    assert!(error.contains("step"), "{error}");
+    assert!(error.contains("`w` has momentum_buffer, which adam does not keep"), "{error}");
 
     let error = Optimizer::new(&sgd, parameters()).unwrap().load_state_dict(&state).unwrap_err().to_string();
     assert!(error.contains("another kind of optimizer") && error.contains("`w` has step"), "{error}");
@@ -126,7 +213,7 @@ fn parameters_without_a_gradient_stay_as_they_are() {
     let mut optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow()).unwrap();
     let before = flat(&parameters);
     optimizer.zero_grad().unwrap();
-    optimizer.step(0.1).unwrap();
+    optimizer.step(0.1, None).unwrap();
     assert_eq!(flat(&parameters), before);
 }
 
@@ -142,6 +229,10 @@ fn unknown_keys_and_values_out_of_range_are_refused() {
         ["lr", "momentum", "weight_decay", "dampening"]
     );
     assert_eq!(keys("{name: sgd, nesterov: true, momentum: 0}"), ["nesterov"]);
+    assert_eq!(
+        keys("{name: rmsprop, lr: 0, alpha: 1, eps: 0, weight_decay: -1, momentum: -0.1}"),
+        ["lr", "alpha", "eps", "weight_decay", "momentum"]
+    );
     assert_eq!(keys("{name: adamw, lr: .inf, betas: [0.9, 1.0], eps: 0}"), ["lr", "betas[1]", "eps"]);
 }
 
@@ -167,9 +258,9 @@ fn clipping_by_the_global_norm_equals_pytorchs_to_the_bit() {
         let terms: Vec<Tensor> = parameters.iter().map(|(_, p)| (p * p.detach()).sum(Kind::Float)).collect();
         Tensor::stack(&terms, 0).sum(Kind::Float).backward();
         let optimizer = Optimizer::new(&OptimizerConfig::default(), parameters.clone_shallow()).unwrap();
-        let norm = optimizer.grad_norm().unwrap().double_value(&[]);
-        assert_eq!(norm, case["norm"].as_f64().unwrap());
-        optimizer.clip_grad_norm(norm, case["max_norm"].as_f64().unwrap()).unwrap();
+        let norm = optimizer.grad_norm().unwrap();
+        assert_eq!(norm.double_value(&[]), case["norm"].as_f64().unwrap());
+        optimizer.clip_grad_norm(&norm, case["max_norm"].as_f64().unwrap()).unwrap();
         let grads: Vec<(String, Tensor)> =
             parameters.iter().map(|(name, p)| (name.clone(), p.grad())).collect();
         let expected: Vec<f32> = serde_json::from_value(case["grads"].clone()).unwrap();
@@ -178,7 +269,7 @@ fn clipping_by_the_global_norm_equals_pytorchs_to_the_bit() {
 }
 
 #[test]
-fn pytorchs_optimizers_go_on_with_our_state_and_ours_with_theirs() {
+fn pytorchs_optimizers_resume_our_state_and_ours_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (folder.path().join("ours.pt"), folder.path().join("theirs.pt"));
     for yaml in [
@@ -186,6 +277,8 @@ fn pytorchs_optimizers_go_on_with_our_state_and_ours_with_theirs() {
         "{name: sgd, lr: 0.1, momentum: 0.0}",
         "{name: adam, lr: 0.05, betas: [0.8, 0.95], weight_decay: 0.1}",
         "{name: adamw, lr: 0.1, amsgrad: true}",
+        "{name: rmsprop, lr: 0.02, alpha: 0.9}",
+        "{name: rmsprop, lr: 0.01, alpha: 0.9, momentum: 0.9, eps: 0.001, centered: true}",
     ] {
         let config: OptimizerConfig = serde_yaml::from_str(yaml).unwrap();
         let name = yaml[1..].split(',').next().unwrap().trim_start_matches("name: ");
@@ -219,7 +312,7 @@ fn pytorchs_optimizers_go_on_with_our_state_and_ours_with_theirs() {
             ["w", "b"].map(|key| (key.to_owned(), tensor(key).set_requires_grad(true))).into();
         close(&flat(&python), &flat(&parameters));
 
-        // And on from there, here again.
+        // And resumed from there, here again.
         let mut second = Optimizer::new(&config, python.clone_shallow()).unwrap();
         second.load_state_dict(back.get("optimizer").unwrap().value()).unwrap();
         train(&mut second, &python, config.lr(), 20..30);

@@ -1,142 +1,227 @@
-//! One step of a group of parameters in libtorch's fused kernels, and the group as PyTorch saves
-//! it.
+//! What an optimizer is to [`Optimizer`](super::Optimizer): its update and the state that it keeps
+//! of a parameter.
 
-use tch::{Kind, Tensor};
-use torch_ext::{AdamSettings, AdamState, SgdSettings};
+use tch::{Device, Kind, Tensor};
+use torch_file::{Field, Key, Value};
 
-use super::{OptimizerConfig, OptimizerError, SgdConfig, SlotGroup, State};
-use torch_file::Value;
+use super::settings::{Common, Problems};
+use super::{OptimizerError, Slot, SlotGroup};
 
-impl SlotGroup {
-    pub(super) fn sgd_step(&mut self, config: &SgdConfig) -> Result<(), OptimizerError> {
-        let mut settings = SgdSettings {
-            lr: self.lr,
-            momentum: config.momentum,
-            weight_decay: self.settings.weight_decay,
-            dampening: config.dampening,
-            nesterov: config.nesterov,
-            first_step: false,
-        };
-        // A buffer begins as its first gradient, undampened: such parameters go in a call of their
-        // own.
-        for first_step in [false, true] {
-            settings.first_step = first_step;
-            let mut lists = Lists::default();
-            for slot in &mut self.slots {
-                let grad = slot.parameter.grad();
-                if !grad.defined() || slot.state.is_none() != first_step {
-                    continue;
-                }
-                if config.momentum != 0.0 {
-                    let state = slot.state.get_or_insert_with(|| State::Sgd {
-                        momentum_buffer: tch::no_grad(|| slot.parameter.zeros_like()),
-                    });
-                    if let State::Sgd { momentum_buffer } = state {
-                        lists.first.push(momentum_buffer.shallow_clone());
-                    }
-                }
-                lists.parameters.push(slot.parameter.shallow_clone());
-                lists.grads.push(grad);
-            }
-            if !lists.parameters.is_empty() {
-                torch_ext::fused_sgd(&lists.parameters, &lists.grads, &lists.first, &settings)?;
-            }
-        }
-        Ok(())
+/// An optimizer's settings, with its update. Everything else about optimizers is written once, over
+/// this.
+pub(super) trait Update: Common {
+    /// Its name in configurations.
+    fn name(&self) -> &'static str;
+
+    /// Adds what is out of range, `lr` and groups excepted.
+    fn check(&self, found: &mut Problems);
+
+    /// The settings in PyTorch's `param_groups` that this optimizer has beside `lr`; the group's
+    /// own `weight_decay` is given.
+    fn hyperparameters(&self, weight_decay: f64) -> Vec<(&'static str, Value)>;
+
+    /// Names of the tensors that it keeps of a parameter with these settings, each of the
+    /// parameter's shape, in PyTorch's order; a step counter comes first, if there is one.
+    fn state_keys(&self) -> Vec<&'static str>;
+
+    /// Names of those that it would keep with other settings; a state that has them is still this
+    /// optimizer's.
+    fn other_keys(&self) -> &'static [&'static str] {
+        &[]
     }
 
-    pub(super) fn adam_step(
-        &mut self,
-        [beta1, beta2]: [f64; 2],
-        eps: f64,
-        amsgrad: bool,
-        decoupled: bool,
-    ) -> Result<(), OptimizerError> {
-        let weight_decay = self.settings.weight_decay;
-        let settings = AdamSettings { lr: self.lr, beta1, beta2, eps, weight_decay, amsgrad, decoupled };
-        let mut lists = Lists::default();
+    /// Whether it counts the steps of a parameter, in `step`.
+    fn counts_steps(&self) -> bool;
+
+    /// Whether PyTorch has a fused kernel for it, and a setting `fused`.
+    fn has_fused(&self) -> bool {
+        true
+    }
+
+    /// Updates parameters and state in place; nothing where `found_inf` is 1.
+    fn step(&self, batch: &Batch, found_inf: Option<&Tensor>) -> Result<(), torch_ext::Error>;
+}
+
+/// What is kept of one parameter.
+#[derive(Debug)]
+pub(super) struct State {
+    /// f32 scalar, if steps are counted.
+    pub step: Option<Tensor>,
+    /// By [`Update::state_keys`].
+    pub tensors: Vec<Tensor>,
+}
+
+impl State {
+    fn new(rule: &dyn Update, parameter: &Tensor) -> State {
+        let step = || Tensor::zeros([0i64; 0], (Kind::Float, parameter.device()));
+        tch::no_grad(|| State {
+            step: rule.counts_steps().then(step),
+            tensors: rule.state_keys().iter().map(|_| parameter.zeros_like()).collect(),
+        })
+    }
+
+    /// With their keys, as PyTorch saves them.
+    pub(super) fn to_value(&self, rule: &dyn Update) -> Value {
+        let step = self.step.iter().map(|step| ("step", step));
+        let all = step.chain(rule.state_keys().into_iter().zip(&self.tensors));
+        Value::dict(all.map(|(key, tensor)| (key, Value::Tensor(tensor.shallow_clone()))))
+    }
+
+    /// The state of `slot` from an entry of PyTorch's `state`; `None` where there is none yet.
+    pub(super) fn read(
+        rule: &dyn Update,
+        slot: &Slot,
+        entry: &Field<'_>,
+    ) -> Result<Option<State>, OptimizerError> {
+        check_keys(rule, slot, entry)?;
+        let keys = rule.state_keys();
+        let mut is_there = rule.counts_steps();
+        for key in &keys {
+            is_there |= entry.optional(*key)?.is_some();
+        }
+        if !is_there {
+            return Ok(None);
+        }
+        let step = rule.counts_steps().then(|| read_step(slot, entry)).transpose()?;
+        let tensors =
+            keys.iter().map(|key| read_like(key, slot, entry)).collect::<Result<_, OptimizerError>>()?;
+        Ok(Some(State { step, tensors }))
+    }
+}
+
+/// # Errors
+/// A key is of another kind of optimizer.
+fn check_keys(rule: &dyn Update, slot: &Slot, entry: &Field<'_>) -> Result<(), OptimizerError> {
+    let (own, other) = (rule.state_keys(), rule.other_keys());
+    let is_known = |key: &Key| match key {
+        Key::Str(name) => {
+            let name = name.as_str();
+            own.contains(&name) || other.contains(&name) || (rule.counts_steps() && name == "step")
+        }
+        Key::Int(_) => false,
+    };
+    match entry.entries()?.into_iter().find(|(key, _)| !is_known(key)) {
+        None => Ok(()),
+        Some((key, _)) => Err(OptimizerError::Mismatch(format!(
+            "it is of another kind of optimizer: `{}` has {key}, which {} does not keep",
+            slot.name,
+            rule.name()
+        ))),
+    }
+}
+
+fn read_step(slot: &Slot, entry: &Field<'_>) -> Result<Tensor, OptimizerError> {
+    let step = entry.get("step")?.as_tensor()?;
+    if step.numel() != 1 {
+        return Err(OptimizerError::Mismatch(format!("step of `{}` is not one number", slot.name)));
+    }
+    Ok(step.to_kind(Kind::Float).reshape([0i64; 0]).to_device(slot.parameter.device()).copy())
+}
+
+/// A tensor of the parameter's shape.
+fn read_like(key: &str, slot: &Slot, entry: &Field<'_>) -> Result<Tensor, OptimizerError> {
+    let tensor = entry.get(key)?.as_tensor()?;
+    if tensor.size() != slot.parameter.size() {
+        return Err(OptimizerError::Mismatch(format!(
+            "{key} of `{}` is {:?}, its parameter {:?}",
+            slot.name,
+            tensor.size(),
+            slot.parameter.size()
+        )));
+    }
+    // The parameter's own layout: fused kernels ignore strides.
+    let mut own = tch::no_grad(|| slot.parameter.zeros_like());
+    own.copy_(tensor);
+    Ok(own)
+}
+
+/// Parameters that one call updates: of one group, dtype and device.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub lr: f64,
+    pub weight_decay: f64,
+    /// None of them has been updated before.
+    pub is_first: bool,
+    kind: Kind,
+    device: Device,
+    pub parameters: Vec<Tensor>,
+    pub grads: Vec<Tensor>,
+    /// Step counters.
+    pub steps: Vec<Tensor>,
+    /// A list for each of [`Update::state_keys`].
+    state: Vec<Vec<Tensor>>,
+}
+
+impl Batch {
+    /// Tensors under the key of this number in [`Update::state_keys`]; none if there is no such
+    /// key.
+    pub(super) fn state(&self, number: usize) -> &[Tensor] {
+        self.state.get(number).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl SlotGroup {
+    /// Whether a parameter with a gradient has no state yet.
+    pub(super) fn has_first_step(&self) -> bool {
+        self.slots.iter().any(|slot| slot.state.is_none() && slot.parameter.grad().defined())
+    }
+
+    /// What is to be updated, in as few calls as there can be: CUDA's kernels take one dtype and
+    /// device a call, and a first update may be another than those that follow.
+    pub(super) fn batches(&mut self, rule: &dyn Update) -> Vec<Batch> {
+        let keeps_state = rule.counts_steps() || !rule.state_keys().is_empty();
+        let mut batches: Vec<Batch> = Vec::new();
         for slot in &mut self.slots {
-            let grad = slot.parameter.grad();
+            let (parameter, grad) = (&slot.parameter, slot.parameter.grad());
             if !grad.defined() {
                 continue;
             }
-            let state = slot.state.get_or_insert_with(|| new_adam_state(&slot.parameter, amsgrad));
-            if let State::Adam { step, exp_avg, exp_avg_sq, max_exp_avg_sq } = state {
-                lists.step.push(step.shallow_clone());
-                lists.first.push(exp_avg.shallow_clone());
-                lists.second.push(exp_avg_sq.shallow_clone());
-                lists.third.extend(max_exp_avg_sq.as_ref().map(Tensor::shallow_clone));
+            let (is_first, kind, device) = (slot.state.is_none(), parameter.kind(), parameter.device());
+            let fits = |batch: &Batch| (batch.is_first, batch.kind, batch.device) == (is_first, kind, device);
+            let found = batches.iter().position(fits).unwrap_or_else(|| {
+                batches.push(Batch {
+                    lr: self.lr,
+                    weight_decay: self.settings.weight_decay,
+                    is_first,
+                    kind,
+                    device,
+                    parameters: Vec::new(),
+                    grads: Vec::new(),
+                    steps: Vec::new(),
+                    state: rule.state_keys().iter().map(|_| Vec::new()).collect(),
+                });
+                batches.len() - 1
+            });
+            let batch = &mut batches[found];
+            batch.parameters.push(parameter.shallow_clone());
+            batch.grads.push(grad);
+            if keeps_state {
+                let state = slot.state.get_or_insert_with(|| State::new(rule, parameter));
+                batch.steps.extend(state.step.as_ref().map(Tensor::shallow_clone));
+                for (list, tensor) in batch.state.iter_mut().zip(&state.tensors) {
+                    list.push(tensor.shallow_clone());
+                }
             }
-            lists.parameters.push(slot.parameter.shallow_clone());
-            lists.grads.push(grad);
         }
-        if lists.parameters.is_empty() {
-            return Ok(());
-        }
-        let state = AdamState {
-            exp_avg: &lists.first,
-            exp_avg_sq: &lists.second,
-            max_exp_avg_sq: &lists.third,
-            step: &lists.step,
-        };
-        Ok(torch_ext::fused_adam(&lists.parameters, &lists.grads, state, &settings)?)
+        batches
     }
 
     /// The settings, with every key that `torch.optim`'s `load_state_dict` looks for; the first
     /// parameter has the number `first`.
-    pub(super) fn to_value(&self, config: &OptimizerConfig, first: i64) -> Value {
-        let weight_decay = self.settings.weight_decay;
-        let adam = |betas: [f64; 2], eps: f64, amsgrad: bool, decoupled: bool| {
-            vec![
-                ("betas", Value::Tuple(betas.map(Value::Float).into())),
-                ("eps", Value::Float(eps)),
-                ("weight_decay", Value::Float(weight_decay)),
-                ("amsgrad", Value::Bool(amsgrad)),
-                ("capturable", Value::Bool(false)),
-                ("decoupled_weight_decay", Value::Bool(decoupled)),
-            ]
-        };
-        let own = match config {
-            OptimizerConfig::Sgd(c) => vec![
-                ("momentum", Value::Float(c.momentum)),
-                ("dampening", Value::Float(c.dampening)),
-                ("weight_decay", Value::Float(weight_decay)),
-                ("nesterov", Value::Bool(c.nesterov)),
-            ],
-            OptimizerConfig::Adam(c) => adam(c.betas, c.eps, c.amsgrad, false),
-            OptimizerConfig::Adamw(c) => adam(c.betas, c.eps, c.amsgrad, true),
-        };
+    pub(super) fn to_value(&self, rule: &dyn Update, first: i64) -> Value {
         let mut group = vec![("lr", Value::Float(self.lr))];
-        group.extend(own);
-        let numbers = first..first + self.slots.len() as i64;
+        group.extend(rule.hyperparameters(self.settings.weight_decay));
         group.extend([
             ("maximize", Value::Bool(false)),
             ("foreach", Value::None),
             ("differentiable", Value::Bool(false)),
-            ("fused", Value::None),
+        ]);
+        group.extend(rule.has_fused().then_some(("fused", Value::None)));
+        let numbers = first..first + self.slots.len() as i64;
+        group.extend([
             ("params", Value::list(numbers.map(Value::Int))),
             ("param_names", Value::list(self.slots.iter().map(|slot| Value::Str(slot.name.clone())))),
         ]);
         Value::dict(group)
     }
-}
-
-fn new_adam_state(parameter: &Tensor, amsgrad: bool) -> State {
-    tch::no_grad(|| State::Adam {
-        step: Tensor::zeros([0i64; 0], (Kind::Float, parameter.device())),
-        exp_avg: parameter.zeros_like(),
-        exp_avg_sq: parameter.zeros_like(),
-        max_exp_avg_sq: amsgrad.then(|| parameter.zeros_like()),
-    })
-}
-
-/// The tensors of one fused call.
-#[derive(Default)]
-struct Lists {
-    parameters: Vec<Tensor>,
-    grads: Vec<Tensor>,
-    first: Vec<Tensor>,
-    second: Vec<Tensor>,
-    third: Vec<Tensor>,
-    step: Vec<Tensor>,
 }

@@ -24,11 +24,11 @@ pub struct CheckpointConfig {
     /// `checkpoints/epoch_<n>.pt`.
     #[schemars(range(min = 1))]
     pub keep_top_k: usize,
-    /// The figure that tells which epoch is the best: `auto`, `val_accuracy`, `val_top5_accuracy`,
+    /// The metric that tells which epoch is the best: `auto`, `val_accuracy`, `val_top5_accuracy`,
     /// `val_loss`, `train_loss`, `ema_val_accuracy`, `ema_val_loss`. `auto` is the accuracy on the
     /// validation split, of the averaged weights where `training.ema` keeps them.
     pub monitor: Metric,
-    /// Whether a higher figure is better: `auto`, `max`, `min`.
+    /// Whether a higher metric is better: `auto`, `max`, `min`.
     pub mode: Mode,
 }
 
@@ -103,13 +103,13 @@ impl Cadence {
     }
 }
 
-/// An epoch and its monitored figure.
+/// An epoch and its monitored metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
     /// Counted from 1.
     pub epoch: u64,
     /// Of the monitored metric.
-    pub figure: f64,
+    pub value: f64,
 }
 
 /// The best epochs so far.
@@ -131,7 +131,7 @@ impl Ranking {
         let place = self
             .epochs
             .iter()
-            .position(|known| monitor.is_better(new.figure, known.figure, 0.0))
+            .position(|known| monitor.is_better(new.value, known.value, 0.0))
             .unwrap_or(self.epochs.len());
         self.epochs.insert(place, new);
         self.epochs.truncate(keep.max(1));
@@ -150,7 +150,7 @@ mod tests {
         let places: Vec<Option<usize>> = [3.0, 2.0, 2.0, f64::NAN, 1.0, 4.0]
             .into_iter()
             .zip(1..)
-            .map(|(figure, epoch)| ranking.insert(Ranked { epoch, figure }, monitor, 3))
+            .map(|(value, epoch)| ranking.insert(Ranked { epoch, value }, monitor, 3))
             .collect();
         assert_eq!(places, [Some(0), Some(0), Some(1), None, Some(0), None]);
         assert_eq!(ranking.epochs.iter().map(|ranked| ranked.epoch).collect::<Vec<_>>(), [5, 2, 3]);

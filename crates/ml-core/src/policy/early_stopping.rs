@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Monitor;
 
-/// Stops training when the monitored figure (`training.checkpoint.monitor`) no longer gets better.
+/// Stops training when the monitored metric (`training.checkpoint.monitor`) no longer gets better.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStoppingConfig {
@@ -25,7 +25,7 @@ impl Default for EarlyStoppingConfig {
 /// What early stopping remembers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EarlyStoppingState {
-    /// The best figure that counted as an improvement.
+    /// The best metric that counted as an improvement.
     pub best: Option<f64>,
     /// Epochs since.
     pub epochs_without_improvement: u64,
@@ -49,10 +49,10 @@ impl EarlyStoppingConfig {
         state.epochs_without_improvement >= u64::from(self.patience)
     }
 
-    /// Takes in the figure of one more epoch.
-    pub fn observe(&self, state: &mut EarlyStoppingState, monitor: Monitor, figure: f64) {
-        if state.best.is_none_or(|best| monitor.is_better(figure, best, self.min_delta)) {
-            *state = EarlyStoppingState { best: Some(figure), epochs_without_improvement: 0 };
+    /// Takes in the metric of one more epoch.
+    pub fn observe(&self, state: &mut EarlyStoppingState, monitor: Monitor, value: f64) {
+        if state.best.is_none_or(|best| monitor.is_better(value, best, self.min_delta)) {
+            *state = EarlyStoppingState { best: Some(value), epochs_without_improvement: 0 };
         } else {
             state.epochs_without_improvement += 1;
         }
@@ -70,8 +70,8 @@ mod tests {
         let monitor = Monitor::new(Metric::ValAccuracy, Mode::Auto, false);
         let mut state = EarlyStoppingState::default();
         let mut over = Vec::new();
-        for figure in [0.5, 0.505, 0.6, 0.6, f64::NAN] {
-            config.observe(&mut state, monitor, figure);
+        for value in [0.5, 0.505, 0.6, 0.6, f64::NAN] {
+            config.observe(&mut state, monitor, value);
             over.push(config.is_over(&state));
         }
         assert_eq!(over, [false, false, false, false, true]);

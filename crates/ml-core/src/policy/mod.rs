@@ -1,7 +1,7 @@
 //! What to do when, decided from numbers alone: which epoch is the best, when to write a checkpoint
 //! and which ones to keep, when to stop early, what to do about a loss that is not finite.
 //!
-//! In: configuration, figures, the time. Out: data that the trainer acts on. No tensors, no files.
+//! In: configuration, metrics, the time. Out: data that the trainer acts on. No tensors, no files.
 
 mod checkpointing;
 mod divergence;

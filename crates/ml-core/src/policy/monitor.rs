@@ -1,9 +1,9 @@
-//! The figure that tells which epoch is the best.
+//! The metric that tells which epoch is the best.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A figure of an epoch, by its column in `metrics.csv`.
+/// A metric of an epoch, by its column in `metrics.csv`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -24,7 +24,7 @@ pub enum Metric {
     EmaValLoss,
 }
 
-/// Which way a figure is better.
+/// Which way a metric is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -37,7 +37,7 @@ pub enum Mode {
     Min,
 }
 
-/// A figure and which way it is better, both decided.
+/// A metric and which way it is better, both decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Monitor {
     /// Never [`Metric::Auto`].
@@ -60,7 +60,7 @@ impl Metric {
         }
     }
 
-    /// Whether it is a figure of the averaged weights.
+    /// Whether it is a metric of the averaged weights.
     pub fn is_of_ema(self) -> bool {
         matches!(self, Metric::EmaValAccuracy | Metric::EmaValLoss)
     }
@@ -78,7 +78,7 @@ impl Monitor {
         Monitor { metric, higher: if mode == Mode::Auto { !is_loss } else { mode == Mode::Max } }
     }
 
-    /// Whether `new` is better than `old` by more than `by`; an equal figure is not better, and one
+    /// Whether `new` is better than `old` by more than `by`; an equal metric is not better, and one
     /// that is not a number never is.
     pub fn is_better(self, new: f64, old: f64, by: f64) -> bool {
         let gain = if self.higher { new - old } else { old - new };

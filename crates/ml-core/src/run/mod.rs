@@ -25,6 +25,9 @@ use crate::network::ScriptFile;
 /// The folder of the best epochs' checkpoints.
 const KEPT: &str = "checkpoints";
 
+/// What a rewound run held before.
+const REWOUND: &str = "rewound";
+
 /// The copy of the TorchScript file that a run trains.
 const SCRIPT: &str = "model.torchscript.pt";
 
@@ -46,7 +49,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// `--run_name` names a folder that is there.
-    #[error("{}: this run exists and is never written into; choose another --run_name, or go on with --resume", path.display())]
+    #[error("{}: this run exists and is never written into; choose another --run_name, or resume it with --resume", path.display())]
     Exists {
         /// The folder.
         path: PathBuf,
@@ -82,7 +85,7 @@ pub enum RunError {
         holder: String,
     },
     /// Something was saved, and nothing of it can be read.
-    #[error("{}: no state to go on from: {failures}; give one of its checkpoints by name, or begin a new run", path.display())]
+    #[error("{}: no state to resume from: {failures}; give one of its checkpoints by name, or begin a new run", path.display())]
     NoState {
         /// The folder.
         path: PathBuf,
@@ -101,7 +104,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether what was asked for is wrong, rather than the machine.
+    /// Whether what was requested is wrong, rather than the machine.
     pub fn is_usage(&self) -> bool {
         matches!(self, RunError::Exists { .. } | RunError::BadName { .. } | RunError::NotARun { .. })
     }
@@ -328,7 +331,7 @@ impl Run {
                 .map_err(|source| RunError::Write { path: last.clone(), source })?;
         }
         tracing::warn!(
-            "last.pt cannot be used: going on from the state in {} (epoch {}, step {}){kept}",
+            "last.pt cannot be used: resuming from the state in {} (epoch {}, step {}){kept}",
             path.display(),
             checkpoint.epoch + 1,
             checkpoint.step
@@ -342,7 +345,8 @@ impl Run {
     /// # Errors
     /// The folder cannot be written.
     pub fn remove_leftovers(&self) -> Result<(), RunError> {
-        for folder in [self.folder.clone(), self.folder.join(KEPT)] {
+        let logs = [self.logs_dir(), self.report_dir(), self.tensorboard_dir()];
+        for folder in [self.folder.clone(), self.folder.join(KEPT)].into_iter().chain(logs) {
             match atomic_file::remove_leftovers(&folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(RunError::Write { path: folder, source: error });
@@ -351,6 +355,36 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Gives everything of the run that resuming from an older state replaces a second name in
+    /// `rewound/`, or the first free of `rewound_2`, `rewound_3`, …: checkpoints, metrics,
+    /// TensorBoard events and reports. Returns that folder.
+    ///
+    /// # Errors
+    /// A file cannot be named there.
+    pub fn put_aside(&self) -> Result<PathBuf, RunError> {
+        let aside = Run::claim(&self.folder, REWOUND)?.folder;
+        for part in [Path::new(""), Path::new(KEPT), Path::new("report"), Path::new("tensorboard")] {
+            let (from, to) = (self.folder.join(part), aside.join(part));
+            let read = |error: io::Error| RunError::Read { path: from.clone(), message: error.to_string() };
+            let entries = match fs::read_dir(&from) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(read)?,
+            };
+            fs::create_dir_all(&to).map_err(|source| RunError::Write { path: to.clone(), source })?;
+            for entry in entries {
+                let entry = entry.map_err(read)?;
+                let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+                if is_hidden || !entry.file_type().map_err(read)?.is_file() {
+                    continue;
+                }
+                let to = to.join(entry.file_name());
+                atomic_file::also_name(&entry.path(), &to)
+                    .map_err(|source| RunError::Write { path: to.clone(), source })?;
+            }
+        }
+        Ok(aside)
     }
 
     /// `logs/`.

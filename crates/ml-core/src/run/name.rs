@@ -120,7 +120,7 @@ mod tests {
 
     fn flag(path: &str, yaml: &str) -> Override {
         let value = serde_yaml::from_str(yaml).unwrap();
-        Override { path: path.into(), value, source: Source::Flag("--flag") }
+        Override { path: path.into(), value, source: Source::Flag("--flag"), argument: None }
     }
 
     #[test]

@@ -58,13 +58,16 @@ pub struct Summary {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The checkpoint or run that a new run continued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<String>,
     /// Epochs completed.
     pub epochs: u64,
     /// Optimizer steps done.
     pub steps: u64,
     /// Epoch of `best.pt`, counted from 1.
     pub best_epoch: Option<u64>,
-    /// The figure that told it (`training.checkpoint.monitor`).
+    /// The metric that chose it (`training.checkpoint.monitor`).
     #[serde(default)]
     pub monitor: String,
     /// Its value at that epoch.

@@ -1,4 +1,4 @@
-//! [`Survey`] → [`Choices`]: rules of thumb, as pure functions of the figures.
+//! [`Survey`] → [`Choices`]: rules of thumb, as pure functions of the survey.
 
 use ml_data::transform::{Channels, Resize, Size};
 
@@ -9,11 +9,11 @@ use crate::network::Architecture;
 const SMALL: u32 = 64;
 /// What networks for photographs are made for.
 const PHOTOGRAPH: u32 = 224;
-/// Classes as uneven as this are told of.
+/// Classes as uneven as this get a comment.
 pub const UNEVEN: f64 = 3.0;
 /// Classes as uneven as this get weights.
 const VERY_UNEVEN: f64 = 10.0;
-/// Images that an unhurried training looks at, all epochs together.
+/// Images that an unhurried training takes, all epochs together.
 const LOOKS: usize = 1_500_000;
 
 /// What was decided.

@@ -1,7 +1,6 @@
 //! A data folder → a commented configuration that someone who knows the trade would start with.
 //!
-//! `survey` looks at the images, `choose` decides from the figures found, `write` tells both as
-//! YAML. The same folder on the same kind of device always gives the same text.
+//! `survey` samples the images, `choose` decides from what was found, `write` puts both into YAML. The same folder on the same kind of device always gives the same text.
 
 mod choose;
 mod survey;
@@ -19,6 +18,7 @@ use ml_data::transform::{Normalize, TransformConfig};
 
 use crate::config::{self, ConfigError, Source};
 use crate::trainer::Stop;
+use crate::weights::Origin;
 
 use choose::Choices;
 use survey::Survey;
@@ -49,9 +49,9 @@ pub enum StarterError {
     /// YAML cannot name the folder.
     #[error("{}: the folder's name is not valid UTF-8, so no configuration can name it; rename it", .0.display())]
     Name(PathBuf),
-    /// None of the images looked at is one.
+    /// None of the sampled images can be read.
     #[error(
-        "none of the {count} training images looked at can be read; the first: {first}; see `ml-split check {root}`"
+        "none of the {count} sampled training images can be read; the first: {first}; see `ml-split check {root}`"
     )]
     Unreadable {
         /// Images.
@@ -62,7 +62,7 @@ pub enum StarterError {
         root: String,
     },
     /// The stop flag was raised.
-    #[error("stopped before all images were looked at")]
+    #[error("stopped before all images were sampled")]
     Stopped,
     /// What was written is refused: a mistake of this program.
     #[error("the configuration made for this data set is not valid, which is a mistake of this program: {0}")]
@@ -91,7 +91,7 @@ pub fn starting_config(data_dir: &Path, options: &StarterOptions<'_>) -> Result<
     let choices = choose::choose(&survey, options.cuda);
     let normalization = normalization(&dataset, &survey, &choices, options)?;
     let text = write::text(&survey, &choices, &normalization);
-    config::resolve(Some((&text, Source::File(PathBuf::from("--init_config")))), &[])?;
+    config::resolve(Some((&text, Source::File(PathBuf::from("--init_config")))), &[], &Origin::read)?;
     Ok(text)
 }
 
@@ -111,7 +111,7 @@ fn normalization(
         ..TransformConfig::default()
     };
     let stop = || options.stop.load(Ordering::Relaxed) != 0;
-    // An image that cannot be read is told of by the training, or by `ml-split check`.
+    // An image that cannot be read is reported by training, or by `ml-split check`.
     let reading = Options { threads: options.threads, skip_unreadable: true, stop: &stop };
     match training_statistics(dataset, &transform, &reading, false) {
         Ok(Known { normalize, images, .. }) => Ok(Normalization::Computed(rounded(&normalize), images)),

@@ -1,4 +1,4 @@
-//! A data set → the figures that choices are made from: counts, sizes and colour of a sample of
+//! A data set → what choices are made from: counts, sizes and colour of a sample of
 //! training images.
 
 use std::sync::atomic::Ordering;
@@ -28,13 +28,13 @@ pub struct Survey {
     pub classes: Vec<String>,
     /// Images of each class in train, val and test; zeros for an absent split.
     pub counts: [Vec<usize>; 3],
-    /// Training images that were looked at.
+    /// Training images that were sampled.
     pub looked_at: usize,
     /// Those of them that cannot be read, and what is wrong with the first.
     pub unreadable: usize,
     /// See `unreadable`.
     pub first_unreadable: Option<String>,
-    /// Of the images looked at, in pixels.
+    /// Of the sampled images, in pixels.
     pub height: Spread,
     /// Likewise.
     pub width: Spread,
@@ -50,7 +50,7 @@ pub struct Survey {
     pub is_grey: bool,
 }
 
-/// How a figure is spread.
+/// The range of a measure, such as the height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
     /// The least.
@@ -83,7 +83,7 @@ impl Survey {
         self.counts[0].iter().sum()
     }
 
-    /// Whether all images looked at have one size.
+    /// Whether all sampled images have one size.
     pub fn is_uniform(&self) -> bool {
         self.height.is_single() && self.width.is_single()
     }

@@ -141,9 +141,9 @@ fn every_choice_is_a_valid_configuration_and_says_so() {
                     Normalization::Computed(numbers(choices.channels.count()), 7),
                 ] {
                     let text = write::text(&survey, &choices, &normalization);
-                    let config = config::resolve(Some((&text, Source::Run)), &[])
-                        .unwrap_or_else(|error| panic!("{error}\n{text}"))
-                        .config;
+                    let resolved = config::resolve(Some((&text, Source::Run)), &[], &Origin::read)
+                        .unwrap_or_else(|error| panic!("{error}\n{text}"));
+                    let config = &resolved.config;
                     assert_eq!(config.data.data_dir, Path::new(name), "{text}");
                     assert_eq!(config.data.fold, survey.fold);
                     assert_eq!(config.training.batch_size, choices.batch_size);
@@ -153,7 +153,7 @@ fn every_choice_is_a_valid_configuration_and_says_so() {
                     assert_eq!(config.transforms.train.random_horizontal_flip.0 > 0.0, choices.flip);
                     assert_eq!(config.needs_statistics(), normalization == Normalization::Later);
                     assert_eq!(config.transforms.val.normalize, config.transforms.train.normalize);
-                    assert_eq!(config.warnings(), Vec::<String>::new(), "{text}");
+                    assert_eq!(resolved.warnings(), Vec::<String>::new(), "{text}");
                     assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
                     texts += 1;
                 }

@@ -1,4 +1,4 @@
-//! [`Survey`] and [`Choices`] → YAML in which every choice says why, with the figures that it was
+//! [`Survey`] and [`Choices`] → YAML in which every choice says why, with the numbers that it was
 //! made from.
 
 use ml_data::transform::{Channels, Normalize};
@@ -118,10 +118,16 @@ fn head(page: &mut Page, survey: &Survey) {
         .take(LISTED)
         .collect();
     if !lacking.is_empty() {
-        page.comment(0, format!("Without a validation image, so never judged: {}.", lacking.join(", ")));
+        page.comment(
+            0,
+            format!("Classes without a validation image, so not evaluated: {}.", lacking.join(", ")),
+        );
     }
     if test == 0 {
-        page.comment(0, "There is no test split: the best epoch's figure on val will be a little too good.");
+        page.comment(
+            0,
+            "There is no test split: the validation metrics of the best epoch are slightly optimistic.",
+        );
     }
 }
 
@@ -131,12 +137,12 @@ fn sizes(survey: &Survey) -> String {
     if survey.is_uniform() {
         let (height, width) = (survey.height.median, survey.width.median);
         return format!(
-            "{looked} training images were looked at: all {height}x{width} (height x width), {colour}."
+            "{looked} training images were sampled: all {height}x{width} (height x width), {colour}."
         );
     }
     let span = |Spread { min, median, max }: Spread| format!("{min} to {max}, median {median}");
     format!(
-        "{looked} training images were looked at: height {}; width {}; {colour}.",
+        "{looked} training images were sampled: height {}; width {}; {colour}.",
         span(survey.height),
         span(survey.width)
     )
@@ -157,7 +163,7 @@ fn data(page: &mut Page, survey: &Survey, choices: &Choices) {
         page.comment(
             1,
             format!(
-                "{} of {} images looked at cannot be read, the first: {first}. They are left out, with a warning; \
+                "{} of {} sampled images cannot be read, the first: {first}. They are left out, with a warning; \
                  `ml-split check` finds all of them.",
                 survey.unreadable, survey.looked_at
             ),
@@ -168,7 +174,7 @@ fn data(page: &mut Page, survey: &Survey, choices: &Choices) {
         page.comment(
             1,
             format!(
-                "{} images in batches of {} leave a last one of a single image, of which batch norm learns nothing.",
+                "{} images in batches of {} leave a last batch of one image, which batch norm cannot be trained with.",
                 survey.train(),
                 choices.batch_size
             ),
@@ -192,12 +198,12 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
         (Architecture::SimpleCnn, _) => page.comment(
             1,
             format!(
-                "290 thousand parameters, which {train} small images can teach. resnet18 is larger, but halves \
+                "290 thousand parameters, which {train} small images can train. resnet18 is larger, but halves \
                  images this small too early."
             ),
         ),
         (_, Geometry::Small { .. }) => {
-            page.comment(1, format!("{train} images are enough to teach 11 million parameters."));
+            page.comment(1, format!("{train} images are enough to train 11 million parameters."));
         }
         (_, Geometry::Photograph { .. }) => {
             page.comment(1, "11 million parameters: the usual first network for photographs.");
@@ -205,7 +211,7 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
                 page.comment(
                     1,
                     format!(
-                        "{train} images are few for it. Most is gained by weights from ImageNet: `weights: DEFAULT` fetches \
+                        "{train} images are few for it. Weights from ImageNet help most: `weights: DEFAULT` fetches \
                          torchvision's; leave `transforms` out then, or give `normalize` ImageNet's numbers (below) and \
                          `channels: 3`."
                     ),
@@ -242,8 +248,8 @@ fn loss(page: &mut Page, survey: &Survey, choices: &Choices) {
         page.comment(
             1,
             format!(
-                "{uneven} Rare classes weigh more, so that they are learnt at all; accuracy over all images may suffer: \
-                 `none` leaves it. Instead of it, data.sampling: {{name: balanced}} shows rare classes more often."
+                "{uneven} Rare classes get larger weights in the loss; accuracy over all images may drop: `none` turns this \
+                 off. Alternatively, data.sampling: {{name: balanced}} draws rare classes more often."
             ),
         );
         page.line(1, "class_weights: balanced");
@@ -251,8 +257,8 @@ fn loss(page: &mut Page, survey: &Survey, choices: &Choices) {
         page.comment(
             1,
             format!(
-                "{uneven} If the rare ones are not learnt, try `balanced` here, or data.sampling: {{name: balanced}}; \
-                 look at the figures of each class in report/."
+                "{uneven} If the rare ones are predicted badly (report/ has the metrics of each class), try `balanced` here, \
+                 or data.sampling: {{name: balanced}}."
             ),
         );
         page.line(1, "class_weights: none");
@@ -264,7 +270,10 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
     page.line(0, "\noptimizer:");
     match optimizer {
         Optimizer::AdamW { lr, weight_decay } => {
-            page.comment(1, "Small networks learn fastest with it, and at this learning rate; halve it if the loss jumps.");
+            page.comment(
+                1,
+                "Small networks train fastest with AdamW at this learning rate; halve it if the loss jumps.",
+            );
             page.line(1, "name: adamw");
             page.line(1, format!("lr: {lr}"));
             page.line(1, format!("weight_decay: {weight_decay}"));
@@ -272,7 +281,7 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
         Optimizer::Sgd { lr, weight_decay } => {
             page.comment(
                 1,
-                "0.1 for each 256 images of a batch, as residual networks are trained from random weights.",
+                "The usual 0.1 per 256 images of a batch, for residual networks trained from random weights.",
             );
             page.comment(1, "With pretrained weights take a tenth.");
             page.line(1, "name: sgd");
@@ -296,7 +305,10 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
     page.line(1, format!("batch_size: {batch_size}"));
     page.comment(
         1,
-        format!("{} looks at {train} images. A tenth is enough for a first try.", train * num_epochs),
+        format!(
+            "{num_epochs} epochs of {train} images are {} images. A tenth is enough for a first try.",
+            train * num_epochs
+        ),
     );
     page.line(1, format!("num_epochs: {num_epochs}"));
 }
@@ -349,11 +361,11 @@ fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization
         }
     }
     if choices.flip {
-        page.comment(2, "`false` if a mirrored image is something else, as with text or left and right.");
+        page.comment(2, "`false` if mirroring changes the meaning, as with text or left and right.");
     } else {
         page.comment(
             2,
-            "Classes or images look like signs, which mirrored are others; `true` if they are not.",
+            "Classes or images look like signs, which mirroring turns into others; `true` if it does not.",
         );
     }
     page.line(2, format!("random_horizontal_flip: {}", choices.flip));

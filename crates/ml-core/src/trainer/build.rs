@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use ml_data::dataset::{Dataset, Index, Split};
+use ml_data::dataset::{Dataset, Split};
 use ml_data::setting::Auto;
-use ml_data::transform::Pipeline;
 use tch::{Device, Tensor};
 
+use super::loaders::loaders;
 use super::state::{
-    divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, totals_to_value,
+    divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, sums_to_value,
 };
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ModelConfig};
-use crate::loader::{Cache, CacheKind, Loader};
+use crate::device::{Compute, MemoryFormat};
 use crate::loss::Loss;
-use crate::network::{Network, ScriptFile};
+use crate::network::{ForwardError, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
 use torch_file::Value;
@@ -23,27 +23,29 @@ use torch_file::Value;
 pub(super) fn trainer(
     config: &Config,
     dataset: &Dataset,
-    device: Device,
+    compute: Compute,
     script: Option<&ScriptFile>,
 ) -> Result<Trainer, TrainError> {
     let num_classes = class_count(config, dataset)?;
-    for (key, given) in [
-        ("loss.class_weights", config.loss.num_class_weights()),
-        ("data.sampling.class_weights", config.data.sampling.num_class_weights()),
-    ] {
-        if let Some(given) = given.filter(|&given| given != num_classes) {
+    let of_sampling = config.data.sampling.num_class_weights();
+    let of_sampling = of_sampling.map(|given| ("data.sampling.class_weights", given));
+    for (key, given) in config.loss.num_class_weights().into_iter().chain(of_sampling) {
+        if given != num_classes {
             return Err(TrainError::ClassWeights { key, given, found: num_classes });
         }
     }
+    let device = compute.device;
     let network = network(config, num_classes as i64, device, script)?;
+    if compute.memory_format == MemoryFormat::ChannelsLast {
+        network.to_channels_last().map_err(ForwardError::from)?;
+    }
     if let Some(base) = config.model.base() {
         network.freeze(&base.freeze)?;
     }
     check_single_image(config, dataset, &network)?;
     let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
-    let train_index = Arc::new(dataset.train.clone());
-    let (train_loader, val_loader) = loaders(config, dataset, &train_index, device)?;
+    let (train_loader, val_loader) = loaders(config, dataset, device)?;
     let schedule = Schedule::new(
         &config.scheduler,
         config.optimizer.lr(),
@@ -55,7 +57,8 @@ pub(super) fn trainer(
     Ok(Trainer {
         config: config.clone(),
         classes: dataset.classes.clone(),
-        fingerprint: dataset.fingerprint(),
+        fingerprint: dataset.fingerprint().to_owned(),
+        compute,
         network,
         ema,
         loss,
@@ -63,8 +66,7 @@ pub(super) fn trainer(
         schedule,
         train_loader,
         val_loader,
-        train_index,
-        device,
+        train_index: Arc::clone(&dataset.train),
         state: TrainState::default(),
         is_unsaved: false,
         first_step: None,
@@ -129,41 +131,6 @@ fn check_single_image(config: &Config, dataset: &Dataset, network: &Network) -> 
     Err(TrainError::SingleImage { samples, batch_size, reason })
 }
 
-/// Of the training and the validation split.
-fn loaders(
-    config: &Config,
-    dataset: &Dataset,
-    train_index: &Arc<Index>,
-    device: Device,
-) -> Result<(Loader, Loader), TrainError> {
-    let (samples, batch_size) = (train_index.samples.len(), config.training.batch_size);
-    if config.data.drop_last && samples < batch_size {
-        return Err(TrainError::NoFullBatch { samples, batch_size });
-    }
-    let budget = config.data.cache_budget(&dataset.root)?;
-    let loader = |index: Arc<Index>, transform, options| -> Result<Loader, TrainError> {
-        let pipeline = Arc::new(Pipeline::new(transform)?);
-        let cache = match (config.data.cache, &budget) {
-            (CacheKind::Ram, Some(budget)) => Some(Cache::ram(index.samples.len(), budget.clone())),
-            (CacheKind::Disk, Some(budget)) => {
-                Some(Cache::disk(&config.data.cache_dir(&dataset.root), &pipeline, budget.clone())?)
-            }
-            _ => None,
-        };
-        let loader = Loader::new(index, pipeline, options);
-        Ok(match cache {
-            Some(cache) => loader.with_cache(cache),
-            None => loader,
-        })
-    };
-    let training = config.training_options(device, dataset.classes.len());
-    let evaluation = config.evaluation_options(device);
-    Ok((
-        loader(Arc::clone(train_index), &config.transforms.train, training)?,
-        loader(Arc::new(dataset.val.clone()), &config.transforms.val, evaluation)?,
-    ))
-}
-
 fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> {
     let found = dataset.classes.len();
     match config.model.num_classes() {
@@ -184,11 +151,12 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         epoch: trainer.state.epoch,
         step: trainer.state.step,
         batch_in_epoch: trainer.state.batch_in_epoch,
-        running: totals_to_value(trainer.state.running),
+        running: sums_to_value(trainer.state.running),
         model_state_dict: detached(trainer.network.state_dict()),
         optimizer_state_dict: trainer.optimizer.state_dict(),
         scheduler_state_dict: trainer.schedule.state(trainer.state.step),
         ema_state_dict: trainer.ema.as_ref().map(|ema| detached(ema.state_dict())),
+        ema_num_updates: trainer.ema.as_ref().map(Ema::num_updates),
         scaler_state_dict: None,
         // Streams are derived from the seed; there is no other state.
         rng_state: Value::dict([("seed", Value::Int(trainer.config.seed as i64))]),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::state::TrainState;
-use super::{Changes, TrainError, Trained, Trainer};
+use super::{Ended, ResumeMode, TrainError, Trainer};
 use crate::checkpoint::{AsyncWriter, Checkpoint, CheckpointError, CheckpointPaths, WriteStats};
 use crate::config::Config;
 use crate::policy::{Action, Cadence, CheckpointConfig, DivergenceState};
@@ -19,13 +19,13 @@ pub(super) struct CheckpointManager<'a> {
     /// Whether `rollback.pt` is kept: the newest anchor (see [`DivergenceState::is_anchor`]).
     keeps_anchor: bool,
     cadence: Cadence,
-    saver: AsyncWriter,
+    writer: AsyncWriter,
     /// Where the newest saved state stands.
     saved_at: Option<(u64, u64, u64)>,
 }
 
 /// Epochs, steps, and batches of the current epoch.
-fn place(state: &TrainState) -> (u64, u64, u64) {
+fn position(state: &TrainState) -> (u64, u64, u64) {
     (state.epoch, state.step, state.batch_in_epoch)
 }
 
@@ -37,7 +37,7 @@ impl<'a> CheckpointManager<'a> {
             keeps_anchor: config.training.divergence.action == Action::Rollback,
             cadence: Cadence::new(&checkpoint, Instant::now()),
             config: checkpoint,
-            saver: AsyncWriter::start().map_err(TrainError::Thread)?,
+            writer: AsyncWriter::start().map_err(TrainError::Thread)?,
             saved_at: None,
         })
     }
@@ -54,7 +54,7 @@ impl<'a> CheckpointManager<'a> {
             self.save(trainer, names, true)?;
             trainer.is_unsaved = false;
         } else if trainer.state.step > 0 {
-            self.saved_at = Some(place(&trainer.state));
+            self.saved_at = Some(position(&trainer.state));
             for path in self.names(trainer)?.into_iter().chain(self.anchor(&trainer.state)) {
                 atomic_file::also_name(&self.run.last_path(), &path)
                     .map_err(|source| RunError::Write { path, source })?;
@@ -69,12 +69,12 @@ impl<'a> CheckpointManager<'a> {
     /// What a state at the end of an epoch is called if that epoch is among the best.
     fn names(&self, trainer: &Trainer) -> Result<Vec<PathBuf>, RunError> {
         let TrainState { epoch, batch_in_epoch, ranking, .. } = &trainer.state;
-        let place = ranking.epochs.iter().position(|ranked| ranked.epoch == *epoch && *batch_in_epoch == 0);
+        let rank = ranking.epochs.iter().position(|ranked| ranked.epoch == *epoch && *batch_in_epoch == 0);
         let mut names = Vec::new();
-        if place == Some(0) {
+        if rank == Some(0) {
             names.push(self.run.best_path());
         }
-        if place.is_some() && self.config.keep_top_k > 1 {
+        if rank.is_some() && self.config.keep_top_k > 1 {
             names.push(self.run.make_kept_path(*epoch)?);
         }
         Ok(names)
@@ -101,7 +101,7 @@ impl<'a> CheckpointManager<'a> {
 
     /// Saves where a signal has stopped the run, unless that is saved already.
     pub(super) fn interrupted(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
-        if self.saved_at == Some(place(&trainer.state)) {
+        if self.saved_at == Some(position(&trainer.state)) {
             return Ok(());
         }
         self.save(trainer, Vec::new(), false)
@@ -118,7 +118,7 @@ impl<'a> CheckpointManager<'a> {
         trainer.state.divergence.is_anchor = is_anchor;
         // What the one before wrote may be what this one deletes.
         let waited = Instant::now();
-        self.saver.wait()?;
+        self.writer.wait()?;
         let waited = waited.elapsed();
         let files = CheckpointPaths {
             previous: self.run.previous_path(),
@@ -126,8 +126,8 @@ impl<'a> CheckpointManager<'a> {
             names: names.into_iter().chain(self.anchor(&trainer.state)).collect(),
             delete: self.out_of_date(&trainer.state)?,
         };
-        let pause = self.saver.save(trainer.snapshot()?, files)?;
-        self.saved_at = Some(place(&trainer.state));
+        let pause = self.writer.save(trainer.snapshot()?, files)?;
+        self.saved_at = Some(position(&trainer.state));
         self.cadence.restart(Instant::now());
         tracing::debug!(
             "checkpoint at step {}: training paused {:.1} ms",
@@ -153,29 +153,32 @@ impl<'a> CheckpointManager<'a> {
 
     /// Whether a checkpoint could not be written meanwhile; does not wait.
     pub(super) fn check(&mut self) -> Result<(), CheckpointError> {
-        self.saver.check()
+        self.writer.check()
     }
 
     /// Waits until everything is written.
     pub(super) fn finish(mut self) -> Result<WriteStats, CheckpointError> {
-        self.saver.wait()?;
-        Ok(self.saver.stats())
+        self.writer.wait()?;
+        Ok(self.writer.stats())
     }
 }
 
 impl Trainer {
     /// Back to the last anchor, with a lower learning rate.
-    pub(super) fn roll_back(&mut self, saves: &mut CheckpointManager<'_>) -> Result<Trained, TrainError> {
-        saves.saver.wait()?;
+    pub(super) fn roll_back<T>(
+        &mut self,
+        checkpoints: &mut CheckpointManager<'_>,
+    ) -> Result<Ended<T>, TrainError> {
+        checkpoints.writer.wait()?;
         let DivergenceState { times, lr_scale, .. } = self.state.divergence;
         let lr_scale = lr_scale * self.config.training.divergence.lr_factor;
-        self.restore(&Checkpoint::load(&saves.run.rollback_path())?, Changes::Refused)?;
+        self.restore(&Checkpoint::load(&checkpoints.run.rollback_path())?, ResumeMode::Exact)?;
         self.state.divergence = DivergenceState { times: times + 1, lr_scale, is_anchor: false };
         tracing::warn!(
             "rolled back to epoch {}, step {}; the learning rate is multiplied by {lr_scale} from here on",
             self.state.epoch + 1,
             self.state.step
         );
-        Ok(Trained::RolledBack)
+        Ok(Ended::RolledBack)
     }
 }

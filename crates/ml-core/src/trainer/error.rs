@@ -1,8 +1,10 @@
 //! Why training ended.
 
 use crate::checkpoint::CheckpointError;
+use crate::evaluation::EvaluationError;
 use crate::loader::{CacheError, LoaderError};
-use crate::network::{FreezeError, NetworkError, ScriptError};
+use crate::loss::LossError;
+use crate::network::{ForwardError, FreezeError, NetworkError, ScriptError};
 use crate::optimizer::{GroupError, OptimizerError};
 use crate::run::RunError;
 use crate::torch_error::TorchError;
@@ -57,9 +59,15 @@ pub enum TrainError {
     /// A TorchScript file cannot be found, or not be trained with.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// A TorchScript module failed in the middle of training.
+    /// The forward pass failed in the middle of training.
     #[error(transparent)]
-    Forward(ScriptError),
+    Forward(#[from] ForwardError),
+    /// The loss does not take such targets.
+    #[error(transparent)]
+    Loss(#[from] LossError),
+    /// The forward pass over the validation split failed.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
     /// libtorch cannot do what a step, or the network's beginning, takes.
     #[error(transparent)]
     Torch(#[from] TorchError),
@@ -127,9 +135,7 @@ pub enum TrainError {
         step: u64,
     },
     /// A checkpoint with numbers in it that mean nothing.
-    #[error(
-        "the checkpoint holds infinite numbers or such that are none, in `{name}`: use an earlier checkpoint of the run"
-    )]
+    #[error("the checkpoint contains NaN or Inf, in `{name}`: use an earlier checkpoint of the run")]
     NotFiniteState {
         /// The first such tensor.
         name: String,
@@ -195,10 +201,11 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// Whether what was asked for is wrong, rather than the run.
+    /// Whether what was requested is wrong, rather than the run.
     pub fn is_usage(&self) -> bool {
         match self {
             TrainError::ClassCount { .. }
+            | TrainError::Loss(_)
             | TrainError::Freeze(_)
             | TrainError::Groups(_)
             | TrainError::ClassWeights { .. }

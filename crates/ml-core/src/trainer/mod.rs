@@ -7,7 +7,10 @@
 
 mod build;
 mod checkpoints;
+mod divergence;
 mod error;
+mod guard;
+mod loaders;
 mod reporter;
 mod restore;
 mod script;
@@ -17,30 +20,34 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ml_data::dataset::{Dataset, Index};
-use tch::Device;
 
 pub use error::TrainError;
-pub use reporter::{EpochReport, NoReporter, Phase, ReportError, Reporter};
-pub use restore::{Changes, ExternalCheckpoint};
+pub use loaders::evaluation_options;
+pub use reporter::{EpochReport, Evaluated, NoReporter, Phase, ReportError, Reporter, RunStart};
+pub use restore::{ExternalCheckpoint, ResumeMode};
 pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
 pub use statistics::resolve_statistics;
 
 use crate::checkpoint::{Checkpoint, WriteStats};
 use crate::config::Config;
-use crate::loader::{DeviceBatch, Loader};
+use crate::device::Compute;
+use crate::evaluation::{EvaluationError, Evaluator};
+use crate::loader::Loader;
 use crate::loss::Loss;
 use crate::metrics::{MetricAccumulator, MetricSums};
 use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, Optimizer};
 use crate::policy::{Ranked, Ranking};
-use crate::run::Run;
+use crate::run::{Run, RunError};
 use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
 use checkpoints::CheckpointManager;
@@ -49,18 +56,27 @@ use step::Stepped;
 /// Between two readings of the running sums for display: a reading waits for the device.
 const DISPLAY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Raised by a signal handler: 0 goes on, anything else (the signal's number) stops after the
+/// Raised by a signal handler: 0 continues, anything else (the signal's number) stops after the
 /// current step.
 pub type Stop = AtomicUsize;
+
+/// Breaks where a report could not be written or `stop` was raised.
+pub(crate) fn flow(has_failed: bool, stop: &Stop) -> ControlFlow<()> {
+    if has_failed || stop.load(Ordering::Relaxed) != 0 {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}
 
 /// How [`Trainer::fit`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All epochs are done.
     Completed,
-    /// The monitored figure has not improved for as long as early stopping allows.
+    /// The monitored metric has not improved for as long as early stopping allows.
     EarlyStopped,
-    /// Told to stop; the state is in `last.pt`.
+    /// Stopped by a signal or by the reporter; the state is in `last.pt`.
     Interrupted,
 }
 
@@ -70,6 +86,7 @@ pub struct Trainer {
     classes: Vec<String>,
     /// Tells this data set from others.
     fingerprint: String,
+    compute: Compute,
     network: Network,
     ema: Option<Ema>,
     loss: Loss,
@@ -77,8 +94,7 @@ pub struct Trainer {
     schedule: Schedule,
     train_loader: Loader,
     val_loader: Loader,
-    train_index: std::sync::Arc<Index>,
-    device: Device,
+    train_index: Arc<Index>,
     state: TrainState,
     /// The state is not that of the run's `last.pt`.
     is_unsaved: bool,
@@ -86,42 +102,30 @@ pub struct Trainer {
     first_step: Option<Instant>,
 }
 
-/// How the training part of an epoch ended.
-enum Trained {
-    /// All batches are done; how long the training thread waited for data.
-    Whole(Duration),
-    /// Told to stop.
+/// How a part of an epoch ended.
+enum Ended<T> {
+    /// It is done.
+    Whole(T),
+    /// A signal asked to stop.
     Stopped,
     /// A loss was not finite, and the state is that of an earlier checkpoint again.
     RolledBack,
 }
 
 impl Trainer {
-    /// Builds everything that `config` describes. Initial weights are a function of the seed, or a
-    /// TorchScript file's.
+    /// Builds everything that `config` describes, to compute as `compute` says. Initial weights are
+    /// a function of the seed, or those of `script`, the TorchScript file that [`resolve_script`]
+    /// has found for `config`.
     ///
     /// # Errors
-    /// The data set does not fit the configuration, or the TorchScript file that it names cannot be
-    /// trained.
-    pub fn new(config: &Config, dataset: &Dataset, device: Device) -> Result<Trainer, TrainError> {
-        match resolve_script(config, None)? {
-            Some((config, file)) => Trainer::with_script(&config, dataset, device, &file),
-            None => catch_torch_panic(|| build::trainer(config, dataset, device, None))?,
-        }
-    }
-
-    /// As [`Trainer::new`], with the TorchScript file that [`resolve_script`] has found for
-    /// `config`.
-    ///
-    /// # Errors
-    /// As [`Trainer::new`].
-    pub fn with_script(
+    /// The data set does not fit the configuration, or the TorchScript file cannot be trained.
+    pub fn new(
         config: &Config,
         dataset: &Dataset,
-        device: Device,
-        file: &ScriptFile,
+        compute: Compute,
+        script: Option<&ScriptFile>,
     ) -> Result<Trainer, TrainError> {
-        catch_torch_panic(|| build::trainer(config, dataset, device, Some(file)))?
+        catch_torch_panic(|| build::trainer(config, dataset, compute, script))?
     }
 
     /// The network being trained.
@@ -129,9 +133,9 @@ impl Trainer {
         &self.network
     }
 
-    /// The loss.
-    pub fn loss(&self) -> &Loss {
-        &self.loss
+    /// The fingerprint of the data set.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Where the run stands.
@@ -158,7 +162,7 @@ impl Trainer {
         early.is_some_and(|early| early.is_over(&self.state.early_stopping)).then_some(Outcome::EarlyStopped)
     }
 
-    /// Trains from where the state stands to the configured number of epochs. Also tells what
+    /// Trains from where the state stands to the configured number of epochs. Also returns what
     /// saving cost.
     ///
     /// # Errors
@@ -170,21 +174,14 @@ impl Trainer {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<(Outcome, WriteStats), TrainError> {
-        catch_torch_panic(|| self.fit_or_panic(run, reporter, stop))?
-    }
-
-    fn fit_or_panic(
-        &mut self,
-        run: &Run,
-        reporter: &mut dyn Reporter,
-        stop: &Stop,
-    ) -> Result<(Outcome, WriteStats), TrainError> {
-        let mut saves = CheckpointManager::start(run, &self.config)?;
-        // Rows of a future that was lost go.
-        state::write_metrics(run, &self.state.history)?;
-        saves.begin(self)?;
-        let outcome = self.epochs(run, reporter, stop, &mut saves)?;
-        Ok((outcome, saves.finish()?))
+        catch_torch_panic(|| {
+            let mut checkpoints = CheckpointManager::start(run, &self.config)?;
+            // Rows of a future that was lost go.
+            state::write_metrics(run, &self.state.history)?;
+            checkpoints.begin(self)?;
+            let outcome = self.epochs(run, reporter, stop, &mut checkpoints)?;
+            Ok((outcome, checkpoints.finish()?))
+        })?
     }
 
     fn epochs(
@@ -192,36 +189,51 @@ impl Trainer {
         run: &Run,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-        saves: &mut CheckpointManager<'_>,
+        checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<Outcome, TrainError> {
-        let num_epochs = self.config.training.num_epochs as u64;
         loop {
             if let Some(outcome) = self.outcome() {
                 return Ok(outcome);
             }
-            self.freeze()?;
-            let started = Instant::now();
-            let waited = match self.train_epoch(reporter, stop, saves)? {
-                Trained::Whole(waited) => waited,
-                Trained::Stopped => return self.interrupted(saves),
-                Trained::RolledBack => {
-                    self.tell_rollback(run, reporter)?;
-                    continue;
+            match self.epoch(reporter, stop, checkpoints)? {
+                Ended::Stopped => return self.interrupted(checkpoints),
+                Ended::RolledBack => {
+                    // What was written of the epochs that are given up goes.
+                    state::write_metrics(run, &self.state.history)?;
+                    reporter.rolled_back(&self.state.history)?;
                 }
-            };
-            let Some((val, ema)) = self.validate(reporter, stop)? else {
-                return self.interrupted(saves);
-            };
-            if !self.check_validation_loss(&val)? {
-                self.roll_back(saves)?;
-                self.tell_rollback(run, reporter)?;
-                continue;
+                Ended::Whole(report) => {
+                    state::write_metrics(run, &self.state.history)?;
+                    let flow = reporter.epoch_finished(&self.state.history, &report)?;
+                    if flow.is_break() && self.outcome().is_none() {
+                        return self.interrupted(checkpoints);
+                    }
+                }
             }
-            let improved = self.finish_epoch(val, ema, saves)?;
-            state::write_metrics(run, &self.state.history)?;
-            let report = EpochReport { num_epochs, improved, elapsed: started.elapsed(), waited };
-            reporter.epoch_finished(&self.state.history, &report)?;
         }
+    }
+
+    /// Trains an epoch from where it stands, validates, records and saves it.
+    fn epoch(
+        &mut self,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+        checkpoints: &mut CheckpointManager<'_>,
+    ) -> Result<Ended<EpochReport>, TrainError> {
+        self.freeze()?;
+        let started = Instant::now();
+        let waited = match self.train_epoch(reporter, stop, checkpoints)? {
+            Ended::Whole(waited) => waited,
+            Ended::Stopped => return Ok(Ended::Stopped),
+            Ended::RolledBack => return Ok(Ended::RolledBack),
+        };
+        let Some((val, ema)) = self.validate(reporter, stop)? else { return Ok(Ended::Stopped) };
+        if !self.check_validation_loss(&val)? {
+            return self.roll_back(checkpoints);
+        }
+        let improved = self.finish_epoch(val, ema, checkpoints)?;
+        let num_epochs = self.config.training.num_epochs as u64;
+        Ok(Ended::Whole(EpochReport { num_epochs, improved, elapsed: started.elapsed(), waited }))
     }
 
     /// Lets those parameters be trained that are to be in this epoch, which is a function of its
@@ -239,57 +251,51 @@ impl Trainer {
         Ok(())
     }
 
-    /// What was written of the epochs that are given up goes.
-    fn tell_rollback(&self, run: &Run, reporter: &mut dyn Reporter) -> Result<(), TrainError> {
-        state::write_metrics(run, &self.state.history)?;
-        Ok(reporter.rolled_back(&self.state.history)?)
-    }
-
     fn train_epoch(
         &mut self,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-        saves: &mut CheckpointManager<'_>,
-    ) -> Result<Trained, TrainError> {
+        checkpoints: &mut CheckpointManager<'_>,
+    ) -> Result<Ended<Duration>, TrainError> {
         let first = self.state.batch_in_epoch as usize;
-        let mut running = MetricAccumulator::from_sums(self.state.running, self.device);
+        let mut running = MetricAccumulator::from_sums(self.state.running, self.compute.device);
         let mut batches = self.train_loader.epoch(self.state.epoch, first);
         let mut shown = Instant::now();
         reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
         loop {
             if stop.load(Ordering::Relaxed) != 0 {
-                self.state.running = running.totals();
+                self.state.running = running.sums();
                 // The last update may have been one too many.
                 if !self.check_weights_finite()? {
-                    return self.roll_back(saves);
+                    return self.roll_back(checkpoints);
                 }
-                return Ok(Trained::Stopped);
+                return Ok(Ended::Stopped);
             }
             let num_batches = match self.train_step(&mut batches, &mut running)? {
                 None => break,
                 Some(Stepped::Done(num_batches)) => num_batches,
-                Some(Stepped::Diverged) => return self.roll_back(saves),
+                Some(Stepped::Diverged) => return self.roll_back(checkpoints),
             };
-            saves.check()?;
-            if let Some(anchor) = saves.is_due(self.state.step) {
-                self.state.running = running.totals();
+            checkpoints.check()?;
+            if let Some(anchor) = checkpoints.is_due(self.state.step) {
+                self.state.running = running.sums();
                 if !self.check_weights_finite()? {
-                    return self.roll_back(saves);
+                    return self.roll_back(checkpoints);
                 }
-                saves.save(self, Vec::new(), anchor)?;
+                checkpoints.save(self, Vec::new(), anchor)?;
             }
-            let totals = (shown.elapsed() >= DISPLAY_INTERVAL).then(|| {
+            let sums = (shown.elapsed() >= DISPLAY_INTERVAL).then(|| {
                 shown = Instant::now();
-                running.totals()
+                running.sums()
             });
-            reporter.batches_done(num_batches, totals.as_ref())?;
+            reporter.batches_done(num_batches, sums.as_ref())?;
         }
         if !self.check_weights_finite()? {
-            return self.roll_back(saves);
+            return self.roll_back(checkpoints);
         }
-        self.state.running = running.totals();
+        self.state.running = running.sums();
         reporter.phase_finished();
-        Ok(Trained::Whole(batches.waited()))
+        Ok(Ended::Whole(batches.waited()))
     }
 
     /// Sums over the validation split, of the weights and of their average, or `None` if told to
@@ -301,27 +307,25 @@ impl Trainer {
         stop: &Stop,
     ) -> Result<Option<(MetricSums, Option<MetricSums>)>, TrainError> {
         reporter.phase_started(Phase::Validate, self.state.epoch, self.val_loader.num_batches(), 0);
-        let mut running = MetricAccumulator::new(self.device);
-        let mut averaged = self.ema.as_ref().map(|ema| (ema, MetricAccumulator::new(self.device)));
-        let _no_grad = tch::no_grad_guard();
-        for batch in self.val_loader.epoch(0, 0) {
-            if stop.load(Ordering::Relaxed) != 0 {
-                return Ok(None);
-            }
-            let DeviceBatch { images, targets, .. } = batch?.to_device();
-            let add = |network: &Network, running: &mut MetricAccumulator| {
-                let logits = network.try_forward_t(&images, false).map_err(TrainError::Forward)?;
-                running.add(&self.loss.forward(&logits, &targets), &logits, &targets);
-                Ok::<_, TrainError>(())
-            };
-            add(&self.network, &mut running)?;
-            if let Some((ema, running)) = &mut averaged {
-                add(ema.network(), running)?;
-            }
-            reporter.batches_done(1, None)?;
-        }
+        let networks: Vec<&Network> =
+            [&self.network].into_iter().chain(self.ema.as_ref().map(Ema::network)).collect();
+        let mut reported = Ok(());
+        let sums = self.evaluator().sums(&networks, &self.val_loader, || {
+            reported = reporter.batches_done(1, None);
+            flow(reported.is_err(), stop)
+        });
+        reported?;
+        let sums = match sums {
+            Err(EvaluationError::Interrupted) => return Ok(None),
+            sums => sums?,
+        };
         reporter.phase_finished();
-        Ok(Some((running.totals(), averaged.map(|(_, running)| running.totals()))))
+        Ok(sums.first().map(|&val| (val, sums.get(1).copied())))
+    }
+
+    /// Runs networks on batches as this trainer does.
+    pub fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator::new(self.compute, &self.loss, self.classes.len())
     }
 
     /// Records the epoch and saves what is to be saved; whether it is the best so far.
@@ -329,24 +333,24 @@ impl Trainer {
         &mut self,
         val: MetricSums,
         ema: Option<MetricSums>,
-        saves: &mut CheckpointManager<'_>,
+        checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<bool, TrainError> {
         let lr = self.lr(self.state.step.saturating_sub(1));
         let metrics = self.state.finish_epoch(val, ema, lr);
         let training = &self.config.training;
         let monitor = training.monitor();
-        let figure = metrics.figure(monitor.metric).unwrap_or(f64::NAN);
-        let ranked = Ranked { epoch: metrics.epoch, figure };
-        let place = self.state.ranking.insert(ranked, monitor, training.checkpoint.keep_top_k);
+        let value = metrics.value(monitor.metric).unwrap_or(f64::NAN);
+        let ranked = Ranked { epoch: metrics.epoch, value };
+        let rank = self.state.ranking.insert(ranked, monitor, training.checkpoint.keep_top_k);
         if let Some(early) = &training.early_stopping {
-            early.observe(&mut self.state.early_stopping, monitor, figure);
+            early.observe(&mut self.state.early_stopping, monitor, value);
         }
-        saves.after_epoch(self)?;
-        Ok(place == Some(0))
+        checkpoints.after_epoch(self)?;
+        Ok(rank == Some(0))
     }
 
-    fn interrupted(&mut self, saves: &mut CheckpointManager<'_>) -> Result<Outcome, TrainError> {
-        saves.interrupted(self)?;
+    fn interrupted(&mut self, checkpoints: &mut CheckpointManager<'_>) -> Result<Outcome, TrainError> {
+        checkpoints.interrupted(self)?;
         Ok(Outcome::Interrupted)
     }
 
@@ -365,27 +369,65 @@ impl Trainer {
         build::snapshot(self)
     }
 
-    /// Goes on from `checkpoint`: weights, optimizer, and where the run stood.
+    /// Resumes from `checkpoint`: weights, optimizer, and where the run stood.
     ///
     /// # Errors
-    /// The checkpoint is of another network, class list, optimizer, or has numbers in it that are
-    /// not finite; unless `changes` are allowed also another seed, data set or batch size.
-    pub fn restore(&mut self, checkpoint: &Checkpoint, changes: Changes) -> Result<(), TrainError> {
-        catch_torch_panic(|| restore::restore(self, checkpoint, changes))?
+    /// The checkpoint is of another network, class list, optimizer, or contains NaN or Inf; unless
+    /// `mode` allows changes also another seed, data set or batch size.
+    pub fn restore(&mut self, checkpoint: &Checkpoint, mode: ResumeMode) -> Result<(), TrainError> {
+        catch_torch_panic(|| restore::restore(self, checkpoint, mode))?
     }
 
     /// Has the state saved before the first step, since it is not the one in the run's `last.pt`:
-    /// it came from another file, or goes on with changes. `anew`: in a new run, whose best epoch
-    /// is yet to come.
-    pub fn save_at_start(&mut self, anew: bool) {
+    /// it came from another file, or resumes with changes.
+    pub fn save_at_start(&mut self) {
         self.is_unsaved = true;
-        if anew {
-            self.state.ranking = Ranking::default();
-        }
     }
 
-    /// Begins with the weights of a file, as [`weights::load`] takes them; says what it did beside
-    /// copying.
+    /// In a new run the only epoch that may be its best so far is the one that the state stands at:
+    /// the others' checkpoints are not there.
+    pub fn forget_other_epochs(&mut self) {
+        let TrainState { epoch, batch_in_epoch, ranking, .. } = &mut self.state;
+        let kept = ranking.epochs.iter().copied().find(|ranked| ranked.epoch == *epoch);
+        let kept = kept.filter(|_| *batch_in_epoch == 0);
+        *ranking = Ranking { epochs: kept.into_iter().collect() };
+    }
+
+    /// Before an older state of `run` is continued in its own folder: gives what it replaces a
+    /// second name in a folder, which is returned, and leaves in the ranking the epochs whose
+    /// checkpoints are there.
+    ///
+    /// # Errors
+    /// A file cannot be read or named.
+    pub fn rewind(&mut self, run: &Run) -> Result<std::path::PathBuf, TrainError> {
+        let aside = run.put_aside()?;
+        let kept = run.kept_epochs()?;
+        let best_path = run.best_path();
+        let best = Checkpoint::load(&best_path).ok().map(|best| best.epoch);
+        let TrainState { epoch, batch_in_epoch, ranking, .. } = &mut self.state;
+        let own = (*batch_in_epoch == 0).then_some(*epoch);
+        let is_there = |ranked: &Ranked| {
+            let number = Some(ranked.epoch);
+            number == own || number == best || kept.iter().any(|(epoch, _)| Some(*epoch) == number)
+        };
+        ranking.epochs.retain(is_there);
+        let write = |source| RunError::Write { path: best_path.clone(), source };
+        match ranking.best().map(|ranked| ranked.epoch) {
+            wanted if wanted.is_some() && (wanted == own || wanted == best) => {}
+            Some(wanted) => {
+                for (_, path) in kept.iter().filter(|(epoch, _)| *epoch == wanted) {
+                    atomic_file::also_name(path, &best_path).map_err(write)?;
+                }
+            }
+            // What the file holds is of an epoch that is yet to come.
+            None if best.is_some() => std::fs::remove_file(&best_path).map_err(write)?,
+            None => {}
+        }
+        Ok(aside)
+    }
+
+    /// Begins with the weights of a file, as [`weights::load`] takes them; returns what it did
+    /// beside copying.
     ///
     /// # Errors
     /// The file cannot be read, or its weights are of another network.
@@ -399,11 +441,11 @@ impl Trainer {
         })?
     }
 
-    /// Goes on from a training state of another program: weights, optimizer and the epochs it has
+    /// Continues a training state of another program: weights, optimizer and the epochs it has
     /// done.
     ///
     /// # Errors
-    /// It is of another network or optimizer, or has numbers in it that are not finite.
+    /// It is of another network or optimizer, or contains NaN or Inf.
     pub fn load_external(&mut self, external: &ExternalCheckpoint) -> Result<(), TrainError> {
         catch_torch_panic(|| restore::load_external(self, external))?
     }

@@ -1,14 +1,28 @@
-//! What a trainer tells while it works.
+//! Who is told what a training run does, and may stop it.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use ml_data::dataset::{Index, Split};
+
+use super::EpochMetrics;
+use crate::config::Config;
+use crate::evaluation::Evaluation;
 use crate::metrics::MetricSums;
-use crate::trainer::EpochMetrics;
+use crate::run::Run;
+use crate::weights::Event;
 
 /// A report could not be written; the message names the file.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ReportError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl ReportError {
+    /// For `map_err`.
+    pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> ReportError {
+        ReportError(Box::new(error))
+    }
+}
 
 /// What the batches are gone through for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +33,19 @@ pub enum Phase {
     Validate,
     /// A split after training.
     Evaluate,
+}
+
+/// A run that is about to train.
+#[derive(Clone, Copy, Debug)]
+pub struct RunStart<'a> {
+    /// Its folder, claimed.
+    pub run: &'a Run,
+    /// Its configuration, complete.
+    pub config: &'a Config,
+    /// The training split.
+    pub train: &'a Index,
+    /// Completed epochs of a resumed run.
+    pub history: &'a [EpochMetrics],
 }
 
 /// What is said about an epoch besides its metrics.
@@ -34,40 +61,86 @@ pub struct EpochReport {
     pub waited: Duration,
 }
 
-/// Listens to a trainer. Every method may be left out.
+/// The best weights on a split, after training.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluated<'a> {
+    /// The run's folder.
+    pub run: &'a Run,
+    /// Which split.
+    pub split: Split,
+    /// Names of the classes, in order.
+    pub classes: &'a [String],
+    /// The samples that were evaluated.
+    pub index: &'a Index,
+    /// What came out.
+    pub evaluation: &'a Evaluation,
+    /// The epoch of the weights, counted from 1.
+    pub epoch: u64,
+}
+
+/// Listens to a training run. Every method may be left out. An error of any of them ends the run:
+/// what is kept on disk could not be written.
 pub trait Reporter {
+    /// Published weights are being fetched; `name` is their file's.
+    fn fetching(&mut self, name: &str, event: Event<'_>) {
+        let _ = (name, event);
+    }
+
+    /// The run's folder is claimed, and nothing is trained yet.
+    ///
+    /// # Errors
+    /// Files beside the run's own cannot be written.
+    fn run_started(&mut self, start: &RunStart<'_>) -> Result<(), ReportError> {
+        let _ = start;
+        Ok(())
+    }
+
     /// `num_batches` will follow, of which `first` are done already.
     fn phase_started(&mut self, phase: Phase, epoch: u64, num_batches: usize, first: usize) {
         let _ = (phase, epoch, num_batches, first);
     }
 
-    /// `count` batches more are done; `totals` comes now and then.
+    /// `count` batches more are done; `sums` comes now and then.
     ///
     /// # Errors
-    /// What is kept on disk cannot be written: training ends.
-    fn batches_done(&mut self, count: usize, totals: Option<&MetricSums>) -> Result<(), ReportError> {
-        let _ = (count, totals);
+    /// What is kept on disk cannot be written.
+    fn batches_done(&mut self, count: usize, sums: Option<&MetricSums>) -> Result<(), ReportError> {
+        let _ = (count, sums);
         Ok(())
     }
 
     /// All batches of the phase are done.
     fn phase_finished(&mut self) {}
 
-    /// `history` holds all epochs so far, this one last.
+    /// `history` holds all epochs so far, this one last. `Break` stops the run, which can be
+    /// resumed: what a search does with one that is not promising.
     ///
     /// # Errors
-    /// What is kept on disk cannot be written: training ends.
-    fn epoch_finished(&mut self, history: &[EpochMetrics], report: &EpochReport) -> Result<(), ReportError> {
+    /// What is kept on disk cannot be written.
+    fn epoch_finished(
+        &mut self,
+        history: &[EpochMetrics],
+        report: &EpochReport,
+    ) -> Result<ControlFlow<()>, ReportError> {
         let _ = (history, report);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The run has gone back to an earlier checkpoint; `history` holds the epochs that are left.
     ///
     /// # Errors
-    /// What is kept on disk cannot be written: training ends.
+    /// What is kept on disk cannot be written.
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
         let _ = history;
+        Ok(())
+    }
+
+    /// The best weights were evaluated.
+    ///
+    /// # Errors
+    /// A report cannot be written.
+    fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {
+        let _ = evaluated;
         Ok(())
     }
 }
@@ -80,23 +153,46 @@ impl Reporter for NoReporter {}
 
 /// Tells each of several.
 impl Reporter for Vec<&mut dyn Reporter> {
+    fn fetching(&mut self, name: &str, event: Event<'_>) {
+        self.iter_mut().for_each(|reporter| reporter.fetching(name, event));
+    }
+
+    fn run_started(&mut self, start: &RunStart<'_>) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.run_started(start))
+    }
+
     fn phase_started(&mut self, phase: Phase, epoch: u64, num_batches: usize, first: usize) {
         self.iter_mut().for_each(|reporter| reporter.phase_started(phase, epoch, num_batches, first));
     }
 
-    fn batches_done(&mut self, count: usize, totals: Option<&MetricSums>) -> Result<(), ReportError> {
-        self.iter_mut().try_for_each(|reporter| reporter.batches_done(count, totals))
+    fn batches_done(&mut self, count: usize, sums: Option<&MetricSums>) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.batches_done(count, sums))
     }
 
     fn phase_finished(&mut self) {
         self.iter_mut().for_each(|reporter| reporter.phase_finished());
     }
 
-    fn epoch_finished(&mut self, history: &[EpochMetrics], report: &EpochReport) -> Result<(), ReportError> {
-        self.iter_mut().try_for_each(|reporter| reporter.epoch_finished(history, report))
+    fn epoch_finished(
+        &mut self,
+        history: &[EpochMetrics],
+        report: &EpochReport,
+    ) -> Result<ControlFlow<()>, ReportError> {
+        let mut flow = ControlFlow::Continue(());
+        for reporter in self.iter_mut() {
+            // All are told, whichever of them stops.
+            if reporter.epoch_finished(history, report)?.is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        Ok(flow)
     }
 
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
         self.iter_mut().try_for_each(|reporter| reporter.rolled_back(history))
+    }
+
+    fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.evaluated(evaluated))
     }
 }

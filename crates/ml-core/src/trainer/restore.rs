@@ -2,21 +2,22 @@
 
 use tch::Tensor;
 
-use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, totals_from};
+use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, sums_from};
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite};
 use crate::config::ModelConfig;
 use crate::policy::{EarlyStoppingState, Ranked, Ranking};
 use torch_file::Value;
 
-/// Whether a run may go on with what is not as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Changes {
+/// Whether a run may resume with what is not as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResumeMode {
     /// Another seed, data set or batch size is an error: the run would be neither the old one nor a
     /// new one.
-    Refused,
+    #[default]
+    Exact,
     /// The user has said that they know.
-    Allowed,
+    AllowChanges,
 }
 
 /// A training state of another program.
@@ -71,20 +72,20 @@ pub(super) fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint
 pub(super) fn restore(
     trainer: &mut Trainer,
     checkpoint: &Checkpoint,
-    changes: Changes,
+    mode: ResumeMode,
 ) -> Result<(), TrainError> {
-    check_identity(trainer, checkpoint, changes)?;
+    check_identity(trainer, checkpoint, mode)?;
     let mut state = TrainState {
         epoch: checkpoint.epoch,
         step: checkpoint.step,
         batch_in_epoch: checkpoint.batch_in_epoch,
-        running: totals_from(&checkpoint.running.field())?,
+        running: sums_from(&checkpoint.running.field())?,
         history: history_from(&checkpoint.metrics.field())?,
         ranking: ranking_from(&checkpoint.best.field())?,
         early_stopping: early_stopping_from(&checkpoint.early_stopping.field())?,
         divergence: divergence_from(&checkpoint.divergence.field())?,
     };
-    state.step = right_step(trainer, &state, changes)?;
+    state.step = right_step(trainer, &state, mode)?;
     rebuild_ranking(trainer, checkpoint, &mut state)?;
     if !(state.divergence.lr_scale.is_finite() && state.divergence.lr_scale > 0.0) {
         return Err(TrainError::NotFiniteState { name: "divergence.lr_scale".to_owned() });
@@ -94,9 +95,13 @@ pub(super) fn restore(
     check_finite("ema_state_dict", checkpoint.ema_state_dict.as_deref().unwrap_or_default())?;
     match (&mut trainer.ema, &checkpoint.ema_state_dict) {
         (None, _) => {}
-        (Some(ema), Some(averages)) => ema.load_state_dict(averages)?,
+        (Some(ema), Some(averages)) => {
+            ema.load_state_dict(averages)?;
+            // Older checkpoints do not count: there each step was an update.
+            ema.set_num_updates(checkpoint.ema_num_updates.unwrap_or(checkpoint.step));
+        }
         // Averaging begins here.
-        (Some(ema), None) if changes == Changes::Allowed => {
+        (Some(ema), None) if mode == ResumeMode::AllowChanges => {
             ema.load_state_dict(&checkpoint.model_state_dict)?;
         }
         (Some(_), None) => {
@@ -114,7 +119,7 @@ pub(super) fn restore(
 }
 
 /// Whether the checkpoint is of this network, these classes, this seed and this data set.
-fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, changes: Changes) -> Result<(), TrainError> {
+fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, mode: ResumeMode) -> Result<(), TrainError> {
     let same = |what, found: String, expected: String| {
         if found == expected { Ok(()) } else { Err(TrainError::Mismatch { what, found, expected }) }
     };
@@ -123,7 +128,7 @@ fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, changes: Changes) 
         ModelConfig::of_checkpoint(&checkpoint.config).map_or(own.clone(), |m| m.identity().into_owned());
     same("the network", network, own)?;
     same("the class list", checkpoint.classes.join(", "), trainer.classes.join(", "))?;
-    if changes == Changes::Allowed {
+    if mode == ResumeMode::AllowChanges {
         return Ok(());
     }
     let seed = checkpoint.rng_state.get("seed")?.as_i64()?;
@@ -132,7 +137,8 @@ fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, changes: Changes) 
     same("the fingerprint of the data set", fingerprint, trainer.fingerprint.clone())
 }
 
-/// Figures of another metric cannot be compared: the ranking is made again from the history.
+/// Values of another metric cannot be compared: the ranking and what early stopping remembers are
+/// made again from the history.
 fn rebuild_ranking(
     trainer: &Trainer,
     checkpoint: &Checkpoint,
@@ -145,17 +151,20 @@ fn rebuild_ranking(
     }
     state.ranking = Ranking::default();
     state.early_stopping = EarlyStoppingState::default();
+    let training = &trainer.config.training;
     for metrics in &state.history {
-        if let Some(figure) = metrics.figure(monitor.metric) {
-            let ranked = Ranked { epoch: metrics.epoch, figure };
-            state.ranking.insert(ranked, monitor, trainer.config.training.checkpoint.keep_top_k);
+        let Some(value) = metrics.value(monitor.metric) else { continue };
+        let ranked = Ranked { epoch: metrics.epoch, value };
+        state.ranking.insert(ranked, monitor, training.checkpoint.keep_top_k);
+        if let Some(early) = &training.early_stopping {
+            early.observe(&mut state.early_stopping, monitor, value);
         }
     }
     Ok(())
 }
 
 /// The step that epoch and batch amount to; another only if a changed batch size explains it.
-fn right_step(trainer: &Trainer, state: &TrainState, changes: Changes) -> Result<u64, TrainError> {
+fn right_step(trainer: &Trainer, state: &TrainState, mode: ResumeMode) -> Result<u64, TrainError> {
     let accumulated = trainer.config.training.gradient_accumulation_steps as u64;
     let in_epoch = state.batch_in_epoch.div_ceil(accumulated);
     let steps = state.epoch.checked_mul(trainer.steps_per_epoch() as u64);
@@ -163,7 +172,7 @@ fn right_step(trainer: &Trainer, state: &TrainState, changes: Changes) -> Result
     let fits = state.batch_in_epoch <= trainer.train_loader.num_batches() as u64;
     match expected {
         Some(expected) if expected == state.step && fits => Ok(expected),
-        Some(expected) if changes == Changes::Allowed && state.batch_in_epoch == 0 => Ok(expected),
+        Some(expected) if mode == ResumeMode::AllowChanges && state.batch_in_epoch == 0 => Ok(expected),
         _ => Err(TrainError::Mismatch {
             what: "the number of steps (the batch size has changed, which can only be allowed between epochs)",
             found: state.step.to_string(),

@@ -5,7 +5,7 @@ use crate::policy::{DivergenceState, EarlyStoppingState, Metric, Ranked, Ranking
 use crate::run::{Run, RunError, unix_seconds, write_atomically};
 use torch_file::{Field, Value, ValueError};
 
-/// The figures of one epoch. Accuracies are fractions, losses means over images.
+/// The metrics of one epoch. Accuracies are fractions, losses means over images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochMetrics {
     /// Counted from 1.
@@ -24,13 +24,13 @@ pub struct EpochMetrics {
     pub val_accuracy: f64,
     /// The target is among the five highest logits.
     pub val_top5_accuracy: f64,
-    /// Of the averaged weights, if they are kept.
+    /// Of the EMA weights, if they are kept.
     pub ema: Option<EmaMetrics>,
     /// When it ended: seconds since 1970.
     pub wall_time: f64,
 }
 
-/// Figures of the averaged weights over the validation split.
+/// Metrics of the EMA weights over the validation split.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EmaMetrics {
     /// Mean loss.
@@ -40,8 +40,8 @@ pub struct EmaMetrics {
 }
 
 impl EpochMetrics {
-    /// The figure that `metric` names; none if it is one of averaged weights that were not kept.
-    pub fn figure(&self, metric: Metric) -> Option<f64> {
+    /// The value of `metric`; none if it is one of EMA weights that were not kept.
+    pub fn value(&self, metric: Metric) -> Option<f64> {
         match metric {
             Metric::Auto | Metric::ValAccuracy => Some(self.val_accuracy),
             Metric::ValTop5Accuracy => Some(self.val_top5_accuracy),
@@ -66,7 +66,7 @@ pub struct TrainState {
     pub running: MetricSums,
     /// One entry a completed epoch.
     pub history: Vec<EpochMetrics>,
-    /// The best of them, by the monitored figure.
+    /// The best of them, by the monitored metric.
     pub ranking: Ranking,
     /// What early stopping remembers.
     pub early_stopping: EarlyStoppingState,
@@ -104,24 +104,30 @@ impl TrainState {
 
 /// Rewrites `metrics.csv` from the history: never a gap, a double, or a row of a lost future.
 pub(super) fn write_metrics(run: &Run, history: &[EpochMetrics]) -> Result<(), RunError> {
-    let mut text = String::from(
-        "epoch,step,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy,val_top5_accuracy",
-    );
+    let path = run.metrics_path();
+    let csv = metrics_csv(history)
+        .map_err(|source| RunError::Write { path: path.clone(), source: source.into() })?;
+    write_atomically(&path, &csv)
+}
+
+fn metrics_csv(history: &[EpochMetrics]) -> csv::Result<Vec<u8>> {
     let with_ema = history.iter().any(|m| m.ema.is_some());
-    text.push_str(if with_ema { ",ema_val_loss,ema_val_accuracy\n" } else { "\n" });
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let columns = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_top5_accuracy"];
+    let ema_columns = ["ema_val_loss", "ema_val_accuracy"].into_iter().filter(|_| with_ema);
+    csv.write_record(["epoch", "step", "learning_rate"].into_iter().chain(columns).chain(ema_columns))?;
     for m in history {
-        let mut figures = figures(m)[..6].iter().map(|(_, figure)| figure.to_string()).collect::<Vec<_>>();
-        if with_ema {
-            let ema = m.ema.map(|ema| [ema.val_loss, ema.val_accuracy].map(|figure| figure.to_string()));
-            figures.extend(ema.unwrap_or_default());
-        }
-        text.push_str(&format!("{},{},{}\n", m.epoch, m.step, figures.join(",")));
+        let counts = [m.epoch.to_string(), m.step.to_string()];
+        let metrics = metrics(m)[..6].iter().map(|(_, value)| value.to_string()).collect::<Vec<_>>();
+        let ema = m.ema.map(|ema| [ema.val_loss, ema.val_accuracy].map(|value| value.to_string()));
+        let ema = ema.unwrap_or_default().into_iter().filter(|_| with_ema);
+        csv.write_record(counts.into_iter().chain(metrics).chain(ema))?;
     }
-    write_atomically(&run.metrics_path(), text.as_bytes())
+    Ok(csv.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
 
 /// In the order of `metrics.csv`, then what only the checkpoint has.
-fn figures(m: &EpochMetrics) -> [(&'static str, f64); 7] {
+fn metrics(m: &EpochMetrics) -> [(&'static str, f64); 7] {
     [
         ("lr", m.lr),
         ("train_loss", m.train_loss),
@@ -142,8 +148,8 @@ pub(super) fn history_to_value(history: &[EpochMetrics]) -> Value {
                 ("ema_val_accuracy", Value::Float(ema.val_accuracy)),
             ]
         });
-        let figures = figures(m).map(|(key, figure)| (key, Value::Float(figure)));
-        Value::dict(counts.into_iter().chain(figures).chain(ema))
+        let metrics = metrics(m).map(|(key, value)| (key, Value::Float(value)));
+        Value::dict(counts.into_iter().chain(metrics).chain(ema))
     }))
 }
 
@@ -152,42 +158,39 @@ pub(super) fn history_from(field: &Field<'_>) -> Result<Vec<EpochMetrics>, Value
     epochs
         .iter()
         .map(|epoch| {
-            let figure = |key: &str| epoch.get(key)?.as_f64();
+            let value = |key: &str| epoch.get(key)?.as_f64();
             let ema = match epoch.optional("ema_val_loss")? {
                 None => None,
                 Some(loss) => {
-                    Some(EmaMetrics { val_loss: loss.as_f64()?, val_accuracy: figure("ema_val_accuracy")? })
+                    Some(EmaMetrics { val_loss: loss.as_f64()?, val_accuracy: value("ema_val_accuracy")? })
                 }
             };
             Ok(EpochMetrics {
                 epoch: epoch.get("epoch")?.as_u64()?,
                 step: epoch.get("step")?.as_u64()?,
-                lr: figure("lr")?,
-                train_loss: figure("train_loss")?,
-                train_accuracy: figure("train_accuracy")?,
-                val_loss: figure("val_loss")?,
-                val_accuracy: figure("val_accuracy")?,
-                val_top5_accuracy: figure("val_top5_accuracy")?,
+                lr: value("lr")?,
+                train_loss: value("train_loss")?,
+                train_accuracy: value("train_accuracy")?,
+                val_loss: value("val_loss")?,
+                val_accuracy: value("val_accuracy")?,
+                val_top5_accuracy: value("val_top5_accuracy")?,
                 ema,
-                wall_time: figure("wall_time")?,
+                wall_time: value("wall_time")?,
             })
         })
         .collect()
 }
 
-/// `epoch` and `figure` of the best, then all that are kept.
+/// Epoch and metric of the best, then all that are kept.
 pub(super) fn ranking_to_value(ranking: &Ranking, metric: Metric) -> Value {
     let entry = |ranked: &Ranked| {
-        Value::dict([
-            ("epoch", Value::Int(ranked.epoch as i64)),
-            (metric.name(), Value::Float(ranked.figure)),
-        ])
+        Value::dict([("epoch", Value::Int(ranked.epoch as i64)), (metric.name(), Value::Float(ranked.value))])
     };
     let Some(best) = ranking.best() else { return Value::None };
     Value::dict([
         ("epoch", Value::Int(best.epoch as i64)),
         ("monitor", Value::from(metric.name())),
-        (metric.name(), Value::Float(best.figure)),
+        (metric.name(), Value::Float(best.value)),
         ("top_k", Value::list(ranking.epochs.iter().map(entry))),
     ])
 }
@@ -199,7 +202,7 @@ pub(super) fn ranking_from(field: &Field<'_>) -> Result<Ranking, ValueError> {
     let metric = field.get("monitor")?.as_str()?;
     let kept = field.get("top_k")?.items()?;
     let entry = |entry: &Field<'_>| {
-        Ok(Ranked { epoch: entry.get("epoch")?.as_u64()?, figure: entry.get(metric)?.as_f64()? })
+        Ok(Ranked { epoch: entry.get("epoch")?.as_u64()?, value: entry.get(metric)?.as_f64()? })
     };
     Ok(Ranking { epochs: kept.iter().map(entry).collect::<Result<_, ValueError>>()? })
 }
@@ -234,20 +237,25 @@ pub(super) fn divergence_from(field: &Field<'_>) -> Result<DivergenceState, Valu
     })
 }
 
-pub(super) fn totals_to_value(totals: MetricSums) -> Value {
+pub(super) fn sums_to_value(sums: MetricSums) -> Value {
     Value::dict([
-        ("loss_sum", Value::Float(totals.loss_sum)),
-        ("correct", Value::Int(totals.correct as i64)),
-        ("correct_top5", Value::Int(totals.correct_top5 as i64)),
-        ("count", Value::Int(totals.count as i64)),
+        ("loss_sum", Value::Float(sums.loss_sum)),
+        ("loss_divisor", Value::Float(sums.loss_divisor)),
+        ("correct", Value::Int(sums.correct as i64)),
+        ("correct_top5", Value::Int(sums.correct_top5 as i64)),
+        ("count", Value::Int(sums.count as i64)),
     ])
 }
 
-pub(super) fn totals_from(field: &Field<'_>) -> Result<MetricSums, ValueError> {
+pub(super) fn sums_from(field: &Field<'_>) -> Result<MetricSums, ValueError> {
+    let count = field.get("count")?.as_u64()?;
+    // Older checkpoints divided by the number of samples.
+    let divisor = field.optional("loss_divisor")?.map(|divisor| divisor.as_f64()).transpose()?;
     Ok(MetricSums {
         loss_sum: field.get("loss_sum")?.as_f64()?,
+        loss_divisor: divisor.unwrap_or(count as f64),
         correct: field.get("correct")?.as_u64()?,
         correct_top5: field.get("correct_top5")?.as_u64()?,
-        count: field.get("count")?.as_u64()?,
+        count,
     })
 }

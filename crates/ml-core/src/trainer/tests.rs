@@ -1,13 +1,25 @@
-//! A step from several batches is the step of all their images.
+//! A step from several batches is the step of all their images; one with NaN or Inf changes nothing,
+//! or takes the run back.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use ml_data::dataset::Dataset;
 use tch::{Device, Kind, Tensor};
 
-use super::Trainer;
+use super::checkpoints::CheckpointManager;
+use super::step::Stepped;
+use super::{
+    Ended, EpochMetrics, EpochReport, NoReporter, Outcome, ReportError, Reporter, ResumeMode, TrainError,
+    Trainer,
+};
+use crate::checkpoint::Checkpoint;
 use crate::config::{Config, parse_set, resolve};
+use crate::device::Compute;
+use crate::loss::Targets;
 use crate::metrics::MetricAccumulator;
+use crate::run::Run;
+use crate::weights::Origin;
 use test_support::generator;
 
 /// `train/` with nine images of two digits, `val/` with two.
@@ -45,7 +57,7 @@ fn config(data: &Path, more: &[&str]) -> Config {
         .chain(more.iter().copied())
         .map(|text| parse_set(text).unwrap())
         .collect();
-    resolve(None, &sets).unwrap().config
+    resolve(None, &sets, &Origin::read).unwrap().config
 }
 
 /// The gradients of Σ over batches of (batch mean · its divisor) / (divisor of all), made by hand.
@@ -68,7 +80,8 @@ fn expected_step(trainer: &Trainer, batches: std::ops::Range<usize>) -> Vec<Tens
         .zip(&divisors)
         .map(|(batch, divisor)| {
             let logits = trainer.network.forward_t(&batch.images, true);
-            trainer.loss.forward(&logits, &batch.targets) * (divisor / all)
+            let targets = Targets::Classes(batch.targets.shallow_clone());
+            trainer.loss.forward(&logits, &targets).unwrap().mean * (divisor / all)
         })
         .collect();
     let parameters: Vec<Tensor> =
@@ -84,7 +97,7 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
     let dataset = Dataset::open(&data, None).unwrap();
     // Nine images: batches of 2, 2, 2, 2, 1; steps of 3 and of 2 batches.
     let config = config(&data, &["training.batch_size=2", "training.gradient_accumulation_steps=3"]);
-    let mut trainer = Trainer::new(&config, &dataset, Device::Cpu).unwrap();
+    let mut trainer = Trainer::new(&config, &dataset, Compute::fp32(Device::Cpu), None).unwrap();
     assert_eq!(trainer.steps_per_epoch(), 2);
     let mut batches = trainer.train_loader.epoch(0, 0);
     let mut running = MetricAccumulator::new(Device::Cpu);
@@ -106,5 +119,158 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
         assert_eq!(trainer.state.batch_in_epoch, window.end as u64);
     }
     assert!(trainer.train_step(&mut batches, &mut running).unwrap().is_none(), "the epoch is over");
-    assert_eq!(running.totals().count, 9);
+    assert_eq!(running.sums().count, 9);
+}
+
+fn trainer(data: &Path, more: &[&str]) -> Trainer {
+    let dataset = Dataset::open(data, None).unwrap();
+    let base = ["training.batch_size=3", "training.ema={decay: 0.5}", "optimizer={name: adamw, lr: 0.01}"];
+    let config = config(data, &[&base[..], more].concat());
+    Trainer::new(&config, &dataset, Compute::fp32(Device::Cpu), None).unwrap()
+}
+
+/// Every tensor of a training state, by name.
+fn tensors(trainer: &Trainer) -> Vec<(String, Tensor)> {
+    let mut all = trainer.network.state_dict();
+    all.extend(trainer.optimizer.tensors());
+    all.extend(trainer.ema.as_ref().unwrap().state_dict());
+    all.into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect()
+}
+
+/// Makes the next loss NaN, and gives back what was there.
+fn poison(trainer: &Trainer) -> (Tensor, Tensor) {
+    let (_, weight) = trainer.network.parameters().pop().unwrap();
+    let before = weight.detach().copy();
+    let _ = tch::no_grad(|| weight.shallow_clone().fill_(f64::NAN));
+    (weight, before)
+}
+
+fn cure((weight, before): (Tensor, Tensor)) {
+    tch::no_grad(|| weight.shallow_clone().copy_(&before));
+}
+
+/// The averaged weights once began from random ones where the first step was skipped.
+#[test]
+fn a_skipped_first_step_leaves_everything_as_it_was_and_the_next_is_the_first() {
+    let _generator = generator();
+    let place = tempfile::tempdir().unwrap();
+    let data = data(place.path());
+    let mut trainer = trainer(&data, &["training.divergence.action=skip"]);
+    let mut running = MetricAccumulator::new(Device::Cpu);
+    let mut batches = trainer.train_loader.epoch(0, 0);
+    let before = tensors(&trainer);
+    let poisoned = poison(&trainer);
+    let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
+    assert!(matches!(stepped, Some(Stepped::Done(1))));
+    cure(poisoned);
+    assert_eq!(tensors(&trainer), before, "weights, statistics, optimizer and average");
+    assert_eq!((trainer.state.step, trainer.state.divergence.times), (1, 1));
+    assert_eq!(running.sums().count, 0, "its images are not in the metrics");
+    assert_eq!(trainer.ema.as_ref().unwrap().num_updates(), 0);
+
+    trainer.train_step(&mut batches, &mut running).unwrap();
+    let ema = trainer.ema.as_ref().unwrap();
+    assert_eq!(ema.num_updates(), 1);
+    assert_eq!(ema.state_dict(), trainer.network.state_dict(), "the first update copies");
+    assert_eq!(running.sums().count, 3);
+}
+
+#[test]
+fn skips_end_after_max_times_with_an_error_that_names_the_images() {
+    let _generator = generator();
+    let place = tempfile::tempdir().unwrap();
+    let data = data(place.path());
+    let more = ["training.divergence={action: skip, max_times: 1}"];
+    let mut trainer = trainer(&data, &more);
+    let mut running = MetricAccumulator::new(Device::Cpu);
+    let mut batches = trainer.train_loader.epoch(0, 0);
+    let _poisoned = poison(&trainer);
+    trainer.train_step(&mut batches, &mut running).unwrap();
+    let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
+    let TrainError::NotFinite { loss, times, images, .. } = &error else { panic!("{error}") };
+    assert!(loss.is_nan());
+    assert_eq!((*times, images.len()), (1, 3));
+    assert!(images.iter().all(|path| path.starts_with("train/")), "{images:?}");
+}
+
+#[test]
+fn an_update_beyond_float32_is_refused_before_it_is_made() {
+    let _generator = generator();
+    let place = tempfile::tempdir().unwrap();
+    let data = data(place.path());
+    let mut trainer = trainer(&data, &["optimizer={name: sgd, lr: 1.0e+300, momentum: 0.9}"]);
+    let parameters = |trainer: &Trainer| -> Vec<Tensor> {
+        trainer.network.parameters().into_iter().map(|(_, parameter)| parameter.detach().copy()).collect()
+    };
+    let before = parameters(&trainer);
+    let mut running = MetricAccumulator::new(Device::Cpu);
+    let mut batches = trainer.train_loader.epoch(0, 0);
+    let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
+    let TrainError::NotFinite { loss, grad_norm, .. } = &error else { panic!("{error}") };
+    assert!(loss.is_finite() && grad_norm.is_finite());
+    assert_eq!(parameters(&trainer), before);
+}
+
+#[test]
+fn a_rollback_goes_to_the_last_checkpoint_with_a_lower_learning_rate() {
+    let _generator = generator();
+    let place = tempfile::tempdir().unwrap();
+    let data = data(&place.path().join("data"));
+    let more = [
+        "training.divergence={action: rollback, lr_factor: 0.5}",
+        "training.checkpoint.every_steps=2",
+        "training.num_epochs=2",
+    ];
+    let mut trainer = trainer(&data, &more);
+    let run = Run::claim(&place.path().join("runs"), "base").unwrap();
+    let mut checkpoints = CheckpointManager::start(&run, &trainer.config).unwrap();
+    checkpoints.begin(&mut trainer).unwrap();
+    let stop = super::Stop::new(0);
+    let first = tensors(&trainer);
+    let lr = trainer.lr(0);
+    let _poisoned = poison(&trainer);
+    let ended = trainer.train_epoch(&mut NoReporter, &stop, &mut checkpoints).unwrap();
+    assert!(matches!(ended, Ended::RolledBack));
+    assert_eq!(trainer.state.step, 0);
+    assert_eq!(trainer.state.divergence.times, 1);
+    assert_eq!(trainer.lr(0), lr * 0.5);
+    let back = tensors(&trainer);
+    assert_eq!(back.len(), first.len());
+    assert!(back.iter().zip(&first).all(|((name, a), (other, b))| name == other && a.equal(b)));
+    let ended = trainer.train_epoch(&mut NoReporter, &stop, &mut checkpoints).unwrap();
+    assert!(matches!(ended, Ended::Whole(_)), "the weights are sound again");
+}
+
+/// Stops after the first epoch, as a search does with a run that is not promising.
+struct Prune;
+
+impl Reporter for Prune {
+    fn epoch_finished(
+        &mut self,
+        _: &[EpochMetrics],
+        _: &EpochReport,
+    ) -> Result<ControlFlow<()>, ReportError> {
+        Ok(ControlFlow::Break(()))
+    }
+}
+
+#[test]
+fn a_reporter_stops_a_run_after_an_epoch_and_it_can_be_resumed() {
+    let _generator = generator();
+    let place = tempfile::tempdir().unwrap();
+    let data = data(&place.path().join("data"));
+    let run = Run::claim(&place.path().join("runs"), "base").unwrap();
+    let stop = super::Stop::new(0);
+    let mut pruned = trainer(&data, &["training.num_epochs=3"]);
+    let (outcome, _) = pruned.fit(&run, &mut Prune, &stop).unwrap();
+    assert_eq!((outcome, pruned.state.epoch), (Outcome::Interrupted, 1));
+
+    let mut resumed = trainer(&data, &["training.num_epochs=3"]);
+    resumed.restore(&Checkpoint::load(&run.last_path()).unwrap(), ResumeMode::Exact).unwrap();
+    let (mut prune, mut quiet) = (Prune, NoReporter);
+    let mut both: Vec<&mut dyn Reporter> = vec![&mut prune, &mut quiet];
+    assert_eq!(resumed.fit(&run, &mut both, &stop).unwrap().0, Outcome::Interrupted);
+    assert_eq!(resumed.state.epoch, 2);
+    // After the last epoch there is nothing to stop.
+    assert_eq!(resumed.fit(&run, &mut Prune, &stop).unwrap().0, Outcome::Completed);
 }

@@ -5,12 +5,10 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::WeightsError;
-use super::fetch::{Download, FetchOptions, Listener, fetch};
+use super::download::{Download, FetchOptions, Listener, MIRROR};
+use super::error::WeightsError;
+use super::fetch::fetch;
 use super::table::{BASE_URL, Published};
-
-/// The variable that names another server: the base URL in place of [`BASE_URL`].
-pub const MIRROR: &str = "ML_WEIGHTS_MIRROR";
 
 /// PyTorch's folder of fetched weights, and the server that fills it.
 #[derive(Clone, Debug, PartialEq, Eq)]

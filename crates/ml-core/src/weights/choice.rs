@@ -45,11 +45,11 @@ pub enum UnknownWeights {
 
 impl Choice {
     /// Reads `given`: `DEFAULT`, a member (`IMAGENET1K_V2`), a full name
-    /// (`ResNet50_Weights.IMAGENET1K_V2`), or a path. A name wins over a file of that name, which
-    /// `./` before it tells apart.
+    /// (`ResNet50_Weights.IMAGENET1K_V2`), or a path: what has a folder in it or ends as files of
+    /// weights do, whether it is there or not. Any other file is written with `./` before it.
     ///
     /// # Errors
-    /// A name that is not known for this network, and no file.
+    /// A name that is not known for this network, and no path.
     pub fn read(given: &str, architecture: &str) -> Result<Choice, UnknownWeights> {
         let owned = || (given.to_owned(), architecture.to_owned());
         let (enumeration, member) = split(given);
@@ -98,7 +98,6 @@ fn is_path(given: &str) -> bool {
     let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
     given.contains(std::path::MAIN_SEPARATOR)
         || suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix.as_str()))
-        || path.exists()
 }
 
 /// `resnet50 (IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT)`
@@ -111,7 +110,7 @@ fn listed(architecture: &str) -> String {
     format!("{architecture} ({})", members.join(", "))
 }
 
-/// `; did you mean …?`, where one is near.
+/// `; did you mean …?` where one is near, else how a file is named whose ending says nothing.
 fn near(given: &str, architecture: &str) -> String {
     let (_, member) = split(given);
     let wanted = member.to_uppercase().replace(['-', ' '], "_");
@@ -121,7 +120,7 @@ fn near(given: &str, architecture: &str) -> String {
         Some((score, known)) if score > 0.8 && Published::of(architecture).next().is_some() => {
             format!("; did you mean `{known}`?")
         }
-        _ => String::new(),
+        _ => format!("; a file without an ending of weights is written ./{given}"),
     }
 }
 

@@ -1,14 +1,13 @@
-//! Why a network does not begin with the weights asked for.
+//! Why a network does not begin with the weights requested.
 
 use std::io;
 use std::path::PathBuf;
 
-use super::cache::MIRROR;
-use super::fetch::FetchError;
+use super::download::{FetchError, MIRROR};
 use crate::checkpoint::CheckpointError;
 use crate::network::NetworkError;
 
-/// Why a network does not begin with the weights asked for.
+/// Why a network does not begin with the weights requested.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// There is nowhere to keep fetched weights.
@@ -54,8 +53,8 @@ pub enum WeightsError {
         /// All that differs.
         source: NetworkError,
     },
-    /// A tensor holds infinite numbers, or such that are none.
-    #[error("{}: the weights hold numbers that are not finite, in `{name}`: use another file", path.display())]
+    /// A tensor contains NaN or Inf.
+    #[error("{}: the weights contain NaN or Inf, in `{name}`: use another file", path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -65,7 +64,7 @@ pub enum WeightsError {
 }
 
 impl WeightsError {
-    /// Whether what was asked for is wrong, rather than the machine or the network.
+    /// Whether what was requested is wrong, rather than the machine or the network.
     pub fn is_usage(&self) -> bool {
         match self {
             WeightsError::NoHome

@@ -6,7 +6,7 @@ use std::path::Path;
 use tch::{Kind, Tensor};
 
 use super::{WeightsError, rename};
-use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite, read};
+use crate::checkpoint::{Checkpoint, CheckpointError, is_checkpoint, model_state_from, not_finite, read};
 use crate::network::{Network, NetworkError, is_auxiliary};
 use torch_file::Value;
 
@@ -49,7 +49,7 @@ pub struct Loaded {
 /// channels. Anything else that differs is an error.
 ///
 /// # Errors
-/// The file cannot be read, holds numbers that are not finite, or is of another network; nothing is
+/// The file cannot be read, contains NaN or Inf, or is of another network; nothing is
 /// changed then.
 pub fn load(network: &Network, path: &Path, part: Part) -> Result<Loaded, WeightsError> {
     let file = read(path)?;
@@ -70,7 +70,9 @@ pub fn load(network: &Network, path: &Path, part: Part) -> Result<Loaded, Weight
 
 /// The weights, and whether they are the averaged ones of a run of ours that is judged by them.
 fn state_in(file: &Value) -> Result<(State, bool), CheckpointError> {
-    let averaged = Checkpoint::from_value(file).ok().filter(Checkpoint::selects_by_ema);
+    // Of a newer program's file it is not known which weights are the ones to take.
+    let checkpoint = if is_checkpoint(file)? { Checkpoint::from_value(file).ok() } else { None };
+    let averaged = checkpoint.filter(Checkpoint::selects_by_ema);
     match averaged.and_then(|checkpoint| checkpoint.ema_state_dict) {
         Some(averaged) => Ok((averaged, true)),
         None => Ok((model_state_from(file)?, false)),

@@ -3,13 +3,16 @@
 //! In: `model.weights`, read by [`Choice`]. A published name is looked up in the compiled-in table
 //! ([`Published`]) and its file in PyTorch's cache ([`Cache`]), where it is fetched if it is not
 //! there. Out: [`load`] puts what the file holds into a network, whose classifier may have another
-//! number of classes, and says what it did beside copying ([`Loaded`]).
+//! number of classes, and says what it did beside copying ([`Loaded`]). [`Origin`] is what the weights
+//! tell of the images that they are used to.
 
 mod cache;
 mod choice;
+mod download;
 mod error;
 mod fetch;
 mod load;
+mod origin;
 mod partial;
 mod rename;
 mod request;
@@ -17,9 +20,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use cache::{Cache, MIRROR};
+pub use cache::Cache;
 pub use choice::{Choice, UnknownWeights};
+pub use download::{Event, FetchError, FetchOptions, Listener, MIRROR};
 pub use error::WeightsError;
-pub use fetch::{Event, FetchError, FetchOptions, Listener};
 pub use load::{Loaded, Part, load};
+pub use origin::{Origin, OriginError};
 pub use table::{BASE_URL, Published};

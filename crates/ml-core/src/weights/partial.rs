@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::fetch::{Download, Event, FetchError, Listener, pause, tell};
+use super::download::{Download, Event, FetchError, Listener, pause, tell};
 
 /// Between two looks at a lock that another process has.
 const LOCK_INTERVAL: Duration = Duration::from_millis(200);
@@ -87,7 +87,7 @@ impl Partial {
                 count => hasher.update(&buffer[..count]),
             }
         }
-        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex::encode(hasher.finalize()))
     }
 
     /// Gives the file its final name, durably.

@@ -7,7 +7,7 @@ use ureq::http::{HeaderMap, StatusCode};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
 
-use super::fetch::{FetchOptions, Reason};
+use super::download::{FetchOptions, Reason};
 
 /// Sends requests.
 pub(super) struct Client {

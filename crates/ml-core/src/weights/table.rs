@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
+use csv::StringRecord;
 use ml_data::geometry::Size;
 use ml_data::setting::Auto;
 use ml_data::transform::{Interpolation, Normalize, Probability, RandomResizedCrop, Resize, TransformConfig};
@@ -13,10 +14,15 @@ pub const BASE_URL: &str = "https://download.pytorch.org/models";
 
 pub(super) const CSV: &str = include_str!("published.csv");
 
-static TABLE: LazyLock<Vec<Published>> = LazyLock::new(|| {
-    let rows = CSV.lines().skip(1).map(Published::read);
-    rows.collect::<Option<_>>().expect("the compiled-in table is what the test has compared")
+const INVARIANT: &str = "the compiled-in table is what the test has compared";
+
+static RECORDS: LazyLock<Vec<StringRecord>> = LazyLock::new(|| {
+    let records = csv::Reader::from_reader(CSV.as_bytes()).into_records();
+    records.collect::<Result<_, _>>().expect(INVARIANT)
 });
+
+static TABLE: LazyLock<Vec<Published>> =
+    LazyLock::new(|| RECORDS.iter().map(Published::read).collect::<Option<_>>().expect(INVARIANT));
 
 /// A file of weights that torchvision publishes for one of its classification networks.
 #[derive(Debug, PartialEq)]
@@ -118,8 +124,8 @@ impl Published {
     }
 
     /// A row of the table.
-    fn read(line: &'static str) -> Option<Published> {
-        let mut fields = line.split(',');
+    fn read(row: &'static StringRecord) -> Option<Published> {
+        let mut fields = row.iter();
         let mut next = || fields.next();
         let numbers = |text: &str| text.split(' ').map(|number| number.parse().ok()).collect::<Option<_>>();
         let known = |percent: f64| (!percent.is_nan()).then_some(percent);

@@ -6,10 +6,10 @@ use super::Options;
 use super::duplicates::Duplicates;
 use super::examine::Facts;
 use super::finding::{Finding, Kind};
-use super::judge::median;
 use super::listing::Listing;
 use super::report::ClassSummary;
 use super::shown;
+use super::stats::median;
 
 /// One row a class, sorted by name.
 pub(super) fn summarize(listing: &Listing, facts: &[Facts], duplicates: &Duplicates) -> Vec<ClassSummary> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Training will fail, or its figures will be wrong.
+    /// Training will fail, or its metrics will be wrong.
     Error,
     /// Training works, and is likely to be worse than it could be.
     Warning,
@@ -84,9 +84,8 @@ macro_rules! kinds {
     ($($kind:ident $name:literal $severity:ident $title:literal $meaning:literal;)*) => {
         /// Kinds of findings, worst first.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
         pub enum Kind {
-            $(#[doc = $meaning] $kind,)*
+            $(#[doc = $meaning] #[serde(rename = $name)] $kind,)*
         }
 
         impl Kind {
@@ -118,85 +117,85 @@ macro_rules! kinds {
 
 kinds! {
     DuplicateAcrossSplits "duplicate_across_splits" Error "Leaks: the same image in several splits"
-        "The same file or the same pixels in more than one split: figures measured on them are too good. Keep one copy, or divide again so that copies stay together.";
+        "The same file or the same pixels in more than one split: metrics measured on them are too good. Keep one copy, or split again so that duplicates stay together.";
     NearDuplicateAcrossSplits "near_duplicate_across_splits" Error "Leaks: near duplicates in several splits"
-        "Images that look alike (re-encoded, resized, neighbouring frames) in more than one split: figures measured on them are too good. Divide again so that they stay together.";
+        "Images that look alike (re-encoded, resized, neighboring frames) in more than one split: metrics measured on them are too good. Split again so that they stay together.";
     ListedTwice "listed_twice" Error "Listed in several splits"
         "One file is listed in more than one index file, or twice in one. Run ml-split again with --force.";
     DuplicateAcrossClasses "duplicate_across_classes" Error "Contradicting labels: the same image in several classes"
         "The same file or the same pixels under more than one label: at least one is wrong. Keep the right one.";
     Unreadable "unreadable" Error "Unreadable files"
-        "The system does not let the file be read. Make it readable, or remove it.";
+        "There is no permission to read the file. Make it readable, or remove it.";
     Missing "missing" Error "Missing files"
-        "An index file lists an image that is not there. Bring it back, or run ml-split again with --force.";
+        "An index file lists an image that does not exist. Restore it, or run ml-split again with --force.";
     DanglingLink "dangling_link" Error "Links that lead nowhere"
-        "A link to a file that is not there. Bring back what it led to, or remove it.";
+        "A link to a file that does not exist. Restore the file, or remove the link.";
     EmptyFile "empty_file" Error "Empty files"
         "Files without content. Copy them again, or remove them.";
     NotAnImage "not_a_picture" Error "Not images"
-        "Files named as images whose content is something else. Remove them, or put the images there.";
+        "Files with an image suffix whose content is something else. Remove them, or replace them by the images.";
     Truncated "truncated" Error "Truncated images"
         "The file ends before the image does. Copy or download it again.";
     Damaged "damaged" Error "Damaged images"
         "The content breaks the rules of its format. Copy or download it again.";
     Unsupported "unsupported" Error "Unsupported images"
-        "Images of a kind that is not read. Convert them to PNG or JPEG.";
+        "Images of a kind that is not supported. Convert them to PNG or JPEG.";
     TooLarge "too_large" Error "Oversized images"
         "More pixels or bytes than are decoded (178,956,970 pixels, 2 GiB): decompression bombs, or scans to be made smaller.";
     BadName "bad_name" Error "Names that cannot be used"
-        "Index files hold one UTF-8 path a line, so a name needs to be valid UTF-8 without line breaks. Rename it.";
+        "Index files hold one UTF-8 path a line, so a name must be valid UTF-8 without line breaks. Rename it.";
     LinkLoop "link_loop" Error "Link loops"
         "A link that leads back to a folder that contains it. Remove it.";
     UnreadableFolder "unreadable_folder" Error "Unreadable folders"
-        "The system does not let the folder be listed. Make it readable, or remove it.";
+        "There is no permission to list the folder. Make it readable, or remove it.";
     BesideRaw "beside_raw" Error "Folders beside `raw`"
-        "Either `raw` holds the classes, or it is one of them: ml-split refuses to guess. Move the other folder away, or rename `raw`.";
+        "Either `raw` holds the classes, or it is one of them: ml-split refuses to guess. Move the other folders away, or rename `raw`.";
     BrokenSplits "broken_splits" Error "Broken split files"
-        "The manifest or an index file cannot be used as it is. Run ml-split again with --force.";
+        "The manifest or an index file is invalid. Run ml-split again with --force.";
     NoImages "no_pictures" Error "No images"
         "There is nothing to train on. Put each class's images into a folder of its name.";
     EmptyClass "empty_class" Error "Empty classes"
         "A class without usable images (to train on, if there are splits). Add some, or remove the class.";
     WrongSuffix "wrong_suffix" Warning "Suffix and content differ"
-        "The name says another format than the content is of. Here the content counts; other programs may fail. Rename the file.";
+        "The suffix names another format than the content has. Here the content counts; other programs may fail. Rename the file.";
     OneColor "one_color" Warning "Images of one colour"
         "Every pixel has the same value: often a failed download or an empty scan. Remove it if it shows nothing.";
     Duplicate "duplicate" Warning "Duplicates within a class"
-        "The same file or the same pixels several times in one class: they count several times, and must not be divided over splits. Keep one.";
+        "The same file or the same pixels several times in one class: they count several times, and must not be spread over splits. Keep one.";
     NearDuplicateAcrossClasses "near_duplicate_across_classes" Warning "Near duplicates in several classes"
         "Images that look alike under different labels. Look at them: one label may be wrong.";
     TinyClass "tiny_class" Warning "Tiny classes"
-        "So few images that neither training nor figures say much about the class. Add some.";
+        "Too few images to train on, and for metrics of the class to mean much. Add some.";
     MissingInSplit "missing_in_split" Warning "Classes that a split lacks"
         "Nothing is measured on the class in that split. Move some of its images there.";
     Imbalance "imbalance" Warning "Imbalance"
         "The largest class has many times the images of the smallest, and will be preferred. Consider class weights or balanced sampling, or add images.";
     OneClass "one_class" Warning "A single class"
-        "With one class there is nothing to tell apart.";
+        "With one class there is nothing to classify.";
     VerySmall "very_small" Warning "Very small images"
-        "Little is left to see: thumbnails, icons or tracking pixels, where the others are photographs.";
+        "Few pixels: thumbnails, icons or tracking pixels, where the others are photographs.";
     OddShape "odd_shape" Warning "Odd aspect ratios"
         "Much wider or taller than the data set's median: resizing distorts them, cropping loses most of them.";
     IgnoredImage "ignored_picture" Warning "Images that are not used because of their names"
-        "The content is an image, but the name does not end as an image's does, so it is left out. Rename it.";
+        "The content is an image, but the suffix is not an image's, so it is left out. Rename it.";
     NoClass "no_class" Warning "Images without a class"
         "They lie beside the class folders instead of in one, and are not used.";
     FolderTwice "folder_twice" Warning "Folders reached twice"
         "A link leads to a folder of the same class that is listed already, so its images would count twice. Remove the link.";
     NearDuplicate "near_duplicate" Note "Near duplicates within a class"
-        "Images that look alike. Keep them in one split when dividing.";
+        "Images that look alike. Keep them in one split.";
     OddSize "odd_size" Note "Odd sizes"
         "Much larger or smaller than the data set's median.";
     ColorMix "color_mix" Note "Other colour formats"
-        "Grey, transparent, CMYK or 16-bit images among others. All are converted to 8-bit RGB: alpha is dropped, 16 bits keep the high byte.";
+        "Grayscale, transparent, CMYK or 16-bit images among others. All are converted to 8-bit RGB: alpha is dropped, 16 bits keep the high byte.";
     ExifOrientation "exif_orientation" Note "Turned by EXIF orientation"
-        "Stored turned or mirrored, and set upright on reading. Programs that ignore EXIF see them turned.";
+        "Stored rotated or mirrored, and set upright on reading. Programs that ignore EXIF see them rotated.";
     Animated "animated" Note "Animated images"
         "Only the first frame is used.";
     NotInSplit "not_in_split" Note "In no split"
         "These images are not used. Run ml-split again with --force if they are new.";
     IgnoredFile "ignored_file" Note "Other files"
-        "Files that are no images by their names, and are left out.";
+        "Files without an image suffix; they are left out.";
     SearchCut "search_cut" Note "Search for near duplicates cut short"
-        "So many images look alike that not all were compared with one another: some near duplicates may not be named.";
+        "So many images look alike that not all were compared with one another: some near duplicates may be missing.";
 }

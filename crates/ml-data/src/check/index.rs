@@ -13,8 +13,9 @@ use super::finding::Kind;
 use super::listing::{File, Listing};
 use crate::dataset::manifest::inside;
 use crate::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
+use crate::files;
 
-/// Takes the root and the folder of class folders from the manifest, or guesses `raw` as told.
+/// Takes the root and the folder of class folders from the manifest, or guesses `raw` as given.
 /// Whether labels come from a CSV: then no folder is a class.
 pub(super) fn locate_images(listing: &mut Listing, raw: bool) -> bool {
     let path = Path::new(SPLITS_FOLDER).join(MANIFEST_FILE);
@@ -51,7 +52,7 @@ pub(super) fn locate_images(listing: &mut Listing, raw: bool) -> bool {
 /// of the lines.
 pub(super) fn assign_splits(listing: &mut Listing, labelled: bool) {
     let folder = listing.data_dir.join(SPLITS_FOLDER);
-    let names = match super::walk::entries(&folder) {
+    let names = match files::entries(&folder) {
         Ok(entries) => entries,
         Err(error) => return listing.find(Kind::BrokenSplits, Path::new(SPLITS_FOLDER), error.to_string()),
     };
@@ -108,8 +109,8 @@ fn parse(line: &[u8], labelled: bool) -> Result<(&Path, Option<&str>), &'static 
     Ok((Path::new(path), Some(class)))
 }
 
-/// The images that lines with classes name, each once. What is wrong with a line is told when its
-/// split is read.
+/// The images that lines with classes name, each once. What is wrong with a line is reported when
+/// its split is read.
 fn list_labelled(listing: &mut Listing, texts: &[(String, Vec<u8>)]) {
     let mut seen = HashSet::new();
     for (_, line) in texts.iter().flat_map(|(_, bytes)| lines(bytes)) {

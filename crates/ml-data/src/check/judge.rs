@@ -1,4 +1,4 @@
-//! Facts → findings and figures.
+//! Facts → findings and numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use super::finding::{Finding, Kind, Severity};
 use super::header::Mode;
 use super::listing::Listing;
 use super::report::{FORMAT_VERSION, KindCount, Listed, Report, ShownGroups, Sizes};
+use super::stats::median;
 use super::{Options, classes, shown};
 
 /// Width by height this many times the median's, or its inverse, is odd.
@@ -103,12 +104,6 @@ fn kinds(findings: &[Finding]) -> Vec<KindCount> {
         message: same[0].message.clone(),
     };
     by_kind.map(row).collect()
-}
-
-/// The middle one, the lower of two.
-pub(super) fn median(mut values: Vec<u32>) -> u32 {
-    let middle = values.len().saturating_sub(1) / 2;
-    if values.is_empty() { 0 } else { *values.select_nth_unstable(middle).1 }
 }
 
 fn sizes<'a>(seen: impl Iterator<Item = &'a Seen>) -> Option<Sizes> {

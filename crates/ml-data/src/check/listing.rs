@@ -4,9 +4,22 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::finding::{Finding, Kind};
-use super::layout::Form;
 use super::names::shown;
+
+/// The kind of a data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Class folders, not split.
+    ClassFolders,
+    /// `train/<class>/…`, `val/<class>/…`.
+    ImageFolder,
+    /// Class folders and index files in `splits/`.
+    IndexFiles,
+}
 
 /// One image file.
 #[derive(Debug)]

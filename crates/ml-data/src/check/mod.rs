@@ -3,8 +3,8 @@
 //!
 //! In: a folder of class folders, one that holds `raw/`, an ImageFolder tree, or a data folder with
 //! `splits/`. Every image is decoded once, in threads. Out: [`Finding`]s with path and reason,
-//! groups of duplicates, figures by class; as JSON and as one HTML page ([`Report::to_json`],
-//! [`Report::to_html`]). Nothing is changed among the images, and nothing that is found there ends
+//! groups of duplicates, numbers by class; as JSON and as one HTML page ([`Report::to_json`],
+//! [`to_html`]). Nothing is changed among the images, and nothing that is found there ends
 //! the examination.
 //!
 //! ```text
@@ -29,6 +29,7 @@ mod names;
 mod near;
 mod output;
 mod report;
+mod stats;
 mod walk;
 
 use std::num::NonZeroUsize;
@@ -36,7 +37,8 @@ use std::path::{Path, PathBuf};
 
 pub use error::CheckError;
 pub use finding::{Finding, Kind, Severity};
-pub use layout::Form;
+pub use html::to_html;
+pub use listing::Form;
 pub use names::shown;
 pub use near::MAX_DISTANCE;
 pub use output::{HTML_FILE, JSON_FILE, Output};

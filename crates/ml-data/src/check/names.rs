@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::table::is_invisible;
+
 /// A path as one line of text that stands for it alone: line breaks, other control and invisible
 /// characters, invalid UTF-8 and backslashes are written as escapes (`\n`, `\u{202e}`, `\xff`,
 /// `\\`).
@@ -18,11 +20,6 @@ pub fn shown(path: &Path) -> String {
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
     }
     text
-}
-
-/// Line and paragraph separators, and what changes the direction of the text around it.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

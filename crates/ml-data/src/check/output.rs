@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use super::html::{HTML_START, to_html};
 use super::{CheckError, Report, Survey};
 use crate::dataset::{REPORT_FILES, SPLITS_FOLDER};
 use crate::files;
@@ -17,7 +18,6 @@ pub const HTML_FILE: &str = REPORT_FILES[1];
 /// The beginnings by which our files are known.
 const JSON_START: &str = "{\n  \"format_version\": ";
 const JSON_MARK: &str = "\"created_by\": \"ml-split ";
-pub(super) const HTML_START: &str = "<!doctype html>\n<!-- dataset report by ml-split";
 
 /// A place for a report that has been checked before the work starts.
 #[derive(Debug)]
@@ -50,9 +50,11 @@ impl Output {
                 Ok(_) => return Err(CheckError::NotOurs { path }),
             }
         }
-        // A folder that cannot be written is told now, not after an hour of decoding.
-        let probe = output.folder.join(format!(".{JSON_FILE}.{}.tmp", std::process::id()));
-        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(refused(&output.folder))?;
+        // A folder that cannot be written is reported now, not after an hour of decoding.
+        for path in output.paths() {
+            atomic_file::remove_abandoned(&path).map_err(refused(&output.folder))?;
+        }
+        atomic_file::probe(&output.folder).map_err(refused(&output.folder))?;
         Ok(output)
     }
 
@@ -69,7 +71,7 @@ impl Output {
         let [json, html] = self.paths();
         let text = report.to_json().map_err(|error| refused(&json)(error.into()))?;
         replace(&json, text.as_bytes())?;
-        replace(&html, report.to_html().as_bytes())
+        replace(&html, to_html(report).as_bytes())
     }
 }
 

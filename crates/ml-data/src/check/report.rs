@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::duplicates::Duplicates;
 use super::finding::{Finding, Kind, Severity};
-use super::layout::Form;
+use super::listing::Form;
 use super::names::shown;
 
 /// Version of the JSON form.
@@ -187,11 +187,5 @@ impl Report {
     /// None that is known: every field has a JSON form.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
-    }
-
-    /// The report as one HTML page that needs no other file. The images that it shows are read
-    /// again, so it takes a moment; it is at most about 6 MB, and says how much it leaves out.
-    pub fn to_html(&self) -> String {
-        super::html::page(self)
     }
 }

@@ -185,7 +185,7 @@ fn many_black_images_are_one_group() {
     assert_eq!((groups.exact.len(), groups.exact[0].len()), (1, 3000));
     assert!(groups.near.is_empty() && groups.same_pixels.is_empty());
     // The page shows some of them and says how many it leaves out.
-    let html = report.to_html();
+    let html = to_html(&report);
     assert!(html.len() < 200_000 && html.contains("2,994 more are left out"), "{}", html.len());
     let stopped = examine(folder.path(), &Options::default(), &mut |_| {}, &|| true);
     assert!(matches!(stopped, Err(CheckError::Interrupted)));

@@ -1,26 +1,20 @@
-//! A folder of class folders → its files, going on past whatever is wrong on the way. Hidden names
+//! A folder of class folders → its files, past whatever is wrong on the way. Hidden names
 //! are ignored and links to folders followed, as the listing for training does.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::finding::Kind;
 use super::listing::{File, Listing};
-use super::output::{HTML_FILE, JSON_FILE};
-use crate::dataset::{SPLITS_FOLDER, is_image};
+use crate::dataset::{REPORT_FILES, SPLITS_FOLDER, is_image};
+use crate::files::{Entry, EntryKind, entries};
 
-/// A name in a folder.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub name: OsString,
-    pub kind: EntryKind,
-}
-
+/// What a name in a folder leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryKind {
+enum Target {
     Folder {
         linked: bool,
     },
@@ -31,44 +25,24 @@ pub(super) enum EntryKind {
     Other,
 }
 
-impl EntryKind {
-    pub(super) fn is_file(self) -> bool {
-        self == EntryKind::File
-    }
-}
-
-/// What lies in `folder` and is not hidden, sorted by name.
-pub(super) fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let own = entry.file_type()?;
-        let kind = if own.is_symlink() {
-            match fs::metadata(entry.path()) {
-                Ok(target) if target.is_dir() => EntryKind::Folder { linked: true },
-                Ok(target) if target.is_file() => EntryKind::File,
-                Ok(_) => EntryKind::Other,
-                Err(error) if error.kind() == ErrorKind::NotFound => EntryKind::DanglingLink,
+impl Target {
+    fn of(folder: &Path, Entry { name, kind }: &Entry) -> Target {
+        match kind {
+            EntryKind::Folder => Target::Folder { linked: false },
+            EntryKind::File => Target::File,
+            EntryKind::Other => Target::Other,
+            EntryKind::Link => match fs::metadata(folder.join(name)) {
+                Ok(target) if target.is_dir() => Target::Folder { linked: true },
+                Ok(target) if target.is_file() => Target::File,
+                Ok(_) => Target::Other,
+                Err(error) if error.kind() == ErrorKind::NotFound => Target::DanglingLink,
                 // A link to itself, in so many words (`FilesystemLoop` is not yet stable).
-                Err(error) if error.raw_os_error() == Some(40) => EntryKind::LinkLoop,
+                Err(error) if error.raw_os_error() == Some(40) => Target::LinkLoop,
                 // Reading it will say why.
-                Err(_) => EntryKind::File,
-            }
-        } else if own.is_dir() {
-            EntryKind::Folder { linked: false }
-        } else if own.is_file() {
-            EntryKind::File
-        } else {
-            EntryKind::Other
-        };
-        found.push(Entry { name, kind });
+                Err(_) => Target::File,
+            },
+        }
     }
-    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
 }
 
 /// Lists the class folders in `images` (relative to the root), which is the split `split` if that
@@ -81,28 +55,30 @@ pub(super) fn images(listing: &mut Listing, images: &Path, split: Option<u32>) {
     };
     // Beside class folders, `splits` holds index files; below `raw` or a split it would be a class,
     // which is refused there.
-    for Entry { name, kind } in found {
+    for entry in found {
+        let target = Target::of(&folder, &entry);
+        let name = entry.name;
         let path = images.join(&name);
-        match kind {
-            EntryKind::Folder { .. } if name == SPLITS_FOLDER => {
+        match target {
+            Target::Folder { .. } if name == SPLITS_FOLDER => {
                 if images != Path::new("") {
                     let message =
                         "`splits` is reserved for index files and cannot be a class; rename the folder";
                     listing.find(Kind::BadName, &path, message);
                 }
             }
-            EntryKind::Folder { .. } => {
+            Target::Folder { .. } => {
                 check_name(listing, &path, &name);
                 let class = listing.class(&name, &path);
                 let mut walk = Walk { listing, class, split, seen: HashSet::new(), above: Vec::new() };
                 walk.enter(&folder);
-                walk.folder(&path, kind);
+                walk.folder(&path, target);
             }
-            EntryKind::File if is_image(&name) => {
+            Target::File if is_image(&name) => {
                 listing.find(Kind::NoClass, &path, "lies beside the class folders, in none of them");
             }
-            EntryKind::File if name == JSON_FILE || name == HTML_FILE => {}
-            _ => other_file(listing, &path, kind),
+            Target::File if REPORT_FILES.iter().any(|report| name == *report) => {}
+            _ => other_file(listing, &path, target),
         }
     }
 }
@@ -121,19 +97,19 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn enter(&mut self, folder: &Path) {
-        // What has no real path cannot be listed either, which is told then.
+        // What has no real path cannot be listed either, which is reported then.
         self.above.extend(folder.canonicalize());
     }
 
     /// Lists the folder at `relative` and what is below it.
-    fn folder(&mut self, relative: &Path, kind: EntryKind) {
+    fn folder(&mut self, relative: &Path, target: Target) {
         let path = self.listing.root.join(relative);
         let listed = path.canonicalize().and_then(|real| Ok((real, entries(&path)?)));
         let (real, found) = match listed {
             Ok(listed) => listed,
             Err(error) => return self.listing.find(Kind::UnreadableFolder, relative, error.to_string()),
         };
-        let linked = kind == EntryKind::Folder { linked: true };
+        let linked = target == Target::Folder { linked: true };
         if linked && self.above.iter().any(|above| above.starts_with(&real)) {
             return self.listing.find(
                 Kind::LinkLoop,
@@ -146,18 +122,20 @@ impl Walk<'_> {
             return self.listing.find(Kind::FolderTwice, relative, message);
         }
         self.above.push(real);
-        for Entry { name, kind } in found {
+        for entry in found {
+            let target = Target::of(&path, &entry);
+            let name = entry.name;
             let path = relative.join(&name);
-            match kind {
-                EntryKind::Folder { .. } => {
+            match target {
+                Target::Folder { .. } => {
                     check_name(self.listing, &path, &name);
-                    self.folder(&path, kind);
+                    self.folder(&path, target);
                 }
-                EntryKind::File if is_image(&name) => {
+                Target::File if is_image(&name) => {
                     check_name(self.listing, &path, &name);
                     self.listing.files.push(File { path, class: self.class, split: self.split });
                 }
-                _ => other_file(self.listing, &path, kind),
+                _ => other_file(self.listing, &path, target),
             }
         }
         self.above.pop();
@@ -176,23 +154,23 @@ fn check_name(listing: &mut Listing, path: &Path, name: &OsStr) {
 }
 
 /// What is neither a folder nor an image by its name.
-fn other_file(listing: &mut Listing, path: &Path, kind: EntryKind) {
-    match kind {
-        EntryKind::DanglingLink => listing.find(Kind::DanglingLink, path, "is a link that leads nowhere"),
-        EntryKind::LinkLoop => listing.find(Kind::LinkLoop, path, "is a link that leads back to itself"),
-        EntryKind::File => match sniff(&listing.root.join(path)) {
+fn other_file(listing: &mut Listing, path: &Path, target: Target) {
+    match target {
+        Target::DanglingLink => listing.find(Kind::DanglingLink, path, "is a link that leads nowhere"),
+        Target::LinkLoop => listing.find(Kind::LinkLoop, path, "is a link that leads back to itself"),
+        Target::File => match sniff(&listing.root.join(path)) {
             Some(format) => {
                 let message = format!("is a {format} file by its content, and not used because of its name");
                 listing.find(Kind::IgnoredImage, path, message);
             }
             None => listing.find(Kind::IgnoredFile, path, "is no image by its name"),
         },
-        EntryKind::Other => {
+        Target::Other => {
             let image = path.file_name().is_some_and(is_image);
             let kind = if image { Kind::Unreadable } else { Kind::IgnoredFile };
             listing.find(kind, path, "is a pipe, a socket or a device");
         }
-        EntryKind::Folder { .. } => {}
+        Target::Folder { .. } => {}
     }
 }
 

@@ -1,5 +1,5 @@
 //! A data folder that was opened → what is wrong with its images before any is decoded: missing
-//! ones, changes since they were divided ([`Changes`]), and images that are in two splits
+//! ones, changes since they were split ([`Changes`]), and images that are in two splits
 //! ([`Leaks`]).
 //!
 //! Every image's status is looked up, in threads. Contents are read only where two images may be
@@ -13,6 +13,7 @@ mod files;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +24,9 @@ use super::{
     DEFAULT_SEED, Dataset, IMAGES_FILE, Index, MANIFEST_FILE, SPLITS_FOLDER, Split, images, shell_quoted,
 };
 
+pub use super::missing::Missing;
 use crate::files::real;
 pub use changes::Changes;
-pub use files::Missing;
 use files::{Images, Stat};
 
 /// Where verdicts are kept, in the data folder; hidden, so never a class.
@@ -39,7 +40,7 @@ const SHOWN: usize = 3;
 pub struct Checks {
     /// Whether missing images become part of the [`Audit`] instead of an error.
     pub tolerate_missing: bool,
-    /// Changes since the images were divided.
+    /// Changes since the images were split.
     pub changes: bool,
     /// Images in two splits.
     pub leaks: bool,
@@ -52,13 +53,13 @@ pub struct Checks {
 pub struct Audit {
     /// Images that are not there, if that is tolerated.
     pub missing: Option<Missing>,
-    /// How the folder differs from what was divided; none for ImageFolder trees.
+    /// How the folder differs from what was split; none for ImageFolder trees.
     pub changes: Option<Changes>,
     /// What is in two splits.
     pub leaks: Option<Leaks>,
 }
 
-/// Images in two splits that belong into one. The figures on one of them would be too good.
+/// Images in two splits that belong into one. The metrics on one of them would be too good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leaks {
@@ -98,14 +99,17 @@ impl fmt::Display for Leaks {
                 named.join(", ")
             ));
         }
-        write!(f, "{}, so figures on unseen images would be too good; {}", parts.join("; "), self.remedy)
+        write!(f, "{}, so metrics on unseen images would be too good; {}", parts.join("; "), self.remedy)
     }
 }
 
 /// Hex SHA-256 over names, sizes and times of the images of `indices`.
-pub(super) fn state(indices: &[&Index], stop: &(impl Fn() -> bool + Sync)) -> Result<String, DatasetError> {
+pub(super) fn state(
+    indices: Vec<&Arc<Index>>,
+    stop: &(impl Fn() -> bool + Sync),
+) -> Result<String, DatasetError> {
     use sha2::Digest;
-    let images = Images { indices: indices.to_vec() };
+    let images = Images { indices };
     let mut hash = sha2::Sha256::new();
     // Whether missing ones are tolerated is decided by the audit.
     let (stats, _) = images.stats(stop)?;
@@ -116,7 +120,7 @@ pub(super) fn state(indices: &[&Index], stop: &(impl Fn() -> bool + Sync)) -> Re
         hash.update(stat.bytes.to_le_bytes());
         hash.update(stat.modified.to_le_bytes());
     }
-    Ok(super::hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }
 
 impl Dataset {
@@ -163,7 +167,7 @@ impl Dataset {
                 line.push(b'\n');
                 hash.update(&line);
             }
-            same &= super::hex(&hash.finalize()).eq_ignore_ascii_case(expected);
+            same &= hex::encode(hash.finalize()).eq_ignore_ascii_case(expected);
         }
         Some(same)
     }
@@ -216,7 +220,7 @@ impl Dataset {
         Ok(leaks.map(advised))
     }
 
-    /// Whether `ml-split` divided these images, and its index files are as it wrote them.
+    /// Whether `ml-split` split these images, and its index files are as it wrote them.
     fn kept_together(&self, untouched: bool) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| {
             let sealed = |split: Split| {
@@ -274,7 +278,7 @@ impl Dataset {
     fn remedy(&self) -> String {
         let root = shell_quoted(&self.root);
         match self.divided_again() {
-            Some(again) => format!("divide again with `{again}`"),
+            Some(again) => format!("split again with `{again}`"),
             None => format!(
                 "remove the copies from one of the splits, or put all images into {root}/raw/<class>/ and run \
                  `ml-split {root}`"
@@ -282,7 +286,7 @@ impl Dataset {
         }
     }
 
-    /// The command that divides the images again, as they were.
+    /// The command that splits the images again, as they were.
     fn divided_again(&self) -> Option<String> {
         let manifest = self.manifest.as_ref()?;
         let images = manifest.root.as_ref().map_or_else(|| self.root.clone(), PathBuf::from);

@@ -60,15 +60,15 @@ impl Ratio {
     }
 }
 
-/// Shares of train, val and test that are divided by if nothing else is asked for.
+/// Shares of train, val and test used if no others are requested.
 pub const DEFAULT_RATIO: [f64; 3] = [0.7, 0.15, 0.15];
 /// Share of the test split beside folds, likewise.
 pub const DEFAULT_TEST_RATIO: f64 = 0.15;
-/// Seed of a division, likewise.
+/// Seed of the split, likewise.
 pub const DEFAULT_SEED: u64 = 42;
 
 impl Method {
-    /// The flags of `ml-split` that divide so; those that say what is the default are left out.
+    /// The flags of `ml-split` that split so; those that say what is the default are left out.
     pub(super) fn flags(&self) -> Vec<String> {
         match *self {
             Method::Ratio { train, val, test } if [train, val, test] == DEFAULT_RATIO => Vec::new(),
@@ -83,7 +83,7 @@ impl Method {
     }
 }
 
-/// How to divide.
+/// How to split.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Division {
     /// Into train, val and test.
@@ -110,7 +110,7 @@ impl Division {
     }
 }
 
-/// Part of an image divided by ratio.
+/// Part of an image, split by ratio.
 pub(super) const TRAIN: u16 = 0;
 pub(super) const VAL: u16 = 1;
 pub(super) const TEST: u16 = 2;

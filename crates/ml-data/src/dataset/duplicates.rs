@@ -6,9 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use crate::pool;
 use sha2::{Digest, Sha256};
-
-use super::parallel::map_in_parallel;
 
 /// Bytes of a file that are looked at before it is read as a whole; smaller files are read once.
 const HEAD: usize = 4096;
@@ -100,7 +99,7 @@ fn look(
     stop: &(impl Fn() -> bool + Sync),
     length: impl Fn(u32) -> u64 + Sync,
 ) -> Result<Vec<Look>, Stopped> {
-    map_in_parallel(files.len(), |i| {
+    pool::map_small(files.len(), |i| {
         if stop() {
             return Err(Stopped);
         }

@@ -3,27 +3,32 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::RAW_FOLDER;
-use super::audit::Missing;
-use super::scan::suffix_list;
+use super::missing::Missing;
+use super::names::RAW_FOLDER;
+use super::suffix::suffix_list;
+use crate::table::{printable, printable_path};
+use crate::text::shell_quoted;
 
 /// Why a data folder or a folder of class folders cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// There is nothing at the path.
-    #[error("{}: there is no such folder; check the path", path.display())]
+    #[error("{}: there is no such folder; check the path", printable_path(path))]
     Missing {
-        /// What was asked for.
+        /// What was requested.
         path: PathBuf,
     },
     /// There is a file at the path.
-    #[error("{}: is a file, not a folder; give the folder that holds the class folders or the splits", path.display())]
+    #[error(
+        "{}: is a file, not a folder; give the folder that holds the class folders or the splits",
+        printable_path(path)
+    )]
     NotAFolder {
-        /// What was asked for.
+        /// What was requested.
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", printable_path(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -31,7 +36,11 @@ pub enum DatasetError {
         source: io::Error,
     },
     /// There are class folders, but nothing says which images are for training.
-    #[error("{}: is not divided into training and validation images; run `ml-split {}`", path.display(), shell_quoted(images))]
+    #[error(
+        "{}: is not split into training and validation images; run `ml-split {}`",
+        printable_path(path),
+        shell_quoted(images)
+    )]
     NotSplit {
         /// The data folder.
         path: PathBuf,
@@ -39,7 +48,7 @@ pub enum DatasetError {
         images: PathBuf,
     },
     /// The parent is the data folder.
-    #[error("{}: is part of a data folder; give {} instead", path.display(), data_dir.display())]
+    #[error("{}: is part of a data folder; give {} instead", printable_path(path), printable_path(data_dir))]
     GiveParent {
         /// What was given.
         path: PathBuf,
@@ -47,7 +56,7 @@ pub enum DatasetError {
         data_dir: PathBuf,
     },
     /// An ImageFolder tree without training or validation folder.
-    #[error("{}: there is no such folder beside `{beside}`; {remedy}", path.display())]
+    #[error("{}: there is no such folder beside `{beside}`; {remedy}", printable_path(path))]
     MissingSplit {
         /// The folder that is missing.
         path: PathBuf,
@@ -58,8 +67,8 @@ pub enum DatasetError {
     },
     /// `raw` holds class folders, and others stand beside it.
     #[error(
-        "{}: holds `raw`, which has class folders of its own, and `{other}`; give {} to divide that alone, or rename `raw` if it is a class",
-        path.display(), path.join(RAW_FOLDER).display()
+        "{}: holds `raw`, which has class folders of its own, and `{other}`; give {} to split that alone, or rename `raw` if it is a class",
+        printable_path(path), printable_path(&path.join(RAW_FOLDER))
     )]
     RawBesideOthers {
         /// The folder.
@@ -67,10 +76,10 @@ pub enum DatasetError {
         /// A folder beside `raw`.
         other: String,
     },
-    /// Already an ImageFolder tree, so there is nothing to divide.
+    /// Already an ImageFolder tree, so there is nothing to split.
     #[error(
-        "{}: already has the splits {}; use it as data_dir as it is, or give the folder of one split to divide that",
-        path.display(), found.join(", ")
+        "{}: already has the splits {}; use it as data_dir as it is, or give the folder of one split to split that",
+        printable_path(path), found.join(", ")
     )]
     AlreadySplit {
         /// The folder.
@@ -79,7 +88,7 @@ pub enum DatasetError {
         found: Vec<String>,
     },
     /// No class folders.
-    #[error("{}: there are no class folders{}", path.display(), if *loose > 0 {
+    #[error("{}: there are no class folders{}", printable_path(path), if *loose > 0 {
         format!(", and the {loose} images right in it have no class; put each class's images into a folder of its name")
     } else {
         "; put each class's images into a folder of its name".to_owned()
@@ -91,13 +100,22 @@ pub enum DatasetError {
         loose: usize,
     },
     /// No images at all.
-    #[error("{}: there are no images; put files ending in {} into it, or remove it", path.display(), suffix_list())]
+    #[error(
+        "{}: there are no images; put files ending in {} into it, or remove it",
+        printable_path(path),
+        suffix_list()
+    )]
     NoImages {
         /// The folder or index file.
         path: PathBuf,
     },
     /// A class without (training) images.
-    #[error("class `{class}` has no images in {}; add some ({}), or remove the class everywhere", path.display(), suffix_list())]
+    #[error(
+        "class `{}` has no images in {}; add some ({}), or remove the class everywhere",
+        printable(class),
+        printable_path(path),
+        suffix_list()
+    )]
     EmptyClass {
         /// Its name.
         class: String,
@@ -113,25 +131,35 @@ pub enum DatasetError {
         problem: &'static str,
     },
     /// A link to a folder above itself.
-    #[error("{}: the link leads back to a folder that contains it; remove the link", path.display())]
+    #[error("{}: the link leads back to a folder that contains it; remove the link", printable_path(path))]
     LinkLoop {
         /// The link.
         path: PathBuf,
     },
     /// An image that is a link to nothing.
-    #[error("{}: is a link that leads nowhere; bring back what it led to, or remove it", path.display())]
+    #[error(
+        "{}: is a link that leads nowhere; bring back what it led to, or remove it",
+        printable_path(path)
+    )]
     DanglingLink {
         /// The link.
         path: PathBuf,
     },
     /// A class folder called `splits`.
-    #[error("{}: `splits` is reserved for index files and cannot be a class; rename the folder", path.display())]
+    #[error(
+        "{}: `splits` is reserved for index files and cannot be a class; rename the folder",
+        printable_path(path)
+    )]
     Reserved {
         /// The folder.
         path: PathBuf,
     },
     /// A file of `splits/` is missing.
-    #[error("{}: is missing; run `ml-split --force {}` to write the splits again", path.display(), shell_quoted(images))]
+    #[error(
+        "{}: is missing; run `ml-split --force {}` to write the splits again",
+        printable_path(path),
+        shell_quoted(images)
+    )]
     MissingIndex {
         /// The file.
         path: PathBuf,
@@ -139,7 +167,7 @@ pub enum DatasetError {
         images: PathBuf,
     },
     /// The manifest cannot be understood or contradicts itself.
-    #[error("{}: {problem}; correct it, or remove its folder and run ml-split again", path.display())]
+    #[error("{}: {problem}; correct it, or remove its folder and run ml-split again", printable_path(path))]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -147,7 +175,10 @@ pub enum DatasetError {
         problem: String,
     },
     /// A line of an index file that cannot be used.
-    #[error("{} line {line}: {problem}; correct the line, or run ml-split again with --force", path.display())]
+    #[error(
+        "{} line {line}: {problem}; correct the line, or run ml-split again with --force",
+        printable_path(path)
+    )]
     Line {
         /// The index file.
         path: PathBuf,
@@ -157,7 +188,12 @@ pub enum DatasetError {
         problem: String,
     },
     /// One image in two splits.
-    #[error("`{image}` is listed in both {} and {}; an image belongs to one split: run ml-split again with --force", first.display(), second.display())]
+    #[error(
+        "`{}` is listed in both {} and {}; an image belongs to one split: run ml-split again with --force",
+        printable(image),
+        printable_path(first),
+        printable_path(second)
+    )]
     Leak {
         /// The image.
         image: String,
@@ -167,7 +203,10 @@ pub enum DatasetError {
         second: PathBuf,
     },
     /// An index file that is not the one the manifest describes.
-    #[error("{}: {problem}; run ml-split again with --force, or correct manifest.yaml if the change is meant", path.display())]
+    #[error(
+        "{}: {problem}; run ml-split again with --force, or correct manifest.yaml if the change is meant",
+        printable_path(path)
+    )]
     Changed {
         /// The index file.
         path: PathBuf,
@@ -175,7 +214,7 @@ pub enum DatasetError {
         problem: String,
     },
     /// A CSV of labels that cannot be used.
-    #[error("{}: {}{}{}; correct the file", path.display(), if *count > 1 { format!("{count} problems: ") } else { String::new() }, first.join("; "), if *count > first.len() { "; …" } else { "" })]
+    #[error("{}: {}{}{}; correct the file", printable_path(path), if *count > 1 { format!("{count} problems: ") } else { String::new() }, first.join("; "), if *count > first.len() { "; …" } else { "" })]
     Labels {
         /// The CSV.
         path: PathBuf,
@@ -185,13 +224,13 @@ pub enum DatasetError {
         first: Vec<String>,
     },
     /// Images of an opened data folder that are not there any more.
-    #[error("{0}; bring them back, or divide the data set again")]
+    #[error("{0}; bring them back, or split the data set again")]
     MissingImages(Missing),
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
     /// The folder has folds and none was chosen.
-    #[error("{}: is divided into folds; choose one with --fold (data.fold), 0 to {}", path.display(), folds - 1)]
+    #[error("{}: is split into folds; choose one with --fold (data.fold), 0 to {}", printable_path(path), folds - 1)]
     FoldNeeded {
         /// The data folder.
         path: PathBuf,
@@ -199,19 +238,22 @@ pub enum DatasetError {
         folds: u32,
     },
     /// A fold was chosen and there are none.
-    #[error("{}: is not divided into folds, but fold {fold} was asked for; leave out --fold (data.fold), or make folds with `ml-split --folds K`", path.display())]
+    #[error(
+        "{}: is not split into folds, but fold {fold} was requested; leave out --fold (data.fold), or make folds with `ml-split --folds K`",
+        printable_path(path)
+    )]
     NoFolds {
         /// The data folder.
         path: PathBuf,
-        /// What was asked for.
+        /// What was requested.
         fold: u32,
     },
     /// There is no such fold.
-    #[error("{}: there is no fold {fold}; its folds are 0 to {}", path.display(), folds - 1)]
+    #[error("{}: there is no fold {fold}; its folds are 0 to {}", printable_path(path), folds - 1)]
     NoSuchFold {
         /// The data folder.
         path: PathBuf,
-        /// What was asked for.
+        /// What was requested.
         fold: u32,
         /// How many there are.
         folds: u32,
@@ -224,7 +266,7 @@ impl DatasetError {
         |source| DatasetError::Io { path, source }
     }
 
-    /// Whether what was asked for is wrong (the path, the fold), rather than what the folder holds:
+    /// Whether what was requested is wrong (the path, the fold), rather than what the folder holds:
     /// exit code 2, not 1.
     pub fn is_usage(&self) -> bool {
         matches!(
@@ -239,16 +281,5 @@ impl DatasetError {
                 | DatasetError::NoFolds { .. }
                 | DatasetError::NoSuchFold { .. }
         )
-    }
-}
-
-/// A path as a shell takes it: in quotes where it needs them.
-pub fn shell_quoted(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }

@@ -3,7 +3,7 @@
 //! if it were not there.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,10 +32,8 @@ pub(crate) fn write(dataset: &Dataset, name: &str, value: &impl Serialize) {
     let path = folder.join(name);
     let keep = || -> std::io::Result<()> {
         fs::create_dir_all(&folder)?;
-        let unfinished = path.with_extension(format!("tmp-{}", std::process::id()));
-        let mut file = fs::File::create(&unfinished)?;
-        file.write_all(&serde_json::to_vec(value)?)?;
-        fs::rename(&unfinished, &path)
+        atomic_file::remove_abandoned(&path)?;
+        atomic_file::replace(&path, &serde_json::to_vec(value)?)
     };
     // Without it the next start only takes longer.
     let _ = keep();

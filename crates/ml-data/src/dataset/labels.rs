@@ -76,7 +76,7 @@ impl Problems {
 /// Reads and checks a CSV by itself; whether the images exist is not looked at.
 pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     let bytes = read_bounded(path)?;
-    let sha256 = super::hex(&Sha256::digest(&bytes));
+    let sha256 = hex::encode(Sha256::digest(&bytes));
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text);
     let damaged = |error: csv::Error| one_problem(path, 1, &error.to_string());
@@ -123,7 +123,7 @@ fn first_line(position: &csv::Position, text: &[u8]) -> u64 {
 
 /// Hex SHA-256 of the file.
 pub(super) fn sha256(path: &Path) -> Result<String, DatasetError> {
-    Ok(super::hex(&Sha256::digest(read_bounded(path)?)))
+    Ok(hex::encode(Sha256::digest(read_bounded(path)?)))
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, DatasetError> {

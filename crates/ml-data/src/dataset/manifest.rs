@@ -1,4 +1,4 @@
-//! `manifest.yaml`: what a division was made of and how, strict both ways.
+//! `manifest.yaml`: what splits were made of and how, strict both ways.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,9 +28,9 @@ pub struct Manifest {
     pub created_by: String,
     /// Index files or a tree of folders.
     pub layout: Layout,
-    /// The division is a function of this and of the sorted names.
+    /// The splits are a function of this and of the sorted names.
     pub seed: u64,
-    /// How the images were divided.
+    /// How the images were split.
     pub method: Method,
     /// What index lines are relative to, as an absolute path; absent if that is the folder that
     /// holds `splits/`.
@@ -45,7 +45,7 @@ pub struct Manifest {
     /// What was done about images with the same content; absent if they were not looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<Policy>,
-    /// Groups that were not divided; absent if there are none. `pictures.csv` names them.
+    /// Groups that were kept together; absent if there are none. `pictures.csv` names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<GroupsEntry>,
     /// In order: a class's number is its place.
@@ -62,7 +62,7 @@ pub struct Manifest {
 pub struct CsvLabels {
     /// The file, relative to the folder that holds `splits/`, or absolute.
     pub csv: String,
-    /// Hex SHA-256 of the file when the images were divided.
+    /// Hex SHA-256 of the file when the images were split.
     pub sha256: String,
 }
 
@@ -87,7 +87,7 @@ pub struct GroupsEntry {
     pub largest: usize,
 }
 
-/// In which form a division lies on disk.
+/// In which form splits lie on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -97,7 +97,7 @@ pub enum Layout {
     Folders,
 }
 
-/// How images were divided.
+/// How images were split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Method {
@@ -137,7 +137,7 @@ pub struct SplitEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_sha256: Option<String>,
     /// Hex SHA-256 of the lines `<bytes> <path>` of its images in order: tells whether the images
-    /// are still those that were divided, without reading them. For information; not checked on
+    /// are still those that were split, without reading them. For information; not checked on
     /// opening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures_sha256: Option<String>,

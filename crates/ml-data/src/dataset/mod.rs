@@ -1,5 +1,5 @@
 //! A data folder → [`Dataset`]: ordered classes and one [`Index`] a split; and a folder of class
-//! folders → its division into splits ([`Source`], [`Plan`]).
+//! folders → its splits ([`Source`], [`Plan`]).
 //!
 //! Labels may come from a CSV instead of folders. [`Dataset::audit`] looks at the files of an
 //! opened data folder.
@@ -21,40 +21,38 @@ pub(crate) mod hidden;
 mod images;
 mod labels;
 pub(crate) mod manifest;
+mod missing;
+mod names;
 mod open;
-mod parallel;
 mod plan;
 pub(crate) mod scan;
 mod source;
 mod split_error;
 mod stratify;
+mod suffix;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks, Missing};
+pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks};
 pub use divide::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Ratio};
-pub use error::{DatasetError, shell_quoted};
+pub use error::DatasetError;
 pub use groups::Grouping;
 pub use images::IMAGES_FILE;
 pub use manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, Policy, SplitEntry};
+pub use missing::Missing;
+pub(crate) use names::REPORT_FILES;
+pub use names::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 pub use plan::Plan;
-pub use scan::{SUFFIXES, is_image};
 pub use source::Source;
 pub use split_error::{GivenLeak, SplitError};
+pub use suffix::{SUFFIXES, is_image};
 pub use write::{Link, Written};
 
-/// The folder of index files beside the images; reserved, never a class.
-pub const SPLITS_FOLDER: &str = "splits";
-/// What describes a division, in [`SPLITS_FOLDER`] or in the tree of [`Plan::write_folders`].
-pub const MANIFEST_FILE: &str = "manifest.yaml";
-/// The name that a folder of class folders has when the index files lie beside it.
-pub const RAW_FOLDER: &str = "raw";
-/// What an examination ([`crate::check`]) leaves in a data folder: JSON and HTML. Neither image nor
-/// stranger.
-pub(crate) const REPORT_FILES: [&str; 2] = ["dataset_report.json", "dataset_report.html"];
+pub use crate::text::shell_quoted;
 
 /// Which part of a data set.
 #[derive(
@@ -66,7 +64,7 @@ pub enum Split {
     Train,
     /// What chooses the best epoch.
     Val,
-    /// What the final figures are measured on.
+    /// What the final metrics are measured on.
     Test,
 }
 
@@ -113,23 +111,25 @@ pub struct Dataset {
     /// least one training image.
     pub classes: Vec<String>,
     /// The training split.
-    pub train: Index,
+    pub train: Arc<Index>,
     /// The validation split; it may lack classes.
-    pub val: Index,
+    pub val: Arc<Index>,
     /// Absent if the folder has no test split; it may lack classes.
-    pub test: Option<Index>,
+    pub test: Option<Arc<Index>>,
     /// The fold that was opened, if the folder has folds.
     pub fold: Option<u32>,
     /// What `splits/manifest.yaml` says; absent for an ImageFolder tree.
     pub manifest: Option<Box<Manifest>>,
+    /// See [`Dataset::fingerprint`].
+    fingerprint: OnceLock<String>,
 }
 
 impl Dataset {
-    /// Opens `data_dir`; `fold` (from 0) chooses `fold_<k>_{train,val}.txt` of a folder divided
+    /// Opens `data_dir`; `fold` (from 0) chooses `fold_<k>_{train,val}.txt` of a folder split
     /// into folds.
     ///
     /// # Errors
-    /// The folder is missing, not divided, or damaged, or `fold` does not suit it; see
+    /// The folder is missing, not split, or damaged, or `fold` does not suit it; see
     /// [`DatasetError`].
     pub fn open(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetError> {
         open::open(data_dir, fold)
@@ -145,8 +145,8 @@ impl Dataset {
         counts
     }
 
-    /// Samples of `split`, if the data set has it.
-    pub fn index(&self, split: Split) -> Option<&Index> {
+    /// Samples of `split`, if the data set has it. They are shared, never copied.
+    pub fn index(&self, split: Split) -> Option<&Arc<Index>> {
         match split {
             Split::Train => Some(&self.train),
             Split::Val => Some(&self.val),
@@ -164,12 +164,16 @@ impl Dataset {
         split: Split,
         stop: &(impl Fn() -> bool + Sync),
     ) -> Result<String, DatasetError> {
-        audit::state(&self.index(split).into_iter().collect::<Vec<_>>(), stop)
+        audit::state(self.index(split).into_iter().collect(), stop)
     }
 
     /// Hex SHA-256 over classes and samples of all splits (names, not contents; the root does not
-    /// count): equal for equal indices.
-    pub fn fingerprint(&self) -> String {
+    /// count): equal for equal indices. Computed at the first call and kept.
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| self.compute_fingerprint())
+    }
+
+    fn compute_fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         let mut text = |text: &str| {
             // The length keeps `ab`, `c` apart from `a`, `bc`.
@@ -188,15 +192,8 @@ impl Dataset {
                 text(&sample.class.to_string());
             }
         }
-        hex(&hash.finalize())
+        hex::encode(hash.finalize())
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

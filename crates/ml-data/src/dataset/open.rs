@@ -4,13 +4,14 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
 use super::error::DatasetError;
 use super::manifest::{Layout, Manifest, Method, SplitEntry, inside};
 use super::scan::{require_folder, scan};
-use super::{Dataset, Index, MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER, Sample, Split, hex};
+use super::{Dataset, Index, MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER, Sample, Split};
 
 pub(super) fn open(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetError> {
     require_folder(data_dir)?;
@@ -88,7 +89,7 @@ fn open_folders(data_dir: &Path) -> Result<Dataset, DatasetError> {
         }
         require_folder(&folder)?;
         let mut found = scan(&folder, &[])?;
-        // Where a split was itself divided, its index files lie in it.
+        // Where a split was itself split, its index files lie in it.
         if let Some(place) = found.classes.iter().position(|class| class.name == SPLITS_FOLDER) {
             if !found.classes[place].images.is_empty() {
                 return Err(DatasetError::Reserved { path: folder.join(SPLITS_FOLDER) });
@@ -205,7 +206,8 @@ impl Reader<'_> {
             return Err(DatasetError::NoImages { path });
         }
         self.check_counts(&path, entry, &samples)?;
-        let changed = |expected: &String| !expected.eq_ignore_ascii_case(&hex(&Sha256::digest(&bytes)));
+        let changed =
+            |expected: &String| !expected.eq_ignore_ascii_case(&hex::encode(Sha256::digest(&bytes)));
         if entry.index_sha256.as_ref().is_some_and(changed) {
             let problem = "was edited after it was written (its SHA-256 is not the manifest's index_sha256)";
             return Err(DatasetError::Changed { path, problem: problem.to_owned() });
@@ -312,7 +314,7 @@ fn refuse_leaks(splits: &Path, prefix: &str, indices: &[Index]) -> Result<(), Da
 }
 
 fn assemble(data_dir: &Path, classes: Vec<String>, indices: Vec<Index>) -> Result<Dataset, DatasetError> {
-    let mut indices = indices.into_iter();
+    let mut indices = indices.into_iter().map(Arc::new);
     let (Some(train), Some(val)) = (indices.next(), indices.next()) else {
         return Err(DatasetError::NoImages { path: data_dir.to_owned() });
     };
@@ -324,6 +326,7 @@ fn assemble(data_dir: &Path, classes: Vec<String>, indices: Vec<Index>) -> Resul
         test: indices.next(),
         fold: None,
         manifest: None,
+        fingerprint: OnceLock::new(),
     })
 }
 

@@ -1,18 +1,17 @@
-//! Images and how to divide them → their division ([`Plan`]), not yet written.
+//! Images and how to split them → their splits ([`Plan`]), not yet written.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
 use super::divide::{Division, TEST, TRAIN, VAL, divide};
-use super::hex;
 use super::images;
 use super::manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, SplitEntry, version_for};
 use super::source::Source;
 use super::split_error::{GivenLeak, SplitError};
 use super::stratify::{self, Task};
 
-/// Images divided, in memory.
+/// Images split, in memory.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) source: Source,
@@ -28,7 +27,7 @@ impl Plan {
         &self.manifest
     }
 
-    /// What was divided.
+    /// What was split.
     pub fn source(&self) -> &Source {
         &self.source
     }
@@ -81,10 +80,10 @@ fn prefix(images: &str) -> String {
 
 impl Source {
     /// Divides the images; writes nothing. The result is a function of the names, of what must stay
-    /// together, of the division and of `seed`.
+    /// together, of how to split and of `seed`.
     ///
     /// # Errors
-    /// The division makes no sense, a class is too small for folds, or a split would be empty.
+    /// How to split makes no sense, a class is too small for folds, or a split would be empty.
     pub fn plan(mut self, division: &Division, seed: u64) -> Result<Plan, SplitError> {
         let lengths = self.lengths();
         let alone = divide(&lengths, division, seed)?;
@@ -111,7 +110,7 @@ impl Source {
     /// content, may be in two of them; a warning says so.
     ///
     /// # Errors
-    /// There is no column `split`, a split is empty, or images that belong together are divided.
+    /// There is no column `split`, a split is empty, or images that belong together are separated.
     pub fn plan_given(mut self, accept_leaks: bool) -> Result<Plan, SplitError> {
         let splits = self.csv.as_mut().and_then(|csv| csv.splits.take());
         let splits = splits.ok_or_else(|| SplitError::NoSplitColumn { path: self.image_dir() })?;
@@ -267,8 +266,8 @@ impl Source {
         let entry = SplitEntry {
             name: name.to_owned(),
             total: lines.len(),
-            index_sha256: Some(hex(&Sha256::digest(&text))),
-            pictures_sha256: Some(hex(&hash.finalize())),
+            index_sha256: Some(hex::encode(Sha256::digest(&text))),
+            pictures_sha256: Some(hex::encode(hash.finalize())),
             counts,
         };
         (text, entry)

@@ -7,18 +7,10 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::DatasetError;
-use super::parallel::in_parallel;
+use super::suffix::is_image;
 use super::{RAW_FOLDER, REPORT_FILES, SPLITS_FOLDER};
-
-/// Endings (after the dot, in any case) of the files that count as images; `pbm`, `pgm`, `ppm` are
-/// PNM's three kinds.
-pub const SUFFIXES: [&str; 13] =
-    ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "pnm", "pbm", "pgm", "ppm", "qoi"];
-
-/// For messages.
-pub(super) fn suffix_list() -> String {
-    SUFFIXES.join(" ")
-}
+use crate::files::{self, Entry, EntryKind};
+use crate::pool;
 
 /// One class.
 #[derive(Clone, Debug)]
@@ -56,7 +48,7 @@ pub(super) fn scan(images: &Path, skip: &[&str]) -> Result<Scan, DatasetError> {
         }
     }
     names.sort_unstable();
-    let found = in_parallel(names.len(), |i| {
+    let found = pool::map(names.len(), |i| {
         let mut walk = Walk { images: Vec::new(), ignored: BTreeMap::new(), jumps: Vec::new() };
         walk.folder(&images.join(&names[i]), &names[i])?;
         walk.images.sort_unstable();
@@ -77,34 +69,21 @@ enum Kind {
     Other,
 }
 
-/// Names in a folder that are not hidden, unsorted.
+/// Names in a folder that are not hidden. Links are looked up only where their name is not that of
+/// an image: a link called an image is taken for one.
 fn entries(folder: &Path) -> Result<Vec<(OsString, Kind)>, DatasetError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DatasetError::io(folder))? {
-        let entry = entry.map_err(DatasetError::io(folder))?;
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        // Known from the directory itself on Linux: no call for each file.
-        let kind = entry.file_type().map_err(DatasetError::io(entry.path()))?;
+    let found = files::entries(folder).map_err(DatasetError::io(folder))?;
+    let kind = |Entry { name, kind }: Entry| {
         let image = is_image(&name);
-        found.push((
-            name,
-            if kind.is_dir() {
-                Kind::Folder { linked: false }
-            } else if image && (kind.is_file() || kind.is_symlink()) {
-                // A link called an image is taken for one: trees of a million links are listed at
-                // once.
-                Kind::Image
-            } else if kind.is_symlink() && entry.path().is_dir() {
-                Kind::Folder { linked: true }
-            } else {
-                Kind::Other
-            },
-        ));
-    }
-    Ok(found)
+        let kind = match kind {
+            EntryKind::Folder => Kind::Folder { linked: false },
+            EntryKind::File | EntryKind::Link if image => Kind::Image,
+            EntryKind::Link if folder.join(&name).is_dir() => Kind::Folder { linked: true },
+            _ => Kind::Other,
+        };
+        (name, kind)
+    };
+    Ok(found.into_iter().map(kind).collect())
 }
 
 /// Whether `folder` has folders, and no images right in it.
@@ -150,12 +129,6 @@ impl Walk {
         }
         Ok(())
     }
-}
-
-/// Whether a file counts as an image by its name: it ends as [`SUFFIXES`] say.
-pub fn is_image(name: &OsStr) -> bool {
-    let suffix = Path::new(name).extension().and_then(OsStr::to_str);
-    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
 }
 
 /// With its dot and in lower case, or `no suffix`.
@@ -208,8 +181,9 @@ pub(super) fn locate(image_dir: &Path) -> Result<(PathBuf, &'static str), Datase
     }
     let raw = image_dir.join(RAW_FOLDER);
     if raw.is_dir() {
-        let others =
-            folder_names(image_dir)?.into_iter().filter(|name| name != RAW_FOLDER && name != SPLITS_FOLDER);
+        let folders = entries(image_dir)?.into_iter();
+        let folders = folders.filter(|(_, kind)| matches!(kind, Kind::Folder { .. })).map(|(name, _)| name);
+        let others = folders.filter(|name| name != RAW_FOLDER && name != SPLITS_FOLDER);
         match others.min() {
             None => return Ok((image_dir.to_owned(), RAW_FOLDER)),
             Some(other) if has_class_folders(&raw)? => {
@@ -220,17 +194,4 @@ pub(super) fn locate(image_dir: &Path) -> Result<(PathBuf, &'static str), Datase
         }
     }
     Ok((image_dir.to_owned(), "."))
-}
-
-/// Names of the folders in `folder` that are not hidden.
-fn folder_names(folder: &Path) -> Result<Vec<OsString>, DatasetError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DatasetError::io(folder))? {
-        let entry = entry.map_err(DatasetError::io(folder))?;
-        let name = entry.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") && entry.path().is_dir() {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }

@@ -1,5 +1,5 @@
 //! A folder of class folders, or a CSV of labels → its images and which of them must stay together
-//! ([`Source`]). [`Source::plan`] divides them.
+//! ([`Source`]). [`Source::plan`] splits them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,10 @@ use super::error::DatasetError;
 use super::groups::{Grouping, Groups};
 use super::labels::{self, Labels, Problems};
 use super::manifest::Policy;
-use super::parallel::map_in_parallel;
 use super::scan::{ClassFolder, Scan, locate, require_folder, scan};
 use super::split_error::SplitError;
 use super::{SPLITS_FOLDER, Split};
+use crate::pool;
 
 /// Images of known classes. Every class has an image.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Source {
         let scan = scan(&folder, if images == "." { &[SPLITS_FOLDER] } else { &[] })?;
         check_classes(&scan, folder)?;
         let source = Source::new(root.clone(), root, images, scan);
-        let sizes = map_in_parallel(source.len(), |image| {
+        let sizes = pool::map_small(source.len(), |image| {
             let path = source.image_path(image as u32);
             match fs::metadata(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
@@ -97,7 +97,7 @@ impl Source {
         let Labels { classes, mut rows, has_groups, has_splits, others, sha256 } = labels::read(csv)?;
         rows.sort_unstable_by(|a, b| (a.class, &a.path).cmp(&(b.class, &b.path)));
         let sizes =
-            map_in_parallel(rows.len(), |i| Ok::<_, DatasetError>(size_of(&root.join(&rows[i].path))))?;
+            pool::map_small(rows.len(), |i| Ok::<_, DatasetError>(size_of(&root.join(&rows[i].path))))?;
         let mut missing: Vec<_> = rows
             .iter()
             .zip(&sizes)
@@ -156,7 +156,7 @@ impl Source {
     /// Keeps the images that `grouping` puts into one group together, across classes too.
     ///
     /// # Errors
-    /// The column `group` is asked for, and there is none.
+    /// The column `group` is requested, and there is none.
     pub fn group_by(&mut self, grouping: &Grouping) -> Result<(), SplitError> {
         let count = self.len();
         let column = match (grouping, self.csv.as_mut().map(|csv| csv.groups.take())) {

@@ -1,12 +1,13 @@
-//! What can be wrong with a division. Each message is one line: what, where, and what to do.
+//! What can be wrong with splits. Each message is one line: what, where, and what to do.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use super::error::DatasetError;
+use crate::table::{printable, printable_path};
 
-/// Why a division cannot be made or written.
+/// Why splits cannot be made or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
     /// The images cannot be listed.
@@ -30,7 +31,8 @@ pub enum SplitError {
     Folds(u32),
     /// A class that cannot be trained on in every fold.
     #[error(
-        "class `{class}` has {images} image(s), and one outside its validation fold is needed for training; add images, or use ratios instead of folds"
+        "class `{}` has {images} image(s), and one outside its validation fold is needed for training; add images, or use ratios instead of folds",
+        printable(class)
     )]
     TooFew {
         /// Its name.
@@ -40,7 +42,7 @@ pub enum SplitError {
     },
     /// So few images that a split would be empty.
     #[error(
-        "{total} images are too few: the {split} split would be empty; add images, or ask for larger shares or fewer folds"
+        "{total} images are too few: the {split} split would be empty; add images, or choose larger shares or fewer folds"
     )]
     EmptySplit {
         /// All images.
@@ -59,26 +61,30 @@ pub enum SplitError {
         problem: String,
     },
     /// Groups are to come from a CSV that has none.
-    #[error("--group_by csv: {} has no column `group`; give a CSV of labels with one (ml-split labels.csv), or group by folder or an expression", path.display())]
+    #[error(
+        "--group_by csv: {} has no column `group`; give a CSV of labels with one (ml-split labels.csv), or group by folder or an expression",
+        printable_path(path)
+    )]
     NoGroupColumn {
         /// The CSV, or the folder of class folders.
         path: PathBuf,
     },
     /// Splits are to come from a CSV that has none.
-    #[error("{}: has no column `split`; add one, or give shares", path.display())]
+    #[error("{}: has no column `split`; add one, or give shares", printable_path(path))]
     NoSplitColumn {
         /// The CSV, or the folder of class folders.
         path: PathBuf,
     },
     /// Something else than an image is to be kept together with others.
-    #[error("`{path}`: is no image of this data set; give paths as index files have them")]
+    #[error("`{}`: is no image of this data set; give paths as index files have them", printable(path))]
     NoSuchImage {
         /// As it was given.
         path: String,
     },
     /// A group without which something would be empty.
     #[error(
-        "{problem}: {} stays together and has {images} of {of}; divide the group, add images, or ask for other shares",
+        "{}: {} stays together and has {images} of {of}; split up the group, add images, or choose other shares",
+        printable(problem),
         group_in_words(group)
     )]
     GroupTooLarge {
@@ -95,7 +101,10 @@ pub enum SplitError {
     #[error("{0}")]
     GivenLeak(Box<GivenLeak>),
     /// Splits given by a CSV that lack one.
-    #[error("{}: no line has the split `{split}`; name some, or leave the column out and give shares", path.display())]
+    #[error(
+        "{}: no line has the split `{split}`; name some, or leave the column out and give shares",
+        printable_path(path)
+    )]
     NoGivenImages {
         /// The CSV.
         path: PathBuf,
@@ -103,13 +112,20 @@ pub enum SplitError {
         split: String,
     },
     /// Something is there already.
-    #[error("{}: exists already and differs; give --force to replace it, or --output for another place", path.display())]
+    #[error(
+        "{}: exists already and differs; give --force to replace it, or --output for another place",
+        printable_path(path)
+    )]
     Exists {
         /// What is there.
         path: PathBuf,
     },
     /// Something is there that was not written by [`Plan`](super::Plan), so it is never replaced.
-    #[error("{}: holds `{stranger}`, which ml-split did not write; move it away, or give --output for another place", path.display())]
+    #[error(
+        "{}: holds `{}`, which ml-split did not write; move it away, or give --output for another place",
+        printable_path(path),
+        printable(stranger)
+    )]
     NotOurs {
         /// The folder.
         path: PathBuf,
@@ -117,13 +133,16 @@ pub enum SplitError {
         stranger: String,
     },
     /// There is a file where a folder is to be.
-    #[error("{}: is a file, not a folder; move it away, or give --output for another place", path.display())]
+    #[error(
+        "{}: is a file, not a folder; move it away, or give --output for another place",
+        printable_path(path)
+    )]
     OutputNotAFolder {
         /// The file.
         path: PathBuf,
     },
     /// The file system refuses.
-    #[error("{}: cannot be written: {source}; give --output for another place", path.display())]
+    #[error("{}: cannot be written: {source}; give --output for another place", printable_path(path))]
     Output {
         /// The file or folder that was to be.
         path: PathBuf,
@@ -131,20 +150,28 @@ pub enum SplitError {
         source: io::Error,
     },
     /// The output would become a class.
-    #[error("{}: lies among the images of {}; choose an output outside of it", path.display(), images.display())]
+    #[error(
+        "{}: lies among the images of {}; choose an output outside of it",
+        printable_path(path),
+        printable_path(images)
+    )]
     OutputInside {
         /// The output.
         path: PathBuf,
         /// The folder of class folders.
         images: PathBuf,
     },
-    /// Trees are made of one division.
+    /// Trees are made of one set of splits.
     #[error(
         "folds have no folder layout (their trees would hold every image many times); leave out --layout folders: the index files need no copies"
     )]
     FoldsAsFolders,
     /// Hard links do not reach other disks.
-    #[error("{}: cannot be hard-linked from {}, which is on another file system; use --link symlink or --link copy", to.display(), from.display())]
+    #[error(
+        "{}: cannot be hard-linked from {}, which is on another file system; use --link symlink or --link copy",
+        printable_path(to),
+        printable_path(from)
+    )]
     OtherDevice {
         /// The image.
         from: PathBuf,
@@ -152,7 +179,11 @@ pub enum SplitError {
         to: PathBuf,
     },
     /// The file system refuses a link or a copy.
-    #[error("{}: cannot be made from {}: {source}; try another --link, or give --output for another place", to.display(), from.display())]
+    #[error(
+        "{}: cannot be made from {}: {source}; try another --link, or give --output for another place",
+        printable_path(to),
+        printable_path(from)
+    )]
     Image {
         /// The image.
         from: PathBuf,
@@ -163,7 +194,8 @@ pub enum SplitError {
     },
     /// A CSV names an image or a class that a tree of folders cannot hold.
     #[error(
-        "--layout folders: `{name}` {problem}, so it would not be found again; rename it, or use --layout index"
+        "--layout folders: `{}` {problem}, so it would not be found again; rename it, or use --layout index",
+        printable(name)
     )]
     UnfitForFolders {
         /// An image or a class.
@@ -177,7 +209,7 @@ pub enum SplitError {
 }
 
 impl SplitError {
-    /// Whether what was asked for is wrong, rather than what the folders hold: exit code 2, not 1.
+    /// Whether what was requested is wrong, rather than what the folders hold: exit code 2, not 1.
     pub fn is_usage(&self) -> bool {
         match self {
             SplitError::Dataset(error) => error.is_usage(),
@@ -206,12 +238,12 @@ impl SplitError {
     }
 }
 
-/// Splits given by a CSV that divide images which belong together.
+/// Splits given by a CSV that separate images which belong together.
 #[derive(Clone, Debug)]
 pub struct GivenLeak {
     /// The CSV.
     pub path: PathBuf,
-    /// How many groups are divided.
+    /// How many groups are in more than one split.
     pub count: usize,
     /// The group that both images name; otherwise their contents keep them together.
     pub group: Option<String>,
@@ -231,15 +263,15 @@ impl fmt::Display for GivenLeak {
             "{}: {count} group(s) of images that belong together are in more than one split, first {what}: `{}` in {} \
              and `{}` in {}; correct the column, leave it out to have groups kept together, or accept this with \
              --on_leak warn",
-            path.display(),
-            first.0,
+            printable_path(path),
+            printable(&first.0),
             first.1,
-            second.0,
+            printable(&second.0),
             second.1
         )
     }
 }
 
 fn group_in_words(name: &str) -> String {
-    format!("the group `{name}`")
+    format!("the group `{}`", printable(name))
 }

@@ -1,5 +1,5 @@
 //! Images that must stay together + the counts that each class is to have in each part → the part
-//! of each image. No group is divided; each class comes as close to its counts as groups allow.
+//! of each image. No group is torn apart; each class comes as close to its counts as groups allow.
 //!
 //! The measure is, summed over classes and the total, `Σ (count − target)² / (target · images of
 //! the class)`: the squared relative error of each part, weighed by its share. Groups are dealt
@@ -18,7 +18,7 @@ const EFFORT: usize = 100_000_000;
 /// Groups that may be swapped in pairs: all pairs are tried.
 const MOST_SWAPPED: usize = 1500;
 
-/// What is divided.
+/// What is split.
 pub(super) struct Task<'a> {
     /// Images of each class; they are numbered through all classes.
     pub sizes: &'a [usize],
@@ -292,7 +292,7 @@ impl Table {
         }
     }
 
-    /// The cheapest move of a group to one of `to` after which `mended` holds and nothing else is
+    /// The cheapest move of a group to one of `to` after which `repaired` holds and nothing else is
     /// broken.
     fn move_one(
         &mut self,
@@ -300,7 +300,7 @@ impl Table {
         groups: &[Group],
         parts: &mut [usize],
         to: &[usize],
-        mended: impl Fn(&Table) -> bool,
+        repaired: impl Fn(&Table) -> bool,
     ) {
         let mut best: Option<(f64, usize, usize)> = None;
         for (number, group) in groups.iter().enumerate() {
@@ -315,7 +315,7 @@ impl Table {
                 let cost = out + self.gain(group, part);
                 self.put(group, part, 1.0);
                 let breaks = self.count(task.sizes.len(), from) == 0.0 || trained(self) < before;
-                if !breaks && mended(self) && best.is_none_or(|(least, ..)| cost < least) {
+                if !breaks && repaired(self) && best.is_none_or(|(least, ..)| cost < least) {
                     best = Some((cost, number, part));
                 }
                 self.put(group, part, -1.0);

@@ -117,7 +117,7 @@ fn a_split_raw_folder_opens_with_every_image_once() {
     assert_eq!(data.class_counts(Split::Train), [12, 6]);
     assert_eq!(data.class_counts(Split::Val), [4, 2]);
     assert_eq!(data.class_counts(Split::Test), [4, 2]);
-    let mut all = [&data.train, &data.val, data.test.as_ref().unwrap()].map(paths).concat();
+    let mut all = [&data.train, &data.val, data.test.as_ref().unwrap()].map(|index| paths(index)).concat();
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 30);
@@ -145,7 +145,7 @@ fn folds_open_one_by_one_with_a_common_test_split() {
         let data = Dataset::open(dir.path(), Some(fold)).unwrap();
         assert_eq!(data.train.samples.len() + data.val.samples.len(), 24);
         validated.extend(paths(&data.val).into_iter().map(str::to_owned));
-        tests.push(data.test.unwrap().samples);
+        tests.push(data.test.unwrap().samples.clone());
     }
     validated.sort_unstable();
     validated.dedup();
@@ -162,15 +162,15 @@ fn folds_open_one_by_one_with_a_common_test_split() {
 fn a_fold_is_refused_where_there_are_none() {
     let dir = raw(&[("cat", 9), ("dog", 9)]);
     split(dir.path(), &ratio(&[0.6, 0.2, 0.2]));
-    assert!(refusal_of_fold(dir.path(), Some(0)).contains("not divided into folds"));
+    assert!(refusal_of_fold(dir.path(), Some(0)).contains("not split into folds"));
     let dir = folder(&["train/a/1.png", "val/a/1.png"]);
-    assert!(refusal_of_fold(dir.path(), Some(0)).contains("not divided into folds"));
+    assert!(refusal_of_fold(dir.path(), Some(0)).contains("not split into folds"));
 }
 
 #[test]
 fn the_fingerprint_tells_indices_apart_and_ignores_where_they_lie() {
     let [a, b] = [folder(&["train/a/1.png", "val/a/2.png"]), folder(&["train/a/1.png", "val/a/2.png"])];
-    let print = |dir: &TempDir| Dataset::open(dir.path(), None).unwrap().fingerprint();
+    let print = |dir: &TempDir| Dataset::open(dir.path(), None).unwrap().fingerprint().to_owned();
     assert_eq!(print(&a), print(&b));
     assert_eq!(print(&a).len(), 64);
     let other = folder(&["train/a/1.png", "val/a/3.png"]);

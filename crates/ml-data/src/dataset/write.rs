@@ -1,19 +1,21 @@
-//! A [`Plan`] → files. Everything is written beside its place and then renamed, so that a division
+//! A [`Plan`] → files. Everything is written beside its place and then renamed, so that a set of splits
 //! is there as a whole or not at all; what another program made is never replaced.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use atomic_file::folder_of;
+
 use super::error::DatasetError;
 use super::manifest::{Layout, Manifest, Method};
-use super::parallel::in_parallel;
 use super::plan::Plan;
-use super::scan::is_image;
 use super::split_error::SplitError;
+use super::suffix::is_image;
 use super::{CACHE_FOLDER, IMAGES_FILE, MANIFEST_FILE, REPORT_FILES, SPLITS_FOLDER, SplitEntry};
 use crate::files;
+use crate::pool;
 
 /// What stands in a tree of folders for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +28,14 @@ pub enum Link {
     Copy,
 }
 
-/// Where a division lies.
+/// Where the splits lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The folder of index files, or the tree.
     pub path: PathBuf,
     /// What [`Dataset::open`](super::Dataset::open) takes.
     pub data_dir: PathBuf,
-    /// The same division was there already and was left alone.
+    /// The same splits were there already and were left alone.
     pub unchanged: bool,
 }
 
@@ -207,7 +209,7 @@ impl Plan {
             }
             let lines: Vec<&str> = text.lines().collect();
             let prefix = if self.source_is_raw() { "raw/" } else { "" };
-            in_parallel(lines.len(), |i| {
+            pool::map(lines.len(), |i| {
                 if stop() {
                     return Err(SplitError::Interrupted);
                 }
@@ -281,23 +283,19 @@ struct Unfinished {
 
 impl Unfinished {
     fn beside(place: &Path) -> Result<Unfinished, SplitError> {
-        let parent = parent(place);
+        let parent = folder_of(place);
         let made = parent.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
-        let unfinished = Unfinished { path: hidden_beside(place, "tmp"), made, done: false };
+        let path = atomic_file::beside(place).map_err(SplitError::output(place))?;
+        let unfinished = Unfinished { path, made, done: false };
         fs::create_dir_all(parent).map_err(SplitError::output(parent))?;
-        match fs::remove_dir_all(&unfinished.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(SplitError::output(&unfinished.path)(error));
-            }
-            _ => {}
-        }
+        atomic_file::remove_abandoned(place).map_err(SplitError::output(parent))?;
         fs::create_dir(&unfinished.path).map_err(SplitError::output(place))?;
         Ok(unfinished)
     }
 
     /// Renames it to `place`; what is there is replaced, and put back should that fail.
     fn finish(mut self, place: &Path) -> Result<(), SplitError> {
-        let old = hidden_beside(place, "old");
+        let old = old_beside(place);
         let replaced = match fs::rename(place, &old) {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::NotFound => false,
@@ -329,17 +327,13 @@ impl Drop for Unfinished {
     }
 }
 
-/// `.<name>.<what>-<process>`: hidden, so that no scan takes a left-over for a class.
-fn hidden_beside(place: &Path, what: &str) -> PathBuf {
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    parent(place).join(format!(".{name}.{what}-{}", std::process::id()))
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
+/// `.<name>.old-<process>`, for what is replaced: hidden, so that no scan takes it for a
+/// class. It is whole, so it is not deleted should this process be killed before it is put back.
+fn old_beside(place: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(place.file_name().unwrap_or_default());
+    name.push(format!(".old-{}", std::process::id()));
+    place.with_file_name(name)
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), SplitError> {

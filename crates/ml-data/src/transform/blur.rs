@@ -6,11 +6,11 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::Size;
-use super::params::uniform;
-use super::problems::Problems;
+use super::distributions::uniform;
 use super::spelling::Between;
 use crate::decode::Pixels;
+use crate::geometry::Size;
+use crate::violations::Violations;
 
 /// The largest kernel side, in pixels; the time grows with it.
 const MAX_KERNEL: u32 = 255;
@@ -46,7 +46,7 @@ impl GaussianBlur {
     }
 
     /// `output`: the size of the images, if known.
-    pub(super) fn check(&self, output: Option<Size>, problems: &mut Problems) {
+    pub(super) fn check(&self, output: Option<Size>, problems: &mut Violations) {
         let Size { height, width } = self.kernel_size;
         let odd = |side: u32| side % 2 == 1 && side <= MAX_KERNEL;
         problems.check("gaussian_blur.kernel_size", odd(height) && odd(width), || {

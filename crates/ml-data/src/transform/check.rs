@@ -3,14 +3,14 @@
 use super::config::{
     ColorJitter, JitterAmount, MAX_SIDE, Probability, RandomResizedCrop, Resize, Size, TransformConfig,
 };
-use super::problems::Problems;
 use crate::setting::Auto;
+use crate::violations::Violations;
 
 impl TransformConfig {
     /// What is wrong, as (key relative to this struct, message): `("color_jitter.hue", "must be
     /// within 0 to 0.5, got 0.7")`. Empty if nothing is.
     pub fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = Problems::default();
+        let mut problems = Violations::default();
         self.check_sizes(&mut problems);
         self.check_crops(&mut problems);
         for (key, Probability(p)) in [
@@ -26,10 +26,10 @@ impl TransformConfig {
             check_jitter(jitter, &mut problems);
         }
         self.check_operations(&mut problems);
-        problems.0
+        problems.into()
     }
 
-    fn check_operations(&self, problems: &mut Problems) {
+    fn check_operations(&self, problems: &mut Violations) {
         problems.check_one_of(&[
             ("auto_augment", self.auto_augment.is_some()),
             ("rand_augment", self.rand_augment.is_some()),
@@ -56,7 +56,7 @@ impl TransformConfig {
         self.cutmix.iter().for_each(|cutmix| cutmix.check("cutmix", problems));
     }
 
-    fn check_sizes(&self, problems: &mut Problems) {
+    fn check_sizes(&self, problems: &mut Violations) {
         match self.resize {
             Some(Resize::Exact(size)) => problems.check_size("resize", size),
             Some(Resize::ShorterSide(side)) => {
@@ -82,7 +82,7 @@ impl TransformConfig {
         });
     }
 
-    fn check_crops(&self, problems: &mut Problems) {
+    fn check_crops(&self, problems: &mut Violations) {
         problems.check_one_of(&[
             ("center_crop", self.center_crop.is_some()),
             ("random_crop", self.random_crop.is_some()),
@@ -106,7 +106,7 @@ impl TransformConfig {
     }
 }
 
-fn check_jitter(jitter: &ColorJitter, problems: &mut Problems) {
+fn check_jitter(jitter: &ColorJitter, problems: &mut Violations) {
     let ColorJitter { brightness, contrast, saturation, hue } = *jitter;
     for (key, amount) in [
         ("color_jitter.brightness", brightness),

@@ -7,15 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::blur::GaussianBlur;
 use super::erasing::RandomErasing;
 use super::geometric::{RandomAffine, RandomPerspective, RandomRotation};
+pub use super::interpolation::Interpolation;
+pub use super::jitter::JitterAmount;
 use super::mix::MixConfig;
 use super::normalize::{Channels, Normalize};
 use super::policy::{AugMix, AutoAugment, RandAugment, TrivialAugmentWide};
 use super::spelling;
-pub use crate::geometry::Size;
+pub use crate::geometry::{MAX_SIDE, Size};
 use crate::setting::Auto;
-
-/// The largest side, in pixels, that a transform may be asked for.
-pub const MAX_SIDE: u32 = 16_384;
 
 /// One split's transforms. Keys may stand in any order; they run in the order in which they are
 /// listed here. Each is off unless given.
@@ -175,62 +174,6 @@ pub struct ColorJitter {
     pub hue: JitterAmount,
 }
 
-/// An amount of colour jitter. In YAML a number, or a pair `[min, max]`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum JitterAmount {
-    /// Up to this far from "no change" in both directions, at least 0.
-    Symmetric(f64),
-    /// Uniform between these two.
-    Range([f64; 2]),
-}
-
-impl Default for JitterAmount {
-    fn default() -> Self {
-        JitterAmount::Symmetric(0.0)
-    }
-}
-
-impl JitterAmount {
-    /// The range of a factor whose neutral value is 1, or nothing where it would always be 1.
-    pub fn factor_range(self) -> Option<[f64; 2]> {
-        let range = match self {
-            JitterAmount::Symmetric(x) => [(1.0 - x).max(0.0), 1.0 + x],
-            JitterAmount::Range(range) => range,
-        };
-        (range != [1.0, 1.0]).then_some(range)
-    }
-
-    /// The range of a value whose neutral one is 0.
-    pub(super) fn around_zero(self) -> [f64; 2] {
-        match self {
-            JitterAmount::Symmetric(x) => [-x, x],
-            JitterAmount::Range(range) => range,
-        }
-    }
-
-    /// The range of a shift whose neutral value is 0, or nothing where it would always be 0.
-    pub fn shift_range(self) -> Option<[f64; 2]> {
-        let range = self.around_zero();
-        (range != [0.0, 0.0]).then_some(range)
-    }
-}
-
-/// How a resized image's pixels are computed from the original's, as Pillow's filters of these
-/// names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Interpolation {
-    /// The nearest pixel, without antialiasing.
-    Nearest,
-    /// A triangle; the default.
-    #[default]
-    Bilinear,
-    /// A cubic spline (a = -0.5).
-    Bicubic,
-    /// A windowed sinc over three lobes.
-    Lanczos,
-}
-
 /// Whether large JPEGs may be reduced while they are decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -262,6 +205,22 @@ impl TransformConfig {
             normalize: Some(Auto::Value(Normalize::imagenet())),
             ..TransformConfig::default()
         }
+    }
+
+    /// Whether `normalize` is `auto`: a pipeline can only be made of
+    /// [`TransformConfig::with_statistics`].
+    pub fn needs_statistics(&self) -> bool {
+        self.normalize == Some(Auto::Auto)
+    }
+
+    /// This configuration with `auto` replaced by `statistics`. Without `auto` nothing changes.
+    #[must_use]
+    pub fn with_statistics(&self, statistics: Normalize) -> TransformConfig {
+        let mut resolved = self.clone();
+        if self.needs_statistics() {
+            resolved.normalize = Some(Auto::Value(statistics));
+        }
+        resolved
     }
 
     /// The size at which every image comes out, if there is one.

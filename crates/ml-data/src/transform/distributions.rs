@@ -1,8 +1,13 @@
-//! Normal, Gamma, Beta and Dirichlet variables from a sample's stream. Our own, so that a stream
+//! Uniform, normal, Gamma, Beta and Dirichlet variables from a sample's stream. Our own, so that a stream
 //! gives the same values with every version of every library: resumed runs depend on it.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+
+/// Uniform in `[min, max)`; `min` if they are equal.
+pub(super) fn uniform(rng: &mut ChaCha8Rng, [min, max]: [f64; 2]) -> f64 {
+    min + (max - min) * rng.random::<f64>()
+}
 
 /// Two independent standard normal variables (Box and Muller 1958).
 pub fn normal_pair(rng: &mut ChaCha8Rng) -> [f64; 2] {

@@ -13,12 +13,11 @@ use serde::de::{self, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value as Json, json};
 
-use super::config::Size;
 use super::distributions::normal_pair;
-use super::ops::Area;
-use super::params::uniform;
-use super::problems::Problems;
+use super::distributions::uniform;
 use super::spelling::{Short, switch_schema};
+use crate::geometry::{Area, Size};
+use crate::violations::Violations;
 
 /// Tries before an image stays as it is.
 const TRIES: u32 = 10;
@@ -111,7 +110,7 @@ impl RandomErasing {
         None
     }
 
-    pub(super) fn check(&self, channels: usize, problems: &mut Problems) {
+    pub(super) fn check(&self, channels: usize, problems: &mut Violations) {
         problems.check_probability("random_erasing.p", self.p);
         problems.check_range("random_erasing.scale", self.scale, 0.0, 1.0);
         problems.check_positive_range("random_erasing.ratio", self.ratio, f64::INFINITY);

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::config::{JitterAmount, Size};
-use super::params::uniform;
-use super::problems::Problems;
+use super::distributions::uniform;
+use super::jitter::JitterAmount;
 use super::spelling::{Color, Shear, Short, number_schema, pair_schema, switch_schema};
 use super::warp::{AffineParams, Corners, Sampling};
+use crate::geometry::Size;
+use crate::violations::Violations;
 
 /// A rotation by a random angle about the middle. In YAML a number, a pair `[min, max]`, or a
 /// mapping.
@@ -40,7 +41,7 @@ impl RandomRotation {
         uniform(rng, self.degrees.around_zero())
     }
 
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, problems: &mut Violations) {
         check_angle("random_rotation.degrees", self.degrees, problems);
     }
 }
@@ -108,7 +109,7 @@ impl RandomAffine {
         params
     }
 
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, problems: &mut Violations) {
         check_angle("random_affine.degrees", self.degrees, problems);
         if let Some(translate) = self.translate {
             problems.check(
@@ -171,7 +172,7 @@ impl RandomPerspective {
         Some([inwards(0, 0), inwards(right, 0), inwards(right, bottom), inwards(0, bottom)])
     }
 
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, problems: &mut Violations) {
         let scale = self.distortion_scale;
         problems.check("random_perspective.distortion_scale", (0.0..=1.0).contains(&scale), || {
             format!("must be within 0 to 1, got {scale}")
@@ -192,7 +193,7 @@ impl Short for RandomPerspective {
     }
 }
 
-fn check_angle(key: &str, degrees: JitterAmount, problems: &mut Problems) {
+fn check_angle(key: &str, degrees: JitterAmount, problems: &mut Violations) {
     match degrees {
         JitterAmount::Symmetric(x) => problems
             .check(key, (0.0..=360.0).contains(&x), || format!("must be within 0 to 360 degrees, got {x}")),

@@ -33,7 +33,7 @@ pub struct Prepared {
     /// The size that crops are drawn for: that of the pixels, but for reduced ones that of the
     /// whole image.
     pub size: Size,
-    /// By what the image's sides were divided: 1, 2, 4 or 8.
+    /// By what the image's sides were split: 1, 2, 4 or 8.
     pub divisor: u32,
 }
 
@@ -173,7 +173,7 @@ impl Pipeline {
     }
 }
 
-/// `area`, which is of the whole image, of one whose sides were divided.
+/// `area`, which is of the whole image, of one whose sides were split.
 fn resized_area(pixels: &Pixels, divisor: u32, area: Area, size: Size, config: &TransformConfig) -> Pixels {
     if divisor == 1 {
         return ops::resized_crop(pixels, area, size, config.interpolation);

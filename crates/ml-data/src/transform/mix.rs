@@ -10,11 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::config::Size;
 use super::distributions::beta;
-use super::ops::Area;
-use super::problems::Problems;
 use super::spelling::{Short, number_schema};
+use crate::geometry::{Area, Size};
+use crate::violations::Violations;
 
 /// Settings of mixup or cutmix. In YAML the number `alpha`, or a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,7 +30,7 @@ impl Default for MixConfig {
 }
 
 impl MixConfig {
-    pub(super) fn check(self, key: &str, problems: &mut Problems) {
+    pub(super) fn check(self, key: &str, problems: &mut Violations) {
         problems.check_alpha(&format!("{key}.alpha"), self.alpha);
     }
 }

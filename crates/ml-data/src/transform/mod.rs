@@ -35,6 +35,8 @@ mod distributions;
 pub mod erasing;
 pub mod geometric;
 mod geometry;
+mod interpolation;
+mod jitter;
 pub mod mix;
 mod normalize;
 pub mod ops;

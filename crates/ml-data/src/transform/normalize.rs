@@ -8,11 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value as Json, json};
 
 use super::color::luma;
-use super::config::TransformConfig;
-use super::problems::Problems;
 use super::spelling::Short;
 use crate::decode::Pixels;
 use crate::setting::Auto;
+use crate::violations::Violations;
 
 /// Mean of ImageNet's pixels (red, green, blue), on the scale 0 to 1.
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
@@ -37,7 +36,7 @@ impl Normalize {
         Normalize { mean: IMAGENET_MEAN.to_vec(), std: IMAGENET_STD.to_vec() }
     }
 
-    pub(super) fn check(&self, channels: Channels, problems: &mut Problems) {
+    pub(super) fn check(&self, channels: Channels, problems: &mut Violations) {
         let count = channels.count();
         for (key, list) in [("normalize.mean", &self.mean), ("normalize.std", &self.std)] {
             problems.check(key, list.len() == count, || {
@@ -83,24 +82,6 @@ impl Short for Auto<Normalize> {
     "`normalize: auto` stands for the training images' statistics, which have not been computed here; write normalize: {{mean: […], std: […]}}"
 )]
 pub struct UnresolvedStatistics;
-
-impl TransformConfig {
-    /// Whether `normalize` is `auto`: a pipeline can only be made of
-    /// [`TransformConfig::with_statistics`].
-    pub fn needs_statistics(&self) -> bool {
-        self.normalize == Some(Auto::Auto)
-    }
-
-    /// This configuration with `auto` replaced by `statistics`. Without `auto` nothing changes.
-    #[must_use]
-    pub fn with_statistics(&self, statistics: Normalize) -> TransformConfig {
-        let mut resolved = self.clone();
-        if self.needs_statistics() {
-            resolved.normalize = Some(Auto::Value(statistics));
-        }
-        resolved
-    }
-}
 
 /// Channels of an image as the network gets it. In YAML 1 or 3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

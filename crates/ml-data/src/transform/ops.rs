@@ -5,9 +5,10 @@ use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::config::{Interpolation, Size};
+use super::interpolation::Interpolation;
 use crate::decode::Pixels;
 pub use crate::geometry::Area;
+use crate::geometry::Size;
 
 /// Resizes to `size`, with antialiasing (except nearest): Pillow's `Image.resize` to within
 /// rounding.

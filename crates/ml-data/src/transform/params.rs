@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::color::Change;
 use super::config::{ColorJitter, RandomCrop, RandomResizedCrop, Size};
+use super::distributions::uniform;
 use super::ops::Area;
 
 /// Tries before [`random_resized_crop`] falls back on a centred crop.
@@ -71,11 +72,6 @@ pub fn color_jitter(rng: &mut ChaCha8Rng, jitter: &ColorJitter) -> impl Iterator
         jitter.hue.shift_range().map(|range| Change::Hue(uniform(rng, range))),
     ];
     order.into_iter().filter_map(move |which| changes[which])
-}
-
-/// Uniform in `[min, max)`; `min` if they are equal.
-pub(super) fn uniform(rng: &mut ChaCha8Rng, [min, max]: [f64; 2]) -> f64 {
-    min + (max - min) * rng.random::<f64>()
 }
 
 #[cfg(test)]

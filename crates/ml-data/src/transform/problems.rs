@@ -1,19 +1,9 @@
-//! What is wrong with a configuration, collected rather than stopping at the first.
+//! Checks that several transforms share.
 
-use super::config::{MAX_SIDE, Size};
+use crate::geometry::{MAX_SIDE, Size};
+use crate::violations::Violations;
 
-/// Violations so far, as (key, message).
-#[derive(Default)]
-pub(super) struct Problems(pub(super) Vec<(String, String)>);
-
-impl Problems {
-    /// Notes `message` under `key` unless the condition holds.
-    pub(super) fn check(&mut self, key: &str, holds: bool, message: impl FnOnce() -> String) {
-        if !holds {
-            self.0.push((key.to_owned(), message()));
-        }
-    }
-
+impl Violations {
     /// At most one of `keys` is given.
     pub(super) fn check_one_of(&mut self, keys: &[(&str, bool)]) {
         let mut given = keys.iter().filter(|(_, given)| *given).map(|(key, _)| *key);

@@ -249,7 +249,7 @@ schema_by_hand!(Between, "Between", {
 });
 schema_by_hand!(Shear, "Shear", {
     let number = json!({ "type": "number" });
-    // One list with bounds, so that a wrong length is told apart from a wrong kind.
+    // One list with bounds, so that a wrong length is distinguished from a wrong kind.
     json!([number, { "type": "array", "items": number, "minItems": 2, "maxItems": 4 }])
 });
 

@@ -7,8 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::Size;
 use crate::decode::Pixels;
+use crate::geometry::Size;
 
 /// How a moved image's pixels are computed from the original's. There is no antialiasing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -288,7 +288,7 @@ fn map(pixels: &Pixels, place: impl Fn(f64, f64) -> (f64, f64), sampling: Sampli
 }
 
 /// Between the four pixels around (x, y), where whole numbers are the centres of pixels; fractions
-/// are dropped. (x, y) lies at most half a pixel outside of the image, whose edge goes on there.
+/// are dropped. (x, y) lies at most half a pixel outside of the image, whose edge continues there.
 fn bilinear(pixels: &Pixels, x: f64, y: f64) -> [u8; 3] {
     let ((left, right, dx), (top, bottom, dy)) = (between(x, pixels.width), between(y, pixels.height));
     let (from, _) = pixels.data.as_chunks::<3>();

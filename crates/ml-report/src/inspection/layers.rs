@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use tch::Tensor;
+use tch::{Device, Tensor};
 use torch_ext::{Operator, record_operators, storage_address};
 
 use super::InspectionError;
 use super::cost::multiply_adds;
+use ml_core::device::Compute;
 use ml_core::network::Network;
 
 /// One operator, or rather a layer where it has parameters.
@@ -65,23 +66,27 @@ const VIEWS: [&str; 34] = [
 ];
 
 /// A tensor of the network's state.
-struct Known {
-    name: String,
+struct Known<'a> {
+    name: &'a str,
+    /// Whose own it is.
+    module: &'a str,
     elements: u64,
     is_parameter: bool,
 }
 
 /// The layers that `images` (one) goes through in evaluation mode, and its logits.
 pub fn of(network: &Network, images: &Tensor) -> Result<(Vec<LayerRow>, Tensor), InspectionError> {
-    let (logits, operators) = record_operators(|| tch::no_grad(|| network.try_forward_t(images, false)))?;
-    let parameters = network.parameters();
+    let (logits, operators) = record_operators(|| network.logits(images, &Compute::fp32(Device::Cpu)))?;
     let mut known: HashMap<usize, Known> = HashMap::new();
-    for (is_parameter, tensors) in [(true, parameters), (false, network.buffers())] {
-        for (name, tensor) in tensors {
-            let entry = Known { name, elements: tensor.numel() as u64, is_parameter };
-            known.insert(storage_address(&tensor), entry);
+    network.root().visit(&mut |module| {
+        let parameters = module.parameters().map(|named| (named, true));
+        let buffers = module.buffers().map(|named| (named, false));
+        for ((name, tensor), is_parameter) in parameters.chain(buffers) {
+            let elements = tensor.numel() as u64;
+            let entry = Known { name, module: module.name(), elements, is_parameter };
+            known.insert(storage_address(tensor), entry);
         }
-    }
+    });
     let mut rows = Vec::new();
     let mut counted = None;
     for operator in &operators {
@@ -102,7 +107,7 @@ pub fn of(network: &Network, images: &Tensor) -> Result<(Vec<LayerRow>, Tensor),
     Ok((rows, logits?))
 }
 
-fn row(operator: &Operator, known: &mut HashMap<usize, Known>) -> LayerRow {
+fn row(operator: &Operator, known: &mut HashMap<usize, Known<'_>>) -> LayerRow {
     let name = operator.name.strip_prefix("aten::").unwrap_or(&operator.name);
     // In place or not is no difference to the reader.
     let name = name.strip_suffix('_').unwrap_or(name);
@@ -127,24 +132,25 @@ fn row(operator: &Operator, known: &mut HashMap<usize, Known>) -> LayerRow {
         }
     }
     let taken = operator.inputs.iter().filter_map(|seen| known.get(&seen.storage));
-    row.name = common_module(&taken.map(|entry| entry.name.as_str()).collect::<Vec<_>>());
-    row
+    let tensors: Vec<(&str, &str)> = taken.map(|entry| (entry.module, entry.name)).collect();
+    LayerRow { name: common_module(&tensors).to_owned(), ..row }
 }
 
-/// The innermost module that has all of `names`; a lone parameter (`class_token`) has a name of its
-/// own, and of parameters with nothing in common the first lends its name.
-fn common_module(names: &[&str]) -> String {
-    let Some((first, others)) = names.split_first() else { return String::new() };
-    let (mut module, leaf) = first.rsplit_once('.').unwrap_or(("", first));
+/// The innermost module that contains all `tensors`, given as (module, name); a lone parameter
+/// (`class_token`) has a name of its own, and of parameters with nothing in common the first lends
+/// its name.
+fn common_module<'a>(tensors: &[(&'a str, &'a str)]) -> &'a str {
+    let &[(mut module, first), ref others @ ..] = tensors else { return "" };
+    let leaf = first.rsplit('.').next().unwrap_or_default();
     if module.is_empty() || (others.is_empty() && !["weight", "bias"].contains(&leaf)) {
-        return (*first).to_owned();
+        return first;
     }
-    let is_in =
-        |name: &str, module: &str| name.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'));
-    while !module.is_empty() && !others.iter().all(|name| is_in(name, module)) {
+    let contains =
+        |module: &str, name: &str| name.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'));
+    while !module.is_empty() && !others.iter().all(|(_, name)| contains(module, name)) {
         module = module.rsplit_once('.').map_or("", |(outer, _)| outer);
     }
-    if module.is_empty() { (*first).to_owned() } else { module.to_owned() }
+    if module.is_empty() { first } else { module }
 }
 
 #[cfg(test)]
@@ -162,7 +168,9 @@ mod tests {
             (&["a.weight", "b.weight"], "a.weight"),
             (&[], ""),
         ] {
-            assert_eq!(common_module(names), expected);
+            let module = |name: &'static str| name.rsplit_once('.').map_or("", |(module, _)| module);
+            let tensors: Vec<(&str, &str)> = names.iter().map(|name| (module(name), *name)).collect();
+            assert_eq!(common_module(&tensors), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! All networks of the library with their figures.
+//! All networks of the library with their sizes and costs.
 
 use std::fmt;
 

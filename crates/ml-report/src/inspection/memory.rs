@@ -1,9 +1,9 @@
-//! The memory of a training step, from two small ones that are taken and recorded.
+//! The memory of a training step, from two small steps that are run and recorded.
 //!
-//! libtorch tells each piece of memory that forward and backward take and give back. A step with
-//! more images does the same in the same order, and each piece grows linearly with their number
-//! (weights do not, activations do). So the pieces of steps with two and with three images tell
-//! those of any batch, and playing them through tells the peak.
+//! libtorch reports each allocation of the forward and backward pass. A step with more images makes
+//! the same allocations in the same order, and each grows linearly with the number of images
+//! (weights do not, activations do). So the allocations of steps with two and with three images give
+//! those of any batch, and replaying them gives the peak.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,8 @@ use torch_ext::{MemoryEvent, record_memory, storage_address};
 
 use super::{InspectionError, images};
 use ml_core::config::Config;
-use ml_core::loss::Loss;
+use ml_core::device::Compute;
+use ml_core::loss::{Loss, Targets};
 use ml_core::network::Network;
 use ml_core::optimizer::Optimizer;
 
@@ -33,7 +34,7 @@ pub struct StepMemory {
     pub images: u64,
     /// Gradients that are there when most memory is in use.
     pub gradients: u64,
-    /// Outputs of layers that are kept for the pass back, and what is computed with, at that
+    /// Outputs of layers that are kept for the backward pass, and temporary tensors, at that
     /// moment.
     pub activations: u64,
     /// All of it.
@@ -146,9 +147,10 @@ impl Trial<'_> {
     fn forward_backward(&self, count: i64) -> Result<Step, InspectionError> {
         let images = images(count, self.image);
         let targets = Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(self.num_classes);
+        let targets = Targets::Classes(targets);
         let (outcome, events) = record_memory(|| {
-            let outputs = self.network.try_forward_train(&images)?;
-            outputs.loss(|logits| self.loss.forward(logits, &targets)).backward();
+            let outputs = self.network.train_outputs(&images, &Compute::fp32(Device::Cpu))?;
+            self.loss.of_outputs(&outputs, &targets)?.mean.backward();
             Ok::<_, InspectionError>(())
         })?;
         outcome?;
@@ -159,7 +161,7 @@ impl Trial<'_> {
     /// The optimizer with all that it remembers from its first step on.
     fn into_stepped_optimizer(mut self) -> Result<Optimizer, InspectionError> {
         self.forward_backward(SMALL[0])?;
-        self.optimizer.step(0.0)?;
+        self.optimizer.step(0.0, None)?;
         Ok(self.optimizer)
     }
 }

@@ -1,8 +1,8 @@
 //! A configuration → what its network is made of, what an image costs, and how much memory a
 //! training step takes.
 //!
-//! Nothing is known of networks here: one image goes through, and libtorch tells which operators
-//! ran and what they saw. So it is the same for every network, TorchScript modules too.
+//! One image goes through, and libtorch reports which operators ran and on which tensors. So it is
+//! the same for every network, TorchScript modules too.
 
 mod cost;
 mod layers;
@@ -20,7 +20,8 @@ pub use list::{Listed, Table, architectures};
 pub use memory::StepMemory;
 
 use ml_core::config::{Config, ModelConfig};
-use ml_core::network::{FreezeError, Network, ScriptError, ScriptFile};
+use ml_core::loss::LossError;
+use ml_core::network::{ForwardError, FreezeError, Network, ScriptError, ScriptFile};
 use ml_core::optimizer::{GroupError, OptimizerError};
 use ml_core::torch_error::{TorchError, catch_torch_panic};
 
@@ -52,7 +53,7 @@ pub struct Inspection {
     pub memory: StepMemory,
 }
 
-/// Why a configuration cannot be looked at.
+/// Why a configuration cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectionError {
     /// The transforms leave images at their own sizes.
@@ -62,8 +63,10 @@ pub enum InspectionError {
     )]
     NoSize,
     /// The loss has weights for other classes.
-    #[error("loss.class_weights: has {given} numbers for {expected} classes")]
+    #[error("{key}: has {given} numbers for {expected} classes")]
     ClassWeights {
+        /// In the configuration.
+        key: &'static str,
         /// Configured.
         given: usize,
         /// Of the network.
@@ -72,7 +75,13 @@ pub enum InspectionError {
     /// The TorchScript file cannot be used.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// What is to be frozen is not there.
+    /// The forward pass failed.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// The loss does not take these targets.
+    #[error(transparent)]
+    Loss(#[from] LossError),
+    /// Nothing can be frozen as requested.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
     /// A pattern of `optimizer.param_groups` matches nothing.
@@ -81,16 +90,16 @@ pub enum InspectionError {
     /// What runs cannot be recorded.
     #[error(transparent)]
     Record(#[from] torch_ext::Error),
-    /// libtorch cannot do what a small step takes.
+    /// An error of libtorch in a small step.
     #[error(transparent)]
     Torch(#[from] TorchError),
-    /// The optimizer refused.
+    /// An error of the optimizer.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
 }
 
 impl InspectionError {
-    /// Whether what was asked for is wrong, rather than that doing it failed.
+    /// Whether the request is wrong, rather than that it failed.
     pub fn is_usage(&self) -> bool {
         match self {
             InspectionError::NoSize
@@ -98,13 +107,17 @@ impl InspectionError {
             | InspectionError::Freeze(_)
             | InspectionError::Groups(_) => true,
             InspectionError::Script(error) => error.is_usage(),
-            InspectionError::Record(_) | InspectionError::Torch(_) | InspectionError::Optimizer(_) => false,
+            InspectionError::Record(_)
+            | InspectionError::Forward(_)
+            | InspectionError::Loss(_)
+            | InspectionError::Torch(_)
+            | InspectionError::Optimizer(_) => false,
         }
     }
 }
 
-/// Looks at the network of `config`, on the CPU. A TorchScript file tells its number of classes
-/// itself, where none is given; for other networks it is 1000 then.
+/// Inspects the network of `config`, on the CPU. Without `num_classes`, a TorchScript file's own
+/// number of classes counts, and other networks have 1000.
 ///
 /// # Errors
 /// The configuration does not say of which size images are, or a TorchScript file cannot be used.
@@ -119,8 +132,10 @@ fn inspect_or_panic(config: &Config, num_classes: Option<usize>) -> Result<Inspe
     let network = network(config, num_classes, image)?;
     let (layers, logits) = layers::of(&network, &images(1, image))?;
     let num_classes = logits.size()[1];
-    if let Some(given) = config.loss.num_class_weights().filter(|&given| given as i64 != num_classes) {
-        return Err(InspectionError::ClassWeights { given, expected: num_classes });
+    if let Some((key, given)) =
+        config.loss.num_class_weights().filter(|&(_, given)| given as i64 != num_classes)
+    {
+        return Err(InspectionError::ClassWeights { key, given, expected: num_classes });
     }
     let elements = |tensors: Vec<(String, Tensor)>, wanted: &dyn Fn(&Tensor) -> bool| {
         tensors.iter().filter(|(_, tensor)| wanted(tensor)).map(|(_, tensor)| tensor.numel() as u64).sum()

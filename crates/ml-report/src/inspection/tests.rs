@@ -4,11 +4,12 @@
 use super::*;
 use ml_core::config::{parse_set, resolve};
 use ml_core::network::Architecture;
+use ml_core::weights::Origin;
 use test_support::{generator, python_json};
 
 fn config(sets: &[&str]) -> Config {
     let sets: Vec<_> = sets.iter().map(|text| parse_set(text).unwrap()).collect();
-    resolve(None, &sets).unwrap().config
+    resolve(None, &sets, &Origin::read).unwrap().config
 }
 
 #[test]

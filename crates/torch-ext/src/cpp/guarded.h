@@ -1,4 +1,5 @@
-// What every file of the shim needs: no exception leaves it.
+// What every file of the shim needs: no exception leaves it. Every function that Rust calls is
+// noexcept, so that one which did would end the process instead of unwinding into Rust.
 
 #pragma once
 
@@ -7,17 +8,26 @@
 #include <cstring>
 #include <exception>
 
+// Stands for a message that there was no memory for; te_free leaves it alone.
+inline char no_memory[] = "there is no memory left, not even for libtorch's message";
+
+// A copy for the caller to free with te_free; never null.
+inline char *copied(const char *text) noexcept {
+  char *copy = strdup(text);
+  return copy ? copy : no_memory;
+}
+
 // Null, or a message that the caller frees with te_free.
 template <typename Body>
-char *guarded(Body body) {
+char *guarded(Body body) noexcept {
   try {
     body();
     return nullptr;
   } catch (const c10::Error &error) {
-    return strdup(error.what_without_backtrace());
+    return copied(error.what_without_backtrace());
   } catch (const std::exception &error) {
-    return strdup(error.what());
+    return copied(error.what());
   } catch (...) {
-    return strdup("an unknown C++ exception");
+    return copied("an unknown C++ exception");
   }
 }

@@ -1,4 +1,5 @@
-// What runs and what is allocated on this thread: operators with the shapes they see, and the CPU's memory.
+// What runs and what is allocated on this thread: operators with the shapes they see, and the CPU's
+// memory.
 
 #include "guarded.h"
 
@@ -7,6 +8,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -53,7 +55,8 @@ void look(const c10::IValue &value, std::vector<Seen> &seen) {
   }
 }
 
-// An operator that an interpreter calls is shown the interpreter's whole stack; its own values are the last ones.
+// An operator that an interpreter calls is shown the interpreter's whole stack; its own values are
+// the last ones.
 template <typename Values>
 c10::ArrayRef<const c10::IValue> own(const Values &shown, size_t count) {
   const size_t size = shown.size();
@@ -80,10 +83,12 @@ void leave(const at::RecordFunction &function, at::ObserverContext *context) {
   for (const auto &output : own(function.outputs(), function.num_outputs())) look(output, left.tensors[1]);
 }
 
+// Written again in record.rs.
 struct Event {
   const void *address;
   int64_t bytes;
 };
+static_assert(sizeof(Event) == 16 && offsetof(Event, bytes) == 8, "Event differs from record.rs");
 
 struct Reporter : c10::MemoryReportingInfoBase {
   void reportMemoryUsage(void *address, int64_t bytes, size_t, size_t, c10::Device device) override {
@@ -108,7 +113,7 @@ struct Memory {
 extern "C" {
 
 // One recording a thread; te_operators_end on the same thread ends it.
-char *te_operators_begin(void **out) {
+char *te_operators_begin(void **out) noexcept {
   return guarded([&] {
     TORCH_CHECK(!recording, "operators are being recorded already");
     auto operators = std::make_unique<Operators>();
@@ -119,18 +124,18 @@ char *te_operators_begin(void **out) {
   });
 }
 
-void te_operators_end(void *operators) {
-  at::removeCallback(static_cast<Operators *>(operators)->handle);
+char *te_operators_end(void *operators) noexcept {
   recording = nullptr;
+  return guarded([&] { at::removeCallback(static_cast<Operators *>(operators)->handle); });
 }
 
-void te_operators_free(void *operators) { delete static_cast<Operators *>(operators); }
+void te_operators_free(void *operators) noexcept { delete static_cast<Operators *>(operators); }
 
-size_t te_operators_len(const void *operators) { return static_cast<const Operators *>(operators)->all.size(); }
+size_t te_operators_len(const void *operators) noexcept { return static_cast<const Operators *>(operators)->all.size(); }
 
 // `*name` lives as long as the recording.
 void te_operator(const void *operators, size_t place, const char **name, int64_t *depth, bool *is_transposed,
-                 size_t *inputs, size_t *outputs) {
+                 size_t *inputs, size_t *outputs) noexcept {
   const auto &found = static_cast<const Operators *>(operators)->all[place];
   *name = found.name.c_str();
   *depth = found.depth;
@@ -141,20 +146,20 @@ void te_operator(const void *operators, size_t place, const char **name, int64_t
 
 // An input, or an output; `*shape` lives as long as the recording.
 void te_operator_tensor(const void *operators, size_t place, bool output, size_t number, const void **storage,
-                        const int64_t **shape, size_t *dims) {
+                        const int64_t **shape, size_t *dims) noexcept {
   const auto &seen = static_cast<const Operators *>(operators)->all[place].tensors[output ? 1 : 0][number];
   *storage = seen.storage;
   *shape = seen.shape.data();
   *dims = seen.shape.size();
 }
 
-const void *te_storage(const void *tensor) {
+const void *te_storage(const void *tensor) noexcept {
   const auto &it = *static_cast<const at::Tensor *>(tensor);
   return it.defined() && it.has_storage() ? it.storage().data() : nullptr;
 }
 
 // te_memory_end on the same thread ends it.
-char *te_memory_begin(void **out) {
+char *te_memory_begin(void **out) noexcept {
   return guarded([&] {
     auto memory = std::make_unique<Memory>();
     memory->guard.emplace(c10::DebugInfoKind::PROFILER_STATE, memory->reporter);
@@ -162,12 +167,14 @@ char *te_memory_begin(void **out) {
   });
 }
 
-void te_memory_end(void *memory) { static_cast<Memory *>(memory)->guard.reset(); }
+char *te_memory_end(void *memory) noexcept {
+  return guarded([&] { static_cast<Memory *>(memory)->guard.reset(); });
+}
 
-void te_memory_free(void *memory) { delete static_cast<Memory *>(memory); }
+void te_memory_free(void *memory) noexcept { delete static_cast<Memory *>(memory); }
 
 // The events live as long as the recording.
-const Event *te_memory_events(const void *memory, size_t *count) {
+const Event *te_memory_events(const void *memory, size_t *count) noexcept {
   const auto &events = static_cast<const Memory *>(memory)->reporter->events;
   *count = events.size();
   return events.data();

@@ -23,7 +23,8 @@ using torch::jit::Module;
 using torch::jit::Node;
 using torch::jit::Value;
 
-// The body of the function or method that `node` calls, if it calls one that was not visited yet; else null.
+// The body of the function or method that `node` calls, if it calls one that was not visited yet;
+// else null.
 Block *called_by(Node *node, std::unordered_set<const void *> &visited) {
   torch::jit::Function *called = nullptr;
   if (node->kind() == torch::jit::prim::CallMethod) {
@@ -91,9 +92,10 @@ struct Script {
     }
   }
 
-  // A program that assigns a buffer (`self.mean = …`) puts another tensor in its place, which nobody who knows the
-  // state by name would see. Its values are moved into the first. So that the pass back finds the first's old values,
-  // should it need them, such a program works with copies.
+  // A program that assigns a buffer (`self.mean = …`) puts another tensor in its place, which
+  // nobody who knows the state by name would see. Its values are moved into the first. So that the
+  // backward pass finds the first's old values, should it need them, such a program works with
+  // copies.
   at::IValue forward(const at::Tensor &input) {
     const Restored restored{items};
     {
@@ -125,7 +127,14 @@ struct Script {
   struct Restored {
     std::vector<Item> &items;
     ~Restored() {
-      for (auto &item : items) item.owner->setSlot(item.slot, item.tensor);
+      for (auto &item : items) {
+        try {
+          item.owner->setSlot(item.slot, item.tensor);
+        } catch (...) {
+          // A destructor that throws while another error is on its way would end the process; the
+          // slot exists, so that nothing but memory can be lacking here.
+        }
+      }
     }
   };
 };
@@ -160,10 +169,11 @@ bool is_zero(const Value *value) {
   return constant && constant->isDouble() && constant->toDouble() == 0;
 }
 
-// The first operator in `block`, or in what it calls, that does something else in training than in evaluation and whose
-// switch is a constant. Tracing writes operators straight into forward, with the mode that it ran in; a script calls
-// torch.nn.functional, which is handed the mode, even where that is always the same. Norms without running statistics
-// always take those of the batch, and a dropout of nothing is none in either mode.
+// The first operator in `block`, or in what it calls, that does something else in training than in
+// evaluation and whose switch is a constant. Tracing writes operators straight into forward, with
+// the mode that it ran in; a script calls torch.nn.functional, which is handed the mode, even where
+// that is always the same. Norms without running statistics always take those of the batch, and a
+// dropout of nothing is none in either mode.
 Node *without_switch(Block *block, std::unordered_set<const void *> &visited) {
   for (Node *node : block->nodes()) {
     Node *found = nullptr;
@@ -188,17 +198,17 @@ Script *of(void *script) { return static_cast<Script *>(script); }
 
 extern "C" {
 
-char *te_script_load(const char *bytes, size_t length, void **out) {
+char *te_script_load(const char *bytes, size_t length, void **out) noexcept {
   return guarded([&] {
     auto file = std::make_shared<Bytes>(bytes, length);
     *out = new Script(torch::jit::load(file, at::Device(at::kCPU), /*load_debug_files=*/true));
   });
 }
 
-void te_script_free(void *script) { delete of(script); }
+void te_script_free(void *script) noexcept { delete of(script); }
 
 // The copy's parameters need gradients where the script's do.
-char *te_script_copy(void *script, void **out) {
+char *te_script_copy(void *script, void **out) noexcept {
   return guarded([&] {
     std::unique_ptr<Script> copy;
     {
@@ -214,10 +224,10 @@ char *te_script_copy(void *script, void **out) {
   });
 }
 
-size_t te_script_len(void *script) { return of(script)->items.size(); }
+size_t te_script_len(void *script) noexcept { return of(script)->items.size(); }
 
 // `*name` lives as long as the script; `*tensor` is a new at::Tensor, for the caller to own.
-void te_script_item(void *script, size_t place, const char **name, void **tensor, bool *is_buffer, int64_t *same_as) {
+void te_script_item(void *script, size_t place, const char **name, void **tensor, bool *is_buffer, int64_t *same_as) noexcept {
   const Item &item = of(script)->items[place];
   *name = item.name.c_str();
   *tensor = new at::Tensor(item.tensor);
@@ -225,13 +235,14 @@ void te_script_item(void *script, size_t place, const char **name, void **tensor
   *same_as = item.same_as;
 }
 
-char *te_script_train(void *script, bool on) {
+char *te_script_train(void *script, bool on) noexcept {
   return guarded([&] { of(script)->module.train(on); });
 }
 
-// Operator by operator, as Python runs it without torch.jit: what the optimizing executor makes of a program depends on
-// how often it ran, so that a run that is interrupted and resumed would not end in the same bits.
-char *te_script_forward(void *script, const void *input, void **out) {
+// Operator by operator, as Python runs it without torch.jit: what the optimizing executor makes of
+// a program depends on how often it ran, so that a run that is interrupted and resumed would not
+// end in the same bits.
+char *te_script_forward(void *script, const void *input, void **out) noexcept {
   return guarded([&] {
     torch::jit::GraphOptimizerEnabledGuard plain(false);
     auto value = of(script)->forward(*static_cast<const at::Tensor *>(input));
@@ -241,12 +252,12 @@ char *te_script_forward(void *script, const void *input, void **out) {
 }
 
 // `*found` is null, or the operator's name, for the caller to free with te_free.
-char *te_script_without_switch(void *script, char **found) {
+char *te_script_without_switch(void *script, char **found) noexcept {
   return guarded([&] {
     std::unordered_set<const void *> visited;
     const auto graph = of(script)->module.get_method("forward").graph();
     Node *node = without_switch(graph->block(), visited);
-    *found = node ? strdup(node->kind().toUnqualString()) : nullptr;
+    *found = node ? copied(node->kind().toUnqualString()) : nullptr;
   });
 }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use tch::Tensor;
 use test_support::python_json;
 
 use super::{bytes_of, hex, sample};
@@ -77,6 +78,15 @@ fn python_loads_the_64_bit_form() {
     assert_eq!(bytes_of(&read(&path).unwrap()), bytes_of(&sample()));
 }
 
+/// The tensors of a file that is a state dict, or has one under one of the usual names; without the
+/// `module.` of `DataParallel`.
+fn state(value: &Value) -> Vec<(String, Tensor)> {
+    let names = ["model_state_dict", "state_dict", "model"];
+    let inner = names.iter().find_map(|name| value.get(*name).ok());
+    let tensors = inner.unwrap_or_else(|| value.field()).as_tensors().unwrap().into_iter();
+    tensors.map(|(name, tensor)| (name.trim_start_matches("module.").to_owned(), tensor)).collect()
+}
+
 #[test]
 fn files_of_python_are_read_and_others_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -87,7 +97,7 @@ fn files_of_python_are_read_and_others_refused_by_name() {
             check_training(&value);
             continue;
         }
-        let state = value.field().as_tensors().unwrap();
+        let state = state(&value);
         let tensors = tensors.as_object().unwrap();
         assert_eq!(state.len(), tensors.len(), "{file}");
         for ((name, tensor), (python_name, python)) in state.iter().zip(tensors) {
@@ -99,7 +109,7 @@ fn files_of_python_are_read_and_others_refused_by_name() {
     assert_eq!(expected.as_object().unwrap().len(), 16);
 
     for file in ["views.pt", "legacy_views.pt"] {
-        let views = read(&folder.path().join(file)).unwrap().field().as_tensors().unwrap();
+        let views = state(&read(&folder.path().join(file)).unwrap());
         let [(_, transposed), _, (_, whole), ..] = views.as_slice() else { panic!("in order") };
         assert_eq!(transposed.data_ptr(), whole.data_ptr(), "what shared a storage shares it again");
     }

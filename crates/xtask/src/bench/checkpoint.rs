@@ -40,8 +40,9 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
         let values = |runs: &[Value], keys: &[&str]| {
             runs.iter()
                 .map(|run| {
-                    let number =
-                        |key: &str| run[key].as_f64().with_context(|| format!("the program told no {key}"));
+                    let number = |key: &str| {
+                        run[key].as_f64().with_context(|| format!("the program printed no {key}"))
+                    };
                     let sum = keys.iter().map(|key| number(key)).sum::<Result<f64>>()?;
                     Ok(if share { 100.0 * sum / (sum + STEPS * number("ms_step")?) } else { sum })
                 })

@@ -88,7 +88,8 @@ fn our_first_step(bench: &Bench, data: &Path) -> Result<f64> {
 
 fn their_first_step(bench: &Bench, data: &Path) -> Result<f64> {
     let run = measure::timed(&mut their_command(bench, data))?;
-    let at =
-        last_json(&run.stdout)?["first_step_at"].as_f64().context("first_step.py told no first_step_at")?;
+    let at = last_json(&run.stdout)?["first_step_at"]
+        .as_f64()
+        .context("first_step.py printed no first_step_at")?;
     Ok(at - run.started)
 }

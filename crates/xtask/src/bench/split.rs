@@ -15,7 +15,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let raw = bench.scratch.join("raw");
     write_images(&raw)?;
     let ours = || {
-        // Where ml-split writes if it is not told otherwise.
+        // Where ml-split writes by default.
         fresh(&bench.scratch, "splits")?;
         let mut command = bench.shell.command(bench.programs.join("ml-split"));
         command.arg(&raw).args(["--ratio", "0.7", "0.15", "0.15", "--seed", "42"]);

@@ -150,7 +150,8 @@ impl Lab {
         let mut command = self.shell.command(setup::venv_python(&self.shell));
         let said = shell::output(command.arg("tests/reference/compare_runs.py").arg(one).arg(other))?;
         let found = last_json(&said)?;
-        let differences = found["differences"].as_array().context("compare_runs.py told no differences")?;
+        let differences =
+            found["differences"].as_array().context("compare_runs.py printed no differences")?;
         if !differences.is_empty() {
             bail!("{} differs from {}: {}", other.display(), one.display(), found["differences"]);
         }

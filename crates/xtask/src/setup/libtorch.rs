@@ -13,7 +13,7 @@ pub const VERSION: &str = "2.11.0";
 /// Checks that a folder is a libtorch of the right version. `source` says who named the folder.
 ///
 /// # Errors
-/// What is wrong, and how to mend it.
+/// What is wrong, and how to fix it.
 pub fn validate(folder: &Path, source: &str) -> Result<()> {
     let remedy = "name the folder with `lib/` and `include/` of libtorch, or leave it out and have it \
                   installed into .venv";

@@ -23,7 +23,7 @@ use venv::{State, Venv};
 
 use crate::shell::{LIBTORCH_LINK, Shell};
 
-/// What set-up can be told.
+/// Options of set-up.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
     /// Use this libtorch 2.11.0 instead of installing one [default: the variable LIBTORCH, where it
@@ -116,7 +116,7 @@ fn lock(shell: &Shell) -> Result<File> {
 }
 
 /// The user's own libtorch, by option, by variable, or as an earlier set-up linked it; and the
-/// shell to go on with.
+/// shell to continue with.
 fn external_libtorch(shell: &Shell, venv: &Venv, options: &Options) -> Result<(Option<PathBuf>, Shell)> {
     let link = shell.path(LIBTORCH_LINK);
     if let Some(folder) = &options.libtorch {
@@ -174,7 +174,7 @@ fn install(
     Ok(true)
 }
 
-/// Checks everything at once, so that nobody mends one thing after another.
+/// Checks everything at once, so that nobody fixes one thing after another.
 fn requirements_met(
     shell: &Shell,
     venv: &Venv,

@@ -68,10 +68,10 @@ fn parse(program: &Path, answer: &str) -> Option<Python> {
     })
 }
 
-/// The Python to use: the one asked for, else the first that suits.
+/// The Python to use: the requested one, else the first that suits.
 ///
 /// # Errors
-/// What is wrong with the one asked for, or with `python3`; or that there is none.
+/// What is wrong with the requested one, or with `python3`; or that there is none.
 pub fn find(wanted: Option<&Path>, folder: &Path) -> Result<Python, String> {
     if let Some(program) = wanted {
         let python = Python::probe(program, folder)

@@ -1,11 +1,11 @@
-//! A split of the run's data → figures on stdout and the reports in the run folder.
+//! A split of the run's data → metrics on stdout and the reports in the run folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::interrupt::Interrupt;
@@ -15,7 +15,6 @@ use ml_core::inference::{InferenceError, LoadedModel, run_folder};
 use ml_report::classification::EvaluationReport;
 
 use crate::args::Args;
-use crate::classified;
 use crate::output::{Output, quietly};
 
 /// With more classes than that, the table on stdout shows the worst of them only.
@@ -35,9 +34,8 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
         ));
     };
     let reports = report_folder(args, model)?;
-    let index = Arc::new(index.clone());
     let evaluated = model.evaluate(
-        Arc::clone(&index),
+        Arc::clone(index),
         args.batch_size.get(),
         args.num_workers(),
         args.top_k.get(),
@@ -50,12 +48,8 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
         }
         (evaluated, _) => evaluated?,
     };
-    let report = EvaluationReport {
-        split: split.name(),
-        classes: model.classes(),
-        index: &index,
-        evaluation: &evaluation,
-    };
+    let report =
+        EvaluationReport { split: split.name(), classes: model.classes(), index, evaluation: &evaluation };
     let text = if args.json {
         report.json().to_string()
     } else {
@@ -126,11 +120,14 @@ fn probe(folder: &Path) -> anyhow::Result<()> {
     }
     let is_new = !folder.exists();
     fs::create_dir_all(folder)?;
-    let file = folder.join(format!(".{}.tmp", std::process::id()));
-    fs::File::create(&file).map_err(|error| anyhow!(error))?;
-    fs::remove_file(&file)?;
+    atomic_file::probe(folder)?;
     if is_new {
         fs::remove_dir(folder)?;
     }
     Ok(())
+}
+
+/// Errors in what was requested get exit code 2.
+pub fn classified(error: InferenceError) -> anyhow::Error {
+    if error.is_usage() { UsageError(error.into()).into() } else { error.into() }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ml_cli::exit::{UsageError, usage};
 use ml_core::dataset::{SUFFIXES, is_image};
+use ml_data::files::{Entry, EntryKind, entries};
 
 /// # Errors
 /// Something that is not there, a pattern without a match, a folder without images.
@@ -60,15 +61,11 @@ fn walk(folder: &Path, images: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> a
         return Ok(());
     }
     above.push(real);
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
-        if path.is_dir() {
+    for Entry { name, kind } in entries(folder).map_err(unreadable)? {
+        let path = folder.join(&name);
+        if kind == EntryKind::Folder || kind == EntryKind::Link && path.is_dir() {
             walk(&path, images, above)?;
-        } else if path.file_name().is_some_and(is_image) {
+        } else if is_image(&name) {
             images.push(path);
         }
     }

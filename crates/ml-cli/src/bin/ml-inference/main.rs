@@ -1,4 +1,4 @@
-//! ml-inference: a checkpoint → the figures of its test split, or the classes of images.
+//! ml-inference: a checkpoint → the metrics of its test split, or the classes of images.
 //!
 //! Stdout is the result (tables, CSV, JSON), stderr the conversation.
 
@@ -20,7 +20,7 @@ use ml_cli::exit::{UsageError, finish, print_completions, usage};
 use ml_cli::flags::normalized_args;
 use ml_cli::interrupt::Interrupt;
 use ml_core::device;
-use ml_core::inference::{InferenceError, LoadedModel};
+use ml_core::inference::LoadedModel;
 
 use args::{Args, Command};
 
@@ -38,14 +38,15 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(checkpoint) = &args.checkpoint else { return usage("--checkpoint is missing") };
     // What was typed is checked before anything slow begins.
     let images = inputs::expand(&args.inputs)?;
-    let interrupt = Interrupt::catch().context("cannot catch signals")?;
+    let interrupt = Interrupt::install().context("cannot catch signals")?;
     let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
-    let model = LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(classified)?;
+    let model =
+        LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(evaluate::classified)?;
     if args.console.quiet == 0 {
         tell(format_args!(
             "{}{} after epoch {}, {} classes, from {}, on {}",
             model.architecture(),
-            if model.is_averaged() { " with averaged weights" } else { "" },
+            if model.is_averaged() { " with EMA weights" } else { "" },
             model.epoch(),
             model.classes().len(),
             model.path().display(),
@@ -57,9 +58,4 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         predict::run(args, &model, &images, &interrupt)
     }
-}
-
-/// Errors in what was asked for get exit code 2.
-fn classified(error: InferenceError) -> anyhow::Error {
-    if error.is_usage() { UsageError(error.into()).into() } else { error.into() }
 }

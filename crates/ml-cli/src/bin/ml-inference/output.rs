@@ -1,16 +1,16 @@
 //! Where results go: stdout, or a file that is complete or not there.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use atomic_file::AtomicFile;
 
 /// Takes results line by line.
 pub enum Output {
     Stdout(BufWriter<io::Stdout>),
-    File { file: BufWriter<File>, beside: PathBuf, path: PathBuf, finished: bool },
+    File { file: BufWriter<AtomicFile>, path: PathBuf },
 }
 
 impl Output {
@@ -21,12 +21,8 @@ impl Output {
         if path.is_dir() {
             return Err(anyhow::anyhow!("it is a folder")).with_context(cannot);
         }
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.tmp", std::process::id()));
-        let beside = path.with_file_name(name);
-        let file = BufWriter::new(File::create(&beside).with_context(cannot)?);
-        Ok(Output::File { file, beside, path: path.to_owned(), finished: false })
+        let file = BufWriter::new(AtomicFile::create(path).with_context(cannot)?);
+        Ok(Output::File { file, path: path.to_owned() })
     }
 
     /// Writes a line.
@@ -50,22 +46,11 @@ impl Output {
     /// Ends the file, under its own name from now on.
     pub fn finish(mut self) -> anyhow::Result<()> {
         self.flush()?;
-        let Output::File { file, beside, path, finished } = &mut self else { return Ok(()) };
-        file.flush()
-            .and_then(|()| file.get_ref().sync_all())
-            .and_then(|()| fs::rename(&*beside, &*path))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        *finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let Output::File { beside, finished: false, .. } = self {
-            // The reason why it was not finished has been told.
-            let _ = fs::remove_file(beside);
-        }
+        let Output::File { file, path } = self else { return Ok(()) };
+        file.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(AtomicFile::commit)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

@@ -9,14 +9,15 @@ use ml_cli::console::tell;
 use ml_cli::interrupt::Interrupt;
 use ml_core::evaluation::ClassProbability;
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
+use ml_data::csv_text::csv_row;
 use ml_data::table::{Align, pad, printable, width};
-use ml_report::predictions::{field, top_k_fields, top_k_header};
+use ml_report::predictions::{top_k_columns, top_k_fields};
 use serde::Serialize;
 
 use crate::args::{Args, Format, OnError};
 use crate::output::{Output, quietly};
 
-/// Predicts `images` and prints a line for each. Those that cannot be read are told on stderr.
+/// Predicts `images` and prints a line for each. Those that cannot be read are reported on stderr.
 pub fn run(
     args: &Args,
     model: &LoadedModel,
@@ -66,7 +67,7 @@ pub fn run(
         return quietly(unwritten);
     }
     if let Some(error) = fatal {
-        bail!("{error}; --on_error skip goes on without such images");
+        bail!("{error}; --on_error skip leaves such images out");
     }
     let finished = out.finish();
     if unreadable > 0 {
@@ -126,7 +127,10 @@ impl<'a> Form<'a> {
     fn header(&self) -> Option<String> {
         match self.format {
             Format::Jsonl => None,
-            Format::Csv => Some(format!("path,class,probability{}", top_k_header(self.top_k))),
+            Format::Csv => {
+                let columns = ["path", "class", "probability"].map(str::to_owned);
+                Some(csv_row(columns.into_iter().chain(top_k_columns(self.top_k))))
+            }
             Format::Table => {
                 let next = if self.top_k > 1 { "next" } else { "" };
                 Some(self.row("path", "class", "probability", next))
@@ -146,13 +150,10 @@ impl<'a> Form<'a> {
                 // there.
                 serde_json::to_string(&line).unwrap_or_default()
             }
-            Format::Csv => format!(
-                "{},{},{}{}",
-                field(path),
-                field(name(&best)),
-                best.probability,
-                top_k_fields(self.classes, top_k)
-            ),
+            Format::Csv => {
+                let fields = [path, name(&best), &best.probability.to_string()].map(str::to_owned);
+                csv_row(fields.into_iter().chain(top_k_fields(self.classes, top_k)))
+            }
             Format::Table => {
                 let next: Vec<String> = top_k[1..]
                     .iter()

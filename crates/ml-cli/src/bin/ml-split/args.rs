@@ -1,4 +1,4 @@
-//! Flags → what to divide, how, and where to write it.
+//! Flags → what to split, how, and where to write it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use ml_cli::exit::{UsageError, usage};
 use ml_cli::flags::{ConsoleArgs, whole_number};
 use ml_data::dataset::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Grouping, Link, Ratio};
 
-use crate::check::{CheckArgs, FirstArgs};
+use crate::check::args::{CheckArgs, FirstArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,7 @@ Then train with `ml-train --data_dir data/flowers`. Images are not moved, and re
 /// Divide a folder of class folders, or the images of a CSV, into training, validation and test
 /// images
 ///
-/// Each class is divided in the same proportions, to exact counts, or as close as groups that stay
+/// Each class is split in the same proportions, to exact counts, or as close as groups that stay
 /// together allow.
 #[derive(Parser, Debug)]
 #[command(name = "ml-split", version, after_help = EXAMPLES, rename_all = "snake_case")]
@@ -70,7 +70,7 @@ pub struct Args {
     /// What is done about images with the same content
     #[arg(long, value_enum, default_value_t = Duplicates::KeepTogether, value_name = "WHAT", help_heading = "Staying together")]
     pub duplicates: Duplicates,
-    /// Where the CSV gives splits that divide a group or duplicates
+    /// Where the CSV gives splits that separate a group or duplicates
     #[arg(long, value_enum, default_value_t = OnLeak::Fail, value_name = "WHAT", help_heading = "Staying together")]
     pub on_leak: OnLeak,
     /// What paths in the CSV are relative to [default: the CSV's folder]
@@ -185,7 +185,7 @@ impl Args {
         }
     }
 
-    /// Whether a CSV of labels is to be divided.
+    /// Whether a CSV of labels is to be split.
     pub fn is_csv(&self) -> bool {
         let suffix = self.image_dir().extension();
         suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("csv")) && !self.image_dir().is_dir()

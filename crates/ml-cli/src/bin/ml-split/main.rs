@@ -37,7 +37,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let division = args.division()?;
     let tree = args.tree()?;
-    let interrupt = Interrupt::catch().context("cannot catch signals")?;
+    let interrupt = Interrupt::install().context("cannot catch signals")?;
     let groups = args.groups()?;
     let report = if args.first.check {
         match check::first(args, &interrupt)? {

@@ -1,9 +1,10 @@
-//! A division → what stdout says: a table, or JSON.
+//! Splits → what stdout says: a table, or JSON.
 
 use std::collections::BTreeMap;
 
-use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Written, shell_quoted};
-use ml_data::text::grouped;
+use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Written};
+use ml_data::table::{Align, aligned, printable, printable_path, rule};
+use ml_data::text::{grouped, shell_quoted};
 use serde::Serialize;
 
 /// What was done.
@@ -30,20 +31,20 @@ struct Json<'a> {
     splits: &'a [SplitEntry],
     /// What stays together; null if nothing does.
     groups: Option<&'a GroupsEntry>,
-    /// Share of each split (or of each fold's validation images), and what was asked for; empty for
+    /// Share of each split (or of each fold's validation images), and what was requested; empty for
     /// splits that a CSV gave.
     shares: Vec<Share>,
     warnings: &'a [String],
 }
 
-/// How far a split is from what was asked for.
+/// How far a split is from what was requested.
 #[derive(Serialize)]
 struct Share {
     split: String,
     /// Fraction of all images.
     got: f64,
     asked: f64,
-    /// The class that is farthest off.
+    /// The class of the largest deviation.
     farthest_class: String,
     /// Fraction of its images.
     farthest: f64,
@@ -98,8 +99,8 @@ impl Outcome<'_> {
             );
         }
         row("total", columns.iter().map(|(_, entry)| entry.total).collect());
-        let mut text = aligned(&rows);
-        let path = self.written.path.display();
+        let mut text = ruled(&rows);
+        let path = printable_path(&self.written.path);
         let data_dir = shell_quoted(&self.written.data_dir);
         let mut lines = vec![String::new()];
         let mut next = format!("next:    ml-train --data_dir {data_dir}");
@@ -122,7 +123,7 @@ impl Outcome<'_> {
     }
 }
 
-/// Shares of the columns, beside those that were asked for.
+/// Shares of the columns, beside those that were requested.
 fn shares(manifest: &Manifest) -> Vec<Share> {
     let asked = |entry: &SplitEntry| match (&manifest.method, entry.name.as_str()) {
         (Method::Ratio { train, .. }, "train") => Some(*train),
@@ -161,8 +162,9 @@ fn groups_in_words(manifest: &Manifest) -> Vec<String> {
         let [got, asked, class] =
             [share.got, share.asked, share.farthest].map(|share| format!("{:.2} %", share * 100.0));
         format!(
-            "{}: {got} of the images, {asked} asked for; farthest off is class {} with {class}",
-            share.split, share.farthest_class
+            "{}: {got} of the images, {asked} requested; largest deviation: class {} with {class}",
+            share.split,
+            printable(&share.farthest_class)
         )
     }));
     lines.push(String::new());
@@ -177,23 +179,14 @@ fn column(entry: &SplitEntry) -> Option<(String, &SplitEntry)> {
     }
 }
 
-/// The first column to the left, numbers to the right; a line under the title and above the last
+/// The first column to the left, numbers to the right; a rule under the title and above the last
 /// row.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1));
-    let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        if number == 1 || number + 1 == rows.len() {
-            text.extend([&rule, "\n"]);
-        }
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        text.extend([cells.collect::<Vec<_>>().join("  ").trim_end(), "\n"]);
-    }
-    text
+fn ruled(rows: &[Vec<String>]) -> String {
+    let mut align = vec![Align::Right; rows.first().map_or(0, Vec::len)];
+    align[..1].fill(Align::Left);
+    let mut lines = aligned(rows, &align, 2);
+    let rule = rule(&lines);
+    lines.insert(lines.len() - 1, rule.clone());
+    lines.insert(1, rule);
+    lines.into_iter().map(|line| line + "\n").collect()
 }

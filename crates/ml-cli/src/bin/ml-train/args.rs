@@ -1,33 +1,39 @@
 //! Flags → overrides.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
 use clap_complete::Shell;
-use ml_cli::flags::ConsoleArgs;
+use ml_cli::flags::{ConsoleArgs, NO_HEADING, normalized_args};
 use ml_core::config::{ConfigError, Override, Source, parse_set};
 use serde_yaml::Value;
 
+// Lines of at most 80 columns, so that no terminal wraps them.
 const EXAMPLES: &str = "\
 Examples:
-  ml-train --data_dir data/flowers                     the defaults of configs/default.yaml
-  ml-train --init_config data/flowers > my.yaml        a configuration made for these images, with comments
-  ml-train --config configs/digits.yaml --lr 0.01      a file, with a flag that wins over it
-  ml-train --architecture resnet50 --weights DEFAULT   begin with torchvision's weights from ImageNet
+  ml-train --data_dir data/flowers                    train with the defaults
+  ml-train --init_config data/flowers > my.yaml       write a commented config
+  ml-train --config my.yaml --lr 0.01                 a flag wins over the file
+  ml-train --architecture resnet50 --weights DEFAULT  from ImageNet weights
   ml-train --set optimizer.name=adamw --set scheduler.name=cosine
-  ml-train --config my.yaml --print_config             what would run, and where each value comes from
-  ml-train --config my.yaml --summary                  layers, parameters, multiply-adds, memory of a step
-  ml-train --resume runs/base                          go on after an interruption
-  ml-train --resume runs/base --num_epochs 50          train a finished run for longer
-  ml-train --config my.yaml --resume auto              for job schedulers: go on, or start anew
+  ml-train --config my.yaml --print_config            show every setting
+  ml-train --config my.yaml --summary                 show layers and memory
+  ml-train --resume runs/base                         resume an interrupted run
+  ml-train --resume runs/base --num_epochs 50         train a run for longer
+  ml-train --config my.yaml --resume auto             resume, or start a new run
 
-Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage or configuration, 130/143 interrupted (state saved).
-`ml-train completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
+Flags may be written with - or _.
+Exit codes: 0 completed, 1 failed, 2 wrong usage or configuration,
+  130/143 interrupted with the state saved.
+ml-train completions SHELL prints completions for bash, zsh, fish, elvish or
+  powershell.";
 
-/// Train an image classifier into `runs/NAME`: best.pt, last.pt, metrics, logs, reports
+/// Train an image classifier into runs/NAME: best.pt, last.pt, metrics, logs, reports
 #[derive(Parser, Debug)]
 #[command(name = "ml-train", version, after_help = EXAMPLES, rename_all = "snake_case", rename_all_env = "snake_case")]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+#[expect(clippy::doc_markdown, reason = "these are the texts of --help, which shows backticks as they are")]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -42,19 +48,23 @@ pub struct Args {
     #[command(flatten)]
     pub shortcuts: Shortcuts,
 
-    /// Go on with a run: its folder, a .pt file in it, or `auto` (the newest unfinished run of this
-    /// configuration, or the one that `--run_name` names; a new one where there is none); or begin
-    /// a new run from another program's training state
+    /// Resume a run: its folder, a .pt file in it, or auto (the newest unfinished run of this
+    /// configuration, or the one that --run_name names; a new run where there is none); or start a
+    /// new run from another program's training state
     #[arg(long, value_name = "PATH|auto", help_heading = "Runs")]
     pub resume: Option<PathBuf>,
-    /// Let --resume go on with a changed setting, though the result is then not exact
+    /// Let --resume continue an older state in its own run folder, which keeps what it replaces in
+    /// rewound/; without it a new run continues it
+    #[arg(long, requires = "resume", help_heading = "Runs")]
+    pub rewind: bool,
+    /// Let --resume continue with a changed setting, though the result is then not exact
     #[arg(long, requires = "resume", help_heading = "Runs")]
     pub allow_changes: bool,
-    /// Where run folders are made
+    /// Folder in which run folders are made
     #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Runs")]
     pub runs_dir: PathBuf,
-    /// Name of the run folder, instead of one made of the overrides; must be free, but with
-    /// `--resume auto`
+    /// Name of the run folder, instead of one made of the overrides; must not exist, except with
+    /// --resume auto
     #[arg(long, value_name = "NAME", help_heading = "Runs")]
     pub run_name: Option<String>,
 
@@ -63,39 +73,39 @@ pub struct Args {
     #[arg(
         long,
         value_name = "DATA_DIR",
-        help_heading = "Look first",
+        help_heading = "Inspect",
         conflicts_with_all = ["config", "resume", "run_name", "print_config", "print_schema", "dry_run", "json"]
     )]
     pub init_config: Option<PathBuf>,
     /// Show the configuration and where each value comes from, then stop
-    #[arg(long, help_heading = "Look first")]
+    #[arg(long, help_heading = "Inspect")]
     pub print_config: bool,
     /// Print a JSON Schema of the configuration for editors, then stop
-    #[arg(long, help_heading = "Look first")]
+    #[arg(long, help_heading = "Inspect")]
     pub print_schema: bool,
     /// Show the network's layers with shapes, parameters and multiply-adds, and the memory of a
     /// training step, then stop
     #[arg(
         long,
-        help_heading = "Look first",
+        help_heading = "Inspect",
         conflicts_with_all = ["resume", "run_name", "init_config", "print_config", "print_schema", "dry_run"]
     )]
     pub summary: bool,
-    /// List the networks that --architecture may name, with parameters, GFLOPs, usual size and
-    /// published weights, then stop
+    /// List the networks that --architecture may name, with parameters, GFLOPs, usual image size
+    /// and published weights, then stop
     #[arg(
         long,
-        help_heading = "Look first",
+        help_heading = "Inspect",
         conflicts_with_all = ["config", "resume", "run_name", "init_config", "print_config", "print_schema", "summary", "dry_run"]
     )]
     pub list_architectures: bool,
     /// Check configuration, data, device and network, then stop before training
-    #[arg(long, help_heading = "Look first")]
+    #[arg(long, help_heading = "Inspect")]
     pub dry_run: bool,
 
     /// Print the result as JSON: of a run its summary.yaml, or what --summary or
-    /// `--list_architectures` shows
-    #[arg(long)]
+    /// --list_architectures shows
+    #[arg(long, help_heading = NO_HEADING)]
     pub json: bool,
 
     #[command(flatten)]
@@ -112,27 +122,28 @@ pub enum Command {
 /// Flags for the keys that people change most; the rest go through `--set`.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Configuration", rename_all = "snake_case")]
+#[expect(clippy::doc_markdown, reason = "these are the texts of --help, which shows backticks as they are")]
 pub struct Shortcuts {
-    /// Data folder (`data.data_dir`)
+    /// Data folder (data.data_dir)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
     /// Fold of a folder split with ml-split --folds (data.fold)
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
     pub fold: Option<String>,
-    /// Threads that decode images (`data.num_workers`)
+    /// Threads that decode images (data.num_workers)
     #[arg(long, value_name = "N|auto", allow_hyphen_values = true)]
     pub num_workers: Option<String>,
-    /// Network (model.architecture)
+    /// Network, see --list_architectures (model.architecture)
     #[arg(long, value_name = "NAME")]
     pub architecture: Option<String>,
     /// Weights to start from: DEFAULT or another name of torchvision's, a .pt, .pth or .safetensors
     /// file, or null (model.weights)
     #[arg(long, value_name = "NAME|FILE")]
     pub weights: Option<String>,
-    /// Images a step (`training.batch_size`)
+    /// Batch size (training.batch_size)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub batch_size: Option<String>,
-    /// Times through the training split (`training.num_epochs`)
+    /// Number of epochs (training.num_epochs)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub num_epochs: Option<String>,
     /// Learning rate (optimizer.lr)
@@ -141,22 +152,22 @@ pub struct Shortcuts {
     /// Momentum of SGD (optimizer.momentum)
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub momentum: Option<String>,
-    /// Weight decay (`optimizer.weight_decay`)
+    /// Weight decay (optimizer.weight_decay)
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub weight_decay: Option<String>,
-    /// Epochs between drops of the learning rate (`scheduler.step_size`)
+    /// Epochs between learning-rate decays (scheduler.step_size)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub step_size: Option<String>,
-    /// Factor of each drop (scheduler.gamma)
+    /// Learning-rate decay factor (scheduler.gamma)
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub gamma: Option<String>,
-    /// auto, cpu, cuda or cuda:N (training.device)
+    /// Device: auto, cpu, cuda or cuda:N (training.device)
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// auto or fp32 (training.precision)
+    /// Precision: auto or fp32 (training.precision)
     #[arg(long, value_name = "NAME")]
     pub precision: Option<String>,
-    /// Where all randomness comes from (seed)
+    /// Random seed (seed)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub seed: Option<String>,
 }
@@ -168,9 +179,21 @@ impl Args {
     /// A `--set` that is no `key.path=value`.
     pub fn overrides(&self) -> Result<Vec<Override>, ConfigError> {
         let mut overrides = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
+        for (given, argument) in overrides.iter_mut().zip(set_arguments(&normalized_args())) {
+            given.argument = Some(argument);
+        }
         overrides.extend(self.shortcuts.overrides());
         Ok(overrides)
     }
+}
+
+/// Which arguments of a command line are the values of `--set`; the program's name is argument 0.
+fn set_arguments(args: &[OsString]) -> Vec<usize> {
+    let values = args.iter().take_while(|arg| *arg != "--").enumerate().filter_map(|(index, arg)| {
+        let text = arg.to_str()?;
+        if text == "--set" { Some(index + 1) } else { text.starts_with("--set=").then_some(index) }
+    });
+    values.collect()
 }
 
 impl Shortcuts {
@@ -212,7 +235,12 @@ impl Shortcuts {
         .into_iter()
         .filter_map(|(flag, path, text, kind)| {
             let text = text.as_deref()?;
-            Some(Override { path: path.to_owned(), value: kind.value(text), source: Source::Flag(flag) })
+            Some(Override {
+                path: path.to_owned(),
+                value: kind.value(text),
+                source: Source::Flag(flag),
+                argument: None,
+            })
         })
         .collect()
     }
@@ -241,5 +269,57 @@ impl Kind {
                 _ => serde_yaml::from_str(text).unwrap_or_else(|_| plain()),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn help() -> String {
+        Args::command().term_width(100).render_long_help().to_string()
+    }
+
+    /// The flags that a section of the help lists.
+    fn flags(section: &str) -> Vec<String> {
+        let help = help();
+        let lines = help.lines().skip_while(|line| *line != format!("{section}:")).skip(1);
+        let lines = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
+        lines
+            // Texts stand further to the right.
+            .filter(|line| line.find('-').is_some_and(|start| start <= 6 && line[..start].trim().is_empty()))
+            .filter_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")))
+            .map(|word| word.trim_end_matches('.'))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn the_help_lists_each_flag_under_its_heading() {
+        assert_eq!(
+            flags("Options"),
+            ["--config", "--set", "--json", "--verbose", "--quiet", "--color", "--help", "--version"]
+        );
+        assert_eq!(flags("Runs"), ["--resume", "--rewind", "--allow_changes", "--runs_dir", "--run_name"]);
+        assert_eq!(flags("Inspect").first().map(String::as_str), Some("--init_config"));
+        let configuration = flags("Configuration");
+        assert_eq!((configuration.len(), configuration.last().map(String::as_str)), (15, Some("--seed")));
+    }
+
+    #[test]
+    fn the_help_has_no_markup_and_its_examples_are_not_wrapped() {
+        let help = help();
+        assert!(!help.contains('`'), "{help}");
+        for line in EXAMPLES.lines() {
+            assert!(line.len() <= 80 && help.lines().any(|shown| shown == line), "{line}\n{help}");
+        }
+    }
+
+    #[test]
+    fn the_values_of_set_are_found_on_the_command_line() {
+        let args = ["ml-train", "--lr", "1", "--set", "a=1", "--set=b=2", "--set", "c=--set", "--", "--set"];
+        assert_eq!(set_arguments(&args.map(OsString::from)), [4, 5, 7]);
     }
 }

@@ -10,6 +10,7 @@ use ml_core::config::{self, Override};
 use ml_core::device;
 use ml_core::starter::{StarterError, StarterOptions, starting_config};
 use ml_core::trainer::Stop;
+use ml_core::weights::Origin;
 
 /// What may be given with it; the rest of the configuration is what it writes.
 const TAKEN: [&str; 3] = ["data.fold", "data.num_workers", "training.device"];
@@ -26,8 +27,8 @@ pub fn print(data_dir: &Path, overrides: &[Override], stop: &Stop) -> anyhow::Re
             other.path
         ));
     }
-    let config = config::resolve(None, overrides).map_err(crate::usage)?.config;
-    let device = device::resolve(config.training.device).map_err(crate::usage)?.device;
+    let config = config::resolve(None, overrides, &Origin::read).map_err(crate::resolve::usage)?.config;
+    let device = device::resolve(config.training.device).map_err(crate::resolve::usage)?.device;
     let options = StarterOptions {
         fold: config.data.fold,
         cuda: device.is_cuda(),

@@ -4,38 +4,33 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
-mod audit;
-mod evaluate;
 mod init;
-mod resume;
-mod session;
-mod statistics;
+mod resolve;
 mod summary;
-mod weights;
+mod train;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use ml_cli::console::start_log;
-use ml_cli::exit::{UsageError, finish, print_completions};
+use ml_cli::exit::{finish, print_completions};
 use ml_cli::flags::normalized_args;
-use ml_core::config::{self, Resolved, Source};
+use ml_cli::interrupt::Interrupt;
+use ml_core::config;
 use ml_core::dataset::DatasetError;
-use ml_core::device::keep_freed_memory;
-use ml_core::run::RunError;
-use ml_core::trainer::TrainError;
-use ml_report::progress::Console;
+use ml_core::device::{keep_freed_memory, set_cublas_workspace};
+use ml_report::console::Console;
 
 use args::{Args, Command};
-use session::Session;
+use resolve::{resolve, usage};
+use train::Request;
 
 fn main() -> ExitCode {
     let started = process_start();
     keep_freed_memory();
+    set_cublas_workspace();
     let args = Args::parse_from(normalized_args());
     finish(|| run(&args, started).map_err(classified))
 }
@@ -56,15 +51,10 @@ fn process_start() -> Instant {
     since().and_then(|since| now.checked_sub(since)).unwrap_or(now)
 }
 
-/// What is wrong with what was asked for, rather than with the run, is the caller's mistake: exit
-/// code 2.
+/// A data folder that is none is the caller's mistake: exit code 2.
 fn classified(error: anyhow::Error) -> anyhow::Error {
-    let is_usage = error.chain().any(|cause| {
-        let dataset = cause.downcast_ref::<DatasetError>().is_some_and(DatasetError::is_usage);
-        let run = cause.downcast_ref::<RunError>().is_some_and(RunError::is_usage);
-        let train = cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_usage);
-        dataset || run || train
-    });
+    let is_usage =
+        error.chain().any(|cause| cause.downcast_ref::<DatasetError>().is_some_and(DatasetError::is_usage));
     if is_usage { usage(error) } else { error }
 }
 
@@ -83,56 +73,19 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     let log = start_log(&args.console, move || writer.writer());
     let overrides = args.overrides().map_err(usage)?;
     // Before a resumed run is touched, so that no signal leaves it half taken over.
-    let stop = stop_on_signals()?;
+    let stop = Interrupt::install().context("cannot catch signals")?.flag();
     if let Some(data_dir) = &args.init_config {
         return init::print(data_dir, &overrides, &stop);
     }
     if args.summary {
         return summary::print(&resolve(args, &overrides)?.config, args.json);
     }
-    let beginning = resume::find(args, &overrides)?;
+    let request = Request::new(args, &overrides)?;
     if args.print_config {
-        return ml_cli::exit::print(config::annotated(&beginning.resolved).trim_end());
+        return ml_cli::exit::print(config::annotated(&request.resolved).trim_end());
     }
-    for warning in beginning.resolved.config.warnings() {
+    for warning in request.resolved.warnings() {
         tracing::warn!("{warning}");
     }
-    let config = beginning.resolved.config.clone();
-    let session = Session { args, console, log, overrides: &overrides, config, stop, started };
-    session.run(beginning)
-}
-
-/// The configuration of a new run.
-fn resolve(args: &Args, overrides: &[config::Override]) -> anyhow::Result<Resolved> {
-    let text = args.config.as_ref().map(std::fs::read_to_string).transpose();
-    let text = text.map_err(|source| {
-        usage(config::ConfigError::Read { path: args.config.clone().unwrap_or_default(), source })
-    })?;
-    let base = text.as_deref().zip(args.config.clone().map(Source::File));
-    config::resolve(base, overrides).map_err(usage)
-}
-
-/// A configuration that is wrong is the caller's mistake: exit code 2.
-fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    anyhow::Error::new(UsageError(error.into()))
-}
-
-/// The first SIGINT or SIGTERM asks training to stop after its step; a second SIGINT ends the
-/// process at once.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicUsize>> {
-    let stop = Arc::new(AtomicUsize::new(0));
-    let asked_before = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let install = || -> std::io::Result<()> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        // Handlers run in this order: the exit is armed only by an earlier SIGINT. Schedulers send
-        // SIGTERM more than once, and to whole groups of processes.
-        signal_hook::flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, asked_before.clone())?;
-        signal_hook::flag::register(SIGINT, asked_before.clone())?;
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_usize(signal, stop.clone(), signal as usize)?;
-        }
-        Ok(())
-    };
-    install().context("cannot install signal handlers")?;
-    Ok(stop)
+    request.run(args, (console, log), &stop, started)
 }

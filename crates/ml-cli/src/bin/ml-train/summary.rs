@@ -45,7 +45,7 @@ fn num_classes(config: &Config) -> anyhow::Result<Option<usize>> {
     }
 }
 
-/// What is wrong with what was asked for gets exit code 2.
+/// What is wrong with what was requested gets exit code 2.
 fn classified(error: InspectionError) -> anyhow::Error {
-    if error.is_usage() { crate::usage(anyhow!("--summary: {error}")) } else { error.into() }
+    if error.is_usage() { crate::resolve::usage(anyhow!("--summary: {error}")) } else { error.into() }
 }

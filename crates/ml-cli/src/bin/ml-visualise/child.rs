@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{self, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use ml_cli::interrupt::Interrupt;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::address::Address;
 use crate::locate::TensorBoard;
@@ -30,7 +29,7 @@ pub struct Child {
     pid: Pid,
     words: Arc<Mutex<VecDeque<String>>>,
     reader: Option<JoinHandle<()>>,
-    signal: Arc<AtomicUsize>,
+    interrupt: Interrupt,
     ended: bool,
 }
 
@@ -41,11 +40,7 @@ impl Child {
     /// It cannot be started.
     pub fn start(mut command: Command, tensorboard: &TensorBoard) -> anyhow::Result<Child> {
         // Caught before there is a child, so that none is left behind.
-        let signal = Arc::new(AtomicUsize::new(0));
-        for number in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)
-                .context("cannot catch signals")?;
-        }
+        let interrupt = Interrupt::install_without_exit().context("cannot catch signals")?;
         // Its stdout holds nothing that is not said better here.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut process = command.spawn().with_context(|| format!("cannot start {tensorboard}"))?;
@@ -55,7 +50,7 @@ impl Child {
             let words = Arc::clone(&words);
             std::thread::spawn(move || remember(BufReader::new(stderr), &words))
         });
-        Ok(Child { process, pid, words, reader, signal, ended: false })
+        Ok(Child { process, pid, words, reader, interrupt, ended: false })
     }
 
     /// Waits for the first answer; an exit code if a signal came first.
@@ -97,13 +92,10 @@ impl Child {
 
     /// If a signal came: passes it on, waits for the end, and says which exit code that is.
     fn interrupted(&mut self) -> anyhow::Result<Option<ExitCode>> {
-        let (signal, code) = match self.signal.load(Ordering::Relaxed) as i32 {
-            0 => return Ok(None),
-            SIGINT => (Signal::INT, 130),
-            _ => (Signal::TERM, 143),
-        };
-        self.end(signal)?;
-        Ok(Some(ExitCode::from(code)))
+        let Some(code) = self.interrupt.exit_code() else { return Ok(None) };
+        let is_ctrl_c = self.interrupt.signal() == Some(Signal::INT.as_raw());
+        self.end(if is_ctrl_c { Signal::INT } else { Signal::TERM })?;
+        Ok(Some(code))
     }
 
     fn end(&mut self, signal: Signal) -> anyhow::Result<()> {

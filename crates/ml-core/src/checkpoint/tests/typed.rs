@@ -26,6 +26,7 @@ fn checkpoint() -> Checkpoint {
         optimizer_state_dict: Value::dict([("state", Value::Dict(vec![]))]),
         scheduler_state_dict: Value::dict([("last_step", 120_i64)]),
         ema_state_dict: None,
+        ema_num_updates: None,
         scaler_state_dict: None,
         rng_state: Value::dict([("seed", Value::Int(42)), ("cpu", Tensor::from_slice(&[1_u8, 2]).into())]),
         metrics: Value::list([Value::dict([("val_accuracy", 0.5)])]),

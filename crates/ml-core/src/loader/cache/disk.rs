@@ -43,8 +43,7 @@ impl Disk {
             move |source| CacheError { path, source }
         };
         fs::create_dir_all(folder).map_err(failed(folder))?;
-        let name = Sha256::digest(pipeline.preparation());
-        let name: String = name.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(&Sha256::digest(pipeline.preparation())[..8]);
         let path = folder.join(format!("pixels-{name}.bin"));
         let file =
             File::options().read(true).append(false).write(true).create(true).truncate(false).open(&path);

@@ -5,8 +5,10 @@
 //! is decoded every time.
 
 mod disk;
+mod memory;
 mod ram;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,12 +51,10 @@ impl Budget {
         Budget(Arc::new(AtomicU64::new(bytes)))
     }
 
-    /// Half of the memory that is available (Linux tells; elsewhere 1 GB).
+    /// Half of the memory that this process may still take: what the machine has available, or
+    /// less where a container (a cgroup) has a limit. 1 GB where the system does not say.
     pub fn half_of_memory() -> Budget {
-        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-        let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        Budget::new(kilobytes.map_or(1_000_000_000, |kilobytes| kilobytes * 1024 / 2))
+        Budget::new(memory::available(Path::new("/")).map_or(1_000_000_000, |bytes| bytes / 2))
     }
 
     /// Half of what is free on the disk of `folder`, which is made if need be.
@@ -83,7 +83,51 @@ impl Budget {
     }
 }
 
-/// The decoded images of one split, for one pipeline.
+/// The caches of a run. Loaders whose pipelines prepare images alike share one file, which only one
+/// of them could add to otherwise.
+pub struct Caches {
+    kind: CacheKind,
+    folder: PathBuf,
+    /// Without one, nothing is kept.
+    budget: Option<Budget>,
+    /// By [`Pipeline::preparation`].
+    on_disk: HashMap<String, Arc<Cache>>,
+}
+
+impl Caches {
+    /// Of `kind`, in `folder` if they are on disk, all within `budget`.
+    pub fn new(kind: CacheKind, folder: PathBuf, budget: Option<Budget>) -> Caches {
+        Caches { kind, folder, budget, on_disk: HashMap::new() }
+    }
+
+    /// The cache for the samples of `index` as `pipeline` prepares them; none if none was chosen.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be made or read.
+    pub fn for_preparation(
+        &mut self,
+        index: &Index,
+        pipeline: &Pipeline,
+    ) -> Result<Option<Arc<Cache>>, CacheError> {
+        let Some(budget) = &self.budget else { return Ok(None) };
+        match self.kind {
+            CacheKind::None => Ok(None),
+            CacheKind::Ram => Ok(Some(Arc::new(Cache::ram(index.samples.len(), budget.clone())))),
+            CacheKind::Disk => {
+                let preparation = pipeline.preparation();
+                if let Some(cache) = self.on_disk.get(&preparation) {
+                    return Ok(Some(Arc::clone(cache)));
+                }
+                let cache = Arc::new(Cache::disk(&self.folder, pipeline, budget.clone())?);
+                self.on_disk.insert(preparation, Arc::clone(&cache));
+                Ok(Some(cache))
+            }
+        }
+    }
+}
+
+/// Decoded images: of one index in memory, or of any index in a file, as one pipeline prepares
+/// them.
 pub struct Cache {
     store: Store,
     budget: Budget,
@@ -101,7 +145,7 @@ impl Cache {
     }
 
     /// In a file in `folder`, which is made if need be. The file's name is a function of what
-    /// `pipeline` does to a image before chance comes in; entries are known by the image's path,
+    /// `pipeline` does to an image before chance comes in; entries are known by the image's path,
     /// size and time of change.
     ///
     /// # Errors
@@ -110,20 +154,20 @@ impl Cache {
         Ok(Cache { store: Store::Disk(disk::Disk::open(folder, pipeline, &budget)?), budget })
     }
 
-    /// The image at `place` of the index, if it is kept.
-    pub(super) fn get(&self, index: &Index, place: usize) -> Option<Arc<Prepared>> {
+    /// Image `sample` of `index`, if it is kept.
+    pub(super) fn get(&self, index: &Index, sample: usize) -> Option<Arc<Prepared>> {
         match &self.store {
-            Store::Ram(ram) => ram.get(place),
-            Store::Disk(disk) => disk.get(&index.root.join(&index.samples[place].path)).map(Arc::new),
+            Store::Ram(ram) => ram.get(sample),
+            Store::Disk(disk) => disk.get(&index.root.join(&index.samples[sample].path)).map(Arc::new),
         }
     }
 
-    /// Keeps the image at `place`, if there is room.
-    pub(super) fn put(&self, index: &Index, place: usize, image: &Arc<Prepared>) {
+    /// Keeps image `sample` of `index`, if there is room.
+    pub(super) fn put(&self, index: &Index, sample: usize, image: &Arc<Prepared>) {
         match &self.store {
-            Store::Ram(ram) => ram.put(place, image, &self.budget),
+            Store::Ram(ram) => ram.put(sample, image, &self.budget),
             Store::Disk(disk) => {
-                disk.put(&index.root.join(&index.samples[place].path), image, &self.budget);
+                disk.put(&index.root.join(&index.samples[sample].path), image, &self.budget);
             }
         }
     }

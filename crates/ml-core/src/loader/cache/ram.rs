@@ -6,7 +6,7 @@ use ml_data::transform::Prepared;
 
 use super::Budget;
 
-/// One place a sample of the index.
+/// One slot for each sample of the index.
 pub(super) struct Ram {
     images: Vec<OnceLock<Arc<Prepared>>>,
 }
@@ -16,12 +16,12 @@ impl Ram {
         Ram { images: (0..samples).map(|_| OnceLock::new()).collect() }
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<Arc<Prepared>> {
-        self.images[place].get().cloned()
+    pub(super) fn get(&self, sample: usize) -> Option<Arc<Prepared>> {
+        self.images[sample].get().cloned()
     }
 
-    pub(super) fn put(&self, place: usize, image: &Arc<Prepared>, budget: &Budget) {
-        let slot = &self.images[place];
+    pub(super) fn put(&self, sample: usize, image: &Arc<Prepared>, budget: &Budget) {
+        let slot = &self.images[sample];
         let bytes = (image.pixels.data.len() + size_of::<Prepared>()) as u64;
         if slot.get().is_none() && budget.take(bytes) {
             // Two threads may have decoded the same image; they are equal.

@@ -5,9 +5,10 @@ use super::{Supervised, begin, conv_norm};
 use crate::network::NetworkSpec;
 use crate::network::init::Init;
 use crate::network::layers::{
-    Activation, AdaptiveAvgPool2d, Concat, Conv2d, Dropout, Flatten, GlobalAveragePool, Layer, Linear,
-    MaxPool2d, Sequential,
+    Activation, AdaptiveAvgPool2d, Concat, Conv2d, Dropout, Flatten, GlobalAveragePool, Linear, MaxPool2d,
+    Sequential,
 };
+use crate::network::model::Model;
 use crate::network::state::Scope;
 
 /// Channels of a module's branches: 1×1; 1×1 and 3×3; 1×1 and the second 3×3; after the pooling.
@@ -42,8 +43,8 @@ const HEAD_DROPOUT: f64 = 0.7;
 /// Share of either head's loss (section 5 of the paper).
 const HEAD_WEIGHT: f64 = 0.3;
 
-/// Builds it; every weight is drawn anew at the end, as torchvision does.
-pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+/// Builds it; every weight is initialised again at the end, as torchvision does.
+pub fn build(root: &Scope, spec: &NetworkSpec) -> Model {
     let (mut stages, mut heads) = (Vec::new(), Vec::new());
     let mut layers = begin(spec);
     let mut channels = stem(root, &mut layers, spec.in_channels);
@@ -64,12 +65,13 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
         .zip(heads)
         .map(|(number, channels)| head(&root.sub(format!("aux{number}")), channels, spec.num_classes))
         .collect();
-    layers.push(GlobalAveragePool);
-    layers.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
-    layers.push(Linear::new(&root.sub("fc").head(), channels, spec.num_classes));
     stages.push(layers);
+    let mut classifier = Sequential::default();
+    classifier.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
+    classifier.push(Linear::new(&root.sub("fc").head(), channels, spec.num_classes));
     root.redraw(|_, shape| (shape.len() > 1).then(|| Init::truncated_normal(0.01)));
-    Box::new(Supervised { stages, heads, weight: HEAD_WEIGHT })
+    let features = Supervised { stages, heads, weight: HEAD_WEIGHT };
+    Model::new(features, GlobalAveragePool, classifier, channels)
 }
 
 /// Everything before the first module; gives the channels of its output.

@@ -7,7 +7,7 @@ pub mod v3;
 use tch::Tensor;
 
 use super::NetworkSpec;
-use super::layers::{Activation, BatchNorm2d, Conv2d, Layer, Sequential, TrainOutputs};
+use super::layers::{Activation, BatchNorm2d, Conv2d, Layer, Sequential};
 use super::state::Scope;
 
 /// Whether a parameter, buffer or module of this name is of an auxiliary head, which only takes
@@ -67,15 +67,15 @@ impl Layer for Supervised {
     }
 
     /// The last head comes first, as in torchvision.
-    fn forward_train(&self, input: &Tensor) -> TrainOutputs {
+    fn forward_train(&self, input: &Tensor) -> (Tensor, Vec<(f64, Tensor)>) {
         let mut heads = self.heads.iter();
-        let (mut logits, mut auxiliary) = (input.shallow_clone(), Vec::new());
+        let (mut features, mut auxiliary) = (input.shallow_clone(), Vec::new());
         for stage in &self.stages {
-            logits = stage.forward_t(&logits, true);
+            features = stage.forward_t(&features, true);
             if let Some(head) = heads.next() {
-                auxiliary.insert(0, (self.weight, head.forward_t(&logits, true)));
+                auxiliary.insert(0, (self.weight, head.forward_t(&features, true)));
             }
         }
-        TrainOutputs { logits, auxiliary }
+        (features, auxiliary)
     }
 }

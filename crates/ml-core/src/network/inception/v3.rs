@@ -4,8 +4,9 @@ use super::{Supervised, begin, conv_norm};
 use crate::network::NetworkSpec;
 use crate::network::init::Init;
 use crate::network::layers::{
-    AvgPool2d, Concat, Conv2d, Dropout, GlobalAveragePool, Layer, Linear, MaxPool2d, Sequential,
+    AvgPool2d, Concat, Conv2d, Dropout, GlobalAveragePool, Linear, MaxPool2d, Sequential,
 };
+use crate::network::model::Model;
 use crate::network::state::Scope;
 
 /// Of dropout, before the classifier.
@@ -13,8 +14,8 @@ const DROPOUT: f64 = 0.5;
 /// Share of the auxiliary head's loss, as in the authors' TensorFlow code.
 const HEAD_WEIGHT: f64 = 0.4;
 
-/// Builds it; every weight is drawn anew at the end, as torchvision does.
-pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
+/// Builds it; every weight is initialised again at the end, as torchvision does.
+pub fn build(root: &Scope, spec: &NetworkSpec) -> Model {
     let mut layers = begin(spec);
     stem(root, &mut layers, spec.in_channels);
     layers.push(module_a(&root.sub("Mixed_5b"), 192, 32));
@@ -29,16 +30,17 @@ pub fn build(root: &Scope, spec: &NetworkSpec) -> Box<dyn Layer> {
     last.push(module_d(&root.sub("Mixed_7a"), 768));
     last.push(module_e(&root.sub("Mixed_7b"), 1280));
     last.push(module_e(&root.sub("Mixed_7c"), 2048));
-    last.push(GlobalAveragePool);
-    last.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
-    last.push(Linear::new(&root.sub("fc").head(), 2048, spec.num_classes));
+    let mut classifier = Sequential::default();
+    classifier.push(Dropout(spec.dropout.unwrap_or(DROPOUT)));
+    classifier.push(Linear::new(&root.sub("fc").head(), 2048, spec.num_classes));
     root.redraw(|name, shape| {
         // torchvision means 0.01 for AuxLogits.conv1, but says so of the module around the
         // convolution, where its loop does not look.
         let std = if name == "AuxLogits.fc.weight" { 0.001 } else { 0.1 };
         (shape.len() > 1).then(|| Init::truncated_normal(std))
     });
-    Box::new(Supervised { stages: vec![layers, last], heads: vec![head], weight: HEAD_WEIGHT })
+    let features = Supervised { stages: vec![layers, last], heads: vec![head], weight: HEAD_WEIGHT };
+    Model::new(features, GlobalAveragePool, classifier, 2048)
 }
 
 /// Everything before the first module; 192 channels come out.

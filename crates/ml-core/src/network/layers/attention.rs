@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use super::{Layer, Linear};
 use crate::network::init::Init;
+use crate::network::module::ModuleKind;
 use crate::network::state::Scope;
 
 /// `torch.nn.MultiheadAttention(features, heads, dropout, batch_first=True)` of a sequence with
@@ -21,6 +22,7 @@ impl MultiheadAttention {
     /// `in_proj_weight` `[3 C, C]` of queries, keys and values, Xavier's uniform; `out_proj`,
     /// uniform in ±1/√C; biases zero. `dropout` is that of the attention weights.
     pub fn new(scope: &Scope, features: i64, heads: i64, dropout: f64) -> MultiheadAttention {
+        scope.set_kind(ModuleKind::MultiheadAttention);
         // PyTorch draws `out_proj`, bias included, before `in_proj_weight`.
         let out_proj = Linear::new(&scope.sub("out_proj"), features, features);
         scope.sub("out_proj").redraw(|_, shape| (shape.len() == 1).then_some(Init::ZEROS));

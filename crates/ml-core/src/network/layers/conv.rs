@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use super::{Activation, BatchNorm2d, Layer, Sequential};
 use crate::network::init::Init;
+use crate::network::module::ModuleKind;
 use crate::network::state::Scope;
 
 /// `torch.nn.Conv2d`, as it is described before it is built; heights and widths are alike unless
@@ -62,6 +63,7 @@ impl Conv2d {
     /// Weight `[out, in / groups, height, width]` and bias `[out]`, both initially PyTorch's
     /// default.
     pub fn build(self, scope: &Scope, (input, output): (i64, i64)) -> Convolution {
+        scope.set_kind(ModuleKind::Conv2d);
         let shape = [output, input / self.groups, self.kernel[0], self.kernel[1]];
         Convolution {
             weight: scope.parameter("weight", &shape, Init::default_weight(&shape)),

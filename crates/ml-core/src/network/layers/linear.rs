@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use super::Layer;
 use crate::network::init::Init;
+use crate::network::module::ModuleKind;
 use crate::network::state::Scope;
 
 /// `torch.nn.Linear`.
@@ -23,6 +24,7 @@ impl Linear {
 
     /// Weight `[out, in]` alone.
     pub fn without_bias(scope: &Scope, input: i64, output: i64) -> Linear {
+        scope.set_kind(ModuleKind::Linear);
         let shape = [output, input];
         Linear { weight: scope.parameter("weight", &shape, Init::default_weight(&shape)), bias: None }
     }

@@ -22,7 +22,7 @@ pub use join::{Concat, Residual};
 pub use linear::Linear;
 pub use mlp::mlp;
 pub use norm::{BatchNorm2d, LayerNorm};
-pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAveragePool, MaxPool2d};
+pub use pool::{AdaptiveAvgPool2d, AvgPool2d, FlattenedPool, GlobalAveragePool, MaxPool2d};
 pub use squeeze::SqueezeExcitation;
 pub use window::{WindowAttention, WindowAttentionConfig, padded};
 
@@ -31,9 +31,10 @@ pub trait Layer: std::fmt::Debug + Send {
     /// The forward pass.
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor;
 
-    /// The forward pass of training, with the logits of auxiliary heads where there are any.
-    fn forward_train(&self, input: &Tensor) -> TrainOutputs {
-        TrainOutputs { logits: self.forward_t(input, true), auxiliary: Vec::new() }
+    /// The forward pass in training: the output, and of each auxiliary head within, if there are
+    /// any, the share of its loss and its logits (see [`TrainOutputs::auxiliary`]).
+    fn forward_train(&self, input: &Tensor) -> (Tensor, Vec<(f64, Tensor)>) {
+        (self.forward_t(input, true), Vec::new())
     }
 }
 
@@ -45,14 +46,6 @@ pub struct TrainOutputs {
     /// Of each auxiliary head: the share of its loss that is added to the loss, and logits `[N,
     /// K]`.
     pub auxiliary: Vec<(f64, Tensor)>,
-}
-
-impl TrainOutputs {
-    /// The scalar to train on: this loss of the logits, and of each auxiliary head's the share that
-    /// belongs to it.
-    pub fn loss(&self, loss: impl Fn(&Tensor) -> Tensor) -> Tensor {
-        self.auxiliary.iter().fold(loss(&self.logits), |total, (share, logits)| total + loss(logits) * *share)
-    }
 }
 
 /// Layers one after another.
@@ -71,6 +64,16 @@ impl Layer for Sequential {
         let mut layers = self.0.iter();
         let Some(first) = layers.next() else { return input.shallow_clone() };
         layers.fold(first.forward_t(input, train), |x, layer| layer.forward_t(&x, train))
+    }
+}
+
+/// `torch.nn.Identity`
+#[derive(Clone, Copy, Debug)]
+pub struct Identity;
+
+impl Layer for Identity {
+    fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
+        input.shallow_clone()
     }
 }
 

@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::Layer;
 use crate::network::init::Init;
+use crate::network::module::ModuleKind;
 use crate::network::state::Scope;
 
 /// `torch.nn.BatchNorm2d`. One whose weight needs no gradient (a frozen one) keeps its statistics
@@ -27,6 +28,7 @@ impl BatchNorm2d {
 
     /// Over `channels`; `momentum` is the share of the newest batch in the running statistics.
     pub fn with(scope: &Scope, channels: i64, eps: f64, momentum: f64) -> BatchNorm2d {
+        scope.set_kind(ModuleKind::BatchNorm2d);
         let cpu = tch::Device::Cpu;
         BatchNorm2d {
             weight: scope.parameter("weight", &[channels], Init::ONES),
@@ -70,6 +72,7 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// Over the last dimension, of `features`; its weight begins at one, its bias at zero.
     pub fn new(scope: &Scope, features: i64, eps: f64) -> LayerNorm {
+        scope.set_kind(ModuleKind::LayerNorm);
         LayerNorm {
             weight: scope.parameter("weight", &[features], Init::ONES),
             bias: scope.parameter("bias", &[features], Init::ZEROS),

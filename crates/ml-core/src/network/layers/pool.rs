@@ -52,6 +52,16 @@ impl Layer for AdaptiveAvgPool2d {
     }
 }
 
+/// [`AdaptiveAvgPool2d`] to this side, flattened: `[N, C, H, W]` → `[N, C · side · side]`.
+#[derive(Clone, Copy, Debug)]
+pub struct FlattenedPool(pub i64);
+
+impl Layer for FlattenedPool {
+    fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
+        input.adaptive_avg_pool2d([self.0, self.0]).flatten(1, -1)
+    }
+}
+
 /// Mean over height and width: `[N, C, H, W]` → `[N, C]`.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAveragePool;

@@ -33,13 +33,13 @@ fn spec(height: i64, width: i64) -> NetworkSpec {
 }
 
 /// A network that is in no list, from seed 7.
-fn small(spec: NetworkSpec, build: impl Fn(&Scope, &NetworkSpec) -> Box<dyn Layer>) -> Network {
+fn small(spec: NetworkSpec, build: impl Fn(&Scope, &NetworkSpec) -> Model) -> Network {
     let scope = Scope::root();
-    let layers = build(&scope, &spec);
+    let model = build(&scope, &spec);
     Network {
-        body: Body::Layers { architecture: Architecture::VitB16, spec, layers },
+        body: Body::Layers { architecture: Architecture::VitB16, spec, model },
         device: Device::Cpu,
-        entries: scope.finish(7),
+        state: scope.finish(7),
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::http::{Reply, Request, Server, nowhere};
-use crate::weights::fetch::{Download, Event, FetchError, FetchOptions, fetch};
+use crate::weights::download::{Download, Event, FetchError, FetchOptions};
+use crate::weights::fetch::fetch;
 
 const TAG: &str = "\"one\"";
 
@@ -23,7 +24,7 @@ impl Case {
     fn new() -> Case {
         let file: Vec<u8> =
             (0..600_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-        let hash = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(Sha256::digest(&file));
         Case { folder: tempfile::tempdir().unwrap(), file, hash }
     }
 
@@ -201,7 +202,7 @@ fn another_file_than_the_published_one_is_refused_with_both_hashes() {
     let case = Case::new();
     let mut other = case.file.clone();
     other[123] ^= 1;
-    let found: String = Sha256::digest(&other).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = hex::encode(Sha256::digest(&other));
     let server = server(&case, move |_, _| Some(Reply::whole(&other)));
     let error = case.fetch(&server.url()).0.unwrap_err().to_string();
     assert!(error.contains(&case.hash[..8]) && error.contains(&found), "{error}");

@@ -10,7 +10,7 @@ use test_support::python_json;
 
 use crate::testing::checkpoint;
 use crate::weights::load::fit;
-use crate::weights::{Loaded, Part, WeightsError, load};
+use crate::weights::{Loaded, Origin, Part, WeightsError, load};
 use torch_file::Value;
 
 type State = Vec<(String, Tensor)>;
@@ -89,7 +89,7 @@ fn of_weights_without_a_classifier_the_layers_before_it_are_copied() {
     assert_eq!(network.state_dict()[0].1, state[0].1);
 
     let error = load_state(&network, state, Part::Whole).unwrap_err().to_string();
-    assert!(error.contains("not finite, in `classifier.bias`") && error.contains("x.pt"), "{error}");
+    assert!(error.contains("NaN or Inf, in `classifier.bias`") && error.contains("x.pt"), "{error}");
 }
 
 #[test]
@@ -207,4 +207,24 @@ fn a_file_of_another_kind_is_told_apart() {
     std::fs::write(&path, "<!DOCTYPE html><html>Please sign in</html>").unwrap();
     let error = load(&tiny(10, 1), &path, Part::Whole).unwrap_err().to_string();
     assert!(error.contains("x.pth") && error.contains("does not begin as"), "{error}");
+}
+
+#[test]
+fn of_a_newer_program_no_weights_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.pt");
+    let network = tiny(3, 1);
+    let before = network.state_dict()[0].1.copy();
+    let mut newer = checkpoint(1, 0.0);
+    newer.model_state_dict = tiny(3, 2).state_dict();
+    newer.ema_state_dict = Some(tiny(3, 3).state_dict());
+    newer.best = Value::dict([("monitor", Value::from("ema_val_accuracy".to_owned()))]);
+    let Value::Dict(mut entries) = newer.into_value().unwrap() else { panic!("it is a dict") };
+    entries[0] = ("format_version".into(), Value::Int(2));
+    write(&path, &Value::Dict(entries)).unwrap();
+    let error = load(&network, &path, Part::Whole).unwrap_err().to_string();
+    assert!(error.contains("best.pt") && error.contains("reads up to 1: update it"), "{error}");
+    assert_eq!(network.state_dict()[0].1, before);
+    let error = Origin::read(&path).unwrap_err().to_string();
+    assert!(error.contains("best.pt") && error.contains("reads up to 1: update it"), "{error}");
 }

@@ -42,7 +42,7 @@ fn weights_are_named_by_default_member_full_name_or_path() {
     assert_eq!(published("ResNet50_Weights.IMAGENET1K_V1", "resnet50"), "ResNet50_Weights.IMAGENET1K_V1");
     assert_eq!(published("ResNet18_Weights.DEFAULT", "resnet18"), "ResNet18_Weights.IMAGENET1K_V1");
     for path in
-        ["net.pt", "a/b", "net.PTH", "x.safetensors", "mnasnet0.5_top1_67.823.pth", "./DEFAULT", "src"]
+        ["net.pt", "a/b", "net.PTH", "x.safetensors", "mnasnet0.5_top1_67.823.pth", "./DEFAULT", "./net"]
     {
         assert_eq!(Choice::read(path, "resnet18"), Ok(Choice::File(PathBuf::from(path))));
     }
@@ -66,6 +66,8 @@ fn an_unknown_name_lists_the_known_ones_and_a_near_one() {
         ),
         ("DEFAULT", "tiny_net", &["known for tiny_net (there are none)"]),
         ("", "resnet18", &["neither a file"]),
+        // Whether there is such a file is not looked at.
+        ("src", "resnet18", &["neither a file", "is written ./src"]),
     ] {
         let error = Choice::read(given, architecture).unwrap_err().to_string();
         for part in parts {

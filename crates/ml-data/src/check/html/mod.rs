@@ -12,14 +12,19 @@ mod thumbnails;
 use std::fmt::Write;
 
 use super::finding::Severity;
-use super::layout::Form;
-use super::output::HTML_START;
+use super::listing::Form;
 use super::report::Report;
+use crate::dataset::REPORT_FILES;
 use crate::text::grouped;
 
 const STYLE: &str = include_str!("style.css");
 
-pub(super) fn page(report: &Report) -> String {
+/// How the page begins, by which it is known as ours.
+pub(super) const HTML_START: &str = "<!doctype html>\n<!-- dataset report by ml-split";
+
+/// The report as one HTML page that needs no other file. The images that it shows are read again,
+/// so it takes a moment; it is at most about 6 MB, and says how much it leaves out.
+pub fn to_html(report: &Report) -> String {
     let mut html = String::from(HTML_START);
     let root = escape(&report.root);
     // Writing to a string cannot fail.
@@ -41,7 +46,7 @@ pub(super) fn page(report: &Report) -> String {
         html,
         "<footer>Made by {}. All findings, without images, are in {}.</footer>\n</main>\n</body>\n</html>\n",
         escape(&report.created_by),
-        super::output::JSON_FILE
+        REPORT_FILES[0]
     );
     html
 }
@@ -49,7 +54,7 @@ pub(super) fn page(report: &Report) -> String {
 fn verdict(report: &Report) -> String {
     let count = |severity| report.count(severity);
     let (class, text) = if count(Severity::Error) > 0 {
-        ("error", "Not fit for training: errors make training fail or its figures wrong.")
+        ("error", "Not fit for training: errors make training fail or its metrics wrong.")
     } else if count(Severity::Warning) > 0 {
         ("warning", "Fit for training; the warnings are worth a look.")
     } else {
@@ -60,7 +65,7 @@ fn verdict(report: &Report) -> String {
 
 fn tiles(report: &Report) -> String {
     let form = match report.form {
-        Form::ClassFolders => "not divided".to_owned(),
+        Form::ClassFolders => "not split".to_owned(),
         Form::ImageFolder | Form::IndexFiles => format!("in {} splits", report.splits.len()),
     };
     let mut tiles = vec![

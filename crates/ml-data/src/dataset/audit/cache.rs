@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Leaks;
 use super::files::Stat;
-use crate::dataset::{Dataset, IMAGES_FILE, MANIFEST_FILE, SPLITS_FOLDER, hex, hidden};
+use crate::dataset::{Dataset, IMAGES_FILE, MANIFEST_FILE, SPLITS_FOLDER, hidden};
 
 /// Changes with what a verdict means.
 const VERSION: &[u8] = b"leaks 2";
@@ -33,7 +33,7 @@ pub(super) fn key(dataset: &Dataset, stats: &[Stat]) -> String {
         hash.update(stat.bytes.to_le_bytes());
         hash.update(stat.modified.to_le_bytes());
     }
-    hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 /// Named by the samples: folds have verdicts of their own, and a new one replaces the outdated.

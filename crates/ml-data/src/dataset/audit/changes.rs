@@ -1,4 +1,4 @@
-//! What differs between the images that were divided and those that are there.
+//! What differs between the images that were split and those that are there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::dataset::scan::scan;
 use crate::dataset::source::join;
 use crate::dataset::{Dataset, SPLITS_FOLDER, Sample};
 
-/// How a data folder differs from what was divided. At least one thing does.
+/// How a data folder differs from what was split. At least one thing does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Images with another size, and examples.
@@ -27,7 +27,7 @@ pub struct Changes {
     pub relabelled: (usize, Vec<String>),
     /// Anything else, in words.
     pub others: Vec<String>,
-    /// The command that divides the images again.
+    /// The command that splits the images again.
     pub again: String,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Changes {
         let again = &self.again;
         write!(
             f,
-            "the data set was changed after it was divided: {}; to divide it again run `{again}`",
+            "the data set was changed after it was split: {}; to split it again run `{again}`",
             all.join("; ")
         )
     }
@@ -101,9 +101,9 @@ fn sizes(
             note(&mut changes.resized, &path);
         }
     }
-    // What is missing is told by itself.
+    // What is missing is reported by itself.
     if changes.resized.0 == 0 && !stats.contains(&Stat::MISSING) {
-        changes.others.push("names or sizes are not those that were divided".to_owned());
+        changes.others.push("names or sizes are not those that were split".to_owned());
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! The files of a data set's images, numbered through all splits.
 
-use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::SHOWN;
 use crate::dataset::error::DatasetError;
-use crate::dataset::parallel::map_in_parallel;
+use crate::dataset::missing::Missing;
 use crate::dataset::{Index, Sample, Split};
+use crate::pool;
 
 /// Of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Stat {
 
 /// The samples of all splits, numbered through.
 pub(super) struct Images<'a> {
-    pub indices: Vec<&'a Index>,
+    pub indices: Vec<&'a Arc<Index>>,
 }
 
 impl Images<'_> {
@@ -71,7 +71,7 @@ impl Images<'_> {
         index.root.join(&index.samples[place].path)
     }
 
-    /// With its split where the path does not tell it.
+    /// With its split where the path does not say it.
     pub(super) fn name(&self, image: u32) -> String {
         let (index, place) = self.place(image);
         let (path, split) = (index.samples[place].path.display(), index.split.name());
@@ -90,59 +90,15 @@ impl Images<'_> {
         &self,
         stop: &(impl Fn() -> bool + Sync),
     ) -> Result<(Vec<Stat>, Option<Missing>), DatasetError> {
-        let found = map_in_parallel(self.len(), |image| {
+        let found = pool::map_small(self.len(), |image| {
             if stop() { Err(DatasetError::Interrupted) } else { Ok(Stat::of(&self.path(image as u32))) }
         })?;
         let mut missing: Option<Missing> = None;
         for (image, error) in (0..).zip(&found).filter_map(|(i, found)| Some((i, found.as_ref().err()?))) {
-            missing.get_or_insert_with(|| Missing::below(self)).note(self, image, error);
+            let root = || self.indices.first().map(|index| index.root.clone()).unwrap_or_default();
+            let missing = missing.get_or_insert_with(|| Missing::below(root()));
+            missing.note(self.split(image), &self.sample(image).path, error);
         }
         Ok((found.into_iter().map(|stat| stat.unwrap_or(Stat::MISSING)).collect(), missing))
-    }
-}
-
-/// Images that a split lists and that cannot be found. At least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// What paths are relative to.
-    pub root: PathBuf,
-    /// By split, in the order of [`Split::ALL`]; splits that lack none are left out.
-    pub counts: Vec<(Split, usize)>,
-    /// The first of them, with the system's words where the file is not just gone.
-    pub first: Vec<String>,
-}
-
-impl Missing {
-    fn below(images: &Images<'_>) -> Missing {
-        let root = images.indices.first().map(|index| index.root.clone()).unwrap_or_default();
-        Missing { root, counts: Vec::new(), first: Vec::new() }
-    }
-
-    fn note(&mut self, images: &Images<'_>, image: u32, error: &std::io::Error) {
-        let split = images.split(image);
-        match self.counts.last_mut() {
-            Some((last, count)) if *last == split => *count += 1,
-            _ => self.counts.push((split, 1)),
-        }
-        if self.first.len() < SHOWN {
-            let path = images.sample(image).path.display();
-            self.first.push(match error.kind() {
-                std::io::ErrorKind::NotFound => path.to_string(),
-                _ => format!("{path}: {error}"),
-            });
-        }
-    }
-
-    /// In all splits.
-    pub fn count(&self) -> usize {
-        self.counts.iter().map(|(_, count)| count).sum()
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (count, root, first) = (self.count(), self.root.display(), self.first.join(", "));
-        let more = if count > self.first.len() { ", …" } else { "" };
-        write!(f, "{count} image(s) of the data set cannot be found in {root}: {first}{more}")
     }
 }

@@ -65,7 +65,7 @@ fn changed_images_are_counted_and_named() {
     let message = changes.to_string();
     assert!(message.contains("1 image(s) have another size (") && message.contains("2 image(s) are new"));
     assert!(
-        // As it was divided: without the flags, groups would be torn apart.
+        // As it was split: without the flags, groups would be torn apart.
         message.ends_with(&format!(
             "`ml-split {} --force --ratio 0.6 0.2 0.2 --seed 1 --group_by 'p\\d+'`",
             data.path().join("raw").display()
@@ -85,8 +85,8 @@ fn changed_images_are_counted_and_named() {
     let found = Dataset::open(data.path(), None).unwrap().audit(tolerant, || false).unwrap();
     let missing = found.missing.unwrap();
     assert_eq!((missing.counts, missing.first), (vec![(Split::Val, 1)], vec![second]));
-    assert_eq!((found.changes, found.leaks), (None, None), "it is told once");
-    // What is new is still told, though the number of images is right again.
+    assert_eq!((found.changes, found.leaks), (None, None), "it is reported once");
+    // What is new is still reported, though the number of images is right again.
     write(data.path(), "raw/b/newer.png", "newer still");
     let found = Dataset::open(data.path(), None).unwrap().audit(tolerant, || false).unwrap();
     assert_eq!(found.changes.unwrap().added, (1, vec!["raw/b/newer.png".to_owned()]));
@@ -207,7 +207,7 @@ fn who_asks_to_stop_is_heard() {
 }
 
 #[test]
-fn dividing_again_is_advised_as_it_was_done() {
+fn splitting_again_is_advised_as_it_was_done() {
     let again = |source: Source, division: &Division, seed, output: Option<&Path>| {
         let written = source.plan(division, seed).unwrap().write_index(output, true).unwrap();
         Dataset::open(&written.data_dir, matches!(division, Division::Folds { .. }).then_some(0))

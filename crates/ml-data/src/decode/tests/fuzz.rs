@@ -1,6 +1,6 @@
 //! Mutated images: reading ends with pixels of the announced size or one line of an error, in
 //! bounded memory and time. The suite goes through some thousands; `cargo xtask fuzz` through as
-//! many as asked for.
+//! many as requested.
 
 use std::collections::BTreeMap;
 use std::path::Path;

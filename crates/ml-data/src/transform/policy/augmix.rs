@@ -7,13 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::super::config::Size;
 use super::super::distributions::dirichlet;
-use super::super::problems::Problems;
 use super::super::spelling::{Color, Short, switch_schema};
 use super::super::warp::Sampling;
 use super::{Operation, Space, Step, apply_all};
 use crate::decode::Pixels;
+use crate::geometry::Size;
+use crate::violations::Violations;
 
 /// Strengths there are.
 const BINS: u32 = 10;
@@ -120,7 +120,7 @@ impl AugMix {
         }
     }
 
-    pub(in super::super) fn check(&self, problems: &mut Problems) {
+    pub(in super::super) fn check(&self, problems: &mut Violations) {
         problems.check("augmix.severity", (1..=BINS).contains(&self.severity), || {
             format!("must be within 1 to {BINS}, got {}", self.severity)
         });

@@ -12,11 +12,11 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::color::{self, Change};
-use super::config::Size;
 use super::spelling::Color;
 use super::warp::{self, AffineParams, Sampling};
 use super::{blur, point};
 use crate::decode::Pixels;
+use crate::geometry::Size;
 
 pub use augmix::{AugMix, Mixture};
 pub use auto_augment::{AutoAugment, PolicyName, SubPolicy};

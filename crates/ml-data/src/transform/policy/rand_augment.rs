@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::super::config::Size;
-use super::super::problems::Problems;
 use super::super::spelling::{Color, Short, switch_schema};
 use super::super::warp::Sampling;
 use super::{Space, Step, WITHOUT_INVERT};
+use crate::violations::Violations;
 
 /// A few operations of one strength, chosen at random. In YAML `true` for the defaults, or a
 /// mapping.
@@ -53,7 +53,7 @@ impl RandAugment {
         (0..self.num_ops).map(step).collect()
     }
 
-    pub(in super::super) fn check(&self, problems: &mut Problems) {
+    pub(in super::super) fn check(&self, problems: &mut Violations) {
         problems.check("rand_augment.num_ops", (1..=20).contains(&self.num_ops), || {
             format!("must be within 1 to 20, got {}", self.num_ops)
         });
@@ -64,7 +64,7 @@ impl RandAugment {
     }
 }
 
-pub(super) fn check_bins(key: &str, bins: u32, problems: &mut Problems) {
+pub(super) fn check_bins(key: &str, bins: u32, problems: &mut Violations) {
     problems.check(key, (2..=1000).contains(&bins), || format!("must be within 2 to 1000, got {bins}"));
 }
 

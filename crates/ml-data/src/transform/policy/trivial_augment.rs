@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::super::config::Size;
-use super::super::problems::Problems;
 use super::super::spelling::{Color, Short, switch_schema};
 use super::super::warp::Sampling;
 use super::rand_augment::check_bins;
 use super::{Space, Step, WITHOUT_INVERT};
+use crate::violations::Violations;
 
 /// One operation of random strength. In YAML `true` for the defaults, or a mapping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +48,7 @@ impl TrivialAugmentWide {
         Step::draw(rng, operation, magnitude)
     }
 
-    pub(in super::super) fn check(&self, problems: &mut Problems) {
+    pub(in super::super) fn check(&self, problems: &mut Violations) {
         check_bins("trivial_augment_wide.num_magnitude_bins", self.num_magnitude_bins, problems);
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Options, StatisticsError, channel_statistics};
-use crate::dataset::{Dataset, Split, hex, hidden};
+use crate::dataset::{Dataset, Split, hidden};
 use crate::setting::Auto;
 use crate::transform::{Normalize, TransformConfig};
 
@@ -78,7 +78,7 @@ fn geometry(config: &TransformConfig) -> String {
     hash.update(VERSION);
     // A configuration always has a text.
     hash.update(serde_json::to_vec(&config.fixed_part()).unwrap_or_default());
-    hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 /// What was kept, if it is about `key` and can be used.
@@ -172,7 +172,7 @@ mod tests {
         let config = config("resize: [7, 7]");
         let know = |remember| training_statistics(&dataset, &config, &options(false), remember).unwrap();
         let first = know(false);
-        assert!(files(&dataset).is_empty(), "nothing is kept unless asked for");
+        assert!(files(&dataset).is_empty(), "nothing is kept unless requested");
         know(true);
         let [path] = &files(&dataset)[..] else { panic!("one file") };
         let whole = fs::read_to_string(path).unwrap();

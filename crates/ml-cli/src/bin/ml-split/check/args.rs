@@ -15,7 +15,7 @@ Examples:
 
 Nothing is changed among the images.
 Exit codes: 0 no errors (there may be warnings), 1 errors found or report not written, 2 usage, 130 interrupted.
-To divide a folder that is itself called check: ml-split ./check";
+To split a folder that is itself called check: ml-split ./check";
 
 /// Read every image of a data folder and report what is wrong with it
 ///
@@ -46,14 +46,14 @@ pub struct CheckArgs {
     pub near_distance: u32,
 }
 
-/// `--check` of a division.
+/// `--check` before splitting.
 #[derive(Args, Debug)]
 #[command(rename_all = "snake_case")]
 pub struct FirstArgs {
-    /// Examine the images first, as `ml-split check` does, and divide nothing if one cannot be read
+    /// Examine the images first, as `ml-split check` does, and split nothing if one cannot be read
     #[arg(long, help_heading = "Check")]
     pub check: bool,
-    /// With --check: divide even if images cannot be read; they are divided like the others
+    /// With --check: split even if images cannot be read; they are split like the others
     #[arg(long, requires = "check", help_heading = "Check")]
     pub allow_unreadable: bool,
     /// With --check: write no report

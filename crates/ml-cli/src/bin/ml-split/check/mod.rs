@@ -1,6 +1,6 @@
-//! `ml-split check DIR`, and `--check` before a division: examines, prints, writes the report.
+//! `ml-split check DIR`, and `--check` before splitting: examines, prints, writes the report.
 
-mod args;
+pub mod args;
 mod progress;
 mod table;
 
@@ -12,14 +12,13 @@ use ml_cli::flags::ConsoleArgs;
 use ml_cli::interrupt::Interrupt;
 use ml_data::check::{CheckError, Finding, HTML_FILE, Options, Output, Report, Severity, Survey};
 
-pub use args::{CheckArgs, FirstArgs};
-
 use crate::args::Args;
+use args::CheckArgs;
 use progress::Meter;
 
 /// The subcommand.
 pub fn run(args: &CheckArgs, console: ConsoleArgs) -> anyhow::Result<ExitCode> {
-    let interrupt = Interrupt::catch().context("cannot catch signals")?;
+    let interrupt = Interrupt::install().context("cannot catch signals")?;
     let survey = Survey::open(&args.dir).map_err(classified)?;
     let output = if args.no_report {
         None
@@ -43,7 +42,7 @@ pub fn run(args: &CheckArgs, console: ConsoleArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.count(Severity::Error) > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// `--check`: says on stderr what was found, and refuses the division if images cannot be read. The
+/// `--check`: says on stderr what was found, and refuses to split if images cannot be read. The
 /// report, or an exit code if it was interrupted.
 pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Result<Report, ExitCode>> {
     if args.is_csv() {
@@ -73,13 +72,13 @@ pub fn first(args: &Args, interrupt: &Interrupt) -> anyhow::Result<Result<Report
     }
     match (report.unusable(), args.first.allow_unreadable) {
         (0, _) => {}
-        (count, true) => tracing::warn!("{count} images cannot be read, and are divided like the others"),
+        (count, true) => tracing::warn!("{count} images cannot be read, and are split like the others"),
         (count, false) => return Err(refusal(&report, count, output.is_some())),
     }
     Ok(Ok(report))
 }
 
-/// Why nothing is divided.
+/// Why nothing is split.
 fn refusal(report: &Report, count: usize, written: bool) -> anyhow::Error {
     let is_unusable = |finding: &&Finding| finding.kind.is_unusable();
     let first = report.findings.iter().find(is_unusable).map_or_else(String::new, |finding| {
@@ -87,7 +86,7 @@ fn refusal(report: &Report, count: usize, written: bool) -> anyhow::Error {
     });
     let see = if written { format!("see {HTML_FILE}; ") } else { String::new() };
     anyhow!(
-        "nothing was divided: {count} of {} images cannot be read, the first is {first}; {see}mend or remove them, or give --allow_unreadable",
+        "nothing was split: {count} of {} images cannot be read, the first is {first}; {see}fix or remove them, or give --allow_unreadable",
         report.images
     )
 }

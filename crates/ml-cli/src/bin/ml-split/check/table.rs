@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use ml_data::check::{Form, Output, Report, Severity};
-use ml_data::dataset::shell_quoted;
+use ml_data::table::{Align, aligned, printable_path, rule};
+use ml_data::text::shell_quoted;
 
 /// Longer examples are cut.
 const EXAMPLE: usize = 100;
@@ -27,13 +28,14 @@ pub fn text(report: &Report, output: Option<&Output>, dir: &Path) -> String {
     );
     if let Some(output) = output {
         let [json, html] = output.paths();
-        summary += &format!("\nwritten: {}\n         {}", html.display(), json.display());
+        let [html, json] = [html, json].map(|path| printable_path(&path));
+        summary += &format!("\nwritten: {html}\n         {json}");
     }
     if report.form == Form::ClassFolders && report.usable > 0 {
-        let first = if report.count(Severity::Error) > 0 { "mend the errors, then " } else { "" };
+        let first = if report.count(Severity::Error) > 0 { "fix the errors, then " } else { "" };
         let dir = shell_quoted(dir);
         summary += &format!(
-            "\nnext:    {first}ml-split {dir} --check (divides; copies and what looks alike stay together)"
+            "\nnext:    {first}ml-split {dir} --check (splits; copies and near-duplicates stay together)"
         );
     }
     parts.push(summary);
@@ -63,15 +65,15 @@ fn kinds(report: &Report) -> String {
             example,
         ]);
     }
-    aligned(&rows, &[false, false, true, false])
+    ruled(&rows, &[Align::Left, Align::Left, Align::Right, Align::Left])
 }
 
 fn classes(report: &Report) -> String {
     let mut title = vec!["class".to_owned()];
     title.extend(report.splits.iter().cloned());
     title.extend(["images", "unreadable", "copies", "alike", "median px"].map(str::to_owned));
-    let mut to_right = vec![true; title.len()];
-    to_right[0] = false;
+    let mut align = vec![Align::Right; title.len()];
+    align[0] = Align::Left;
     let mut rows = vec![title];
     for class in &report.classes {
         let mut row = vec![class.name.clone()];
@@ -87,21 +89,12 @@ fn classes(report: &Report) -> String {
         });
         rows.push(row);
     }
-    aligned(&rows, &to_right)
+    ruled(&rows, &align)
 }
 
-/// Columns under each other, a line under the title.
-fn aligned(rows: &[Vec<String>], to_right: &[bool]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..to_right.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).zip(to_right).map(|((cell, &width), right)| {
-            if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let mut lines: Vec<String> = rows.iter().map(line).collect();
-    let rule = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-    lines.insert(1, "-".repeat(rule));
+/// Columns under each other, a rule under the title.
+fn ruled(rows: &[Vec<String>], align: &[Align]) -> String {
+    let mut lines = aligned(rows, align, 2);
+    lines.insert(1, rule(&lines));
     lines.join("\n")
 }

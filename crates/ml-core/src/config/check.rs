@@ -1,0 +1,202 @@
+//! What is out of range or contradictory in a configuration whose types are right.
+
+use ml_data::setting::Auto;
+use ml_data::transform::Size;
+use ml_data::violations::Violations;
+
+use super::{BaseModel, Config, DataConfig, ModelConfig, TorchScriptModel, TrainingConfig, TransformsConfig};
+use crate::network::Freeze;
+use crate::optimizer::EmaConfig;
+use crate::policy::EarlyStoppingConfig;
+
+/// More decoding threads than that are a slip of the fingers.
+const MAX_WORKERS: usize = 1024;
+
+impl Config {
+    /// By YAML path. The sizes of images are checked once nothing else is wrong.
+    pub(super) fn violations(&self) -> Violations {
+        let mut v = Violations::default();
+        v.section("loss", self.loss.problems());
+        v.section("optimizer", self.optimizer.problems());
+        v.section("scheduler", self.scheduler.problems());
+        v.section("transforms.train", self.transforms.train.problems());
+        v.section("transforms.val", self.transforms.val.problems());
+        v.section("transforms.test", self.transforms.test.problems());
+        v.section("transforms", self.transforms.violations());
+        v.section("training", self.training.violations());
+        v.section("model", self.model.violations());
+        check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
+        v.section("data", self.data.violations());
+        check_integers(&serde_json::to_value(self).unwrap_or_default(), "", &mut v);
+        if v.is_empty() {
+            self.check_sizes(&mut v);
+        }
+        v
+    }
+
+    /// Images of sizes that the network does not take; what a TorchScript module needs shows when
+    /// it runs.
+    fn check_sizes(&self, v: &mut Violations) {
+        let Some(architecture) = self.model.base().map(|base| base.architecture) else { return };
+        let TransformsConfig { train, val, test } = &self.transforms;
+        let train_size = train.output_size();
+        let differs = |size: Size| {
+            let train = train_size.filter(|&train| train != size && architecture.has_fixed_size())?;
+            let (name, Size { height, width }) = (architecture.name(), train);
+            Some(format!("{name} takes one size, and transforms.train gives {height}x{width}"))
+        };
+        for (split, transform) in [("train", train), ("val", val), ("test", test)] {
+            let Some(size @ Size { height, width }) = transform.output_size() else { continue };
+            if let Some(problem) = architecture.size_problem((height, width)).or_else(|| differs(size)) {
+                let message = format!("gives images of {height}x{width} (height x width); {problem}");
+                v.add(&format!("transforms.{split}"), message);
+            }
+        }
+    }
+}
+
+/// Whole numbers that a checkpoint cannot hold: Python's files have signed ones.
+fn check_integers(tree: &serde_json::Value, path: &str, v: &mut Violations) {
+    match tree {
+        serde_json::Value::Number(number) => {
+            let holds = number.as_u64().is_none_or(|number| i64::try_from(number).is_ok());
+            v.check(path, holds, || format!("must be at most {}, got {number}", i64::MAX));
+        }
+        serde_json::Value::Object(entries) => {
+            for (key, value) in entries {
+                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                check_integers(value, &below, v);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Channels that the network and the images do not have in common.
+fn check_channels(model: &ModelConfig, given: usize, v: &mut Violations) {
+    if let Some(Auto::Value(own)) = model.base().map(|base| base.in_channels) {
+        v.check("model.in_channels", own == given, || {
+            format!(
+                "must be `auto` or {given}, which transforms.train.channels makes of the images; got {own}"
+            )
+        });
+    }
+}
+
+impl TrainingConfig {
+    fn violations(&self) -> Violations {
+        let mut v = Violations::default();
+        for (key, value) in [
+            ("batch_size", self.batch_size),
+            ("num_epochs", self.num_epochs),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+        ] {
+            v.check(key, value > 0, || "must be at least 1, got 0".to_owned());
+        }
+        let norm = self.max_grad_norm;
+        v.check("max_grad_norm", norm.is_none_or(|norm| norm.is_finite() && norm > 0.0), || {
+            format!("must be null or positive, got {}", norm.unwrap_or_default())
+        });
+        let monitor = self.checkpoint.monitor;
+        v.check("checkpoint.monitor", !monitor.is_of_ema() || self.ema.is_some(), || {
+            format!("{} needs EMA weights; set training.ema", monitor.name())
+        });
+        v.section("checkpoint", self.checkpoint.problems());
+        v.section("divergence", self.divergence.problems());
+        v.section("ema", self.ema.as_ref().map_or_else(Vec::new, EmaConfig::problems));
+        let early_stopping = self.early_stopping.as_ref();
+        v.section("early_stopping", early_stopping.map_or_else(Vec::new, EarlyStoppingConfig::problems));
+        v
+    }
+}
+
+impl DataConfig {
+    fn violations(&self) -> Violations {
+        let mut v = Violations::default();
+        if let Auto::Value(given) = self.num_workers {
+            v.check("num_workers", given <= MAX_WORKERS, || {
+                format!("must be `auto` or at most {MAX_WORKERS}, got {given}")
+            });
+        }
+        let gb = self.cache_max_gb;
+        v.check("cache_max_gb", gb.is_none_or(|gb| gb.is_finite() && gb >= 0.0), || {
+            format!("must be null or from 0 up, got {}", gb.unwrap_or_default())
+        });
+        v.section("sampling", self.sampling.problems());
+        v
+    }
+}
+
+impl TransformsConfig {
+    /// What the transforms of the splits must have in common.
+    fn violations(&self) -> Violations {
+        let mut v = Violations::default();
+        for (split, transform) in [("val", &self.val), ("test", &self.test)] {
+            for (key, given) in [("mixup", transform.mixup), ("cutmix", transform.cutmix)] {
+                v.check(&format!("{split}.{key}"), given.is_none(), || {
+                    format!("is for training only; write transforms.train.{key}")
+                });
+            }
+            let (own, train) = (transform.channels.count(), self.train.channels.count());
+            v.check(&format!("{split}.channels"), own == train, || {
+                format!("must be that of transforms.train, {train}, got {own}")
+            });
+        }
+        v
+    }
+}
+
+impl ModelConfig {
+    fn violations(&self) -> Violations {
+        let mut v = Violations::default();
+        v.check("num_classes", self.num_classes() != Auto::Value(0), || {
+            "must be `auto` or at least 1, got 0".to_owned()
+        });
+        match self {
+            ModelConfig::Base(base) => base.check(&mut v),
+            ModelConfig::TorchScript(script) => script.check(&mut v),
+        }
+        v
+    }
+}
+
+impl BaseModel {
+    fn check(&self, v: &mut Violations) {
+        let name = self.architecture.name();
+        for (key, value, is_there) in [
+            ("dropout", self.dropout, self.architecture.has_dropout()),
+            ("drop_path", self.drop_path, self.architecture.has_drop_path()),
+        ] {
+            let Some(value) = value else { continue };
+            if is_there {
+                v.check(key, (0.0..1.0).contains(&value), || {
+                    format!("must be null or at least 0 and below 1, got {value}")
+                });
+            } else {
+                v.add(key, format!("must be null: {name} has none"));
+            }
+        }
+        let transforms_input = self.transform_input == Some(true);
+        v.check("transform_input", !transforms_input || self.architecture.has_input_transform(), || {
+            format!("must be null or false: {name} does not change its input")
+        });
+        if let Err(unknown) = self.choice() {
+            v.add("weights", unknown.to_string());
+        }
+        v.check("unfreeze_epoch", self.unfreeze_epoch.is_none() || self.freeze != Freeze::None, || {
+            "must be null: nothing is frozen (model.freeze is `none`)".to_owned()
+        });
+    }
+}
+
+impl TorchScriptModel {
+    fn check(&self, v: &mut Violations) {
+        v.check("path", !self.path.as_os_str().is_empty(), || {
+            "is missing; name the file that torch.jit.script(net).save(path) wrote in Python".to_owned()
+        });
+        let is_hash = |text: &String| text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());
+        if let Some(given) = self.sha256.as_ref().filter(|given| !is_hash(given)) {
+            v.add("sha256", format!("must be null or the 64 hexadecimal digits of a SHA-256, got `{given}`"));
+        }
+    }
+}

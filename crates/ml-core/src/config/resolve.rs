@@ -1,0 +1,220 @@
+//! All layers → one validated configuration.
+
+use std::collections::BTreeMap;
+
+use serde_yaml::{Mapping, Value};
+
+use super::file::File;
+use super::layers::{Override, ReadOrigin, Resolved};
+use super::merge::{enclosing, insert, is_under, merge, names_a_choice, source_of};
+use super::problem::{ConfigError, Problem, Source};
+use super::{Config, TransformsConfig, schema};
+use crate::weights::{Choice, Origin};
+
+/// The keys of `transforms`.
+const SPLITS: [&str; 3] = ["train", "val", "test"];
+
+/// Merges the defaults, `base` (a YAML text and where it came from), and `overrides`, then
+/// validates.
+///
+/// A mapping whose `name` (or `type`) a layer changes loses the keys that the new choice does not
+/// have and those that were only defaults. A transform pipeline given in `base` replaces the
+/// default as a whole; where `model.weights` names weights of torchvision's or a checkpoint of
+/// ours, the default pipelines are theirs: `read_origin` is asked, at most once, for those of a
+/// file. It is not asked where a run that is resumed names the weights: the run has written down
+/// all that they decided, and the file may be gone.
+///
+/// # Errors
+/// The text is not YAML, or anything is wrong with the values or the file of weights: all of it, by
+/// place and path.
+pub fn resolve(
+    base: Option<(&str, Source)>,
+    overrides: &[Override],
+    read_origin: ReadOrigin<'_>,
+) -> Result<Resolved, ConfigError> {
+    let base = base.map(|(text, source)| File::parse(text, source)).transpose()?;
+    let layers = Layers { base: base.as_ref(), overrides };
+    let mut problems = layers.base.map_or_else(Vec::new, File::problems);
+    // Which the weights are is known once all is merged; then they decide on defaults.
+    let first = layers.merged(None);
+    let origin = match first.origin(read_origin) {
+        Ok(origin) => origin,
+        Err(message) => {
+            problems.push(first.problem("model.weights", message));
+            None
+        }
+    };
+    if origin.is_none() { first } else { layers.merged(origin) }.finish(problems)
+}
+
+/// What is merged onto the defaults.
+#[derive(Clone, Copy)]
+struct Layers<'a> {
+    base: Option<&'a File>,
+    overrides: &'a [Override],
+}
+
+impl<'a> Layers<'a> {
+    /// All of them on the defaults, of which the transforms are those of the weights.
+    fn merged(self, origin: Option<(Choice, Origin)>) -> Merger<'a> {
+        let mut merger = Merger::new(self, origin);
+        if let Some(File { layer, source, .. }) = self.base {
+            merger.merge_file(layer.clone(), source);
+        }
+        for (source, layer) in self.by_source() {
+            merger.merge(layer, &source);
+        }
+        merger.default_test_to_val();
+        merger
+    }
+
+    /// The overrides as a layer for each source.
+    fn by_source(self) -> Vec<(Source, Mapping)> {
+        let mut given: Vec<(Source, Mapping)> = Vec::new();
+        for item in self.overrides {
+            let index = given.iter().position(|(source, _)| *source == item.source).unwrap_or_else(|| {
+                given.push((item.source.clone(), Mapping::new()));
+                given.len() - 1
+            });
+            insert(&mut given[index].1, &item.path, item.value.clone());
+        }
+        // A changed choice (`optimizer.name`) goes before the keys of the new choice, whoever gives
+        // them.
+        given.sort_by_key(|(_, layer)| !layer.values().any(names_a_choice));
+        given
+    }
+}
+
+struct Merger<'a> {
+    layers: Layers<'a>,
+    tree: Mapping,
+    sources: BTreeMap<String, Source>,
+    origin: Option<(Choice, Origin)>,
+}
+
+impl<'a> Merger<'a> {
+    /// The defaults, with the transforms of the weights.
+    fn new(layers: Layers<'a>, origin: Option<(Choice, Origin)>) -> Merger<'a> {
+        let mut config = Config::default();
+        let mut sources = BTreeMap::new();
+        if let Some((_, origin)) = &origin {
+            config.transforms = TransformsConfig::from(origin);
+            sources.extend(SPLITS.map(|split| (format!("transforms.{split}"), Source::Weights)));
+        }
+        let Ok(Value::Mapping(tree)) = serde_yaml::to_value(config) else {
+            unreachable!("the default configuration is a mapping")
+        };
+        Merger { layers, tree, sources, origin }
+    }
+
+    /// Of the weights that the merged tree names.
+    fn origin(&self, read: ReadOrigin<'_>) -> Result<Option<(Choice, Origin)>, String> {
+        let text = |key: &str| self.tree.get("model")?.get(key)?.as_str();
+        let (Some(weights), Some(architecture)) = (text("weights"), text("architecture")) else {
+            return Ok(None);
+        };
+        // An unknown name is reported with everything else.
+        let Ok(choice) = Choice::read(weights, architecture) else { return Ok(None) };
+        let origin = match &choice {
+            Choice::Published(published) => Some(Origin::of_published(published)),
+            Choice::File(_) if source_of(&self.sources, "model.weights") == Source::Run => None,
+            Choice::File(path) => read(path).map_err(|error| error.to_string())?,
+        };
+        Ok(origin.map(|origin| (choice, origin)))
+    }
+
+    fn merge_file(&mut self, layer: Mapping, source: &Source) {
+        if let (Some(Value::Mapping(given)), Some(Value::Mapping(defaults))) =
+            (layer.get("transforms"), self.tree.get_mut("transforms"))
+        {
+            for (split, _) in given.iter().filter(|(_, pipeline)| pipeline.is_mapping()) {
+                if defaults.contains_key(split) {
+                    defaults.insert(split.clone(), Value::Mapping(Mapping::new()));
+                    self.sources.remove(&format!("transforms.{}", split.as_str().unwrap_or_default()));
+                }
+            }
+        }
+        self.merge(layer, source);
+    }
+
+    fn merge(&mut self, layer: Mapping, source: &Source) {
+        merge(&mut self.tree, layer, "", source, &mut self.sources);
+    }
+
+    fn default_test_to_val(&mut self) {
+        let given = |split: &str| {
+            let prefix = format!("transforms.{split}");
+            self.sources.iter().any(|(path, source)| *source != Source::Weights && is_under(path, &prefix))
+        };
+        if !given("val") || given("test") {
+            return;
+        }
+        if let Some(Value::Mapping(transforms)) = self.tree.get_mut("transforms")
+            && let Some(val) = transforms.get("val").cloned()
+        {
+            transforms.insert("test".into(), val);
+            self.sources.insert("transforms.test".to_owned(), Source::FollowsVal);
+        }
+    }
+
+    /// Something that is wrong at `path`, with the place of what was given there.
+    fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+        let (path, message) = (path.to_owned(), message.into());
+        let Some((key, source)) = self.nearest(&path) else {
+            return Problem { path, message, source: Source::Default, position: None };
+        };
+        if *source == Source::FollowsVal {
+            let val = path.replacen("transforms.test", "transforms.val", 1);
+            return Problem { path, ..self.problem(&val, message) };
+        }
+        let given = |item: &&Override| {
+            item.source == Source::Set && (is_under(key, &item.path) || is_under(&item.path, key))
+        };
+        let position = match source {
+            Source::Set => self.layers.overrides.iter().rev().find(given).and_then(|item| item.argument),
+            Source::File(_) => self.layers.base.and_then(|file| file.line(&path)),
+            _ => None,
+        };
+        Problem { path, message, source: source.clone(), position }
+    }
+
+    /// What was given at `path`, around it, in it, or beside it.
+    fn nearest(&self, path: &str) -> Option<(&str, &Source)> {
+        let inside = |prefix: &str| self.sources.iter().find(|(key, _)| is_under(key, prefix));
+        let found = enclosing(&self.sources, path).or_else(|| inside(path)).or_else(|| {
+            let (parent, _) = path.rsplit_once('.')?;
+            inside(parent)
+        });
+        found.map(|(key, source)| (key.as_str(), source))
+    }
+
+    /// `problems`: what is wrong with the file's text; the merged tree adds what the overrides
+    /// brought.
+    fn finish(self, mut problems: Vec<Problem>) -> Result<Resolved, ConfigError> {
+        let tree = Value::Mapping(self.tree.clone());
+        for found in schema::check(&tree, &Source::Default) {
+            if !problems.iter().any(|known| known.path == found.path) {
+                problems.push(self.problem(&found.path, found.message));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError::Invalid(problems));
+        }
+        let mut config: Config = serde_path_to_error::deserialize(tree).map_err(|error| {
+            let path = error.path().to_string();
+            ConfigError::Invalid(vec![self.problem(&path, error.into_inner().to_string())])
+        })?;
+        let problems: Vec<Problem> = config
+            .violations()
+            .into_iter()
+            .map(|(path, message)| self.problem(&path, message))
+            // A run that is resumed has its weights: the file that it started from may be gone.
+            .filter(|problem| problem.path != "model.weights" || problem.source != Source::Run)
+            .collect();
+        if !problems.is_empty() {
+            return Err(ConfigError::Invalid(problems));
+        }
+        config.model.settle_weights(self.origin.as_ref().map(|(_, origin)| origin));
+        Ok(Resolved { config, sources: self.sources, origin: self.origin })
+    }
+}

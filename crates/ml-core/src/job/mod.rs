@@ -1,0 +1,460 @@
+//! A training run as a library call: configuration → run folder.
+//!
+//! [`Job::prepare`] does everything that can fail before anything is written: it opens the data
+//! set and audits it, chooses the device, computes what `normalize: auto` stands for, builds the
+//! trainer and gives it its weights or its state. [`Job::run`] claims the run folder, trains, and
+//! evaluates the best weights on the test split. A [`Reporter`] is told what happens and may stop
+//! it; nothing is printed.
+
+mod audit;
+mod error;
+mod resume;
+mod statistics;
+mod summary;
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ml_data::dataset::{Dataset, Split, shell_quoted};
+use ml_data::transform::Pipeline;
+
+pub use error::JobError;
+pub use resume::{Resolve, ResumeOptions, Resumed, resume};
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{BaseModel, Config};
+use crate::device::{self, Compute, ResolvedDevice};
+use crate::evaluation::{Evaluation, EvaluationError};
+use crate::loader::Loader;
+use crate::network::ScriptFile;
+use crate::run::{Run, RunLock, Status, Summary};
+use crate::trainer::{
+    self, Evaluated, ExternalCheckpoint, Phase, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer,
+    resolve_script,
+};
+use crate::weights::Choice;
+use summary::{Facts, SummaryWriter, sizes};
+
+/// Classes of each test image kept in the table of predictions.
+const TOP_K: usize = 5;
+
+/// What a run begins with.
+#[derive(Debug)]
+pub enum Start {
+    /// Initial weights, a function of the seed.
+    Fresh,
+    /// Weights from a file, or published ones.
+    Weights(Choice),
+    /// The state of an earlier run.
+    Resume(Box<Resume>),
+    /// A training state of another program, and its file.
+    External(ExternalCheckpoint, PathBuf),
+}
+
+impl Start {
+    /// What `config` itself says: `model.weights`, or nothing.
+    ///
+    /// # Errors
+    /// `model.weights` is neither a known name nor a file.
+    pub fn of(config: &Config) -> Result<Start, JobError> {
+        let choice = config.model.base().map(BaseModel::choice).transpose();
+        let choice = choice.map_err(|error| JobError::Usage(error.to_string()))?;
+        Ok(choice.flatten().map_or(Start::Fresh, Start::Weights))
+    }
+}
+
+/// The state of an earlier run.
+#[derive(Debug)]
+pub struct Resume {
+    /// The state.
+    pub checkpoint: Checkpoint,
+    /// The run folder or the file that it is from; a TorchScript file may lie beside it.
+    pub from: PathBuf,
+    /// Whether the state is that of the run's `last.pt`, and the configuration the same.
+    pub is_saved: bool,
+    /// What may differ.
+    pub mode: ResumeMode,
+}
+
+/// Where a run is.
+#[derive(Debug)]
+pub enum Placement {
+    /// In a folder to be made when training begins.
+    New {
+        /// The folder of run folders.
+        runs_dir: PathBuf,
+        /// The run folder's name.
+        name: String,
+        /// What if there is such a folder.
+        taken: Taken,
+    },
+    /// In the folder of a run that is continued.
+    Existing(ExistingRun),
+}
+
+/// A run that is continued in its own folder.
+#[derive(Debug)]
+pub struct ExistingRun {
+    /// Its folder.
+    pub run: Run,
+    /// Held while it trains; none in a dry run.
+    pub lock: Option<RunLock>,
+    /// Whether what it holds of later epochs is first put aside.
+    pub rewinds: bool,
+}
+
+/// What if a run folder of the wanted name exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The first free of `name_2`, `name_3`, … is taken.
+    Number,
+    /// That is an error.
+    Refuse,
+    /// That is an error, unless a process left it that was killed before it wrote its
+    /// configuration.
+    TakeOver,
+}
+
+/// How a job is done.
+#[derive(Debug)]
+pub struct JobOptions {
+    /// Where the run is.
+    pub placement: Placement,
+    /// Whether everything but training is done; nothing is written then.
+    pub dry_run: bool,
+    /// From when seconds are counted.
+    pub started: Instant,
+}
+
+impl JobOptions {
+    fn existing(&self) -> Option<&ExistingRun> {
+        match &self.placement {
+            Placement::Existing(existing) => Some(existing),
+            Placement::New { .. } => None,
+        }
+    }
+}
+
+/// How a run ended, and what it left.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The run folder.
+    pub run: Run,
+    /// What its `summary.yaml` says; [`Status::Interrupted`] can be resumed.
+    pub summary: Summary,
+}
+
+/// A run that is ready to train.
+pub struct Job {
+    config: Config,
+    options: JobOptions,
+    dataset: Dataset,
+    device: ResolvedDevice,
+    trainer: Trainer,
+    script: Option<ScriptFile>,
+    resumed_from: Option<String>,
+}
+
+impl Job {
+    /// Everything before the first step. Nothing is written but what `.ml-cache` in the data folder
+    /// remembers, and weights that have to be fetched.
+    ///
+    /// # Errors
+    /// What keeps the run from beginning; [`JobError::Interrupted`] if `stop` was raised.
+    pub fn prepare(
+        config: Config,
+        start: Start,
+        options: JobOptions,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Job, JobError> {
+        // Before CUDA is loaded: it looks at the settings once.
+        crate::set_deterministic(config.deterministic)?;
+        let dry_run = options.dry_run;
+        let dataset = Dataset::open(&config.data.data_dir, config.data.fold).map_err(JobError::Data)?;
+        audit::refuse_or_warn(&config.data, &dataset, dry_run, stop)?;
+        // What is refused in no time comes before the statistics, for which every image may be
+        // read.
+        let device = device::resolve(config.training.device)?;
+        if let Start::Weights(choice) = &start {
+            weights::check(choice)?;
+        }
+        let config = statistics::resolve(config, &dataset, dry_run, stop)?;
+        let state = start.place().or_else(|| options.existing().map(|existing| existing.run.folder()));
+        let (config, script) = match resolve_script(&config, state)? {
+            Some((config, file)) => (config, Some(file)),
+            None => (config, None),
+        };
+        let compute = Compute::fp32(device.device);
+        let mut trainer = Trainer::new(&config, &dataset, compute, script.as_ref())?;
+        let is_new = options.existing().is_none();
+        let resumed_from = start.place().filter(|_| is_new).map(|place| place.display().to_string());
+        match start {
+            Start::Fresh => {}
+            Start::Weights(choice) => weights::start(&choice, &mut trainer, dry_run, reporter, stop)?,
+            Start::External(external, path) => load_external(&mut trainer, &external, &path)?,
+            Start::Resume(resume) => restore(&mut trainer, &resume, &options, &device)?,
+        }
+        if let Some(outcome) = trainer.outcome().filter(|_| is_new) {
+            return Err(JobError::Usage(format!("--resume: {}", nothing_left(&trainer, &config, outcome))));
+        }
+        let job = Job { config, options, dataset, device, trainer, script, resumed_from };
+        job.describe();
+        Ok(job)
+    }
+
+    /// The configuration, complete.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// What trains.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    fn describe(&self) {
+        let sizes = sizes(&self.dataset);
+        tracing::info!(
+            "data: {} ({} classes; train {}, val {}, test {})",
+            self.dataset.root.display(),
+            self.dataset.classes.len(),
+            sizes.train,
+            sizes.val,
+            sizes.test
+        );
+        let name = self.config.model.name();
+        tracing::info!("network: {name}, {} parameters", self.trainer.network().num_parameters());
+        tracing::info!("device: {}", self.device.description);
+    }
+
+    /// Trains to the end, or until `stop` is raised or `reporter` breaks off; then the state is
+    /// saved. After the last epoch the best weights are evaluated on the test split, if there is
+    /// one.
+    ///
+    /// # Errors
+    /// Anything that keeps the run from completing; its summary says `failed` then.
+    pub fn run(mut self, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Outcome, JobError> {
+        // The lock is held to the end.
+        let (run, _lock) = self.claim()?;
+        if self.options.existing().is_some_and(|existing| existing.rewinds) {
+            let kept = self.trainer.rewind(&run)?;
+            tracing::info!("--rewind: what the run held is kept in {}", kept.display());
+        }
+        if let Some(file) = self.script.take() {
+            run.write_script(&file)?;
+        }
+        let earlier = run.read_summary().ok();
+        let mut summary = SummaryWriter::new(
+            &run,
+            Facts {
+                config: &self.config,
+                dataset: &self.dataset,
+                device: &self.device,
+                trainer: &self.trainer,
+                earlier: earlier.as_ref(),
+                resumed_from: self.resumed_from.clone(),
+                started: self.options.started,
+            },
+        );
+        match self.train(&run, &mut summary, reporter, stop) {
+            Ok(()) => Ok(Outcome { run, summary: summary.summary }),
+            Err(error) => {
+                summary.summary.error = Some(error.to_string());
+                // The error that ended the run is the one to show, also where the summary cannot
+                // be written.
+                let _ = summary.write(Status::Failed, &self.trainer);
+                Err(error)
+            }
+        }
+    }
+
+    fn claim(&mut self) -> Result<(Run, Option<RunLock>), JobError> {
+        let (runs_dir, name, taken) = match &mut self.options.placement {
+            Placement::Existing(existing) => return Ok((existing.run.clone(), existing.lock.take())),
+            Placement::New { runs_dir, name, taken } => (runs_dir, name, taken),
+        };
+        let run = match taken {
+            Taken::Number => Run::claim(runs_dir, name)?,
+            Taken::Refuse => Run::claim_exactly(runs_dir, name)?,
+            Taken::TakeOver => Run::claim_or_take_over(runs_dir, name)?,
+        };
+        let lock = RunLock::take(run.folder())?;
+        run.remove_leftovers()?;
+        Ok((run, Some(lock)))
+    }
+
+    fn train(
+        &mut self,
+        run: &Run,
+        summary: &mut SummaryWriter,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<(), JobError> {
+        // First, since it makes the folder a run that can be resumed.
+        run.write_config(&self.config)?;
+        let history = &self.trainer.state().history;
+        let train = &self.dataset.train;
+        reporter.run_started(&RunStart { run, config: &self.config, train, history })?;
+        summary.write(Status::Running, &self.trainer)?;
+        tracing::info!("run: {}", run.folder().display());
+        let state = self.trainer.state();
+        if state.step > 0 {
+            tracing::info!(
+                "resuming from epoch {}, step {} ({} steps into the next)",
+                state.epoch,
+                state.step,
+                state.step - state.epoch * self.trainer.steps_per_epoch() as u64
+            );
+        }
+        let (outcome, stats) = self.trainer.fit(run, reporter, stop)?;
+        summary.saved(stats);
+        let status = match outcome {
+            trainer::Outcome::Interrupted => return summary.write(Status::Interrupted, &self.trainer),
+            trainer::Outcome::Completed => Status::Completed,
+            trainer::Outcome::EarlyStopped => {
+                tracing::info!("stopped early after epoch {}: no improvement", self.trainer.state().epoch);
+                Status::EarlyStopped
+            }
+        };
+        match self.test(run, reporter, stop)? {
+            Tested::NoTestSplit => tracing::info!("there is no test split to evaluate"),
+            Tested::Interrupted => return summary.write(Status::Interrupted, &self.trainer),
+            Tested::Accuracy(accuracy) => summary.summary.test_accuracy = Some(accuracy),
+        }
+        summary.write(status, &self.trainer)
+    }
+
+    /// Evaluates `best.pt` on the test split. The trainer's network has the best weights
+    /// afterwards.
+    fn test(&self, run: &Run, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Tested, JobError> {
+        let Some(index) = self.dataset.index(Split::Test) else { return Ok(Tested::NoTestSplit) };
+        let best = Checkpoint::load(&run.best_path())?;
+        self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
+        let pipeline = Pipeline::new(&self.config.transforms.test)?;
+        let options = trainer::evaluation_options(&self.config, self.device.device);
+        let loader = Loader::new(Arc::clone(index), Arc::new(pipeline), options);
+        reporter.phase_started(Phase::Evaluate, best.epoch, loader.num_batches(), 0);
+        let evaluation = match self.evaluate(&loader, reporter, stop) {
+            Err(JobError::Evaluation(EvaluationError::Interrupted)) => return Ok(Tested::Interrupted),
+            evaluation => evaluation?,
+        };
+        reporter.phase_finished();
+        reporter.evaluated(&Evaluated {
+            run,
+            split: Split::Test,
+            classes: &self.dataset.classes,
+            index,
+            evaluation: &evaluation,
+            epoch: best.epoch,
+        })?;
+        Ok(Tested::Accuracy(evaluation.sums.accuracy()))
+    }
+
+    fn evaluate(
+        &self,
+        loader: &Loader,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Evaluation, JobError> {
+        let mut reported = Ok(());
+        let network = self.trainer.network();
+        let evaluation = self.trainer.evaluator().evaluate(network, loader, TOP_K, |_| {
+            reported = reporter.batches_done(1, None);
+            trainer::flow(reported.is_err(), stop)
+        });
+        reported?;
+        Ok(evaluation?)
+    }
+}
+
+/// What came of the evaluation on the test split.
+enum Tested {
+    NoTestSplit,
+    Interrupted,
+    /// A fraction.
+    Accuracy(f64),
+}
+
+impl Start {
+    /// The run folder or the file that the state is from.
+    fn place(&self) -> Option<&Path> {
+        match self {
+            Start::Resume(resume) => Some(&resume.from),
+            Start::External(_, path) => Some(path),
+            Start::Fresh | Start::Weights(_) => None,
+        }
+    }
+}
+
+fn restore(
+    trainer: &mut Trainer,
+    resume: &Resume,
+    options: &JobOptions,
+    device: &ResolvedDevice,
+) -> Result<(), JobError> {
+    trainer.restore(&resume.checkpoint, resume.mode)?;
+    let earlier = options.existing().and_then(|existing| existing.run.read_summary().ok());
+    warn_if_inexact(&resume.checkpoint, earlier.as_ref(), device);
+    if options.existing().is_none() {
+        trainer.forget_other_epochs();
+    }
+    if !resume.is_saved {
+        trainer.save_at_start();
+    }
+    Ok(())
+}
+
+fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint, path: &Path) -> Result<(), JobError> {
+    trainer.load_external(external).map_err(|error| match error {
+        error @ TrainError::Torch(_) => JobError::Train(error),
+        unsuitable => JobError::Usage(format!(
+            "--resume {}: {unsuitable}\nTo begin with its weights alone, as far as they suit: --weights {}",
+            path.display(),
+            shell_quoted(path)
+        )),
+    })?;
+    trainer.save_at_start();
+    let optimizer = if external.optimizer_state_dict.is_some() { "and optimizer " } else { "" };
+    tracing::info!(
+        "{}: weights {optimizer}of another program, after {} epochs",
+        path.display(),
+        external.epochs_done
+    );
+    Ok(())
+}
+
+/// Says what keeps a resumed run from giving the bytes of an uninterrupted one.
+fn warn_if_inexact(checkpoint: &Checkpoint, earlier: Option<&Summary>, device: &ResolvedDevice) {
+    let is_cuda = |description: &str| description.starts_with("cuda");
+    let mut other = Vec::new();
+    if earlier.is_some_and(|earlier| is_cuda(&earlier.device) != is_cuda(&device.description)) {
+        other.push("another kind of device".to_owned());
+    }
+    let threads = checkpoint.versions["num_threads"].as_i64();
+    let here = i64::from(tch::get_num_threads());
+    if let Some(threads) = threads.filter(|threads| *threads != here && !is_cuda(&device.description)) {
+        other.push(format!("{here} threads instead of {threads}"));
+    }
+    let libtorch = checkpoint.versions["libtorch"].as_str();
+    if let Some(libtorch) = libtorch.filter(|version| *version != *crate::LIBTORCH_VERSION) {
+        other.push(format!("libtorch {} instead of {libtorch}", *crate::LIBTORCH_VERSION));
+    }
+    if !other.is_empty() {
+        tracing::warn!("resuming with {}: the last bits of the result may differ", other.join(", "));
+    }
+}
+
+/// Why a run whose state is complete does not resume.
+fn nothing_left(trainer: &Trainer, config: &Config, outcome: trainer::Outcome) -> String {
+    let early = config.training.early_stopping.as_ref();
+    let early = early.filter(|_| outcome == trainer::Outcome::EarlyStopped);
+    resume::nothing_left(trainer.state().epoch, early)
+}

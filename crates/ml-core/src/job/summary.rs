@@ -1,0 +1,108 @@
+//! `summary.yaml` of a run, kept up to date while it lasts.
+
+use std::time::Instant;
+
+use ml_data::dataset::Dataset;
+
+use super::JobError;
+use crate::config::Config;
+use crate::device::ResolvedDevice;
+use crate::run::{CheckpointSummary, DatasetSizes, Run, Status, Summary};
+use crate::trainer::Trainer;
+
+/// Writes `summary.yaml`.
+pub(super) struct SummaryWriter {
+    run: Run,
+    pub(super) summary: Summary,
+    seconds_before: f64,
+    started: Instant,
+}
+
+/// What a summary is made of at a run's start.
+pub(super) struct Facts<'a> {
+    pub config: &'a Config,
+    pub dataset: &'a Dataset,
+    pub device: &'a ResolvedDevice,
+    pub trainer: &'a Trainer,
+    /// The summary that an earlier process left.
+    pub earlier: Option<&'a Summary>,
+    /// The checkpoint or run that a new run continues.
+    pub resumed_from: Option<String>,
+    /// When the process started.
+    pub started: Instant,
+}
+
+impl SummaryWriter {
+    pub(super) fn new(run: &Run, facts: Facts<'_>) -> SummaryWriter {
+        let Facts { config, dataset, device, trainer, earlier, resumed_from, started } = facts;
+        let before = earlier.and_then(|earlier| earlier.resumed_from.clone());
+        let summary = Summary {
+            status: Status::Running,
+            error: None,
+            resumed_from: resumed_from.or(before),
+            epochs: 0,
+            steps: 0,
+            best_epoch: None,
+            monitor: config.training.monitor().metric.name().to_owned(),
+            best_figure: None,
+            best_val_accuracy: None,
+            test_accuracy: None,
+            started: earlier.map_or_else(now, |earlier| earlier.started.clone()),
+            updated: now(),
+            seconds: 0.0,
+            seconds_to_first_step: None,
+            checkpoints: None,
+            device: device.description.clone(),
+            parameters: trainer.network().num_parameters() as u64,
+            architecture: config.model.name().into_owned(),
+            data_dir: config.data.data_dir.display().to_string(),
+            dataset_fingerprint: trainer.fingerprint().to_owned(),
+            dataset: sizes(dataset),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: crate::LIBTORCH_VERSION.to_owned(),
+        };
+        let seconds_before = earlier.map_or(0.0, |earlier| earlier.seconds);
+        SummaryWriter { run: run.clone(), summary, seconds_before, started }
+    }
+
+    pub(super) fn saved(&mut self, stats: crate::checkpoint::WriteStats) {
+        self.summary.checkpoints = Some(CheckpointSummary {
+            count: stats.count,
+            paused_seconds: stats.paused.as_secs_f64(),
+            longest_pause_seconds: stats.longest_pause.as_secs_f64(),
+            writing_seconds: stats.writing.as_secs_f64(),
+        });
+    }
+
+    /// Writes where the run stands.
+    pub(super) fn write(&mut self, status: Status, trainer: &Trainer) -> Result<(), JobError> {
+        let state = trainer.state();
+        let summary = &mut self.summary;
+        summary.status = status;
+        summary.epochs = state.epoch;
+        summary.steps = state.step;
+        let best = state.best();
+        summary.best_epoch = best.map(|best| best.epoch);
+        summary.best_figure = best.map(|best| best.value);
+        summary.best_val_accuracy = best
+            .and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch))
+            .map(|m| m.val_accuracy);
+        summary.updated = now();
+        summary.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        summary.seconds_to_first_step =
+            trainer.first_step().map(|first| (first - self.started).as_secs_f64());
+        Ok(self.run.write_summary(summary)?)
+    }
+}
+
+pub(super) fn sizes(dataset: &Dataset) -> DatasetSizes {
+    DatasetSizes {
+        train: dataset.train.samples.len(),
+        val: dataset.val.samples.len(),
+        test: dataset.test.as_ref().map_or(0, |test| test.samples.len()),
+    }
+}
+
+fn now() -> String {
+    jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}

@@ -1,0 +1,127 @@
+//! What is done about losses, gradients and weights that are NaN or Inf:
+//! `training.divergence.action` decides.
+
+use tch::{Kind, Tensor};
+
+use super::guard::Trouble;
+use super::step::{MicroBatch, Stepped};
+use super::{TrainError, Trainer};
+use crate::checkpoint::not_finite;
+use crate::metrics::MetricSums;
+use crate::optimizer::OptimizerError;
+use crate::policy::Action;
+
+/// Copies of what a forward pass changes beside the gradients (running statistics), and the
+/// originals: to take a step back.
+pub(super) struct Buffers(Vec<(Tensor, Tensor)>);
+
+impl Buffers {
+    fn put_back(self) {
+        tch::no_grad(|| self.0.into_iter().for_each(|(copy, mut buffer)| buffer.copy_(&copy)));
+    }
+}
+
+impl Trainer {
+    /// A copy of the network's buffers, where a step may have to be taken back.
+    pub(super) fn copy_buffers(&self) -> Buffers {
+        if self.config.training.divergence.action != Action::Skip {
+            return Buffers(Vec::new());
+        }
+        let buffers = self.network.buffers().into_iter();
+        Buffers(buffers.map(|(_, buffer)| (buffer.copy(), buffer)).collect())
+    }
+
+    /// After a step whose update was left out: fails, skips it, or has the run roll back.
+    pub(super) fn recover(
+        &mut self,
+        trouble: &Trouble,
+        micro_batches: &[MicroBatch],
+        buffers: Buffers,
+    ) -> Result<Stepped, TrainError> {
+        let error = self.not_finite(trouble, micro_batches);
+        match self.config.training.divergence.action(&self.state.divergence) {
+            Action::Stop => Err(error),
+            Action::Rollback => {
+                tracing::warn!("{error}");
+                Ok(Stepped::Diverged)
+            }
+            Action::Skip => {
+                tracing::warn!("{error}. The step is skipped");
+                buffers.put_back();
+                self.state.divergence.times += 1;
+                Ok(self.advance(micro_batches.len()))
+            }
+        }
+    }
+
+    fn not_finite(&self, trouble: &Trouble, micro_batches: &[MicroBatch]) -> TrainError {
+        let samples = &self.train_index.samples;
+        let indices = trouble.suspects().into_iter().flat_map(|number| &micro_batches[number].indices);
+        TrainError::NotFinite {
+            loss: trouble.loss(),
+            grad_norm: trouble.grad_norm,
+            epoch: self.state.epoch + 1,
+            step: self.state.step,
+            lr: self.lr(self.state.step),
+            times: self.state.divergence.times,
+            images: indices.map(|&index| samples[index].path.display().to_string()).collect(),
+        }
+    }
+
+    /// Whether the loss over the validation split is finite; if not, whether the run may go back to
+    /// a checkpoint. Weights can be finite and still be of no use.
+    ///
+    /// # Errors
+    /// It is not, and the run is to stop.
+    pub(super) fn check_validation_loss(&self, val: &MetricSums) -> Result<bool, TrainError> {
+        if val.loss().is_finite() || val.count == 0 {
+            return Ok(true);
+        }
+        let error =
+            TrainError::Validation { loss: val.loss(), epoch: self.state.epoch + 1, step: self.state.step };
+        let divergence = &self.config.training.divergence;
+        match divergence.action(&self.state.divergence) {
+            // There is no step to skip; those that follow show what is wrong.
+            _ if divergence.action == Action::Skip => {
+                tracing::warn!("{error}");
+                Ok(true)
+            }
+            Action::Stop | Action::Skip => Err(error),
+            Action::Rollback => {
+                tracing::warn!("{error}");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether weights, running statistics, the optimizer's state and the averaged weights are
+    /// finite; if not, whether the run may go back to a checkpoint. Asked before anything is saved,
+    /// so that no checkpoint holds NaN or Inf.
+    ///
+    /// # Errors
+    /// They are not, and it may not.
+    pub(super) fn check_weights_finite(&self) -> Result<bool, TrainError> {
+        let mut state = self.network.state_dict();
+        state.extend(self.optimizer.tensors());
+        if let Some(ema) = &self.ema {
+            state.extend(ema.state_dict().into_iter().map(|(name, t)| (format!("ema/{name}"), t)));
+        }
+        let numbers: Vec<Tensor> =
+            state.iter().filter(|(_, t)| t.is_floating_point()).map(|(_, t)| t.detach()).collect();
+        let norm = torch_ext::total_norm(&numbers).map_err(OptimizerError::from)?;
+        if norm.to_kind(Kind::Double).double_value(&[]).is_finite() {
+            return Ok(true);
+        }
+        // The norm of large finite numbers overflows too.
+        let Some(name) = not_finite(&state) else { return Ok(true) };
+        let error =
+            TrainError::Weights { name: name.to_owned(), epoch: self.state.epoch + 1, step: self.state.step };
+        match self.config.training.divergence.action(&self.state.divergence) {
+            Action::Rollback => {
+                tracing::warn!("{error}");
+                Ok(false)
+            }
+            Action::Stop | Action::Skip => Err(error),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the configuration says about loading, as loaders, their options and caches.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ml_data::dataset::{CACHE_FOLDER, Dataset, Index};
+use ml_data::transform::Pipeline;
+use tch::Device;
+
+use super::TrainError;
+use crate::config::{Config, DataConfig};
+use crate::loader::{
+    Budget, CacheError, CacheKind, Caches, Loader, LoaderOptions, OnError, Order, Unreadable,
+};
+
+/// Of the training and the validation split.
+pub(super) fn loaders(
+    config: &Config,
+    dataset: &Dataset,
+    device: Device,
+) -> Result<(Loader, Loader), TrainError> {
+    let (samples, batch_size) = (dataset.train.samples.len(), config.training.batch_size);
+    if config.data.drop_last && samples < batch_size {
+        return Err(TrainError::NoFullBatch { samples, batch_size });
+    }
+    let budget = cache_budget(&config.data, &dataset.root)?;
+    let mut caches = Caches::new(config.data.cache, cache_dir(&config.data, &dataset.root), budget);
+    let mut loader = |index: &Arc<Index>, transform, options| -> Result<Loader, TrainError> {
+        let pipeline = Arc::new(Pipeline::new(transform)?);
+        let cache = caches.for_preparation(index, &pipeline)?;
+        Ok(Loader::new(Arc::clone(index), pipeline, options).with_cache(cache))
+    };
+    let training = training_options(config, device, dataset.classes.len());
+    let evaluation = evaluation_options(config, device);
+    Ok((
+        loader(&dataset.train, &config.transforms.train, training)?,
+        loader(&dataset.val, &config.transforms.val, evaluation)?,
+    ))
+}
+
+/// How images are loaded for evaluation on `device`.
+pub fn evaluation_options(config: &Config, device: Device) -> LoaderOptions {
+    let limit = config.data.max_skipped;
+    LoaderOptions {
+        seed: config.seed,
+        unreadable: match config.data.on_error {
+            OnError::Fail => Unreadable::Fail,
+            OnError::Skip => Unreadable::LeaveOut { limit },
+        },
+        ..LoaderOptions::sequential(config.training.batch_size, config.num_workers(), device)
+    }
+}
+
+/// How images of `num_classes` classes are loaded for training on `device`.
+fn training_options(config: &Config, device: Device, num_classes: usize) -> LoaderOptions {
+    let limit = config.data.max_skipped;
+    LoaderOptions {
+        order: Order::Drawn { sampling: config.data.sampling.clone(), seed: config.seed },
+        drop_last: config.data.drop_last,
+        unreadable: match config.data.on_error {
+            OnError::Fail => Unreadable::Fail,
+            OnError::Skip => Unreadable::Replace { limit },
+        },
+        num_classes,
+        ..evaluation_options(config, device)
+    }
+}
+
+/// The folder of the disk cache of the data folder `root`.
+fn cache_dir(data: &DataConfig, root: &Path) -> PathBuf {
+    data.cache_dir.clone().unwrap_or_else(|| root.join(CACHE_FOLDER))
+}
+
+/// How much the caches of all splits may hold together; none without a cache.
+fn cache_budget(data: &DataConfig, root: &Path) -> Result<Option<Budget>, CacheError> {
+    let given = data.cache_max_gb.map(|gb| Budget::new((gb * 1e9) as u64));
+    Ok(match (data.cache, given) {
+        (CacheKind::None, _) => None,
+        (_, Some(given)) => Some(given),
+        (CacheKind::Ram, None) => Some(Budget::half_of_memory()),
+        (CacheKind::Disk, None) => Some(Budget::half_of_disk(&cache_dir(data, root))?),
+    })
+}
