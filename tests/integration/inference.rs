@@ -279,7 +279,7 @@ fn a_data_folder_of_other_classes_is_refused() {
         fs::rename(fixture.path(&format!("data/{split}/7")), fixture.path(&format!("data/{split}/seven")))
             .unwrap();
     }
-    fixture.run(&[]).assert_error(2, &["only in the checkpoint: `7`; only in the data: `seven`"]);
+    fixture.run(&[]).assert_error(2, &["does not know the class `seven`", "it knows `"]);
     assert!(!fixture.path("runs/base/report").exists());
 }
 

@@ -49,7 +49,7 @@ fn numbers(config: &Config) -> Normalize {
 
 /// The training images' own, as the library computes them.
 fn statistics(data: &Path, config: &Config, skip_unreadable: bool) -> Normalize {
-    let index = Dataset::open(data, None).unwrap().train;
+    let index = Dataset::open(data, &ml_core::dataset::OpenOptions::default()).unwrap().train;
     let paths: Vec<PathBuf> = index.samples.iter().map(|sample| index.root.join(&sample.path)).collect();
     let options = Options { threads: 1, skip_unreadable, stop: &|| false };
     channel_statistics(&paths, &config.transforms.train, &options).unwrap().normalize

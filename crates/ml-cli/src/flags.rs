@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use ml_data::dataset::CsvOptions;
 
 /// A flag's `help_heading` that puts it under "Options", whatever stands before it.
 pub const NO_HEADING: Option<&str> = None;
@@ -34,6 +36,58 @@ pub enum ColorChoice {
     Always,
     /// Never
     Never,
+}
+
+/// How a CSV of labels is read.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "CSV of labels", rename_all = "snake_case")]
+pub struct CsvArgs {
+    /// Column of paths [default: path, or the one that names images]
+    #[arg(long, value_name = "COLUMN")]
+    pub csv_path_column: Option<String>,
+    /// Column of labels [default: label, or the only other one]
+    #[arg(long, value_name = "COLUMN")]
+    pub csv_label_column: Option<String>,
+    /// Column of groups that stay together [default: group, if there is one]
+    #[arg(long, value_name = "COLUMN")]
+    pub csv_group_column: Option<String>,
+    /// Column of splits: train, val, test [default: split, if there is one]
+    #[arg(long, value_name = "COLUMN")]
+    pub csv_split_column: Option<String>,
+    /// What paths in the CSV are relative to [default: the CSV's folder]
+    #[arg(long, alias = "root", value_name = "DIR")]
+    pub image_root: Option<PathBuf>,
+    /// Ending that paths in the CSV lack, such as .png [default: found]
+    #[arg(long, value_name = "ENDING")]
+    pub suffix: Option<String>,
+}
+
+impl CsvArgs {
+    /// The same for the core library.
+    pub fn options(&self) -> CsvOptions {
+        CsvOptions {
+            root: self.image_root.clone(),
+            path_column: self.csv_path_column.clone(),
+            label_column: self.csv_label_column.clone(),
+            group_column: self.csv_group_column.clone(),
+            split_column: self.csv_split_column.clone(),
+            suffix: self.suffix.clone(),
+        }
+    }
+
+    /// The first of the flags that was given.
+    pub fn first_given(&self) -> Option<&'static str> {
+        [
+            ("--csv_path_column", self.csv_path_column.is_some()),
+            ("--csv_label_column", self.csv_label_column.is_some()),
+            ("--csv_group_column", self.csv_group_column.is_some()),
+            ("--csv_split_column", self.csv_split_column.is_some()),
+            ("--image_root", self.image_root.is_some()),
+            ("--suffix", self.suffix.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
 }
 
 /// The process's arguments with `--batch-size` and `--batch_size` made one spelling, the one with

@@ -124,7 +124,7 @@ fn index(folder: &Path) -> Result<Value> {
     // libtorch is there already.
     let before = resident_mb()?;
     let started = Instant::now();
-    let dataset = Dataset::open(folder, None)?;
+    let dataset = Dataset::open(folder, &ml_core::dataset::OpenOptions::default())?;
     let seconds = started.elapsed().as_secs_f64();
     let splits = Split::ALL.iter().filter_map(|split| dataset.index(*split));
     let samples: usize = splits.map(|index| index.samples.len()).sum();

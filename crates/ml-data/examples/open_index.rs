@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let data_dir = args.next().ok_or("give a data folder")?;
     let started = Instant::now();
-    let dataset = Dataset::open(Path::new(&data_dir), None)?;
+    let dataset = Dataset::open(Path::new(&data_dir), &ml_data::dataset::OpenOptions::default())?;
     let count = [Some(&dataset.train), Some(&dataset.val), dataset.test.as_ref()];
     let count: usize = count.into_iter().flatten().map(|index| index.samples.len()).sum();
     println!("{count} samples opened in {:.3} s", started.elapsed().as_secs_f64());

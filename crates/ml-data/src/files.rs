@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::left_out::LeftOut;
+
 /// A path that need not exist, absolute, with links resolved as far as it does.
 ///
 /// # Errors
@@ -42,17 +44,25 @@ pub enum EntryKind {
     Other,
 }
 
-/// What lies in `folder` and is not hidden, sorted bytewise by name. No file's status is read,
-/// so that folders of a million images are listed at once.
+/// What lies in `folder`, sorted bytewise by name, without what is hidden and what systems leave
+/// behind. No file's status is read, so that folders of a million images are listed at once.
 ///
 /// # Errors
 /// The folder cannot be listed.
 pub fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
+    list(folder, &mut LeftOut::default())
+}
+
+/// As [`entries`]; what is passed over is counted in `left_out`.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn list(folder: &Path, left_out: &mut LeftOut) -> io::Result<Vec<Entry>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
+        if left_out.passes_over(&name) {
             continue;
         }
         let file_type = entry.file_type()?;

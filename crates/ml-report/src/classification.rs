@@ -16,7 +16,7 @@ use ml_data::table::{Align, printable, table};
 /// Everything that the files of an evaluation are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationReport<'a> {
-    /// `train`, `val` or `test`; it is in the files' names.
+    /// `train`, `val`, `test`, or `all` of what is not split; it is in the files' names.
     pub split: &'a str,
     /// Names of the classes, in order.
     pub classes: &'a [String],
@@ -51,8 +51,12 @@ impl EvaluationReport<'_> {
         let metrics = self.metrics();
         let sums = self.evaluation.sums;
         let mut out = format!(
-            "{} split: {} images, {} classes\naccuracy {:.4}   top-{} accuracy {:.4}   loss {:.4}\n\n",
-            self.split,
+            "{}: {} images, {} classes\naccuracy {:.4}   top-{} accuracy {:.4}   loss {:.4}\n\n",
+            if self.split == ml_data::dataset::ALL {
+                "no splits".to_owned()
+            } else {
+                format!("{} split", self.split)
+            },
             sums.count,
             self.classes.len(),
             sums.accuracy(),

@@ -76,7 +76,7 @@ fn groups_that_make_no_sense_are_refused_and_images_without_one_are_counted() {
     for (args, code, parts) in [
         (&["--group_by", "(p"][..], 2, &["--group_by `(p`", "not a regular expression", "unclosed"][..]),
         (&["--group_by", "csv"], 2, &["has no column `group`"]),
-        (&["--root", "."], 2, &["--root goes with a CSV"]),
+        (&["--root", "."], 2, &["--image_root goes with a CSV"]),
         (&["--duplicates", "delete"], 2, &["--duplicates", "keep_together"]),
         // All of them are one group.
         (&["--group_by", "patient"], 1, &["would be empty", "the group `patient`", "120 of 120"]),
@@ -201,7 +201,7 @@ fn a_csv_that_cannot_be_used_says_where_and_why() {
     let name = image(data.path());
     for (text, code, parts) in [
         ("path,label\nscans/gone.png,a\n".to_owned(), 1, &["line 2: `scans/gone.png` does not exist"][..]),
-        (format!("path,labels\nscans/{name},a\n"), 1, &["line 1", "`labels`; did you mean `label`"]),
+        (format!("path,lable\nscans/{name},a\n"), 1, &["line 1", "`lable`; did you mean `label`"]),
         (format!("scans/{name},a\n"), 1, &["line 1", "no column `path`"]),
         (format!("path,label\nscans/{name},a\n./scans/{name},b\n"), 1, &["line 3", "is on line 2 already"]),
         (format!("path,label\n../scans/{name},a\n"), 1, &["line 2", "without `..`"]),

@@ -65,7 +65,7 @@ fn folders_that_cannot_be_divided_are_named_with_what_to_do() {
         ("", "1.png 2.png", 1, &["2 images", "put each class's images"]),
         ("", "cat/notes.txt dog/notes.txt", 1, &["no images", "jpg"]),
         ("", "cat/1.png dog/notes.txt", 1, &["class `dog`", "/dog;", "add some"]),
-        ("", "train/cat/1.png val/cat/2.png", 2, &["train, val", "use it as data_dir"]),
+        ("", "train/cat/1.png val/cat/2.png", 2, &["(train, val)", "`ml-train --data_dir`"]),
         ("", "raw/splits/1.png raw/cat/1.png", 1, &["raw/splits", "rename"]),
         ("", "raw/cat/1.png models/1.png", 2, &["`models`", "/raw to split that", "rename"]),
     ] {

@@ -118,6 +118,9 @@ impl DataConfig {
                 format!("must be `auto` or at most {MAX_WORKERS}, got {given}")
             });
         }
+        v.check("val_fraction", self.val_fraction > 0.0 && self.val_fraction < 1.0, || {
+            format!("must be above 0 and below 1, got {}", self.val_fraction)
+        });
         let gb = self.cache_max_gb;
         v.check("cache_max_gb", gb.is_none_or(|gb| gb.is_finite() && gb >= 0.0), || {
             format!("must be null or from 0 up, got {}", gb.unwrap_or_default())

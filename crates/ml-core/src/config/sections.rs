@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ml_data::dataset::{DEFAULT_VAL_FRACTION, OpenOptions};
 use ml_data::setting::Auto;
 use ml_data::transform::TransformConfig;
 use schemars::JsonSchema;
@@ -17,10 +18,14 @@ use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// The data folder: `train/<class>/…` and `val/<class>/…`, or `raw/<class>/…` beside `splits/`
-    /// made by `ml-split`.
+    /// made by `ml-split`. `Training`, `valid`, `Testing` and the like count as splits too.
     pub data_dir: PathBuf,
     /// Which fold of a data folder split with `ml-split --folds K`: 0 to K−1; null without folds.
     pub fold: Option<u32>,
+    /// Of a data folder without validation images: the share of each class's training images that
+    /// validate, above 0 and below 1. Which ones follows from `seed`.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub val_fraction: f64,
     /// Threads that decode images; `auto` takes one a core, 0 decodes in the training thread. Never
     /// changes results.
     pub num_workers: Auto<usize>,
@@ -68,6 +73,7 @@ impl Default for DataConfig {
         DataConfig {
             data_dir: PathBuf::from("data/flowers"),
             fold: None,
+            val_fraction: DEFAULT_VAL_FRACTION,
             num_workers: Auto::Auto,
             cache: CacheKind::None,
             cache_max_gb: None,
@@ -79,6 +85,13 @@ impl Default for DataConfig {
             on_leak: Reaction::Fail,
             on_change: Reaction::Warn,
         }
+    }
+}
+
+impl DataConfig {
+    /// What decides which images of the data folder are in which split.
+    pub fn open_options(&self, seed: u64) -> OpenOptions {
+        OpenOptions { fold: self.fold, val_fraction: self.val_fraction, seed }
     }
 }
 

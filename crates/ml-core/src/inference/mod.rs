@@ -54,17 +54,6 @@ pub enum InferenceError {
     /// The run's TorchScript file cannot be found, or fails.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// The data folder has other classes than the network was trained on.
-    #[error(
-        "{}: its classes are not those of the checkpoint: {difference}; give the data that the network was trained for",
-        path.display()
-    )]
-    Classes {
-        /// The data folder.
-        path: PathBuf,
-        /// What differs.
-        difference: String,
-    },
     /// Batches cannot be made at all.
     #[error(transparent)]
     Loader(#[from] LoaderError),
@@ -81,36 +70,9 @@ impl InferenceError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            InferenceError::NoCheckpoint { .. }
-                | InferenceError::Classes { .. }
-                | InferenceError::Script(ScriptError::NotFound { .. })
+            InferenceError::NoCheckpoint { .. } | InferenceError::Script(ScriptError::NotFound { .. })
         ) || matches!(self, InferenceError::Checkpoint(error) if error.is_not_found())
     }
-}
-
-/// What differs between the classes of a checkpoint and those of a data folder, if anything.
-pub fn class_difference(checkpoint: &[String], data: &[String]) -> Option<String> {
-    if checkpoint == data {
-        return None;
-    }
-    let only_in = |these: &[String], those: &[String], what: &str| {
-        let lacking: Vec<&String> = these.iter().filter(|name| !those.contains(name)).collect();
-        let shown: Vec<String> = lacking.iter().take(5).map(|name| format!("`{name}`")).collect();
-        let more = if lacking.len() > 5 { format!(" and {} more", lacking.len() - 5) } else { String::new() };
-        (!lacking.is_empty()).then(|| format!("only in the {what}: {}{more}", shown.join(", ")))
-    };
-    let parts: Vec<String> = [only_in(checkpoint, data, "checkpoint"), only_in(data, checkpoint, "data")]
-        .into_iter()
-        .flatten()
-        .collect();
-    if parts.is_empty() {
-        let place = checkpoint.iter().zip(data).position(|(a, b)| a != b).unwrap_or(0);
-        return Some(format!(
-            "they stand in another order: class {place} is `{}` in the checkpoint, `{}` in the data",
-            checkpoint[place], data[place]
-        ));
-    }
-    Some(parts.join("; "))
 }
 
 /// The run folder that a checkpoint lies in, if it does: the folder beside has the run's

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tch::Device;
 
-use super::{InferenceError, class_difference};
+use super::InferenceError;
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
-use crate::dataset::{Dataset, Index};
+use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, OpenOptions, Split};
 use crate::device::Compute;
 use crate::evaluation::{Evaluation, Evaluator};
 use crate::loader::{Loader, LoaderOptions};
@@ -218,16 +218,33 @@ impl LoadedModel {
         Evaluator::new(self.compute, &self.loss, self.classes.len())
     }
 
+    /// Opens images with labels, matched with the model's classes by name: see [`Labelled::open`].
+    /// `fold` is another than the run's.
+    ///
     /// # Errors
-    /// `dataset` has other classes, or the same in another order.
-    pub fn check_classes(&self, dataset: &Dataset) -> Result<(), InferenceError> {
-        match class_difference(&self.classes, &dataset.classes) {
-            None => Ok(()),
-            Some(difference) => Err(InferenceError::Classes { path: dataset.root.clone(), difference }),
-        }
+    /// As [`Labelled::open`].
+    pub fn open_labelled(
+        &self,
+        path: &Path,
+        split: Option<Split>,
+        fold: Option<u32>,
+        csv: &CsvOptions,
+    ) -> Result<Labelled, DatasetError> {
+        let default = OpenOptions::default();
+        let options = OpenOptions {
+            fold: fold.or_else(|| self.fold()),
+            val_fraction: self
+                .config
+                .pointer("/data/val_fraction")
+                .and_then(serde_json::Value::as_f64)
+                .unwrap_or(default.val_fraction),
+            seed: self.config.pointer("/seed").and_then(serde_json::Value::as_u64).unwrap_or(default.seed),
+        };
+        Labelled::open(path, &self.classes, split, &options, csv)
     }
 
-    /// Evaluates a split, whose classes must be the model's (see [`Self::check_classes`]). The loss
+    /// Evaluates a split, whose classes are numbered as the model's (see
+    /// [`Self::open_labelled`]). The loss
     /// is the plain cross entropy. `on_batch` is told how many samples are done and may stop it.
     ///
     /// # Errors

@@ -173,7 +173,8 @@ impl Job {
         // Before CUDA is loaded: it looks at the settings once.
         crate::set_deterministic(config.deterministic)?;
         let dry_run = options.dry_run;
-        let dataset = Dataset::open(&config.data.data_dir, config.data.fold).map_err(JobError::Data)?;
+        let dataset = Dataset::open(&config.data.data_dir, &config.data.open_options(config.seed));
+        let dataset = dataset.map_err(JobError::Data)?;
         audit::refuse_or_warn(&config.data, &dataset, dry_run, stop)?;
         // What is refused in no time comes before the statistics, for which every image may be
         // read.
@@ -230,6 +231,12 @@ impl Job {
             sizes.val,
             sizes.test
         );
+        for note in &self.dataset.notes {
+            tracing::info!("data: {note}");
+        }
+        if !self.dataset.left_out.is_empty() {
+            tracing::info!("data: left out: {}", self.dataset.left_out);
+        }
         let name = self.config.model.name();
         tracing::info!("network: {name}, {} parameters", self.trainer.network().num_parameters());
         tracing::info!("device: {}", self.device.description);

@@ -87,7 +87,7 @@ fn a_batch_holds_its_samples_pixels_and_classes() {
             let mut rng = ml_data::rng::stream(5, ml_data::rng::Purpose::Augmentation, 9, number as u64);
             let pixels = ml_data::decode::decode(&index.root.join(&sample.path)).unwrap();
             let mut expected = vec![0.0; 3 * 6 * 5];
-            pipeline.normalize_into(&pipeline.apply(pixels, &mut rng), &mut expected);
+            pipeline.normalize_into(&pipeline.apply(pixels, &mut rng).unwrap(), &mut expected);
             let floats: Vec<f32> = Vec::try_from(batch.images.get(row as i64).flatten(0, -1)).unwrap();
             assert_eq!(floats, expected);
             seen.push(number);

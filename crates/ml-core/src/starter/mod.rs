@@ -11,7 +11,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use ml_data::dataset::{Dataset, DatasetError};
+use ml_data::dataset::{Dataset, DatasetError, OpenOptions};
 use ml_data::setting::Auto;
 use ml_data::transform::statistics::{Known, Options, StatisticsError, training_statistics};
 use ml_data::transform::{Normalize, TransformConfig};
@@ -86,7 +86,7 @@ enum Normalization {
 /// The folder is no data folder, none of its images can be read, or it was stopped.
 pub fn starting_config(data_dir: &Path, options: &StarterOptions<'_>) -> Result<String, StarterError> {
     let name = data_dir.to_str().ok_or_else(|| StarterError::Name(data_dir.to_owned()))?;
-    let dataset = Dataset::open(data_dir, options.fold)?;
+    let dataset = Dataset::open(data_dir, &OpenOptions { fold: options.fold, ..OpenOptions::default() })?;
     let survey = survey::survey(&dataset, name, options.stop)?;
     let choices = choose::choose(&survey, options.cuda);
     let normalization = normalization(&dataset, &survey, &choices, options)?;

@@ -94,7 +94,7 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
     let _generator = generator();
     let place = tempfile::tempdir().unwrap();
     let data = data(place.path());
-    let dataset = Dataset::open(&data, None).unwrap();
+    let dataset = Dataset::open(&data, &crate::dataset::OpenOptions::default()).unwrap();
     // Nine images: batches of 2, 2, 2, 2, 1; steps of 3 and of 2 batches.
     let config = config(&data, &["training.batch_size=2", "training.gradient_accumulation_steps=3"]);
     let mut trainer = Trainer::new(&config, &dataset, Compute::fp32(Device::Cpu), None).unwrap();
@@ -123,7 +123,7 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
 }
 
 fn trainer(data: &Path, more: &[&str]) -> Trainer {
-    let dataset = Dataset::open(data, None).unwrap();
+    let dataset = Dataset::open(data, &crate::dataset::OpenOptions::default()).unwrap();
     let base = ["training.batch_size=3", "training.ema={decay: 0.5}", "optimizer={name: adamw, lr: 0.01}"];
     let config = config(data, &[&base[..], more].concat());
     Trainer::new(&config, &dataset, Compute::fp32(Device::Cpu), None).unwrap()

@@ -131,6 +131,7 @@ fn classified(problem: &DecodeProblem) -> (Kind, String) {
         DecodeProblem::Damaged { .. } | DecodeProblem::Crashed { .. } => Kind::Damaged,
         DecodeProblem::Unsupported { .. } => Kind::Unsupported,
         DecodeProblem::TooLarge { .. }
+        | DecodeProblem::ResizedTooLarge { .. }
         | DecodeProblem::TooMuchMemory { .. }
         | DecodeProblem::FileTooLarge { .. } => Kind::TooLarge,
     };

@@ -154,6 +154,8 @@ kinds! {
         "The manifest or an index file is invalid. Run ml-split again with --force.";
     NoImages "no_pictures" Error "No images"
         "There is nothing to train on. Put each class's images into a folder of its name.";
+    SameLooks "same_looks" Error "Classes whose names look the same"
+        "Names that differ in how they are written only (another Unicode normalization, letters of another alphabet, blanks or invisible characters): most likely one class. Rename one, or put their images together.";
     EmptyClass "empty_class" Error "Empty classes"
         "A class without usable images (to train on, if there are splits). Add some, or remove the class.";
     WrongSuffix "wrong_suffix" Warning "Suffix and content differ"
@@ -196,6 +198,8 @@ kinds! {
         "These images are not used. Run ml-split again with --force if they are new.";
     IgnoredFile "ignored_file" Note "Other files"
         "Files without an image suffix; they are left out.";
+    LeftOut "left_out" Note "Left out"
+        "Hidden files, and what systems and their tools leave behind (Thumbs.db, __MACOSX, @eaDir): neither classes nor images.";
     SearchCut "search_cut" Note "Search for near duplicates cut short"
         "So many images look alike that not all were compared with one another: some near duplicates may be missing.";
 }

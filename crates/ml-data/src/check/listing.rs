@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Kind};
 use super::names::shown;
+use crate::files::LeftOut;
 
 /// The kind of a data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub(super) struct Listing {
     pub splits: Vec<String>,
     pub files: Vec<File>,
     pub findings: Vec<Finding>,
+    /// Hidden files, and what systems leave behind; other files are findings of their own.
+    pub left_out: LeftOut,
     numbers: BTreeMap<OsString, u32>,
 }
 
@@ -64,6 +67,7 @@ impl Listing {
             splits: Vec::new(),
             files: Vec::new(),
             findings: Vec::new(),
+            left_out: LeftOut::default(),
             numbers: BTreeMap::new(),
         }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Kind;
 use super::listing::{File, Listing};
 use crate::dataset::{REPORT_FILES, SPLITS_FOLDER, is_image};
-use crate::files::{Entry, EntryKind, entries};
+use crate::files::{Entry, EntryKind, list};
 
 /// What a name in a folder leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Target {
 /// is given.
 pub(super) fn images(listing: &mut Listing, images: &Path, split: Option<u32>) {
     let folder = listing.root.join(images);
-    let found = match entries(&folder) {
+    let found = match list(&folder, &mut listing.left_out) {
         Ok(found) => found,
         Err(error) => return listing.find(Kind::UnreadableFolder, images, error.to_string()),
     };
@@ -104,7 +104,8 @@ impl Walk<'_> {
     /// Lists the folder at `relative` and what is below it.
     fn folder(&mut self, relative: &Path, target: Target) {
         let path = self.listing.root.join(relative);
-        let listed = path.canonicalize().and_then(|real| Ok((real, entries(&path)?)));
+        let left_out = &mut self.listing.left_out;
+        let listed = path.canonicalize().and_then(|real| Ok((real, list(&path, left_out)?)));
         let (real, found) = match listed {
             Ok(listed) => listed,
             Err(error) => return self.listing.find(Kind::UnreadableFolder, relative, error.to_string()),

@@ -29,9 +29,6 @@ use crate::files::real;
 pub use changes::Changes;
 use files::{Images, Stat};
 
-/// Where verdicts are kept, in the data folder; hidden, so never a class.
-pub const CACHE_FOLDER: &str = ".ml-cache";
-
 /// Examples that are named.
 const SHOWN: usize = 3;
 

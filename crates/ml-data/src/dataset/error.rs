@@ -78,14 +78,110 @@ pub enum DatasetError {
     },
     /// Already an ImageFolder tree, so there is nothing to split.
     #[error(
-        "{}: already has the splits {}; use it as data_dir as it is, or give the folder of one split to split that",
-        printable_path(path), found.join(", ")
+        "{}: its folders are splits, not classes ({}); {}, or give {} to split that again",
+        printable_path(path), found.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", "),
+        if found.len() > 1 { "train with `ml-train --data_dir` on it as it is" } else { "rename the folder if it is a class" },
+        printable_path(&path.join(&found[0]))
     )]
     AlreadySplit {
         /// The folder.
         path: PathBuf,
-        /// Names of the splits in it.
+        /// Names of the splits in it, at least one.
         found: Vec<String>,
+    },
+    /// Two folders stand for one split.
+    #[error(
+        "{}: `{}` and `{}` both stand for the {split} split; rename one of them to `{split}`, or remove it",
+        printable_path(path),
+        printable(first),
+        printable(second)
+    )]
+    SplitTwice {
+        /// The folder.
+        path: PathBuf,
+        /// The split's name.
+        split: &'static str,
+        /// A folder's name.
+        first: String,
+        /// Another's.
+        second: String,
+    },
+    /// Two classes have names that look the same.
+    #[error(
+        "{}: the classes `{}` and `{}` look the same and are written differently ({}, {}); rename one",
+        printable_path(path), printable(first), printable(second), first.escape_unicode(), second.escape_unicode()
+    )]
+    SameLooks {
+        /// The folder or file.
+        path: PathBuf,
+        /// A class.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// No part of the training images can be set aside for validation.
+    #[error(
+        "{}: there are no validation images, and none can be taken from the training images: {problem}",
+        printable_path(path)
+    )]
+    HoldOut {
+        /// The folder of training images.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+    /// The folder holds another, and that is the data folder.
+    #[error(
+        "{}: is not a data folder; the folder in it is: give {}",
+        printable_path(path),
+        printable_path(data_dir)
+    )]
+    GiveChild {
+        /// What was given.
+        path: PathBuf,
+        /// What should be.
+        data_dir: PathBuf,
+    },
+    /// A split was requested of images that have none.
+    #[error(
+        "{}: there is no {split} split; {}", printable_path(path),
+        if found.is_empty() { "its images are not split: leave --split out to take them all".to_owned() }
+        else { format!("choose another with --split: {}", found.join(", ")) }
+    )]
+    NoSuchSplit {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was requested.
+        split: &'static str,
+        /// What there is.
+        found: Vec<&'static str>,
+    },
+    /// Images of a class that the model was not trained on.
+    #[error(
+        "{}: the model does not know the class `{}`; it knows {}. Rename the class to one of these, or leave its images out",
+        printable_path(path),
+        printable(class),
+        known
+    )]
+    UnknownClass {
+        /// The folder or file.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Some of the model's classes.
+        known: String,
+    },
+    /// Images without labels, where labels are needed.
+    #[error(
+        "{}: the {loose} images right in it have no class, so there is nothing to compare with; predict them with `ml-inference --checkpoint … {}`",
+        printable_path(path),
+        shell_quoted(path)
+    )]
+    NoLabels {
+        /// The folder.
+        path: PathBuf,
+        /// Images that lie right in it.
+        loose: usize,
     },
     /// No class folders.
     #[error("{}: there are no class folders{}", printable_path(path), if *loose > 0 {
@@ -214,7 +310,7 @@ pub enum DatasetError {
         problem: String,
     },
     /// A CSV of labels that cannot be used.
-    #[error("{}: {}{}{}; correct the file", printable_path(path), if *count > 1 { format!("{count} problems: ") } else { String::new() }, first.join("; "), if *count > first.len() { "; …" } else { "" })]
+    #[error("{}: {}{}{}; {}", printable_path(path), if *count > 1 { format!("{count} problems: ") } else { String::new() }, first.join("; "), if *count > first.len() { "; …" } else { "" }, hint.as_deref().unwrap_or("correct the file"))]
     Labels {
         /// The CSV.
         path: PathBuf,
@@ -222,6 +318,8 @@ pub enum DatasetError {
         count: usize,
         /// The first of them, with their lines.
         first: Vec<String>,
+        /// What to do, if not to correct the file.
+        hint: Option<String>,
     },
     /// Images of an opened data folder that are not there any more.
     #[error("{0}; bring them back, or split the data set again")]
@@ -275,6 +373,11 @@ impl DatasetError {
                 | DatasetError::NotAFolder { .. }
                 | DatasetError::NotSplit { .. }
                 | DatasetError::GiveParent { .. }
+                | DatasetError::GiveChild { .. }
+                | DatasetError::SplitTwice { .. }
+                | DatasetError::NoSuchSplit { .. }
+                | DatasetError::UnknownClass { .. }
+                | DatasetError::NoLabels { .. }
                 | DatasetError::RawBesideOthers { .. }
                 | DatasetError::AlreadySplit { .. }
                 | DatasetError::FoldNeeded { .. }

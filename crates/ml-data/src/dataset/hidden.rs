@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Dataset;
-use super::audit::CACHE_FOLDER;
+use super::names::CACHE_FOLDER;
 
 /// Bytes of the largest file that is read: what is kept is short.
 const LARGEST: u64 = 1 << 20;

@@ -1,6 +1,15 @@
 //! A CSV of labels (`path,label` and perhaps `group,split`, in any order) → its rows. Fields are
 //! trimmed; other columns are left out and named. All problems are found before any is reported.
+//!
+//! Tables of other programs are taken too: other names of columns, semicolons, tabs or bars between
+//! fields, UTF-16, `\` in paths, names without their endings.
 
+mod columns;
+pub(super) mod find;
+mod options;
+mod text;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,12 +18,17 @@ use std::path::Path;
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use sha2::{Digest, Sha256};
 
-use super::Split;
 use super::error::DatasetError;
 use super::manifest::inside;
+use super::split_folders::split_named;
+use super::{SUFFIXES, Split, is_image};
+use crate::unicode::nfc;
+use columns::Columns;
+pub use options::CsvOptions;
+pub(in crate::dataset) use options::folder_of;
 
-/// Columns with a meaning; the first two are needed.
-const COLUMNS: [&str; 4] = ["path", "label", "group", "split"];
+/// Rows by which it is told whether a column holds paths.
+const SAMPLED: usize = 20;
 /// Bytes of the largest CSV that is read: its rows are kept in memory.
 const LARGEST: u64 = 1 << 30;
 /// Problems that are spelt out.
@@ -45,6 +59,8 @@ pub(super) struct Labels {
     pub has_splits: bool,
     /// Columns that mean nothing here.
     pub others: Vec<String>,
+    /// What the user should know about how it was read.
+    pub notes: Vec<String>,
     /// Hex SHA-256 of the file.
     pub sha256: String,
 }
@@ -54,6 +70,7 @@ pub(super) struct Labels {
 pub(super) struct Problems {
     count: usize,
     first: Vec<String>,
+    hint: Option<String>,
 }
 
 impl Problems {
@@ -64,26 +81,57 @@ impl Problems {
         }
     }
 
+    /// What to do, instead of correcting the file.
+    pub(super) fn hint(&mut self, hint: String) {
+        self.hint = Some(hint);
+    }
+
     /// An error if there are any.
     pub(super) fn none(self, path: &Path) -> Result<(), DatasetError> {
         match self.count {
             0 => Ok(()),
-            count => Err(DatasetError::Labels { path: path.to_owned(), count, first: self.first }),
+            count => {
+                Err(DatasetError::Labels { path: path.to_owned(), count, first: self.first, hint: self.hint })
+            }
         }
     }
 }
 
 /// Reads and checks a CSV by itself; whether the images exist is not looked at.
-pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
+pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetError> {
     let bytes = read_bounded(path)?;
     let sha256 = hex::encode(Sha256::digest(&bytes));
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text);
+    let text = text::utf8(&bytes).map_err(|problem| one_problem(path, 1, &problem))?;
+    let separator = text::separator(&text);
+    let text = text::without_blanks_at_quotes(text, separator);
+    let text: &[u8] = &text;
+    let records =
+        || ReaderBuilder::new().delimiter(separator).trim(Trim::All).flexible(true).from_reader(text);
+    let mut reader = records();
     let damaged = |error: csv::Error| one_problem(path, 1, &error.to_string());
     let header = reader.byte_headers().map_err(damaged)?.clone();
-    let columns = Columns::find(&header).map_err(|problem| one_problem(path, 1, &problem))?;
-    let mut parser = Parser { columns: &columns, problems: Problems::default(), seen: HashMap::new() };
-    let (mut rows, mut classes) = (Vec::new(), HashMap::new());
+    let header: Result<Vec<String>, _> = header.iter().map(|name| String::from_utf8(name.to_vec())).collect();
+    let header =
+        header.map_err(|_| one_problem(path, 1, "the header is not valid UTF-8; save the file as UTF-8"))?;
+    let root = options.root_of(path);
+    let holds_paths = |column: usize| {
+        let sampled = records().into_byte_records().take(SAMPLED).flatten();
+        let values: Vec<bool> = sampled
+            .map(|record| {
+                let value =
+                    record.get(column).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default();
+                names_an_image(root, value, options.suffix.as_deref())
+            })
+            .collect();
+        let files = values.iter().filter(|is_file| **is_file).count();
+        files * 2 > values.len()
+    };
+    let columns =
+        Columns::find(&header, options, holds_paths).map_err(|problem| one_problem(path, 1, &problem))?;
+    let mut notes: Vec<String> = columns.note(&header).into_iter().collect();
+    let mut parser = Parser { columns: &columns, root, problems: Problems::default(), seen: HashMap::new() };
+    let mut rows = Vec::new();
+    let mut classes: HashMap<String, (u32, String)> = HashMap::new();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(damaged)? {
         let line = record.position().map_or(0, |position| first_line(position, text));
@@ -92,7 +140,17 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
             parser.problems.add(line, || format!("has {has} fields, and the header {wants}"));
         } else if let Some((mut row, label)) = parser.row(&record, line) {
             let next = classes.len() as u32;
-            row.class = *classes.entry(label).or_insert(next);
+            let (number, name) =
+                classes.entry(nfc(&label).into_owned()).or_insert_with(|| (next, label.clone()));
+            if *name != label {
+                let note = format!(
+                    "the class `{name}` is also written in another Unicode normalization; both count as one"
+                );
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+            row.class = *number;
             rows.push(row);
         }
     }
@@ -101,7 +159,7 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
         return Err(one_problem(path, 1, "there is a header, and no line of an image"));
     }
     // Numbered as they came; now by name.
-    let mut named: Vec<(String, u32)> = classes.into_iter().collect();
+    let mut named: Vec<(String, u32)> = classes.into_values().map(|(number, name)| (name, number)).collect();
     named.sort_unstable();
     let mut places = vec![0; named.len()];
     for (place, (_, number)) in (0..).zip(&named) {
@@ -110,7 +168,22 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     rows.iter_mut().for_each(|row| row.class = places[row.class as usize]);
     let classes = named.into_iter().map(|(name, _)| name).collect();
     let (has_groups, has_splits) = (columns.places[2].is_some(), columns.places[3].is_some());
-    Ok(Labels { classes, rows, has_groups, has_splits, others: columns.others, sha256 })
+    Ok(Labels { classes, rows, has_groups, has_splits, others: columns.others, notes, sha256 })
+}
+
+/// Whether a value is the path of an image that is there, or of one without its ending.
+fn names_an_image(root: &Path, value: &str, suffix: Option<&str>) -> bool {
+    let Ok(path) = clean(value, root) else { return false };
+    let is_file = |path: &str| root.join(path).is_file();
+    if is_image(path.as_ref()) && is_file(&path) {
+        return true;
+    }
+    match suffix {
+        Some(suffix) => is_file(&format!("{path}.{}", suffix.trim_start_matches('.'))),
+        None => SUFFIXES.iter().any(|suffix| {
+            is_file(&format!("{path}.{suffix}")) || is_file(&format!("{path}.{}", suffix.to_uppercase()))
+        }),
+    }
 }
 
 /// The line on which a record begins. The reader counts what ends the line before (CR LF's LF) and
@@ -138,57 +211,17 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, DatasetError> {
 }
 
 fn one_problem(path: &Path, line: u64, problem: &str) -> DatasetError {
-    DatasetError::Labels { path: path.to_owned(), count: 1, first: vec![format!("line {line}: {problem}")] }
-}
-
-struct Columns {
-    /// Of [`COLUMNS`], in the header.
-    places: [Option<usize>; 4],
-    others: Vec<String>,
-}
-
-impl Columns {
-    fn find(header: &ByteRecord) -> Result<Columns, String> {
-        let mut columns = Columns { places: [None; 4], others: Vec::new() };
-        for (place, name) in header.iter().enumerate() {
-            let name = str::from_utf8(name).map_err(|_| "the header is not valid UTF-8".to_owned())?;
-            let lower = name.to_ascii_lowercase();
-            if let Some(known) = COLUMNS.iter().position(|known| *known == lower) {
-                if columns.places[known].replace(place).is_some() {
-                    return Err(format!("the header has the column `{lower}` twice"));
-                }
-                continue;
-            }
-            // Close to a known one, it is more likely misspelt than meant to be left out.
-            if let Some(meant) = COLUMNS.iter().find(|known| strsim::damerau_levenshtein(known, &lower) <= 1)
-            {
-                return Err(format!("the header has a column `{name}`; did you mean `{meant}`?"));
-            }
-            columns.others.push(name.to_owned());
-        }
-        for (needed, place) in COLUMNS.iter().zip(columns.places).take(2) {
-            if place.is_none() {
-                return Err(format!(
-                    "the header has no column `{}`: it must name path and label, perhaps group and split, with \
-                     commas between them; it has {}",
-                    needed,
-                    if columns.others.is_empty() { "no others".to_owned() } else { shown(&columns.others) }
-                ));
-            }
-        }
-        Ok(columns)
+    DatasetError::Labels {
+        path: path.to_owned(),
+        count: 1,
+        first: vec![format!("line {line}: {problem}")],
+        hint: None,
     }
-}
-
-/// A few names, each short and on one line.
-fn shown(names: &[String]) -> String {
-    let short = |name: &String| format!("`{}`", name.chars().take(40).collect::<String>().escape_debug());
-    let more = if names.len() > 6 { ", …" } else { "" };
-    names.iter().take(6).map(short).collect::<Vec<_>>().join(", ") + more
 }
 
 struct Parser<'a> {
     columns: &'a Columns,
+    root: &'a Path,
     problems: Problems,
     /// Line of each path.
     seen: HashMap<String, u64>,
@@ -201,7 +234,7 @@ impl Parser<'_> {
         for (field, place) in fields.iter_mut().zip(self.columns.places) {
             let bytes = place.and_then(|place| record.get(place)).unwrap_or_default();
             let Ok(text) = str::from_utf8(bytes) else {
-                self.problems.add(line, || "is not valid UTF-8".to_owned());
+                self.problems.add(line, || "is not valid UTF-8; save the file as UTF-8".to_owned());
                 return None;
             };
             *field = text;
@@ -210,11 +243,12 @@ impl Parser<'_> {
         let split = if self.columns.places[3].is_none() {
             Ok(None)
         } else {
-            let named = Split::ALL.into_iter().find(|known| known.name() == split);
-            named.map(Some).ok_or_else(|| format!("the split `{}` is not train, val or test", brief(split)))
+            split_named(split)
+                .map(Some)
+                .ok_or_else(|| format!("the split `{}` is not train, val or test", brief(split)))
         };
         let checked = (|| {
-            let path = clean(path)?;
+            let path = clean(path, self.root)?;
             check_label(label)?;
             if group.chars().any(char::is_control) {
                 return Err(format!("the group `{}` holds a control character", brief(group)));
@@ -236,23 +270,38 @@ impl Parser<'_> {
     }
 }
 
-/// The path as an index file has it: without `.` parts and doubled `/`.
-fn clean(path: &str) -> Result<String, String> {
+/// The path as an index file has it: relative to the root, without `.` parts and doubled `/`, and
+/// with `/` for the `\\` of Windows, unless a file is called so.
+fn clean(path: &str, root: &Path) -> Result<String, String> {
     if path.is_empty() {
         return Err("the path is empty".to_owned());
     }
     if path.contains(['\n', '\r']) {
         return Err(format!("the path `{}` contains a line break", brief(path)));
     }
-    if path.starts_with('/') {
-        return Err(format!("`{}` must be relative to the CSV's folder (or to --root)", brief(path)));
-    }
+    let written = path;
+    let path = if path.contains('\\') && !root.join(path).is_file() {
+        Cow::Owned(path.replace('\\', "/"))
+    } else {
+        Cow::Borrowed(path)
+    };
+    let is_absolute = |path: &str| path.starts_with('/') || path.get(1..3) == Some(":/");
+    let below_root = || {
+        let real = Path::new(&*path).canonicalize().ok()?;
+        Some(real.strip_prefix(root.canonicalize().ok()?).ok()?.to_str()?.to_owned())
+    };
+    let path = match is_absolute(&path) {
+        false => path,
+        true => below_root().map(Cow::Owned).ok_or_else(|| {
+            format!("`{}` must be relative to the CSV's folder (or to --image_root)", brief(written))
+        })?,
+    };
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let clean = parts.join("/");
     if !inside(&clean) || path.ends_with('/') {
         return Err(format!(
-            "`{}` must be a file below the CSV's folder (or --root), without `..`",
-            brief(path)
+            "`{}` must be a file below the CSV's folder (or --image_root), without `..`",
+            brief(written)
         ));
     }
     Ok(clean)

@@ -6,16 +6,22 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::DatasetError;
+use super::labels::CsvOptions;
 
 /// The newest version of the format that is read. Version 1 has no `labels`, `duplicates`, `groups`
 /// and no method `given`; it is still written where none of them is there.
-const NEWEST_VERSION: u32 = 2;
+/// Version 2 has no `labels.options`.
+const NEWEST_VERSION: u32 = 3;
 
 /// The oldest version that can say what `manifest` says.
 pub(super) fn version_for(manifest: &Manifest) -> u32 {
     let Manifest { labels, duplicates, groups, method, .. } = manifest;
     let newer = labels.is_some() || duplicates.is_some() || groups.is_some();
-    if newer || matches!(method, Method::Given { .. }) { NEWEST_VERSION } else { 1 }
+    match labels {
+        Some(CsvLabels { options: Some(_), .. }) => NEWEST_VERSION,
+        _ if newer || matches!(method, Method::Given { .. }) => 2,
+        _ => 1,
+    }
 }
 
 /// The contents of `manifest.yaml`.
@@ -64,6 +70,9 @@ pub struct CsvLabels {
     pub csv: String,
     /// Hex SHA-256 of the file when the images were split.
     pub sha256: String,
+    /// How it was read, if otherwise than by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<CsvOptions>,
 }
 
 /// What is done about images with the same content.

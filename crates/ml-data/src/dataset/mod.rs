@@ -13,12 +13,15 @@
 //! lists.
 
 mod audit;
+mod class_names;
 mod divide;
 pub mod duplicates;
 mod error;
 mod groups;
 pub(crate) mod hidden;
+mod hold_out;
 mod images;
+mod labelled;
 mod labels;
 pub(crate) mod manifest;
 mod missing;
@@ -28,6 +31,7 @@ mod plan;
 pub(crate) mod scan;
 mod source;
 mod split_error;
+pub(crate) mod split_folders;
 mod stratify;
 mod suffix;
 mod write;
@@ -37,21 +41,25 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-pub use audit::{Audit, CACHE_FOLDER, Changes, Checks, Leaks};
+pub use audit::{Audit, Changes, Checks, Leaks};
 pub use divide::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Ratio};
 pub use error::DatasetError;
 pub use groups::Grouping;
+pub use hold_out::DEFAULT_VAL_FRACTION;
 pub use images::IMAGES_FILE;
+pub use labelled::{ALL, Labelled};
+pub use labels::CsvOptions;
 pub use manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, Policy, SplitEntry};
 pub use missing::Missing;
 pub(crate) use names::REPORT_FILES;
-pub use names::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
+pub use names::{CACHE_FOLDER, MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 pub use plan::Plan;
 pub use source::Source;
 pub use split_error::{GivenLeak, SplitError};
-pub use suffix::{SUFFIXES, is_image};
+pub use suffix::{SUFFIXES, is_image, is_unread_image};
 pub use write::{Link, Written};
 
+pub use crate::files::LeftOut;
 pub use crate::text::shell_quoted;
 
 /// Which part of a data set.
@@ -116,6 +124,10 @@ pub struct Dataset {
     pub val: Arc<Index>,
     /// Absent if the folder has no test split; it may lack classes.
     pub test: Option<Arc<Index>>,
+    /// What the user should know about how the folder was understood, a line each.
+    pub notes: Vec<String>,
+    /// What lies in the folder and is passed over; nothing where index files say what is used.
+    pub left_out: LeftOut,
     /// The fold that was opened, if the folder has folds.
     pub fold: Option<u32>,
     /// What `splits/manifest.yaml` says; absent for an ImageFolder tree.
@@ -124,15 +136,33 @@ pub struct Dataset {
     fingerprint: OnceLock<String>,
 }
 
+/// What decides which images of a data folder are in which split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OpenOptions {
+    /// Of a folder split into folds, the one whose `fold_<k>_{train,val}.txt` are opened, from 0.
+    pub fold: Option<u32>,
+    /// Of a folder without validation images: the share of the training images that validate, above
+    /// 0 and below 1.
+    pub val_fraction: f64,
+    /// Which of the training images those are.
+    pub seed: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions { fold: None, val_fraction: DEFAULT_VAL_FRACTION, seed: DEFAULT_SEED }
+    }
+}
+
 impl Dataset {
-    /// Opens `data_dir`; `fold` (from 0) chooses `fold_<k>_{train,val}.txt` of a folder split
-    /// into folds.
+    /// Opens `data_dir`. Where it has no validation images, some of the training images become
+    /// those: the same share of each class, images with the same content together.
     ///
     /// # Errors
-    /// The folder is missing, not split, or damaged, or `fold` does not suit it; see
+    /// The folder is missing, not split, or damaged, or the fold does not suit it; see
     /// [`DatasetError`].
-    pub fn open(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetError> {
-        open::open(data_dir, fold)
+    pub fn open(data_dir: &Path, options: &OpenOptions) -> Result<Dataset, DatasetError> {
+        open::open(data_dir, options)
     }
 
     /// Number of samples of each class in a split, `classes.len()` long; zeros if there is no such

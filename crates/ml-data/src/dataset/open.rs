@@ -8,69 +8,89 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use super::class_names::{class_names, refuse_same_names, renamed_class, same_name};
 use super::error::DatasetError;
+use super::hold_out::hold_out;
 use super::manifest::{Layout, Manifest, Method, SplitEntry, inside};
-use super::scan::{require_folder, scan};
-use super::{Dataset, Index, MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER, Sample, Split};
+use super::scan::{ClassFolder, Scan, folders, require_folder, scan};
+use super::split_folders::{SplitFolders, split_named};
+use super::{
+    Dataset, Index, LeftOut, MANIFEST_FILE, OpenOptions, RAW_FOLDER, SPLITS_FOLDER, Sample, Split,
+    shell_quoted,
+};
+use crate::files;
+use crate::table::printable_path;
+use crate::text::grouped;
 
-pub(super) fn open(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetError> {
+pub(super) fn open(data_dir: &Path, options: &OpenOptions) -> Result<Dataset, DatasetError> {
     require_folder(data_dir)?;
-    let is_folder = |name: &str| data_dir.join(name).is_dir();
     // A manifest decides: beside it, `train` may be the name of a class.
-    if data_dir.join(SPLITS_FOLDER).join(MANIFEST_FILE).exists() {
-        open_indexed(data_dir, fold)
-    } else if is_folder("train") && is_folder("val") {
-        match fold {
+    if is_indexed(data_dir) {
+        return open_indexed(data_dir, options.fold);
+    }
+    match split_folders(data_dir)? {
+        Some(folders) if folders.get(Split::Train).is_some() => match options.fold {
             Some(fold) => Err(DatasetError::NoFolds { path: data_dir.to_owned(), fold }),
-            None => open_folders(data_dir),
-        }
-    } else {
-        Err(diagnose(data_dir))
+            None => open_folders(data_dir, &folders, options),
+        },
+        _ => Err(diagnose(data_dir)?),
     }
 }
 
+/// Whether `ml-split` wrote index files into it.
+pub(super) fn is_indexed(data_dir: &Path) -> bool {
+    data_dir.join(SPLITS_FOLDER).join(MANIFEST_FILE).exists()
+}
+
+/// The splits of an ImageFolder tree.
+pub(super) fn split_folders(data_dir: &Path) -> Result<Option<SplitFolders>, DatasetError> {
+    let mut names = folders(data_dir)?;
+    // Where a tree was itself split, its index files lie in it.
+    names.retain(|name| name != SPLITS_FOLDER);
+    SplitFolders::find(data_dir, &names)
+}
+
 /// What to do with a folder that is no data folder.
-fn diagnose(data_dir: &Path) -> DatasetError {
+fn diagnose(data_dir: &Path) -> Result<DatasetError, DatasetError> {
     let is_folder = |name: &str| data_dir.join(name).is_dir();
     let path = data_dir.to_owned();
     let images = if is_folder(RAW_FOLDER) { data_dir.join(RAW_FOLDER) } else { path.clone() };
     if is_folder(SPLITS_FOLDER) {
-        return DatasetError::MissingIndex { path: path.join(SPLITS_FOLDER).join(MANIFEST_FILE), images };
+        return Ok(DatasetError::MissingIndex { path: path.join(SPLITS_FOLDER).join(MANIFEST_FILE), images });
     }
     if let Some(data_dir) = data_folder_above(data_dir) {
-        return DatasetError::GiveParent { path, data_dir };
+        return Ok(DatasetError::GiveParent { path, data_dir });
     }
-    let scan = match scan(&images, &[]) {
-        Ok(scan) => scan,
-        Err(error) => return error,
-    };
-    let names: Vec<&str> = scan.classes.iter().map(|class| class.name.as_str()).collect();
-    let other = ["valid", "validation", "dev"].into_iter().find(|name| names.contains(name));
-    let is_tree = |name: &&str| ["train", "val", "test"].contains(name) || Some(*name) == other;
-    if names.is_empty() {
+    if let Some(data_dir) = data_folder_below(data_dir)? {
+        return Ok(DatasetError::GiveChild { path, data_dir });
+    }
+    if let Some(splits) = split_folders(data_dir)? {
+        let beside = splits.iter().map(|(_, name)| name.to_owned()).next().unwrap_or_default();
+        let remedy = "move some of each class's images there".to_owned();
+        return Ok(DatasetError::MissingSplit { path: path.join(Split::Train.name()), beside, remedy });
+    }
+    let scan = scan(&images, &[])?;
+    Ok(if scan.classes.is_empty() {
         DatasetError::NoClasses { path: images, loose: scan.loose }
     } else if scan.classes.iter().all(|class| class.images.is_empty()) {
         DatasetError::NoImages { path: images }
-    } else if names.iter().all(is_tree) && (names.contains(&"train") || names.contains(&"val")) {
-        let (missing, beside) = if names.contains(&"train") { ("val", "train") } else { ("train", "val") };
-        let remedy = match other {
-            Some(other) if missing == "val" => format!("rename `{other}` to `val`"),
-            _ => "move some of each class's images there".to_owned(),
-        };
-        DatasetError::MissingSplit { path: path.join(missing), beside: beside.to_owned(), remedy }
     } else {
         DatasetError::NotSplit { path, images }
-    }
+    })
 }
 
 /// The parent, if that is a data folder that `folder` is a part of.
 fn data_folder_above(folder: &Path) -> Option<PathBuf> {
     let real = folder.canonicalize().ok()?;
-    let (parent, name) = (real.parent()?, real.file_name()?);
-    let indexed = parent.join(SPLITS_FOLDER).join(MANIFEST_FILE).exists();
-    let tree = parent.join("train").is_dir() && parent.join("val").is_dir();
-    let is_part = indexed && (name == RAW_FOLDER || name == SPLITS_FOLDER)
-        || tree && Split::ALL.iter().any(|split| name == split.name());
+    let (parent, name) = (real.parent()?, real.file_name()?.to_str()?);
+    let is_part = if is_indexed(parent) {
+        name == RAW_FOLDER || name == SPLITS_FOLDER
+    } else {
+        split_named(name).is_some()
+            && split_folders(parent).ok().flatten().is_some_and(|splits| {
+                splits.get(Split::Train).is_some() && splits.iter().any(|(_, split)| split == name)
+            })
+    };
     // As the user would type it.
     is_part.then(|| match folder.parent() {
         Some(above) if above != Path::new("") => above.to_owned(),
@@ -79,38 +99,82 @@ fn data_folder_above(folder: &Path) -> Option<PathBuf> {
     })
 }
 
-/// `train/`, `val/`, `test/`.
-fn open_folders(data_dir: &Path) -> Result<Dataset, DatasetError> {
-    let mut scans = Vec::new();
-    for split in Split::ALL {
-        let folder = data_dir.join(split.name());
-        if split == Split::Test && !folder.exists() {
-            continue;
+/// The only folder in `folder`, if that is a data folder: archives often hold one.
+fn data_folder_below(folder: &Path) -> Result<Option<PathBuf>, DatasetError> {
+    let mut names = folders(folder)?;
+    let (Some(name), true) = (names.pop(), names.is_empty()) else { return Ok(None) };
+    let below = folder.join(name);
+    let is_tree = || Ok(split_folders(&below)?.is_some_and(|splits| splits.get(Split::Train).is_some()));
+    Ok(if is_indexed(&below) || is_tree()? { Some(below) } else { None })
+}
+
+/// One split of a tree.
+struct Listed {
+    split: Split,
+    /// What the split's folder is called.
+    name: String,
+    scan: Scan,
+}
+
+/// What the folder of one split holds.
+pub(super) fn list_split(data_dir: &Path, name: &str) -> Result<Scan, DatasetError> {
+    let folder = data_dir.join(name);
+    require_folder(&folder)?;
+    let mut found = scan(&folder, &[])?;
+    // Where a split was itself split, its index files lie in it.
+    if let Some(place) = found.classes.iter().position(|class| class.name == SPLITS_FOLDER) {
+        if !found.classes[place].images.is_empty() {
+            return Err(DatasetError::Reserved { path: folder.join(SPLITS_FOLDER) });
         }
-        require_folder(&folder)?;
-        let mut found = scan(&folder, &[])?;
-        // Where a split was itself split, its index files lie in it.
-        if let Some(place) = found.classes.iter().position(|class| class.name == SPLITS_FOLDER) {
-            if !found.classes[place].images.is_empty() {
-                return Err(DatasetError::Reserved { path: folder.join(SPLITS_FOLDER) });
-            }
-            found.classes.remove(place);
-        }
-        scans.push((split, folder, found));
+        found.classes.remove(place);
     }
-    let mut classes: Vec<String> =
-        scans.iter().flat_map(|(_, _, scan)| scan.classes.iter().map(|class| class.name.clone())).collect();
+    Ok(found)
+}
+
+/// A tree with training images.
+fn open_folders(
+    data_dir: &Path,
+    folders: &SplitFolders,
+    options: &OpenOptions,
+) -> Result<Dataset, DatasetError> {
+    let mut notes = folders.notes();
+    let mut left_out = LeftOut::default();
+    files::list(data_dir, &mut left_out).map_err(DatasetError::io(data_dir))?;
+    let mut lists = Vec::new();
+    for (split, name) in folders.iter() {
+        let scan = list_split(data_dir, name)?;
+        lists.push(Listed { split, name: name.to_owned(), scan });
+    }
+    let known: Vec<String> = class_names(&lists[0].scan);
+    refuse_same_names(&data_dir.join(&lists[0].name), &known)?;
+    lists.retain(|list| match unlabelled(data_dir, list, &known) {
+        Some(note) => {
+            notes.push(note);
+            false
+        }
+        None => true,
+    });
+    for list in &mut lists {
+        left_out.add(&list.scan.left_out);
+        for class in &mut list.scan.classes {
+            if let Some(name) = same_name(&known, &class.name) {
+                notes.push(renamed_class(&list.name, &class.name, name));
+                name.clone_into(&mut class.name);
+            }
+        }
+    }
+    let mut classes: Vec<String> = lists.iter().flat_map(|list| class_names(&list.scan)).collect();
     classes.sort_unstable();
     classes.dedup();
-    let mut indices = Vec::new();
-    for (split, folder, scan) in scans {
+    for Listed { split, name, scan } in &lists {
+        let folder = data_dir.join(name);
         if scan.classes.is_empty() {
             return Err(DatasetError::NoClasses { path: folder, loose: scan.loose });
         }
         if scan.classes.iter().all(|class| class.images.is_empty()) {
             return Err(DatasetError::NoImages { path: folder });
         }
-        if split == Split::Train {
+        if *split == Split::Train {
             let filled = |name: &String| {
                 scan.classes.iter().any(|class| class.name == *name && !class.images.is_empty())
             };
@@ -118,18 +182,99 @@ fn open_folders(data_dir: &Path) -> Result<Dataset, DatasetError> {
                 return Err(DatasetError::EmptyClass { class: class.clone(), path: folder.join(class) });
             }
         }
-        let mut samples = Vec::with_capacity(scan.classes.iter().map(|class| class.images.len()).sum());
-        for class in scan.classes {
-            let number = classes.binary_search(&class.name).unwrap_or_default() as u32;
-            samples.extend(class.images.into_iter().map(|image| Sample {
-                path: PathBuf::from(format!("{}/{image}", split.name())).into_boxed_path(),
-                class: number,
-            }));
-        }
-        sort(&mut samples);
-        indices.push(Index { root: data_dir.to_owned(), split, samples });
     }
-    assemble(data_dir, classes, indices)
+    let held_out = if lists.iter().any(|list| list.split == Split::Val) {
+        None
+    } else {
+        let folder = data_dir.join(&lists[0].name);
+        Some(hold_out(&folder, &lists[0].scan, options.val_fraction, options.seed)?)
+    };
+    let mut indices = Vec::new();
+    for Listed { split, name, scan } in lists {
+        let mut samples =
+            samples_of(&name, scan, |class| classes.binary_search_by(|known| known.as_str().cmp(class)).ok());
+        sort(&mut samples);
+        let Some(held_out) = held_out.as_ref().filter(|_| split == Split::Train) else {
+            indices.push(Index { root: data_dir.to_owned(), split, samples });
+            continue;
+        };
+        let all = samples.len();
+        let is_held_out = |sample: &Sample| {
+            let path = sample.path.to_str().and_then(|path| path.strip_prefix(&name)?.strip_prefix('/'));
+            path.is_some_and(|path| held_out.contains(path))
+        };
+        let (val, train): (Vec<Sample>, Vec<Sample>) = samples.into_iter().partition(is_held_out);
+        notes.push(format!(
+            "there is no validation split: {} of the {} images in {name} validate ({} % of each class, from seed \
+             {}; data.val_fraction sets another share, ml-split makes a lasting split)",
+            grouped(val.len()),
+            grouped(all),
+            percent(options.val_fraction),
+            options.seed
+        ));
+        for (split, samples) in [(Split::Train, train), (Split::Val, val)] {
+            indices.push(Index { root: data_dir.to_owned(), split, samples });
+        }
+    }
+    let mut dataset = assemble(data_dir, classes, indices)?;
+    dataset.notes = notes;
+    dataset.left_out = left_out;
+    Ok(dataset)
+}
+
+/// At most two places, none of them for nothing.
+fn percent(fraction: f64) -> String {
+    let text = format!("{:.2}", fraction * 100.0);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The images of a split's folder; those of classes without a number are left out.
+pub(super) fn samples_of(folder: &str, scan: Scan, number: impl Fn(&str) -> Option<usize>) -> Vec<Sample> {
+    let mut samples = Vec::with_capacity(scan.classes.iter().map(|class| class.images.len()).sum());
+    for class in scan.classes {
+        let Some(number) = number(&class.name) else { continue };
+        samples.extend(class.images.into_iter().map(|image| {
+            Sample {
+                path: PathBuf::from(if folder.is_empty() { image } else { format!("{folder}/{image}") })
+                    .into_boxed_path(),
+                class: number as u32,
+            }
+        }));
+    }
+    samples
+}
+
+/// Why a test folder is left out of training: its images have no labels, or there are none. Many
+/// data sets of competitions come so, some with all test images in one folder of any name.
+fn unlabelled(data_dir: &Path, list: &Listed, known: &[String]) -> Option<String> {
+    if list.split != Split::Test {
+        return None;
+    }
+    let filled: Vec<&ClassFolder> =
+        list.scan.classes.iter().filter(|class| !class.images.is_empty()).collect();
+    let is_known =
+        |class: &ClassFolder| known.contains(&class.name) || same_name(known, &class.name).is_some();
+    let images = list.scan.loose + filled.iter().map(|class| class.images.len()).sum::<usize>();
+    let labelled = match filled[..] {
+        [] => false,
+        [class] => is_known(class),
+        _ => true,
+    };
+    if labelled {
+        return None;
+    }
+    let folder = data_dir.join(&list.name);
+    Some(if images == 0 {
+        format!("{}: there are no images, so there is no test split", printable_path(&folder))
+    } else {
+        format!(
+            "{}: {} images without class folders are not used, so there is no test split; predict them with \
+             `ml-inference --checkpoint RUN {}`",
+            printable_path(&folder),
+            grouped(images),
+            shell_quoted(&folder)
+        )
+    })
 }
 
 /// `splits/manifest.yaml` and its index files.
@@ -324,6 +469,8 @@ fn assemble(data_dir: &Path, classes: Vec<String>, indices: Vec<Index>) -> Resul
         train,
         val,
         test: indices.next(),
+        notes: Vec::new(),
+        left_out: LeftOut::default(),
         fold: None,
         manifest: None,
         fingerprint: OnceLock::new(),
@@ -335,7 +482,7 @@ fn bytes(sample: &Sample) -> &[u8] {
 }
 
 /// Bytewise by the whole path: the order of `Path` is another, part by part.
-fn sort(samples: &mut [Sample]) {
+pub(super) fn sort(samples: &mut [Sample]) {
     if !samples.is_sorted_by(|a, b| bytes(a) <= bytes(b)) {
         samples.sort_unstable_by(|a, b| bytes(a).cmp(bytes(b)));
     }

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::divide::{Division, TEST, TRAIN, VAL, divide};
 use super::images;
+use super::labels::CsvOptions;
 use super::manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, SplitEntry, version_for};
 use super::source::Source;
 use super::split_error::{GivenLeak, SplitError};
@@ -184,10 +185,11 @@ impl Source {
             method,
             root: None,
             images: self.images.to_owned(),
-            labels: self
-                .csv
-                .as_ref()
-                .map(|csv| CsvLabels { csv: csv.path.display().to_string(), sha256: csv.sha256.clone() }),
+            labels: self.csv.as_ref().map(|csv| CsvLabels {
+                csv: csv.path.display().to_string(),
+                sha256: csv.sha256.clone(),
+                options: Some(csv.options.clone()).filter(|options| *options != CsvOptions::default()),
+            }),
             duplicates: self.duplicates,
             groups,
             classes: self.classes().map(str::to_owned).collect(),

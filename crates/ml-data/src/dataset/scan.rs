@@ -1,7 +1,7 @@
 //! A folder of class folders → its classes and their images' names, sorted bytewise. Folders below
-//! a class folder count to the class; links to folders are followed; hidden names are ignored.
+//! a class folder count to the class; links to folders are followed; what is hidden or left behind
+//! by a system is passed over ([`LeftOut`]).
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use super::error::DatasetError;
 use super::suffix::is_image;
 use super::{RAW_FOLDER, REPORT_FILES, SPLITS_FOLDER};
-use crate::files::{self, Entry, EntryKind};
+use crate::files::{self, Entry, EntryKind, LeftOut};
 use crate::pool;
 
 /// One class.
@@ -26,8 +26,8 @@ pub(super) struct ClassFolder {
 pub(super) struct Scan {
     /// Sorted bytewise by name.
     pub classes: Vec<ClassFolder>,
-    /// Files that are no images, by their ending; reports of an examination are not counted.
-    pub ignored: BTreeMap<String, usize>,
+    /// What is passed over; reports of an examination are not counted.
+    pub left_out: LeftOut,
     /// Images right in the folder, which have no class.
     pub loose: usize,
 }
@@ -36,7 +36,7 @@ pub(super) struct Scan {
 pub(super) fn scan(images: &Path, skip: &[&str]) -> Result<Scan, DatasetError> {
     let mut scan = Scan::default();
     let mut names = Vec::new();
-    for (name, kind) in entries(images)? {
+    for (name, kind) in entries(images, &mut scan.left_out)? {
         match kind {
             Kind::Folder { .. } if !skip.iter().any(|skipped| name == *skipped) => {
                 names.push(utf8(images, &name)?);
@@ -44,20 +44,18 @@ pub(super) fn scan(images: &Path, skip: &[&str]) -> Result<Scan, DatasetError> {
             Kind::Folder { .. } => {}
             Kind::Image => scan.loose += 1,
             Kind::Other if REPORT_FILES.iter().any(|report| name == *report) => {}
-            Kind::Other => *scan.ignored.entry(suffix_of(&name)).or_default() += 1,
+            Kind::Other => scan.left_out.add_file(&name),
         }
     }
     names.sort_unstable();
     let found = pool::map(names.len(), |i| {
-        let mut walk = Walk { images: Vec::new(), ignored: BTreeMap::new(), jumps: Vec::new() };
+        let mut walk = Walk::default();
         walk.folder(&images.join(&names[i]), &names[i])?;
         walk.images.sort_unstable();
         Ok(walk)
     })?;
     for (name, walk) in names.into_iter().zip(found) {
-        for (suffix, count) in walk.ignored {
-            *scan.ignored.entry(suffix).or_default() += count;
-        }
+        scan.left_out.add(&walk.left_out);
         scan.classes.push(ClassFolder { name, images: walk.images });
     }
     Ok(scan)
@@ -69,10 +67,10 @@ enum Kind {
     Other,
 }
 
-/// Names in a folder that are not hidden. Links are looked up only where their name is not that of
-/// an image: a link called an image is taken for one.
-fn entries(folder: &Path) -> Result<Vec<(OsString, Kind)>, DatasetError> {
-    let found = files::entries(folder).map_err(DatasetError::io(folder))?;
+/// Names in a folder, without what is passed over. Links are looked up only where their name is not
+/// that of an image: a link called an image is taken for one.
+fn entries(folder: &Path, left_out: &mut LeftOut) -> Result<Vec<(OsString, Kind)>, DatasetError> {
+    let found = files::list(folder, left_out).map_err(DatasetError::io(folder))?;
     let kind = |Entry { name, kind }: Entry| {
         let image = is_image(&name);
         let kind = match kind {
@@ -88,21 +86,32 @@ fn entries(folder: &Path) -> Result<Vec<(OsString, Kind)>, DatasetError> {
 
 /// Whether `folder` has folders, and no images right in it.
 pub(super) fn has_class_folders(folder: &Path) -> Result<bool, DatasetError> {
-    let entries = entries(folder)?;
+    if !folder.is_dir() {
+        return Ok(false);
+    }
+    let entries = entries(folder, &mut LeftOut::default())?;
     let has = |wanted: fn(&Kind) -> bool| entries.iter().any(|(_, kind)| wanted(kind));
     Ok(has(|kind| matches!(kind, Kind::Folder { .. })) && !has(|kind| matches!(kind, Kind::Image)))
 }
 
+/// Names of the folders in `folder`, without what is passed over, sorted bytewise.
+pub(super) fn folders(folder: &Path) -> Result<Vec<String>, DatasetError> {
+    let entries = entries(folder, &mut LeftOut::default())?.into_iter();
+    let folders = entries.filter(|(_, kind)| matches!(kind, Kind::Folder { .. }));
+    folders.map(|(name, _)| utf8(folder, &name)).collect()
+}
+
+#[derive(Default)]
 struct Walk {
     images: Vec<String>,
-    ignored: BTreeMap<String, usize>,
+    left_out: LeftOut,
     /// Real paths of the folders from which links were followed on the way here.
     jumps: Vec<PathBuf>,
 }
 
 impl Walk {
     fn folder(&mut self, folder: &Path, relative: &str) -> Result<(), DatasetError> {
-        for (name, kind) in entries(folder)? {
+        for (name, kind) in entries(folder, &mut self.left_out)? {
             match kind {
                 Kind::Image => {
                     let name = utf8(folder, &name)?;
@@ -124,18 +133,10 @@ impl Walk {
                     self.folder(&path, &relative)?;
                     self.jumps.pop();
                 }
-                Kind::Other => *self.ignored.entry(suffix_of(&name)).or_default() += 1,
+                Kind::Other => self.left_out.add_file(&name),
             }
         }
         Ok(())
-    }
-}
-
-/// With its dot and in lower case, or `no suffix`.
-fn suffix_of(name: &OsString) -> String {
-    match Path::new(name).extension() {
-        Some(suffix) => format!(".{}", suffix.to_string_lossy().to_lowercase()),
-        None => "no suffix".to_owned(),
     }
 }
 
@@ -181,13 +182,10 @@ pub(super) fn locate(image_dir: &Path) -> Result<(PathBuf, &'static str), Datase
     }
     let raw = image_dir.join(RAW_FOLDER);
     if raw.is_dir() {
-        let folders = entries(image_dir)?.into_iter();
-        let folders = folders.filter(|(_, kind)| matches!(kind, Kind::Folder { .. })).map(|(name, _)| name);
-        let others = folders.filter(|name| name != RAW_FOLDER && name != SPLITS_FOLDER);
-        match others.min() {
+        let folders = folders(image_dir)?.into_iter();
+        match folders.filter(|name| name != RAW_FOLDER && name != SPLITS_FOLDER).min() {
             None => return Ok((image_dir.to_owned(), RAW_FOLDER)),
             Some(other) if has_class_folders(&raw)? => {
-                let other = other.to_string_lossy().into_owned();
                 return Err(DatasetError::RawBesideOthers { path: image_dir.to_owned(), other });
             }
             Some(_) => {}

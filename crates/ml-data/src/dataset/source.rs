@@ -1,19 +1,23 @@
 //! A folder of class folders, or a CSV of labels → its images and which of them must stay together
 //! ([`Source`]). [`Source::plan`] splits them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::class_names::{class_names, refuse_same_names};
 use super::duplicates::{self, Hash};
 use super::error::DatasetError;
 use super::groups::{Grouping, Groups};
-use super::labels::{self, Labels, Problems};
+use super::labels::find::{Finder, Found};
+use super::labels::{self, CsvOptions, Labels, Problems, Row};
 use super::manifest::Policy;
 use super::scan::{ClassFolder, Scan, locate, require_folder, scan};
 use super::split_error::SplitError;
+use super::split_folders::SplitFolders;
 use super::{SPLITS_FOLDER, Split};
+use crate::files::LeftOut;
 use crate::pool;
 
 /// Images of known classes. Every class has an image.
@@ -38,6 +42,7 @@ pub struct Source {
     pub(super) duplicates: Option<Policy>,
     pub(super) csv: Option<Csv>,
     pub(super) warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// What a CSV says beyond path and label.
@@ -50,6 +55,8 @@ pub(super) struct Csv {
     /// Of each image; none without the column.
     pub splits: Option<Vec<Split>>,
     pub others: Vec<String>,
+    /// How it was read, but for the root.
+    pub options: CsvOptions,
 }
 
 impl Source {
@@ -68,7 +75,20 @@ impl Source {
         // a class.
         let scan = scan(&folder, if images == "." { &[SPLITS_FOLDER] } else { &[] })?;
         check_classes(&scan, folder)?;
-        let source = Source::new(root.clone(), root, images, scan);
+        Source::new(root.clone(), root, images, scan).with_sizes()
+    }
+
+    /// The images of a folder of class folders that was listed.
+    ///
+    /// # Errors
+    /// An image's size cannot be looked up.
+    pub(super) fn of_scan(folder: PathBuf, mut scan: Scan) -> Result<Source, DatasetError> {
+        scan.classes.retain(|class| !class.images.is_empty());
+        Source::new(folder.clone(), folder, ".", scan).with_sizes()
+    }
+
+    fn with_sizes(self) -> Result<Source, DatasetError> {
+        let source = self;
         let sizes = pool::map_small(source.len(), |image| {
             let path = source.image_path(image as u32);
             match fs::metadata(&path) {
@@ -81,32 +101,30 @@ impl Source {
         Ok(Source { sizes, ..source })
     }
 
-    /// Reads a CSV of labels: columns `path,label` and perhaps `group,split`, in any order. Paths
-    /// are relative to `root`, by default the CSV's folder.
+    /// Reads a CSV of labels: columns `path,label` and perhaps `group,split`, in any order, or
+    /// others as `options` and their contents tell.
     ///
     /// # Errors
     /// The CSV cannot be read or has lines that cannot be used (all are counted), or an image is
     /// missing.
-    pub fn open_csv(csv: &Path, root: Option<&Path>) -> Result<Source, DatasetError> {
-        let home = match csv.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let root = root.unwrap_or(home);
+    pub fn open_csv(csv: &Path, options: &CsvOptions) -> Result<Source, DatasetError> {
+        let (home, root) = (labels::folder_of(csv), options.root_of(csv));
         require_folder(root)?;
-        let Labels { classes, mut rows, has_groups, has_splits, others, sha256 } = labels::read(csv)?;
-        rows.sort_unstable_by(|a, b| (a.class, &a.path).cmp(&(b.class, &b.path)));
-        let sizes =
-            pool::map_small(rows.len(), |i| Ok::<_, DatasetError>(size_of(&root.join(&rows[i].path))))?;
-        let mut missing: Vec<_> = rows
-            .iter()
-            .zip(&sizes)
-            .filter_map(|(row, size)| Some((row.line, &row.path, size.as_ref().err()?)))
+        let Labels { classes, mut rows, has_groups, has_splits, others, mut notes, sha256 } =
+            labels::read(csv, options)?;
+        let finder = Finder::new(root, options.suffix.as_deref());
+        let found = pool::map_small(rows.len(), |i| Ok::<_, DatasetError>(finder.find(&rows[i].path)))?;
+        refuse_missing(csv, &finder, &rows, &found)?;
+        let found: Vec<Found> = found.into_iter().flatten().collect();
+        notes.extend(found_notes(&rows, &found));
+        let mut files: Vec<(Row, u64)> = rows
+            .drain(..)
+            .zip(found)
+            .map(|(row, found)| (Row { path: found.path, ..row }, found.bytes))
             .collect();
-        missing.sort_unstable();
-        let mut problems = Problems::default();
-        missing.into_iter().for_each(|(line, path, why)| problems.add(line, || format!("`{path}` {why}")));
-        problems.none(csv)?;
+        files.sort_unstable_by(|(a, _), (b, _)| (a.class, &a.path).cmp(&(b.class, &b.path)));
+        refuse_doubles(csv, &files)?;
+        let (rows, sizes): (Vec<Row>, Vec<u64>) = files.into_iter().unzip();
         let mut scan = Scan::default();
         let (mut groups, mut splits) = (Vec::new(), Vec::new());
         let mut rows = rows.into_iter().peekable();
@@ -125,10 +143,10 @@ impl Source {
             groups: has_groups.then_some(groups),
             splits: has_splits.then_some(splits),
             others,
+            options: CsvOptions { root: None, ..options.clone() },
         };
-        let sizes = sizes.into_iter().flatten().collect();
         let source = Source::new(root.to_owned(), home.to_owned(), ".", scan);
-        Ok(Source { sizes, csv: Some(csv), ..source })
+        Ok(Source { sizes, csv: Some(csv), notes, ..source })
     }
 
     fn new(root: PathBuf, home: PathBuf, images: &'static str, scan: Scan) -> Source {
@@ -150,7 +168,13 @@ impl Source {
             duplicates: None,
             csv: None,
             warnings: Vec::new(),
+            notes: Vec::new(),
         }
+    }
+
+    /// What the user should know about how it was read, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Keeps the images that `grouping` puts into one group together, across classes too.
@@ -282,9 +306,9 @@ impl Source {
         self.len() == 0
     }
 
-    /// How many files were left out because their names do not end as images' do, by ending.
-    pub fn ignored(&self) -> &BTreeMap<String, usize> {
-        &self.scan.ignored
+    /// What lies beside the images and is passed over.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.scan.left_out
     }
 
     /// Columns of the CSV that were left out.
@@ -325,11 +349,11 @@ fn check_classes(scan: &Scan, folder: PathBuf) -> Result<(), DatasetError> {
         return Err(DatasetError::NoClasses { path: folder, loose: scan.loose });
     }
     let names: Vec<&str> = scan.classes.iter().map(|class| class.name.as_str()).collect();
-    let is_split = |name: &&&str| ["train", "val", "valid", "validation", "test"].contains(name);
-    if names.len() > 1 && names.contains(&"train") && names.iter().all(|name| is_split(&name)) {
-        let found = names.into_iter().map(str::to_owned).collect();
+    if let Some(splits) = SplitFolders::find(&folder, &names)? {
+        let found: Vec<String> = splits.iter().map(|(_, name)| name.to_owned()).collect();
         return Err(DatasetError::AlreadySplit { path: folder, found });
     }
+    refuse_same_names(&folder, &class_names(scan))?;
     if scan.classes.iter().all(|class| class.images.is_empty()) {
         return Err(DatasetError::NoImages { path: folder });
     }
@@ -342,14 +366,69 @@ fn check_classes(scan: &Scan, folder: PathBuf) -> Result<(), DatasetError> {
     }
 }
 
-/// Bytes of an image that a CSV names, or why it is none.
-fn size_of(path: &Path) -> Result<u64, String> {
-    match fs::metadata(path) {
-        Ok(status) if status.is_file() => Ok(status.len()),
-        Ok(_) => Err("is not a file".to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err("does not exist".to_owned()),
-        Err(error) => Err(format!("cannot be looked at: {error}")),
+/// Rows of images that are not there, with what is near.
+fn refuse_missing(
+    csv: &Path,
+    finder: &Finder<'_>,
+    rows: &[Row],
+    found: &[Result<Found, String>],
+) -> Result<(), DatasetError> {
+    let missing = rows.iter().zip(found).filter_map(|(row, found)| Some((row, found.as_ref().err()?)));
+    let mut problems = Problems::default();
+    for (row, why) in missing {
+        problems.add(row.line, || {
+            let near = finder.near(&row.path).map(|near| format!("; there is `{near}`"));
+            format!("`{}` {why}{}", row.path, near.unwrap_or_default())
+        });
     }
+    if found.iter().all(Result::is_err)
+        && let Some(root) = rows.first().and_then(|row| finder.other_root(&row.path))
+    {
+        problems.hint(format!("the images are in {root}: give --image_root {root}"));
+    }
+    problems.none(csv)
+}
+
+/// How paths of the CSV differ from the files' names.
+fn found_notes(rows: &[Row], found: &[Found]) -> Vec<String> {
+    let renormalized = found.iter().filter(|found| found.renormalized).count();
+    let completed: Vec<&Found> = rows
+        .iter()
+        .zip(found)
+        .filter(|(row, found)| found.suffix.is_some() && row.path != found.path)
+        .map(|(_, found)| found)
+        .collect();
+    let mut notes = Vec::new();
+    if let Some(first) = completed.first() {
+        let mut suffixes: Vec<&str> = completed.iter().filter_map(|found| found.suffix.as_deref()).collect();
+        suffixes.sort_unstable();
+        suffixes.dedup();
+        notes.push(format!(
+            "{} path(s) of the CSV are without the ending of their file ({}), first {}",
+            completed.len(),
+            suffixes.join(", "),
+            first.path
+        ));
+    }
+    if renormalized > 0 {
+        notes.push(format!(
+            "{renormalized} path(s) of the CSV are written in another Unicode normalization than their file"
+        ));
+    }
+    notes
+}
+
+/// Two rows of one file, which different paths may lead to; the rows are sorted.
+fn refuse_doubles(csv: &Path, files: &[(Row, u64)]) -> Result<(), DatasetError> {
+    let mut lines = HashMap::with_capacity(files.len());
+    let mut problems = Problems::default();
+    for (row, _) in files {
+        if let Some(earlier) = lines.insert(row.path.as_str(), row.line) {
+            let (first, second) = (row.line.min(earlier), row.line.max(earlier));
+            problems.add(second, || format!("`{}` is on line {first} already", row.path));
+        }
+    }
+    problems.none(csv)
 }
 
 pub(super) fn join(root: &Path, images: &str) -> PathBuf {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use image::{ImageError, ImageFormat};
 
 use super::{MAX_FILE_BYTES, MAX_PIXELS};
+use crate::geometry::Size;
 
 /// An image that cannot be decoded: the path and what is wrong with it, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,17 @@ pub enum DecodeProblem {
         width: u32,
         /// In pixels.
         height: u32,
+    },
+    /// Its shorter side is so short that `resize` would make an enormous image of it.
+    #[error(
+        "it has {} x {} pixels, and `resize` would make {} x {} of it, more than are allowed; crop it, or remove it",
+        from.width, from.height, to.width, to.height
+    )]
+    ResizedTooLarge {
+        /// The image's size.
+        from: Size,
+        /// What `resize` would make of it.
+        to: Size,
     },
     /// Decoding would need more memory than is allowed.
     #[error(

@@ -25,6 +25,10 @@ const MIN_RATIO_RESIZE: f64 = 2.0;
 /// 0.5 and 3.
 const MIN_RATIO_CROP: f64 = 1.5;
 
+/// The most pixels that `resize` to a shorter side may enlarge an image to: 2^26, 192 MiB. A
+/// strip of 1 x 60,000 pixels would become one of 224 x 13,440,000.
+const MAX_RESIZED_PIXELS: u64 = 1 << 26;
+
 /// An image after all that does not depend on the random stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
@@ -105,11 +109,13 @@ impl Pipeline {
     /// Decodes (reduced, if the image is large) and does `resize`, if there is one.
     ///
     /// # Errors
-    /// The image is damaged, see [`DecodeProblem`].
+    /// The image is damaged, or `resize` would make it too large, see [`DecodeProblem`].
     pub fn prepare(&self, encoded: Encoded<'_>) -> Result<Prepared, DecodeProblem> {
         let (of, divisor) = (encoded.size(), self.divisor(&encoded));
+        // Before anything is decoded for nothing.
+        self.target(of)?;
         let pixels = encoded.decode_reduced(divisor)?;
-        Ok(self.resized(Prepared { pixels, size: of, divisor }))
+        self.resized(Prepared { pixels, size: of, divisor })
     }
 
     /// Crops and augments. Equal images and an equal stream give an equal result.
@@ -120,10 +126,13 @@ impl Pipeline {
 
     /// Decoded pixels → pixels at network size. Equal pixels and an equal stream give an equal
     /// result.
-    pub fn apply(&self, pixels: Pixels, rng: &mut ChaCha8Rng) -> Pixels {
-        let Prepared { pixels, size, divisor } = self.resized(Prepared::whole(pixels));
+    ///
+    /// # Errors
+    /// `resize` would make it too large, see [`DecodeProblem::ResizedTooLarge`].
+    pub fn apply(&self, pixels: Pixels, rng: &mut ChaCha8Rng) -> Result<Pixels, DecodeProblem> {
+        let Prepared { pixels, size, divisor } = self.resized(Prepared::whole(pixels))?;
         let crop = self.draw_crop(size, rng);
-        self.augment(self.cut(Cow::Owned(pixels), divisor, crop), rng)
+        Ok(self.augment(self.cut(Cow::Owned(pixels), divisor, crop), rng))
     }
 
     /// Tells what [`prepare`](Pipeline::prepare) does to images: pipelines with equal texts do the
@@ -133,14 +142,28 @@ impl Pipeline {
         format!("{resize:?} {random_resized_crop:?} {interpolation:?} {decoding:?}")
     }
 
-    fn resized(&self, image: Prepared) -> Prepared {
-        let Some(resize) = self.config.resize else { return image };
-        let target = resize.target(image.size);
+    /// What `resize`, if there is one, makes of an image of size `of`.
+    fn target(&self, of: Size) -> Result<Option<Size>, DecodeProblem> {
+        let Some(resize) = self.config.resize else { return Ok(None) };
+        let target = resize.target(of);
+        let is_too_large = u64::from(target.height) * u64::from(target.width) > MAX_RESIZED_PIXELS;
+        // The configuration may wish for images as large as that, and an image may be so itself.
+        if is_too_large
+            && matches!(resize, Resize::ShorterSide(_))
+            && (target.height > of.height || target.width > of.width)
+        {
+            return Err(DecodeProblem::ResizedTooLarge { from: of, to: target });
+        }
+        Ok(Some(target))
+    }
+
+    fn resized(&self, image: Prepared) -> Result<Prepared, DecodeProblem> {
+        let Some(target) = self.target(image.size)? else { return Ok(image) };
         let Prepared { pixels, size, divisor } = image;
         if divisor == 1 && size == target {
-            return Prepared::whole(pixels);
+            return Ok(Prepared::whole(pixels));
         }
-        Prepared::whole(resized_area(&pixels, divisor, Area::whole(size), target, &self.config))
+        Ok(Prepared::whole(resized_area(&pixels, divisor, Area::whole(size), target, &self.config)))
     }
 
     /// By what the sides of this image are to be divided.
@@ -313,7 +336,7 @@ mod tests {
                     assert_eq!(loaded, pipeline.finish(&prepared, &mut rng(sample)), "{text}: {name}");
                     let exact =
                         Pipeline::new(&TransformConfig { decoding: Decoding::Exact, ..yaml(text) }).unwrap();
-                    let whole = exact.apply(encoded().decode().unwrap(), &mut rng(sample));
+                    let whole = exact.apply(encoded().decode().unwrap(), &mut rng(sample)).unwrap();
                     if exact.config() == pipeline.config() || !text.contains("12") {
                         assert_eq!(loaded, whole, "{text}: {name}");
                     }

@@ -7,7 +7,7 @@
 
 mod known;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Pipeline;
@@ -146,15 +146,19 @@ pub fn channel_statistics(
         grayscale: config.grayscale || config.channels == Channels::One,
         ..config.fixed_part()
     });
-    let work = |place: usize| match decode::decode(&paths[place]) {
+    let sums_of = |path: &Path| -> Result<Sums, DecodeError> {
+        let pixels = decode::decode(path)?;
         // Nothing of the fixed part is drawn.
-        Ok(pixels) => Ok(Sums::of(&pipeline.apply(pixels, &mut stream(0, Purpose::Augmentation, 0, 0)))),
-        Err(error) => {
+        let pixels = pipeline.apply(pixels, &mut stream(0, Purpose::Augmentation, 0, 0));
+        let pixels = pixels.map_err(|problem| DecodeError { path: path.to_owned(), problem })?;
+        Ok(Sums::of(&pixels))
+    };
+    let work = |place: usize| {
+        sums_of(&paths[place]).inspect_err(|_| {
             if !options.skip_unreadable {
                 failed.store(true, Ordering::Relaxed);
             }
-            Err(error)
-        }
+        })
     };
     let (mut sums, mut unreadable) = (Sums::default(), Vec::new());
     let threads = options.threads.clamp(1, paths.len().max(1));

@@ -207,7 +207,7 @@ fn the_output_has_the_promised_size_whatever_goes_in() {
             let data = vec![100; (width * height * 3) as usize];
             let pixels = Pixels { width, height, data };
             for sample in 0..4 {
-                let out = pipeline.apply(pixels.clone(), &mut rng(sample));
+                let out = pipeline.apply(pixels.clone(), &mut rng(sample)).unwrap();
                 assert_eq!((out.height, out.width, out.data.len()), (17, 23, 17 * 23 * 3), "{yaml}");
             }
         }
@@ -220,9 +220,9 @@ fn augmentation_is_a_function_of_the_sample_and_differs_between_samples() {
         "{random_resized_crop: 24, random_horizontal_flip: true, color_jitter: {brightness: 0.4, hue: 0.1}}",
     ));
     let source = image("image.png");
-    let first = pipeline.apply(source.clone(), &mut rng(1));
-    assert_eq!(first, pipeline.apply(source.clone(), &mut rng(1)));
-    assert_ne!(first, pipeline.apply(source, &mut rng(2)));
+    let first = pipeline.apply(source.clone(), &mut rng(1)).unwrap();
+    assert_eq!(first, pipeline.apply(source.clone(), &mut rng(1)).unwrap());
+    assert_ne!(first, pipeline.apply(source, &mut rng(2)).unwrap());
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn flips_happen_as_often_as_asked() {
     let two = Pixels { width: 2, height: 1, data: vec![0, 0, 0, 255, 255, 255] };
     for (probability, expected) in [("true", 0.5), ("false", 0.0), ("1", 1.0), ("0.2", 0.2)] {
         let pipeline = pipeline_of(&parse(&format!("random_horizontal_flip: {probability}")));
-        let flipped = |sample| pipeline.apply(two.clone(), &mut rng(sample)).data[0] == 255;
+        let flipped = |sample| pipeline.apply(two.clone(), &mut rng(sample)).unwrap().data[0] == 255;
         let share = (0..4000).filter(|sample| flipped(*sample)).count() as f64 / 4000.0;
         // Five standard deviations of a share of 4000.
         assert!((share - expected).abs() <= 0.04, "{probability}: {share}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::usage;
-use ml_cli::flags::{ConsoleArgs, positive_number, whole_number};
+use ml_cli::flags::{ConsoleArgs, CsvArgs, positive_number, whole_number};
 use ml_core::dataset::Split;
 use ml_core::device::DeviceChoice;
 use ml_core::inference::UseEma;
@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   ml-inference --checkpoint runs/base                        evaluate the best model on the run's test split
   ml-inference --checkpoint runs/base/best.pt --split val --json
+  ml-inference --checkpoint runs/base --data_dir other/      evaluate it on other labelled images
   ml-inference --checkpoint runs/base rose.jpg tulip.png     predict files
   ml-inference --checkpoint runs/base photos/ 'more/*.jpg'   predict a folder (with all below it) and a pattern
   ml-inference --checkpoint runs/base photos/ --format csv --output predictions.csv
@@ -38,11 +39,12 @@ pub struct Args {
     #[arg(value_name = "IMAGE")]
     pub inputs: Vec<PathBuf>,
 
-    /// Split to evaluate [default: test]
+    /// Split to evaluate [default: test, or all where nothing is split]
     #[arg(long, value_enum, value_name = "SPLIT", help_heading = "Evaluation")]
     pub split: Option<SplitName>,
-    /// Data folder, instead of the run's
-    #[arg(long, value_name = "DIR", help_heading = "Evaluation")]
+    /// Labelled images, instead of the run's: a data folder, a folder of class folders, or a CSV;
+    /// classes are matched by name
+    #[arg(long, value_name = "PATH", help_heading = "Evaluation")]
     pub data_dir: Option<PathBuf>,
     /// Fold, instead of the run's
     #[arg(long, allow_negative_numbers = true, value_name = "K", value_parser = whole_number::<u32>, help_heading = "Evaluation")]
@@ -79,6 +81,8 @@ pub struct Args {
     #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = parse_workers)]
     pub num_workers: Option<usize>,
 
+    #[command(flatten)]
+    pub csv: CsvArgs,
     #[command(flatten)]
     pub console: ConsoleArgs,
 }
@@ -150,6 +154,7 @@ impl Args {
             (self.split.is_some(), "--split"),
             (self.data_dir.is_some(), "--data_dir"),
             (self.fold.is_some(), "--fold"),
+            (self.csv.first_given().is_some(), self.csv.first_given().unwrap_or_default()),
         ] {
             if given {
                 return usage(format!("{flag} is for evaluations; leave it out, or the images"));
@@ -161,12 +166,12 @@ impl Args {
         Ok(())
     }
 
-    pub fn split(&self) -> Split {
-        match self.split {
-            Some(SplitName::Train) => Split::Train,
-            Some(SplitName::Val) => Split::Val,
-            Some(SplitName::Test) | None => Split::Test,
-        }
+    pub fn split(&self) -> Option<Split> {
+        self.split.map(|split| match split {
+            SplitName::Train => Split::Train,
+            SplitName::Val => Split::Val,
+            SplitName::Test => Split::Test,
+        })
     }
 
     pub fn averaged(&self) -> UseEma {

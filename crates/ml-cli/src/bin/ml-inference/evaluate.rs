@@ -1,4 +1,4 @@
-//! A split of the run's data → metrics on stdout and the reports in the run folder.
+//! A split of the run's data, or other images with labels → metrics on stdout and the reports in the run folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::interrupt::Interrupt;
-use ml_core::dataset::Dataset;
+use ml_core::dataset::Labelled;
 use ml_core::evaluation::EvaluationError;
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
 use ml_report::classification::EvaluationReport;
@@ -23,19 +23,16 @@ const WORST: usize = 20;
 
 /// Evaluates the model on a split.
 pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
-    let dataset = open_data(args, model)?;
-    model.check_classes(&dataset).map_err(classified)?;
-    let split = args.split();
-    let Some(index) = dataset.index(split) else {
-        return usage(format!(
-            "{}: there is no {} split; choose another with --split, or make one with ml-split",
-            dataset.root.display(),
-            split.name()
-        ));
-    };
+    let Labelled { index, name, notes, left_out, .. } = open_data(args, model)?;
+    if args.console.quiet == 0 {
+        notes.iter().for_each(tell);
+        if !left_out.is_empty() {
+            tell(format_args!("left out: {left_out}"));
+        }
+    }
     let reports = report_folder(args, model)?;
     let evaluated = model.evaluate(
-        Arc::clone(index),
+        Arc::clone(&index),
         args.batch_size.get(),
         args.num_workers(),
         args.top_k.get(),
@@ -49,7 +46,7 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
         (evaluated, _) => evaluated?,
     };
     let report =
-        EvaluationReport { split: split.name(), classes: model.classes(), index, evaluation: &evaluation };
+        EvaluationReport { split: name, classes: model.classes(), index: &index, evaluation: &evaluation };
     let text = if args.json {
         report.json().to_string()
     } else {
@@ -69,7 +66,7 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
     quietly(out.line(&text).and_then(|()| out.finish()))
 }
 
-fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Dataset> {
+fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {
     let data_dir = match (&args.data_dir, model.data_dir()) {
         (Some(given), _) => given.clone(),
         (None, Some(of_run)) if of_run.is_dir() => of_run,
@@ -85,8 +82,8 @@ fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Dataset> {
             );
         }
     };
-    let fold = args.fold.or_else(|| model.fold());
-    Dataset::open(&data_dir, fold)
+    model
+        .open_labelled(&data_dir, args.split(), args.fold, &args.csv.options())
         .map_err(|error| if error.is_usage() { UsageError(error.into()).into() } else { error.into() })
 }
 

@@ -1,5 +1,6 @@
 //! Arguments → image files, as given and in order: files as they are, folders with all below them
-//! sorted, patterns (which the shell may have left to us) expanded.
+//! sorted, patterns (which the shell may have left to us) expanded. What folders hold beside images
+//! is counted.
 
 use std::fs;
 use std::io;
@@ -7,53 +8,60 @@ use std::path::{Path, PathBuf};
 
 use ml_cli::exit::{UsageError, usage};
 use ml_core::dataset::{SUFFIXES, is_image};
-use ml_data::files::{Entry, EntryKind, entries};
+use ml_data::files::{Entry, EntryKind, LeftOut, list};
+
+/// Images that were found.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    pub images: Vec<PathBuf>,
+    /// What lies beside them in folders.
+    pub left_out: LeftOut,
+}
 
 /// # Errors
 /// Something that is not there, a pattern without a match, a folder without images.
-pub fn expand(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut images = Vec::new();
+pub fn expand(inputs: &[PathBuf]) -> anyhow::Result<Inputs> {
+    let mut found = Inputs::default();
     for input in inputs {
         // A name that exists is never a pattern.
         match fs::metadata(input) {
-            Ok(found) if found.is_dir() => add_folder(input, &mut images)?,
-            Ok(_) => images.push(input.clone()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => add_pattern(input, &mut images)?,
+            Ok(status) if status.is_dir() => add_folder(input, &mut found)?,
+            Ok(_) => found.images.push(input.clone()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => add_pattern(input, &mut found)?,
             Err(error) => return usage(format!("{}: {error}", input.display())),
         }
     }
-    Ok(images)
+    Ok(found)
 }
 
-fn add_pattern(pattern: &Path, images: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+fn add_pattern(pattern: &Path, found: &mut Inputs) -> anyhow::Result<()> {
     let missing = || usage(format!("{}: no such file or folder", pattern.display()));
     let Some(text) = pattern.to_str().filter(|text| text.contains(['*', '?', '['])) else { return missing() };
     let paths = glob::glob(text)
         .map_err(|error| UsageError(anyhow::anyhow!("{text}: not a pattern that can be used: {error}")))?;
-    let before = images.len();
+    let before = found.images.len();
     for path in paths {
         let path = path.map_err(|error| anyhow::anyhow!("{}: {}", error.path().display(), error.error()))?;
-        if path.is_dir() { add_folder(&path, images)? } else { images.push(path) }
+        if path.is_dir() { add_folder(&path, found)? } else { found.images.push(path) }
     }
-    if images.len() == before { usage(format!("{text}: the pattern matches no file")) } else { Ok(()) }
+    if found.images.len() == before { usage(format!("{text}: the pattern matches no file")) } else { Ok(()) }
 }
 
-fn add_folder(folder: &Path, images: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let before = images.len();
-    walk(folder, images, &mut Vec::new())?;
-    images[before..].sort();
-    if images.len() == before {
-        return usage(format!(
-            "{}: no images in this folder or below ({})",
-            folder.display(),
-            SUFFIXES.join(" ")
-        ));
+fn add_folder(folder: &Path, found: &mut Inputs) -> anyhow::Result<()> {
+    let before = found.images.len();
+    walk(folder, found, &mut Vec::new())?;
+    found.images[before..].sort();
+    if found.images.len() == before {
+        let (folder, suffixes) = (folder.display(), SUFFIXES.join(" "));
+        let there =
+            if found.left_out.is_empty() { String::new() } else { format!("; there are {}", found.left_out) };
+        return usage(format!("{folder}: no images in this folder or below ({suffixes}){there}"));
     }
     Ok(())
 }
 
 /// `above`: the real paths of the folders on the way, since a link may lead back to one of them.
-fn walk(folder: &Path, images: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+fn walk(folder: &Path, found: &mut Inputs, above: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let unreadable =
         |error: io::Error| anyhow::anyhow!("{}: cannot list the folder: {error}", folder.display());
     let real = fs::canonicalize(folder).map_err(unreadable)?;
@@ -61,12 +69,14 @@ fn walk(folder: &Path, images: &mut Vec<PathBuf>, above: &mut Vec<PathBuf>) -> a
         return Ok(());
     }
     above.push(real);
-    for Entry { name, kind } in entries(folder).map_err(unreadable)? {
+    for Entry { name, kind } in list(folder, &mut found.left_out).map_err(unreadable)? {
         let path = folder.join(&name);
         if kind == EntryKind::Folder || kind == EntryKind::Link && path.is_dir() {
-            walk(&path, images, above)?;
+            walk(&path, found, above)?;
         } else if is_image(&name) {
-            images.push(path);
+            found.images.push(path);
+        } else {
+            found.left_out.add_file(&name);
         }
     }
     above.pop();
@@ -89,7 +99,7 @@ mod tests {
 
     fn names(dir: &tempfile::TempDir, inputs: &[&str]) -> Result<Vec<String>, String> {
         let inputs: Vec<PathBuf> = inputs.iter().map(|input| dir.path().join(input)).collect();
-        let images = expand(&inputs).map_err(|error| error.to_string())?;
+        let images = expand(&inputs).map_err(|error| error.to_string())?.images;
         let name = |path: &PathBuf| path.strip_prefix(dir.path()).unwrap().to_string_lossy().into_owned();
         Ok(images.iter().map(name).collect())
     }

@@ -23,6 +23,7 @@ use ml_core::device;
 use ml_core::inference::LoadedModel;
 
 use args::{Args, Command};
+use inputs::Inputs;
 
 fn main() -> ExitCode {
     device::keep_freed_memory();
@@ -37,7 +38,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     args.check()?;
     let Some(checkpoint) = &args.checkpoint else { return usage("--checkpoint is missing") };
     // What was typed is checked before anything slow begins.
-    let images = inputs::expand(&args.inputs)?;
+    let Inputs { images, left_out } = inputs::expand(&args.inputs)?;
     let interrupt = Interrupt::install().context("cannot catch signals")?;
     let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
     let model =
@@ -52,6 +53,9 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             model.path().display(),
             device.description
         ));
+        if !left_out.is_empty() {
+            tell(format_args!("left out: {left_out}"));
+        }
     }
     if images.is_empty() {
         evaluate::run(args, &model, &interrupt)

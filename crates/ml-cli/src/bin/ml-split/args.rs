@@ -1,11 +1,12 @@
 //! Flags → what to split, how, and where to write it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::{UsageError, usage};
-use ml_cli::flags::{ConsoleArgs, whole_number};
+use ml_cli::flags::{ConsoleArgs, CsvArgs, whole_number};
 use ml_data::dataset::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Grouping, Link, Ratio};
 
 use crate::check::args::{CheckArgs, FirstArgs};
@@ -20,6 +21,7 @@ Examples:
   ml-split data/scans/raw --group_by folder            CLASS/PATIENT/…: each patient in one split, in whatever classes
   ml-split data/scans/raw --group_by '(patient_\\d+)'   likewise, by what the path says
   ml-split data/scans/labels.csv                       labels from columns path,label and perhaps group,split
+  ml-split isic.csv --csv_path_column image_id --csv_label_column dx --image_root images --suffix .jpg
   ml-split data/flowers/raw --dry_run                  show the numbers, write nothing
   ml-split data/flowers/raw --check                    read every image first, and refuse if one cannot be read
   ml-split check data/flowers                          look for damaged images, duplicates, leaks; write a report
@@ -42,8 +44,8 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Folder with one folder of images a class, or a CSV with the columns path and label, perhaps
-    /// group and split
+    /// Folder with one folder of images a class, or a CSV with columns of paths and labels, perhaps
+    /// groups and splits
     #[arg(required = true, value_name = "IMAGE_DIR")]
     pub image_dir: Option<PathBuf>,
 
@@ -73,10 +75,6 @@ pub struct Args {
     /// Where the CSV gives splits that separate a group or duplicates
     #[arg(long, value_enum, default_value_t = OnLeak::Fail, value_name = "WHAT", help_heading = "Staying together")]
     pub on_leak: OnLeak,
-    /// What paths in the CSV are relative to [default: the CSV's folder]
-    #[arg(long, value_name = "DIR", help_heading = "Staying together")]
-    pub root: Option<PathBuf>,
-
     /// index: text files that name the images; folders: a tree SPLIT/CLASS/IMAGE
     #[arg(long, value_enum, default_value_t = LayoutName::Index, value_name = "LAYOUT", help_heading = "Output")]
     pub layout: LayoutName,
@@ -97,6 +95,8 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
+    #[command(flatten)]
+    pub csv: CsvArgs,
     #[command(flatten)]
     pub first: FirstArgs,
     #[command(flatten)]
@@ -188,7 +188,8 @@ impl Args {
     /// Whether a CSV of labels is to be split.
     pub fn is_csv(&self) -> bool {
         let suffix = self.image_dir().extension();
-        suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("csv")) && !self.image_dir().is_dir()
+        let is_table = |suffix: &OsStr| ["csv", "tsv"].iter().any(|known| suffix.eq_ignore_ascii_case(known));
+        suffix.is_some_and(is_table) && !self.image_dir().is_dir()
     }
 
     /// What to put into a tree of folders; none for index files.

@@ -54,9 +54,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         (source, _) => source?,
     };
-    if !source.ignored().is_empty() {
-        let kinds: Vec<_> = source.ignored().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        tracing::info!("left out, as their names are not those of images: {}", kinds.join(", "));
+    if !source.left_out().is_empty() {
+        tracing::info!("left out: {}", source.left_out());
     }
     let plan = if source.has_split_column() {
         if args.ratio.is_some() || args.folds.is_some() {
@@ -92,14 +91,20 @@ fn open(
     report: Option<&Report>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Source> {
-    let opened = match (args.is_csv(), &args.root) {
-        (true, root) => Source::open_csv(args.image_dir(), root.as_deref()),
+    let opened = match (args.is_csv(), args.csv.first_given()) {
+        (true, _) => Source::open_csv(args.image_dir(), &args.csv.options()),
         (false, None) => Source::open(args.image_dir()),
-        (false, Some(_)) => {
-            return exit::usage("--root goes with a CSV of labels; give the folder of class folders itself");
+        (false, Some(flag)) => {
+            return exit::usage(format!(
+                "{flag} goes with a CSV of labels, and {} is none; leave it out",
+                args.image_dir().display()
+            ));
         }
     };
     let mut source = opened.map_err(|error| classified(error.into()))?;
+    for note in source.notes() {
+        tracing::info!("{note}");
+    }
     if !source.ignored_columns().is_empty() {
         tracing::info!("columns left out: {}", source.ignored_columns().join(", "));
     }

@@ -36,7 +36,7 @@ fn num_classes(config: &Config) -> anyhow::Result<Option<usize>> {
     if config.model.script().is_some() {
         return Ok(None);
     }
-    match Dataset::open(&config.data.data_dir, config.data.fold) {
+    match Dataset::open(&config.data.data_dir, &config.data.open_options(config.seed)) {
         Ok(dataset) => Ok(Some(dataset.classes.len())),
         Err(error) => exit::usage(format!(
             "--summary: how many classes are there? model.num_classes is auto, and there is no data set that would tell: \

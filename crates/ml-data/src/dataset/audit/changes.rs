@@ -8,10 +8,10 @@ use super::SHOWN;
 use super::files::{Images, Stat};
 use crate::dataset::error::DatasetError;
 use crate::dataset::images::{self, IMAGES_FILE};
-use crate::dataset::labels;
+use crate::dataset::labels::{self, CsvOptions};
 use crate::dataset::manifest::{CsvLabels, Manifest};
 use crate::dataset::scan::scan;
-use crate::dataset::source::join;
+use crate::dataset::source::{Source, join};
 use crate::dataset::{Dataset, SPLITS_FOLDER, Sample};
 
 /// How a data folder differs from what was split. At least one thing does.
@@ -143,7 +143,10 @@ fn relabelled(dataset: &Dataset, labels: &CsvLabels, images: &Images<'_>, change
     let path = dataset.root.join(&labels.csv);
     let now = match labels::sha256(&path) {
         Ok(hash) if hash.eq_ignore_ascii_case(&labels.sha256) => return,
-        Ok(_) => labels::read(&path),
+        Ok(_) => {
+            let options = labels.options.clone().unwrap_or_default();
+            Source::open_csv(&path, &CsvOptions { root: Some(dataset.train.root.clone()), ..options })
+        }
         Err(error) => Err(error),
     };
     let now = match now {
@@ -153,8 +156,12 @@ fn relabelled(dataset: &Dataset, labels: &CsvLabels, images: &Images<'_>, change
             return;
         }
     };
-    let mut left: BTreeMap<&str, &str> =
-        now.rows.iter().map(|row| (row.path.as_str(), now.classes[row.class as usize].as_str())).collect();
+    let mut left: BTreeMap<&str, &str> = now
+        .scan
+        .classes
+        .iter()
+        .flat_map(|class| class.images.iter().map(|image| (image.as_str(), class.name.as_str())))
+        .collect();
     for image in 0..images.len() as u32 {
         let sample = images.sample(image);
         let path = sample.path.to_string_lossy();

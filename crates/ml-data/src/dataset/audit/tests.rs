@@ -5,6 +5,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::dataset::{CACHE_FOLDER, CsvOptions, OpenOptions};
 use crate::dataset::{DEFAULT_RATIO, DEFAULT_TEST_RATIO, Division, Grouping, Ratio, Source};
 
 const ALL: Checks = Checks { tolerate_missing: false, changes: true, leaks: true, remember: true };
@@ -35,11 +36,11 @@ fn split(data: &Path, force: bool) {
 }
 
 fn audit(data: &Path) -> Audit {
-    Dataset::open(data, None).unwrap().audit(ALL, || false).unwrap()
+    Dataset::open(data, &OpenOptions::default()).unwrap().audit(ALL, || false).unwrap()
 }
 
 fn image(data: &Path, split: Split) -> String {
-    let data = Dataset::open(data, None).unwrap();
+    let data = Dataset::open(data, &OpenOptions::default()).unwrap();
     data.index(split).unwrap().samples[0].path.to_str().unwrap().to_owned()
 }
 
@@ -76,19 +77,25 @@ fn changed_images_are_counted_and_named() {
     assert_eq!(audit(data.path()).changes, None);
 
     fs::remove_file(data.path().join(&second)).unwrap();
-    let error = Dataset::open(data.path(), None).unwrap().audit(ALL, || false).unwrap_err().to_string();
+    let error = Dataset::open(data.path(), &OpenOptions::default())
+        .unwrap()
+        .audit(ALL, || false)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("1 image(s) of the data set cannot be found") && error.contains(&second),
         "{error}"
     );
     let tolerant = Checks { tolerate_missing: true, ..ALL };
-    let found = Dataset::open(data.path(), None).unwrap().audit(tolerant, || false).unwrap();
+    let found =
+        Dataset::open(data.path(), &OpenOptions::default()).unwrap().audit(tolerant, || false).unwrap();
     let missing = found.missing.unwrap();
     assert_eq!((missing.counts, missing.first), (vec![(Split::Val, 1)], vec![second]));
     assert_eq!((found.changes, found.leaks), (None, None), "it is reported once");
     // What is new is still reported, though the number of images is right again.
     write(data.path(), "raw/b/newer.png", "newer still");
-    let found = Dataset::open(data.path(), None).unwrap().audit(tolerant, || false).unwrap();
+    let found =
+        Dataset::open(data.path(), &OpenOptions::default()).unwrap().audit(tolerant, || false).unwrap();
     assert_eq!(found.changes.unwrap().added, (1, vec!["raw/b/newer.png".to_owned()]));
 }
 
@@ -111,7 +118,12 @@ fn a_changed_csv_of_labels_tells_what_changed_in_it() {
     let text = format!("path,label\n{}\n", lines.join("\n"));
     fs::write(&csv, &text).unwrap();
     let division = Division::Ratio(Ratio::new(&[0.5, 0.5]).unwrap());
-    Source::open_csv(&csv, None).unwrap().plan(&division, 0).unwrap().write_index(None, false).unwrap();
+    Source::open_csv(&csv, &CsvOptions::default())
+        .unwrap()
+        .plan(&division, 0)
+        .unwrap()
+        .write_index(None, false)
+        .unwrap();
     assert_eq!(audit(data.path()), Audit::default());
     fs::write(&csv, text.replace("03.png,dog", "03.png,cat").replace("05.png,dog\n", "12.png,dog\n"))
         .unwrap();
@@ -124,7 +136,7 @@ fn a_changed_csv_of_labels_tells_what_changed_in_it() {
     fs::write(&csv, text + "\n").unwrap();
     assert!(audit(data.path()).changes.unwrap().to_string().contains("its labels are the same"));
     fs::write(&csv, "nonsense").unwrap();
-    assert!(audit(data.path()).changes.unwrap().to_string().contains("no column `path`"));
+    assert!(audit(data.path()).changes.unwrap().to_string().contains("no column is clearly the path"));
     fs::remove_file(&csv).unwrap();
     assert!(audit(data.path()).changes.unwrap().to_string().contains("labels.csv: No such file"));
 }
@@ -153,7 +165,7 @@ fn the_same_content_in_two_splits_of_a_tree_is_a_leak_and_remembered() {
     }
     let quiet = Checks { remember: false, ..ALL };
     fs::remove_dir_all(data.path().join(CACHE_FOLDER)).unwrap();
-    Dataset::open(data.path(), None).unwrap().audit(quiet, || false).unwrap();
+    Dataset::open(data.path(), &OpenOptions::default()).unwrap().audit(quiet, || false).unwrap();
     assert!(!data.path().join(CACHE_FOLDER).exists());
 }
 
@@ -202,7 +214,7 @@ fn a_group_that_was_moved_by_hand_is_a_leak() {
 fn who_asks_to_stop_is_heard() {
     let data = raw();
     split(data.path(), false);
-    let error = Dataset::open(data.path(), None).unwrap().audit(ALL, || true).unwrap_err();
+    let error = Dataset::open(data.path(), &OpenOptions::default()).unwrap().audit(ALL, || true).unwrap_err();
     assert!(matches!(error, DatasetError::Interrupted));
 }
 
@@ -210,10 +222,13 @@ fn who_asks_to_stop_is_heard() {
 fn splitting_again_is_advised_as_it_was_done() {
     let again = |source: Source, division: &Division, seed, output: Option<&Path>| {
         let written = source.plan(division, seed).unwrap().write_index(output, true).unwrap();
-        Dataset::open(&written.data_dir, matches!(division, Division::Folds { .. }).then_some(0))
-            .unwrap()
-            .divided_again()
-            .unwrap()
+        {
+            let fold = matches!(division, Division::Folds { .. }).then_some(0);
+            Dataset::open(&written.data_dir, &OpenOptions { fold, ..OpenOptions::default() })
+        }
+        .unwrap()
+        .divided_again()
+        .unwrap()
     };
     let data = raw();
     let raw_folder = data.path().join("raw");
@@ -236,7 +251,10 @@ fn splitting_again_is_advised_as_it_was_done() {
     let csv = place.path().join("labels.csv");
     let lines: Vec<_> = (0..20).map(|i| format!("{}/p{}_{i:02}.png,x", ["a", "b"][i % 2], i / 2)).collect();
     fs::write(&csv, format!("path,label\n{}\n", lines.join("\n"))).unwrap();
-    let open = || Source::open_csv(&csv, Some(&raw_folder)).unwrap();
+    let open = || {
+        Source::open_csv(&csv, &CsvOptions { root: Some(raw_folder.clone()), ..CsvOptions::default() })
+            .unwrap()
+    };
     assert_eq!(
         again(open(), &default, DEFAULT_SEED, None),
         format!("ml-split {} --force --root {shown}", csv.display())

@@ -1,3 +1,4 @@
+use crate::dataset::{CsvOptions, OpenOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -179,7 +180,7 @@ fn labels_from_a_csv_are_in_the_index_files_and_open_as_any_others() {
     let csv = data.path().join("labels.csv");
     for (by, output) in [(None, None), (Some(Grouping::Column), Some("away")), (Some(Grouping::Folder), None)]
     {
-        let mut source = Source::open_csv(&csv, None).unwrap();
+        let mut source = Source::open_csv(&csv, &CsvOptions::default()).unwrap();
         assert!(source.has_group_column() && !source.has_split_column());
         if let Some(by) = &by {
             source.group_by(by).unwrap();
@@ -187,7 +188,7 @@ fn labels_from_a_csv_are_in_the_index_files_and_open_as_any_others() {
         let plan = source.plan(&ratio(&[0.5, 0.25, 0.25]), 3).unwrap();
         let output = output.map(|output| data.path().join(output));
         let written = plan.write_index(output.as_deref(), true).unwrap();
-        let opened = Dataset::open(&written.data_dir, None).unwrap();
+        let opened = Dataset::open(&written.data_dir, &OpenOptions::default()).unwrap();
         assert_eq!(opened.classes, ["cat", "dog"]);
         let mut labels = BTreeMap::new();
         for index in [&opened.train, &opened.val, opened.test.as_ref().unwrap()] {
@@ -210,9 +211,10 @@ fn labels_from_a_csv_are_in_the_index_files_and_open_as_any_others() {
     }
     // A tree of folders has the classes as folders.
     let tree = data.path().join("tree");
-    let plan = Source::open_csv(&csv, None).unwrap().plan(&ratio(&[0.5, 0.25, 0.25]), 3).unwrap();
+    let plan =
+        Source::open_csv(&csv, &CsvOptions::default()).unwrap().plan(&ratio(&[0.5, 0.25, 0.25]), 3).unwrap();
     plan.write_folders(Some(&tree), crate::dataset::Link::Symbolic, false, || false).unwrap();
-    let opened = Dataset::open(&tree, None).unwrap();
+    let opened = Dataset::open(&tree, &OpenOptions::default()).unwrap();
     assert_eq!(opened.classes, ["cat", "dog"]);
     assert_eq!(opened.class_counts(Split::Train), [2, 2]);
 }
@@ -220,13 +222,13 @@ fn labels_from_a_csv_are_in_the_index_files_and_open_as_any_others() {
 #[test]
 fn lines_without_label_or_with_a_strange_one_are_refused_on_opening() {
     let data = labelled(LABELS);
-    let plan = Source::open_csv(&data.path().join("labels.csv"), None).unwrap();
+    let plan = Source::open_csv(&data.path().join("labels.csv"), &CsvOptions::default()).unwrap();
     plan.plan(&ratio(&[0.5, 0.25, 0.25]), 3).unwrap().write_index(None, false).unwrap();
     let index = data.path().join("splits/train.txt");
     let text = fs::read_to_string(&index).unwrap();
     for (with, part) in [("", "<path><tab><class>"), ("\tbird", "class `bird` is not")] {
         fs::write(&index, text.replacen("\tcat", with, 1)).unwrap();
-        let message = Dataset::open(data.path(), None).unwrap_err().to_string();
+        let message = Dataset::open(data.path(), &OpenOptions::default()).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
 }
@@ -234,7 +236,10 @@ fn lines_without_label_or_with_a_strange_one_are_refused_on_opening() {
 #[test]
 fn images_that_a_csv_names_must_be_there() {
     let data = labelled("path,label\nx/1.png,a\nx/gone.png,a\nx,b\n");
-    let open = |root: Option<&Path>| Source::open_csv(&data.path().join("labels.csv"), root).map(|_| ());
+    let open = |root: Option<&Path>| {
+        let options = CsvOptions { root: root.map(Path::to_owned), ..CsvOptions::default() };
+        Source::open_csv(&data.path().join("labels.csv"), &options).map(|_| ())
+    };
     let message = open(None).unwrap_err().to_string();
     assert!(
         message.contains("2 problems: line 3: `x/gone.png` does not exist; line 4: `x` is not a file"),
@@ -253,7 +258,7 @@ fn given_splits_are_taken_and_leaks_in_them_refused_unless_accepted() {
     );
     let csv = data.path().join("labels.csv");
     let source = || {
-        let mut source = Source::open_csv(&csv, None).unwrap();
+        let mut source = Source::open_csv(&csv, &CsvOptions::default()).unwrap();
         source.group_by(&Grouping::Column).unwrap();
         source.keep_duplicates_together(|| false).unwrap();
         source
@@ -262,7 +267,7 @@ fn given_splits_are_taken_and_leaks_in_them_refused_unless_accepted() {
     assert_eq!(plan.lines("val").unwrap().collect::<Vec<_>>(), ["6.jpg\tdog", "x/3.png\tcat"]);
     assert!(plan.lines("test").is_none());
     plan.write_index(None, false).unwrap();
-    assert_eq!(Dataset::open(data.path(), None).unwrap().val.samples.len(), 2);
+    assert_eq!(Dataset::open(data.path(), &OpenOptions::default()).unwrap().val.samples.len(), 2);
 
     let text = fs::read_to_string(&csv).unwrap();
     fs::write(&csv, text.replace("6.jpg,dog,p2", "6.jpg,dog,p1")).unwrap();
@@ -279,6 +284,7 @@ fn given_splits_are_taken_and_leaks_in_them_refused_unless_accepted() {
         "{message}"
     );
     fs::write(&csv, "path,label,split\nx/1.png,cat,train\n").unwrap();
-    let message = Source::open_csv(&csv, None).unwrap().plan_given(false).unwrap_err().to_string();
+    let message =
+        Source::open_csv(&csv, &CsvOptions::default()).unwrap().plan_given(false).unwrap_err().to_string();
     assert!(message.contains("no line has the split `val`"), "{message}");
 }

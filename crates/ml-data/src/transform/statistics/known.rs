@@ -113,7 +113,7 @@ mod tests {
                 fs::copy(file, to.join(file.file_name().unwrap())).unwrap();
             }
         }
-        Dataset::open(folder, None).unwrap()
+        Dataset::open(folder, &crate::dataset::OpenOptions::default()).unwrap()
     }
 
     fn config(yaml: &str) -> TransformConfig {

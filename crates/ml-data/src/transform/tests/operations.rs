@@ -52,7 +52,7 @@ fn images_of_any_size_can_be_augmented() {
         let pixels = Pixels { width, height, data };
         for pipeline in &pipelines {
             for sample in 0..50 {
-                let out = pipeline.apply(pixels.clone(), &mut rng(sample));
+                let out = pipeline.apply(pixels.clone(), &mut rng(sample)).unwrap();
                 assert_eq!((out.width, out.height, out.data.len()), (width, height, pixels.data.len()));
             }
         }
@@ -65,12 +65,13 @@ fn what_is_off_draws_nothing_and_the_order_of_keys_does_not_matter() {
     let source = image("rgb.png");
     let mut unused = rng(3);
     pipeline_of(&parse("{random_horizontal_flip: false, random_grayscale: 0, augmix: false}"))
-        .apply(source.clone(), &mut unused);
+        .apply(source.clone(), &mut unused)
+        .unwrap();
     assert_eq!(unused.next_u64(), rng(3).next_u64());
     let one = "{random_rotation: 20, color_jitter: {hue: 0.2}, rand_augment: true, gaussian_blur: {kernel_size: 3}}";
     let other = "{gaussian_blur: {kernel_size: 3}, rand_augment: true, color_jitter: {hue: 0.2}, random_rotation: 20}";
     for sample in 0..20 {
-        let result = |yaml| pipeline_of(&parse(yaml)).apply(source.clone(), &mut rng(sample));
+        let result = |yaml| pipeline_of(&parse(yaml)).apply(source.clone(), &mut rng(sample)).unwrap();
         assert_eq!(result(one), result(other));
     }
 }
@@ -130,7 +131,7 @@ fn settings_with_problems_give_wrong_images_but_no_panic() {
         assert!(!config.problems().is_empty(), "{yaml}");
         let pipeline = pipeline_of(&config);
         for sample in 0..30 {
-            let out = pipeline.apply(source.clone(), &mut rng(sample));
+            let out = pipeline.apply(source.clone(), &mut rng(sample)).unwrap();
             pipeline.normalize_into(&out, &mut vec![0.0; pipeline.channels() * source.data.len() / 3]);
         }
     }
