@@ -111,7 +111,7 @@ fn messy() -> tempfile::TempDir {
     damaged[20] ^= 0xFF;
     fs::write(at("0/damaged.png"), damaged).unwrap();
     put("png_inside.jpg", at("1").join(HOSTILE));
-    put("rgb.jpg", at("1/photo.jfif"));
+    put("rgb.jpg", at("1/photo.jpg_large"));
     put("rgb.jpg", at("loose.jpg"));
     fs::write(at("1/notes.txt"), "notes").unwrap();
     save(at("1/flat.pgm"), 10, 10, |_, _| 7);
@@ -162,7 +162,7 @@ fn everything_that_is_wrong_is_found_with_its_path() {
         "empty_class raw/empty",
         "tiny_class raw/2",
         "no_class raw/loose.jpg",
-        "ignored_picture raw/1/photo.jfif",
+        "ignored_picture raw/1/photo.jpg_large",
         "ignored_file raw/1/notes.txt",
         "one_color raw/1/flat.pgm",
         "very_small raw/1/dot.pgm",

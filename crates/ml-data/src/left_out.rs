@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
-use crate::dataset::{is_image, is_unread_image};
+use crate::dataset::{is_image, unread_format};
 use crate::table::printable;
 use crate::text::{grouped, listed};
 
@@ -112,15 +112,11 @@ impl LeftOut {
         *self == LeftOut::default()
     }
 
-    /// Files of endings that images have in formats which are not read.
-    pub fn unread_images(&self) -> usize {
-        let unread = self.by_suffix.iter().filter(|(suffix, _)| is_unread(suffix));
-        unread.map(|(_, count)| count).sum()
-    }
 }
 
-fn is_unread(suffix: &str) -> bool {
-    is_unread_image(OsStr::new(&format!("x{suffix}")))
+/// The format that images with this ending have, if it is not read.
+fn unread(suffix: &str) -> Option<&'static str> {
+    unread_format(OsStr::new(&format!("x{suffix}")))
 }
 
 /// The name under which something that a system leaves behind is counted.
@@ -137,15 +133,15 @@ fn leftover(name: &OsStr) -> Option<String> {
     known.then(|| text.trim_end_matches('\r').to_owned())
 }
 
-/// `3 .heic (images in a format that is not read), 2 .txt, 4 left by systems (@eaDir, ._*)`.
+/// `3 .heic (HEIC, which is not read), 2 .txt, 4 left by systems (@eaDir, ._*)`.
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = |(suffix, count): (&String, &usize)| {
-            let unread = if is_unread(suffix) { " (an image format that is not read)" } else { "" };
-            format!("{} {}{unread}", grouped(count), printable(suffix))
+            let unread = unread(suffix).map(|format| format!(" ({format}, which is not read)"));
+            format!("{} {}{}", grouped(count), printable(suffix), unread.unwrap_or_default())
         };
         let (unread, others): (Vec<_>, Vec<_>) =
-            self.by_suffix.iter().partition(|(suffix, _)| is_unread(suffix));
+            self.by_suffix.iter().partition(|(suffix, _)| unread(suffix).is_some());
         let kinds: Vec<String> = unread.into_iter().chain(others).map(kind).collect();
         let mut parts = if kinds.is_empty() { Vec::new() } else { vec![listed(&kinds, SHOWN)] };
         if !self.leftovers.is_empty() {
@@ -183,10 +179,9 @@ mod tests {
         twice.add(&left_out);
         assert_eq!(
             twice.to_string(),
-            "2 .heic (an image format that is not read), 2 .txt, 2 without ending, \
+            "2 .heic (HEIC, which is not read), 2 .txt, 2 without ending, \
              14 left by systems ($RECYCLE.BIN, ._*, @eaDir, Thumbs.db, __MACOSX, lost+found), 4 hidden"
         );
-        assert_eq!(twice.unread_images(), 2);
         assert!(LeftOut::default().is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Every image file → its facts, in threads: decoded once, hashed, measured.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +13,7 @@ use super::header::{self, Mode};
 use super::listing::Listing;
 use super::look::Look;
 use super::{CheckError, Progress};
-use crate::decode::{self, DecodeProblem};
+use crate::decode::{self, DecodeProblem, Encoded, Oddity};
 use crate::guard;
 use crate::pool;
 
@@ -46,6 +47,8 @@ pub(super) struct Seen {
     pub pixels: [u8; 16],
     /// The one colour of all pixels.
     pub one_color: Option<[u8; 3]>,
+    /// Why it shows little or nothing.
+    pub oddity: Option<Oddity>,
     /// Absent for images of one colour, which look like each other and nothing else.
     pub look: Option<Box<Look>>,
 }
@@ -86,14 +89,15 @@ fn examine(path: &Path, large: &Mutex<()>) -> Facts {
 }
 
 fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProblem> {
-    let format = image::guess_format(bytes).ok();
+    let format = decode::recognize(bytes);
     let header = format.and_then(|format| {
         // As in decoding, a decoder's bug must cost one image, not the run.
         guard::caught(|_| true, || header::read(format, bytes)).ok().flatten()
     });
     let is_large = header.is_some_and(|header| header.pixels > LARGE);
     let _alone = is_large.then(|| large.lock().unwrap_or_else(PoisonError::into_inner));
-    let pixels = decode::decode_bytes(bytes)?;
+    let oddity = Cell::new(None);
+    let pixels = Encoded::read(bytes)?.noting(&oddity).decode()?;
     let (first, rest) = pixels.data.split_at(3.min(pixels.data.len()));
     let is_flat = rest.chunks_exact(3).all(|pixel| pixel == first);
     let one_color = is_flat.then(|| std::array::from_fn(|i| first[i]));
@@ -113,6 +117,7 @@ fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProbl
         animated: header.is_some_and(|header| header.animated),
         pixels: std::array::from_fn(|i| digest[i]),
         one_color,
+        oddity: oddity.get(),
         look: one_color.is_none().then(|| Box::new(Look::of(pixels))),
     })
 }
@@ -126,10 +131,10 @@ fn classified(problem: &DecodeProblem) -> (Kind, String) {
     let kind = match problem {
         DecodeProblem::Read(_) | DecodeProblem::NotAFile { .. } => Kind::Unreadable,
         DecodeProblem::Empty => Kind::EmptyFile,
-        DecodeProblem::NotAnImage { .. } => Kind::NotAnImage,
+        DecodeProblem::NotAnImage { .. } | DecodeProblem::UnknownFormat { .. } => Kind::NotAnImage,
         DecodeProblem::CutShort { .. } => Kind::Truncated,
         DecodeProblem::Damaged { .. } | DecodeProblem::Crashed { .. } => Kind::Damaged,
-        DecodeProblem::Unsupported { .. } => Kind::Unsupported,
+        DecodeProblem::Unsupported { .. } | DecodeProblem::UnsupportedFormat { .. } => Kind::Unsupported,
         DecodeProblem::TooLarge { .. }
         | DecodeProblem::ResizedTooLarge { .. }
         | DecodeProblem::TooMuchMemory { .. }

@@ -162,6 +162,10 @@ kinds! {
         "The suffix names another format than the content has. Here the content counts; other programs may fail. Rename the file.";
     OneColor "one_color" Warning "Images of one colour"
         "Every pixel has the same value: often a failed download or an empty scan. Remove it if it shows nothing.";
+    NarrowRange "narrow_range" Warning "Nearly black: 12 bits or fewer in 16"
+        "Grayscale or color of 16 bits that uses the lower 12 or fewer: of 16 bits the high byte is kept, so the image comes out nearly black. Scale the values to the full range first.";
+    OnlyAlpha "only_alpha" Warning "All content in the alpha channel"
+        "All pixels have the same color and differ in alpha only. Alpha is dropped, so nothing is left. Flatten the image onto a background first.";
     Duplicate "duplicate" Warning "Duplicates within a class"
         "The same file or the same pixels several times in one class: they count several times, and must not be spread over splits. Keep one.";
     NearDuplicateAcrossClasses "near_duplicate_across_classes" Warning "Near duplicates in several classes"
@@ -179,7 +183,7 @@ kinds! {
     OddShape "odd_shape" Warning "Odd aspect ratios"
         "Much wider or taller than the data set's median: resizing distorts them, cropping loses most of them.";
     IgnoredImage "ignored_picture" Warning "Images that are not used because of their names"
-        "The content is an image, but the suffix is not an image's, so it is left out. Rename it.";
+        "The content is an image, but the suffix is none that is read, so it is left out. Rename it, or convert it if its format is not supported.";
     NoClass "no_class" Warning "Images without a class"
         "They lie beside the class folders instead of in one, and are not used.";
     FolderTwice "folder_twice" Warning "Folders reached twice"
@@ -193,7 +197,7 @@ kinds! {
     ExifOrientation "exif_orientation" Note "Turned by EXIF orientation"
         "Stored rotated or mirrored, and set upright on reading. Programs that ignore EXIF see them rotated.";
     Animated "animated" Note "Animated images"
-        "Only the first frame is used.";
+        "Only the first frame or page is used.";
     NotInSplit "not_in_split" Note "In no split"
         "These images are not used. Run ml-split again with --force if they are new.";
     IgnoredFile "ignored_file" Note "Other files"

@@ -6,6 +6,8 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
+use crate::decode::tiff;
+
 /// How an image stores its colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Mode {
@@ -44,12 +46,15 @@ pub(super) struct Header {
     pub mode: Mode,
     /// Whether EXIF turns or mirrors it.
     pub oriented: bool,
-    /// Whether there is more than one frame.
+    /// Whether there is more than one frame, or page.
     pub animated: bool,
 }
 
 /// `None` if the header cannot be read: decoding says why.
 pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Option<Header> {
+    if format == ImageFormat::Tiff {
+        return tiff(bytes);
+    }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     let mode = match format {
@@ -67,6 +72,28 @@ pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Option<Header> {
         _ => false,
     };
     Some(Header { pixels: u64::from(width) * u64::from(height), mode, oriented, animated })
+}
+
+fn tiff(bytes: &[u8]) -> Option<Header> {
+    let header = tiff::Header::read(bytes).ok()?;
+    let (is_deep, has_alpha) = (header.bits > 8, header.alpha != tiff::Alpha::None);
+    let mode = match (&header.color, is_deep, has_alpha) {
+        (tiff::Color::Cmyk, ..) => Mode::Cmyk,
+        (tiff::Color::Grey { .. }, false, false) => Mode::Grey,
+        (tiff::Color::Grey { .. }, false, true) => Mode::GreyAlpha,
+        (tiff::Color::Grey { .. }, true, false) => Mode::Grey16,
+        (tiff::Color::Grey { .. }, true, true) => Mode::GreyAlpha16,
+        (_, false, false) => Mode::Rgb,
+        (_, false, true) => Mode::Rgba,
+        (_, true, false) => Mode::Rgb16,
+        (_, true, true) => Mode::Rgba16,
+    };
+    Some(Header {
+        pixels: u64::from(header.size.width) * u64::from(header.size.height),
+        mode,
+        oriented: header.orientation != Orientation::NoTransforms,
+        animated: header.has_pages,
+    })
 }
 
 fn mode(color: ExtendedColorType) -> Option<Mode> {

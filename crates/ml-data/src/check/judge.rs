@@ -10,6 +10,7 @@ use super::listing::Listing;
 use super::report::{FORMAT_VERSION, KindCount, Listed, Report, ShownGroups, Sizes};
 use super::stats::median;
 use super::{Options, classes, shown};
+use crate::decode::Oddity;
 
 /// Width by height this many times the median's, or its inverse, is odd.
 const ODD_SHAPE: f64 = 3.0;
@@ -134,8 +135,14 @@ fn content(seen: &Seen) -> Vec<(Kind, String)> {
             format!("named as {}, and is a {} file", name(suffix), name(seen.format)),
         ));
     }
-    if let Some([r, g, b]) = seen.one_color {
-        found.push((Kind::OneColor, format!("every pixel is #{r:02x}{g:02x}{b:02x}")));
+    match (seen.oddity, seen.one_color) {
+        // Says why it has one colour, if it has.
+        (Some(oddity @ Oddity::NarrowRange { .. }), _) => found.push((Kind::NarrowRange, oddity.to_string())),
+        (Some(oddity @ Oddity::OnlyAlpha), _) => found.push((Kind::OnlyAlpha, oddity.to_string())),
+        (None, Some([r, g, b])) => {
+            found.push((Kind::OneColor, format!("every pixel is #{r:02x}{g:02x}{b:02x}")))
+        }
+        (None, None) => {}
     }
     if seen.oriented {
         found.push((
@@ -144,7 +151,7 @@ fn content(seen: &Seen) -> Vec<(Kind, String)> {
         ));
     }
     if seen.animated {
-        found.push((Kind::Animated, "has several frames; the first is used".to_owned()));
+        found.push((Kind::Animated, "has several frames or pages; the first is used".to_owned()));
     }
     found
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use super::finding::Kind;
 use super::listing::{File, Listing};
 use crate::dataset::{REPORT_FILES, SPLITS_FOLDER, is_image};
+use crate::decode;
+use crate::decode::foreign::{self, Foreign};
 use crate::files::{Entry, EntryKind, list};
 
 /// What a name in a folder leads to.
@@ -160,10 +162,7 @@ fn other_file(listing: &mut Listing, path: &Path, target: Target) {
         Target::DanglingLink => listing.find(Kind::DanglingLink, path, "is a link that leads nowhere"),
         Target::LinkLoop => listing.find(Kind::LinkLoop, path, "is a link that leads back to itself"),
         Target::File => match sniff(&listing.root.join(path)) {
-            Some(format) => {
-                let message = format!("is a {format} file by its content, and not used because of its name");
-                listing.find(Kind::IgnoredImage, path, message);
-            }
+            Some(message) => listing.find(Kind::IgnoredImage, path, message),
             None => listing.find(Kind::IgnoredFile, path, "is no image by its name"),
         },
         Target::Other => {
@@ -175,10 +174,15 @@ fn other_file(listing: &mut Listing, path: &Path, target: Target) {
     }
 }
 
-/// The format of a file, if it is one that is read.
-fn sniff(path: &Path) -> Option<&'static str> {
+/// What is to be said of a file that is an image by its content, read or not.
+fn sniff(path: &Path) -> Option<String> {
     let mut start = Vec::new();
-    fs::File::open(path).ok()?.take(64).read_to_end(&mut start).ok()?;
-    let format = image::guess_format(&start).ok().filter(image::ImageFormat::reading_enabled)?;
-    Some(crate::decode::format_name(format))
+    fs::File::open(path).ok()?.take(4096).read_to_end(&mut start).ok()?;
+    if let Some(format) = decode::recognize(&start) {
+        let name = decode::format_name(format);
+        return Some(format!("is a {name} file by its content, and not used because of its name"));
+    }
+    let Foreign { name, advice, .. } =
+        foreign::recognize(&start).filter(|found| found.kind == foreign::Kind::Image)?;
+    Some(format!("is {name}, which is not supported; {advice}"))
 }

@@ -56,7 +56,7 @@ pub use names::{CACHE_FOLDER, MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
 pub use plan::Plan;
 pub use source::Source;
 pub use split_error::{GivenLeak, SplitError};
-pub use suffix::{SUFFIXES, is_image, is_unread_image};
+pub use suffix::{SUFFIXES, is_image, unread_format};
 pub use write::{Link, Written};
 
 pub use crate::files::LeftOut;

@@ -398,7 +398,7 @@ fn what_systems_leave_behind_is_neither_class_nor_image() {
     assert_eq!(source.classes().collect::<Vec<_>>(), ["cat", "dog"]);
     assert_eq!(source.len(), 2);
     let left_out = source.left_out().to_string();
-    assert!(left_out.contains("1 .heic (an image format that is not read)"), "{left_out}");
+    assert!(left_out.contains("1 .heic (HEIC, which is not read)"), "{left_out}");
     assert!(left_out.contains("8 left by systems"), "{left_out}");
 }
 

@@ -35,7 +35,12 @@ pub(super) fn to_rgb8(format: ImageFormat, image: DynamicImage) -> Result<RgbIma
 /// rounded.
 pub(super) fn cmyk_to_rgb(inverted: &[u8]) -> Vec<u8> {
     let (all, _) = inverted.as_chunks::<4>();
-    all.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| scaled(ink, k))).collect()
+    all.iter().flat_map(|pixel| cmyk_pixel(*pixel)).collect()
+}
+
+/// As [`cmyk_to_rgb`], of one pixel.
+pub(super) fn cmyk_pixel([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    [c, m, y].map(|ink| scaled(ink, k))
 }
 
 /// `a * b / 255`, rounded.

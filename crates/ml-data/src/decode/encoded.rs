@@ -1,6 +1,7 @@
 //! An image file in memory whose header has been read: [`Encoded`] → its size, and then its pixels,
 //! as much of them as are wanted.
 
+use std::cell::Cell;
 use std::io::Cursor;
 
 use image::metadata::Orientation;
@@ -8,7 +9,8 @@ use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, L
 use jpeg_ext::Wanted;
 
 use super::error;
-use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, jpeg};
+use super::oddity::{Observer, Oddity};
+use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, jpeg, tiff};
 use crate::geometry::{Area, Size};
 use crate::guard;
 
@@ -20,10 +22,12 @@ pub struct Encoded<'a> {
     /// As stored, before the orientation.
     stored: Size,
     orientation: Orientation,
+    noted: Option<&'a Cell<Option<Oddity>>>,
 }
 
 enum Kind<'a> {
     Jpeg(jpeg_ext::Header),
+    Tiff(Box<tiff::Header>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -36,16 +40,13 @@ impl<'a> Encoded<'a> {
         if bytes.is_empty() {
             return Err(DecodeProblem::Empty);
         }
-        let format = image::guess_format(bytes).map_err(|_| DecodeProblem::not_an_image(bytes))?;
+        let format = super::recognize(bytes).ok_or_else(|| DecodeProblem::of_other(bytes))?;
         // Decoders are other people's code fed with other people's files: a bug in one must cost
         // one image, not the run.
         guarded(format, || match format {
             ImageFormat::Jpeg => Encoded::read_jpeg(bytes),
-            format if format.reading_enabled() => Encoded::read_other(bytes, format),
-            format => Err(DecodeProblem::Unsupported {
-                format: error::name(format),
-                reason: "this format is not read".to_owned(),
-            }),
+            ImageFormat::Tiff => Encoded::read_tiff(bytes),
+            format => Encoded::read_other(bytes, format),
         })
     }
 
@@ -59,7 +60,14 @@ impl<'a> Encoded<'a> {
         let stored = Size { height: header.height, width: header.width };
         check_size(format, stored)?;
         let orientation = markers.orientation;
-        Ok(Encoded { bytes, format, kind: Kind::Jpeg(header), stored, orientation })
+        Ok(Encoded { bytes, format, kind: Kind::Jpeg(header), stored, orientation, noted: None })
+    }
+
+    fn read_tiff(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
+        let header = tiff::Header::read(bytes)?;
+        let (stored, orientation) = (header.size, header.orientation);
+        let kind = Kind::Tiff(Box::new(header));
+        Ok(Encoded { bytes, format: ImageFormat::Tiff, kind, stored, orientation, noted: None })
     }
 
     fn read_other(bytes: &'a [u8], format: ImageFormat) -> Result<Encoded<'a>, DecodeProblem> {
@@ -77,7 +85,16 @@ impl<'a> Encoded<'a> {
         }
         // Damaged EXIF data is no reason to lose the image: Pillow shows it as it is stored.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        Ok(Encoded { bytes, format, kind: Kind::Other(Box::new(decoder)), stored, orientation })
+        let kind = Kind::Other(Box::new(decoder));
+        Ok(Encoded { bytes, format, kind, stored, orientation, noted: None })
+    }
+
+    /// What is odd about the image is put into `noted` when it is decoded: why it comes out nearly
+    /// black, or of one colour. Nothing is looked at but images of 16 bits or with alpha, so that a
+    /// JPEG costs nothing.
+    #[must_use]
+    pub fn noting(self, noted: &'a Cell<Option<Oddity>>) -> Encoded<'a> {
+        Encoded { noted: Some(noted), ..self }
     }
 
     /// The image's size, orientation applied.
@@ -109,22 +126,33 @@ impl<'a> Encoded<'a> {
     /// # Errors
     /// As [`decode`](Encoded::decode).
     pub fn decode_reduced(self, divisor: u32) -> Result<Pixels, DecodeProblem> {
-        let Encoded { bytes, format, kind, orientation, .. } = self;
-        guarded(format, || {
+        let Encoded { bytes, format, kind, stored, orientation, noted } = self;
+        let mut observer = Observer::default();
+        let pixels = guarded(format, || {
             let rgb = match kind {
                 Kind::Jpeg(header) => {
                     let divisor = if header.is_lossless { 1 } else { divisor };
                     let decoded = decode_jpeg(&header, bytes, Wanted::Scaled(divisor))?;
                     rgb_image(decoded.width, decoded.height, decoded.data)?
                 }
+                Kind::Tiff(header) => {
+                    rgb_image(stored.width, stored.height, header.decode(bytes, &mut observer)?)?
+                }
                 Kind::Other(decoder) => {
                     let image = DynamicImage::from_decoder(decoder)
                         .map_err(|error| DecodeProblem::from_image(format, bytes, error))?;
+                    if noted.is_some() {
+                        observer.see(&image);
+                    }
                     convert::to_rgb8(format, image)?
                 }
             };
             Ok(pixels(oriented(rgb, orientation)))
-        })
+        })?;
+        if let Some(noted) = noted {
+            noted.set(observer.oddity());
+        }
+        Ok(pixels)
     }
 
     /// At least `area` of the image, and where in the pixels it lies. The pixels of the area are

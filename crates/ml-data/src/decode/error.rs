@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageError, ImageFormat};
 
+use super::foreign::{self, Foreign};
 use super::{MAX_FILE_BYTES, MAX_PIXELS};
 use crate::geometry::Size;
 
@@ -41,11 +42,29 @@ pub enum DecodeProblem {
     /// The file has no content.
     #[error("the file is empty (0 bytes); remove it or copy it again")]
     Empty,
-    /// The content is of no known image format.
-    #[error("not an image, whatever its name says: it starts with {start}; remove it or put the image there")]
-    NotAnImage {
+    /// The content is of no known format.
+    #[error(
+        "not an image in a known format: it starts with {start}; convert it to PNG or JPEG if it is one, or leave it out"
+    )]
+    UnknownFormat {
         /// The first bytes, printable.
         start: String,
+    },
+    /// The content is something else than an image.
+    #[error("this is {name}, not an image; {advice}")]
+    NotAnImage {
+        /// What it is, with its article.
+        name: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The content is an image in a format that is not read.
+    #[error("unsupported format: this is {name}; {advice}")]
+    UnsupportedFormat {
+        /// What it is, with its article.
+        name: &'static str,
+        /// What to do.
+        advice: &'static str,
     },
     /// The file ends before the image does.
     #[error("the {format} file is cut short; copy or download it again")]
@@ -62,7 +81,7 @@ pub enum DecodeProblem {
         reason: String,
     },
     /// The content is an image of a kind that is not read.
-    #[error("unsupported {format} file: {reason}; convert it to PNG or JPEG")]
+    #[error("unsupported {format} file: {reason}; convert it to PNG or JPEG{}", how(format))]
     Unsupported {
         /// Name of the format.
         format: &'static str,
@@ -115,9 +134,20 @@ pub enum DecodeProblem {
 }
 
 impl DecodeProblem {
-    pub(super) fn not_an_image(bytes: &[u8]) -> DecodeProblem {
-        let start = &bytes[..bytes.len().min(16)];
-        DecodeProblem::NotAnImage { start: format!("\"{}\"", start.escape_ascii()) }
+    /// Of a file that is in no format that is read.
+    pub(super) fn of_other(bytes: &[u8]) -> DecodeProblem {
+        match foreign::recognize(bytes) {
+            Some(Foreign { name, advice, kind: foreign::Kind::Image }) => {
+                DecodeProblem::UnsupportedFormat { name, advice }
+            }
+            Some(Foreign { name, advice, kind: foreign::Kind::Other }) => {
+                DecodeProblem::NotAnImage { name, advice }
+            }
+            None => {
+                let start = &bytes[..bytes.len().min(16)];
+                DecodeProblem::UnknownFormat { start: format!("\"{}\"", start.escape_ascii()) }
+            }
+        }
     }
 
     pub(super) fn crashed(format: ImageFormat, reason: &str) -> DecodeProblem {
@@ -125,7 +155,11 @@ impl DecodeProblem {
     }
 
     pub(super) fn from_jpeg(error: jpeg_ext::Error) -> DecodeProblem {
-        let format = name(ImageFormat::Jpeg);
+        DecodeProblem::from_jpeg_in(name(ImageFormat::Jpeg), error)
+    }
+
+    /// Of a JPEG stream inside a file of `format`.
+    pub(super) fn from_jpeg_in(format: &'static str, error: jpeg_ext::Error) -> DecodeProblem {
         match error {
             jpeg_ext::Error::CutShort => DecodeProblem::CutShort { format },
             jpeg_ext::Error::Memory => DecodeProblem::TooMuchMemory { format },
@@ -183,6 +217,11 @@ fn is_short_webp(bytes: &[u8]) -> bool {
         .get(4..8)
         .and_then(|length| <[u8; 4]>::try_from(length).ok())
         .is_none_or(|length| (bytes.len() as u64) < u64::from(u32::from_le_bytes(length)) + 8)
+}
+
+/// A command that converts a file.
+fn how(format: &str) -> &'static str {
+    if format == "TIFF" { ", for example with ImageMagick: magick in.tif out.png" } else { "" }
 }
 
 fn read_failure(error: &io::Error) -> String {

@@ -2,7 +2,7 @@
 //!
 //! In: a path to a JPEG, PNG, WebP, BMP, GIF, TIFF, PNM or QOI file; the format is read from the
 //! content, never from the suffix. Out: [`Pixels`], or a [`DecodeError`] that names the path and
-//! what is wrong.
+//! what is wrong; of a file in no such format, what it is and what to do about it.
 //!
 //! - EXIF orientation is applied.
 //! - Grey becomes three equal channels; palettes are looked up; of an animation the first frame is
@@ -16,7 +16,10 @@
 //!   is missing.
 //!
 //! JPEG is decoded by libjpeg-turbo, as Pillow does, and can be decoded in part or scaled down
-//! ([`Encoded`]); the other formats by the `image` crate.
+//! ([`Encoded`]); TIFF by a reader of its own; the other formats by the `image` crate.
+//!
+//! [`Encoded::noting`] tells of images that show nothing once they are 8-bit RGB, at no cost for
+//! others; [`OddImages`] makes one warning of many.
 //!
 //! What a file can make the program allocate is bounded by [`MAX_PIXELS`] and [`MAX_FILE_BYTES`],
 //! both checked before the allocation.
@@ -24,19 +27,25 @@
 mod convert;
 mod encoded;
 mod error;
+pub(crate) mod foreign;
 mod jpeg;
+mod oddity;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tiff;
 
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
+
+use image::ImageFormat;
 
 use crate::geometry::Size;
 
 pub use encoded::Encoded;
 pub(crate) use error::name as format_name;
 pub use error::{DecodeError, DecodeProblem};
+pub use oddity::{OddImages, Oddity};
 
 /// Images of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls
 /// a decompression bomb.
@@ -66,6 +75,14 @@ impl Size {
     pub fn of(pixels: &Pixels) -> Size {
         Size { height: pixels.height, width: pixels.width }
     }
+}
+
+/// The format of an image's first bytes, if it is one that is read.
+pub(crate) fn recognize(bytes: &[u8]) -> Option<ImageFormat> {
+    if tiff::is_tiff(bytes) {
+        return Some(ImageFormat::Tiff);
+    }
+    image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled)
 }
 
 /// Decodes the image file at `path`.

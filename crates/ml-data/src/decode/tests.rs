@@ -1,4 +1,5 @@
 mod fuzz;
+mod tiff_kinds;
 
 use std::fs;
 use std::io::Write as _;
@@ -188,11 +189,14 @@ fn what_is_no_image_is_named_with_its_reason() {
     // An AVIF file's first bytes.
     fs::write(at("new.jpg"), b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B").unwrap();
     for (name, reason) in [
-        ("text.jpg", "starts with \"To whom it may c\"; remove it"),
+        ("text.jpg", "this is a plain text, not an image; put the image there"),
         ("empty.png", "is empty (0 bytes); remove it"),
         ("folder.png", "a directory stands where an image file should; remove it"),
         ("missing.png", "no such file; bring it back"),
-        ("new.jpg", "unsupported AVIF"),
+        (
+            "new.jpg",
+            "unsupported format: this is an AVIF image; convert it to PNG, for example with: avifdec",
+        ),
     ] {
         let error = decode(&at(name)).unwrap_err();
         assert_eq!(error.path(), at(name));
@@ -200,6 +204,51 @@ fn what_is_no_image_is_named_with_its_reason() {
         assert!(message.contains(reason) && message.contains(name), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
+}
+
+/// What is noted when an image is decoded.
+fn noted(bytes: &[u8]) -> Option<Oddity> {
+    let oddity = std::cell::Cell::new(None);
+    Encoded::read(bytes).unwrap().noting(&oddity).decode().unwrap();
+    oddity.get()
+}
+
+fn png(image: impl Into<image::DynamicImage>) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    image.into().write_to(&mut file, ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+#[test]
+fn images_that_come_out_black_are_noted() {
+    use image::{ImageBuffer, Luma, LumaA, Rgb, Rgba};
+    let grey = |scale: u16| png(ImageBuffer::from_fn(9, 9, |x, y| Luma([(x * 9 + y) as u16 * scale])));
+    assert_eq!(noted(&grey(50)), Some(Oddity::NarrowRange { bits: 12 }));
+    assert_eq!(noted(&grey(12)), Some(Oddity::NarrowRange { bits: 10 }));
+    assert_eq!(noted(&grey(0)), None);
+    assert_eq!(noted(&grey(700)), None);
+    let rgb = png(ImageBuffer::from_fn(9, 9, |x, _| Rgb([0, x as u16 * 400, 7])));
+    assert_eq!(noted(&rgb), Some(Oddity::NarrowRange { bits: 12 }));
+    // Alpha at its full range does not widen that of the colours.
+    let rgba = png(ImageBuffer::from_fn(9, 9, |x, _| Rgba([x as u16, 0, 0, u16::MAX])));
+    assert_eq!(noted(&rgba), Some(Oddity::NarrowRange { bits: 4 }));
+    let only_alpha = |red: u8| png(ImageBuffer::from_fn(9, 9, |x, y| Rgba([x as u8 * red, 0, 0, y as u8])));
+    assert_eq!(noted(&only_alpha(0)), Some(Oddity::OnlyAlpha));
+    assert_eq!(noted(&only_alpha(1)), None);
+    let grey_alpha = png(ImageBuffer::from_fn(9, 9, |_, y| LumaA([200_u8, y as u8])));
+    assert_eq!(noted(&grey_alpha), Some(Oddity::OnlyAlpha));
+    assert_eq!(noted(&png(ImageBuffer::from_pixel(9, 9, Rgba([1_u8, 2, 3, 4])))), None);
+    for name in image_names() {
+        assert_eq!(noted(&fs::read(image(&name)).unwrap()), None, "{name}");
+    }
+    let mut images = OddImages::default();
+    for name in ["b.png", "a.png", "b.png", "c.png"] {
+        images.add(Path::new(name), Oddity::NarrowRange { bits: 12 });
+    }
+    images.add(Path::new("d.png"), Oddity::OnlyAlpha);
+    let [narrow, alpha] = &images.warnings()[..] else { panic!("{images:?}") };
+    assert!(narrow.starts_with("a.png and 2 more images: only 12 of 16 bits are used"), "{narrow}");
+    assert!(alpha.starts_with("d.png: all of its content is in the alpha channel"), "{alpha}");
 }
 
 /// A PNG whose header announces 60,000 x 60,000 pixels, in about a hundred bytes.
