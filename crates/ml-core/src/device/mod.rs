@@ -1,6 +1,7 @@
 //! Which device a run uses, and why; and how a network computes there ([`Compute`]).
 
 mod compute;
+mod quota;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -115,14 +116,20 @@ pub enum DeviceError {
     },
 }
 
-/// Finds the device. CUDA's libraries are loaded only if the choice is not `cpu`.
+/// Finds the device. CUDA's libraries are loaded only if the choice is not `cpu`. libtorch gets no
+/// more threads than a container may use, unless `OMP_NUM_THREADS` says how many.
 ///
 /// # Errors
 /// CUDA was requested by name and cannot be had.
 pub fn resolve(choice: DeviceChoice) -> Result<ResolvedDevice, DeviceError> {
-    let cpu = |why: &str| ResolvedDevice {
-        device: Device::Cpu,
-        description: format!("cpu with {} threads ({why})", tch::get_num_threads()),
+    heed_quota();
+    let cpu = |why: &str| {
+        let threads = tch::get_num_threads();
+        let plural = if threads == 1 { "" } else { "s" };
+        ResolvedDevice {
+            device: Device::Cpu,
+            description: format!("cpu with {threads} thread{plural} ({why})"),
+        }
     };
     if choice == DeviceChoice::Cpu {
         return Ok(cpu("as requested"));
@@ -142,6 +149,16 @@ pub fn resolve(choice: DeviceChoice) -> Result<ResolvedDevice, DeviceError> {
             description: format!("cuda:0 (the first of {count} found)"),
         }),
         (_, Err(reason)) => Ok(cpu(&reason)),
+    }
+}
+
+/// libtorch counts processors; what the control group leaves of them it does not know.
+fn heed_quota() {
+    let is_set = std::env::var_os("OMP_NUM_THREADS").is_some_and(|threads| !threads.is_empty());
+    let Some(quota) = quota::processors().filter(|_| !is_set) else { return };
+    let quota = i32::try_from(quota).unwrap_or(i32::MAX);
+    if quota < tch::get_num_threads() {
+        tch::set_num_threads(quota);
     }
 }
 

@@ -17,6 +17,7 @@ mod mix;
 mod order;
 mod plan;
 mod pool;
+mod odd;
 mod skipped;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use batch::Destination;
 use memory::Memory;
 use plan::{Plan, Remark};
 use pool::Pool;
+use odd::OddOnce;
 use skipped::Skipped;
 
 pub use batch::{Batch, DeviceBatch};
@@ -149,6 +151,7 @@ pub struct Loader {
     options: LoaderOptions,
     destination: Rc<Destination>,
     skipped: Rc<Skipped>,
+    odd: Rc<OddOnce>,
 }
 
 impl Loader {
@@ -159,7 +162,7 @@ impl Loader {
         let options = LoaderOptions { batch_size: options.batch_size.max(1), ..options };
         let soft = pipeline.mixes().then_some(options.num_classes);
         let destination = Rc::new(Destination::new(options.device, &pipeline, soft));
-        Loader { index, pipeline, cache: None, options, destination, skipped: Rc::default() }
+        Loader { index, pipeline, cache: None, options, destination, skipped: Rc::default(), odd: Rc::default() }
     }
 
     /// The same with a cache, if there is one: that which [`Caches::for_preparation`] gives for
@@ -196,6 +199,7 @@ impl Loader {
             plan,
             destination: Rc::clone(&self.destination),
             skipped: Rc::clone(&self.skipped),
+            odd: Rc::clone(&self.odd),
         };
         Batches { stream: Some(stream), failed: None, waited: Duration::ZERO }
     }
@@ -217,6 +221,7 @@ struct Stream {
     source: Source,
     destination: Rc<Destination>,
     skipped: Rc<Skipped>,
+    odd: Rc<OddOnce>,
 }
 
 enum Source {
@@ -308,6 +313,10 @@ impl Stream {
                 (Remark::Bad(index, error), Unreadable::LeaveOut { limit }) => {
                     self.skipped.note(index, &error, limit)?;
                     left_out.push(position);
+                }
+                (Remark::Odd(place, oddity), _) => {
+                    let index = self.plan.index();
+                    self.odd.note(&index.root.join(&index.samples[place].path), oddity);
                 }
                 // The row, counting those that are left.
                 (Remark::Erase(erasure), _) => {

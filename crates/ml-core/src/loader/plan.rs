@@ -1,14 +1,14 @@
 //! What an epoch consists of: which sample stands where, and how it is made. Shared by all threads,
 //! changed by none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use ml_data::dataset::Index;
-use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded};
+use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded, Oddity};
 use ml_data::guard;
 use ml_data::rng::{self, Purpose};
 use ml_data::transform::{Erasure, Mix, Pipeline, Size};
@@ -40,9 +40,14 @@ pub(super) struct Plan {
 pub(super) enum Remark {
     /// The image of this index cannot be read; it was replaced or left out.
     Bad(usize, DecodeError),
+    /// The image of this index comes out black, or of one colour.
+    Odd(usize, Oddity),
     /// To be overwritten once the sample is normalised, on its device.
     Erase(Erasure),
 }
+
+/// What is still to be erased of a sample, and what is odd about its image.
+type Made = (Option<Erasure>, Option<Oddity>);
 
 impl Plan {
     /// Of images of `size` (height, width).
@@ -72,6 +77,11 @@ impl Plan {
     /// What a batch's memory holds.
     pub(super) fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The images.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
     }
 
     /// What is done about images that cannot be read.
@@ -127,9 +137,10 @@ impl Plan {
         for candidate in self.candidates(index as usize).take(MAX_TRIES) {
             let stream = candidate as u64 | u64::from(repeat) << 40;
             match (self.make(candidate, stream, slot), self.unreadable) {
-                (Ok(erasure), _) => {
+                (Ok((erasure, oddity)), _) => {
                     let bad = bad.into_iter().map(|(index, error)| Remark::Bad(index, error));
-                    return Ok(bad.chain(erasure.map(Remark::Erase)).collect());
+                    let odd = oddity.map(|oddity| Remark::Odd(candidate, oddity));
+                    return Ok(bad.chain(odd).chain(erasure.map(Remark::Erase)).collect());
                 }
                 (Err(LoaderError::Decode(error)), Unreadable::LeaveOut { .. }) => {
                     slot.fill(0);
@@ -157,19 +168,20 @@ impl Plan {
     }
 
     /// Makes the sample of this index with the random stream numbered `stream`; what is
-    /// still to be erased.
-    fn make(&self, index: usize, stream: u64, slot: &mut [u8]) -> Result<Option<Erasure>, LoaderError> {
+    /// still to be erased, and what is odd about the image.
+    fn make(&self, index: usize, stream: u64, slot: &mut [u8]) -> Result<Made, LoaderError> {
         let mut rng = rng::stream(self.seed, Purpose::Augmentation, self.epoch, stream);
         let path = || self.index.root.join(&self.index.samples[index].path);
         // A panic must not leave the consumer waiting for this sample for ever.
         catch_unwind(AssertUnwindSafe(|| {
+            let noted = Cell::new(None);
             let pixels = match &self.cache {
-                None => with_file(&path(), |encoded| self.pipeline.load(encoded, &mut rng))?,
+                None => with_file(&path(), |encoded| self.pipeline.load(encoded.noting(&noted), &mut rng))?,
                 Some(cache) => {
                     let prepared = match cache.get(&self.index, index) {
                         Some(prepared) => prepared,
                         None => {
-                            let prepared = with_file(&path(), |encoded| self.pipeline.prepare(encoded))?;
+                            let prepared = with_file(&path(), |encoded| self.pipeline.prepare(encoded.noting(&noted)))?;
                             let prepared = Arc::new(prepared);
                             cache.put(&self.index, index, &prepared);
                             prepared
@@ -182,13 +194,13 @@ impl Plan {
             let erasure = self.pipeline.draw_erasure(&mut rng, size);
             if self.layout.is_remote {
                 self.pipeline.bytes_into(&pixels, slot);
-                return Ok(erasure);
+                return Ok((erasure, noted.get()));
             }
             self.pipeline.normalize_into_bytes(&pixels, slot);
             if let Some(erasure) = erasure {
                 erasure.apply_to_bytes(slot, self.pipeline.channels(), size);
             }
-            Ok(None)
+            Ok((None, noted.get()))
         }))
         .unwrap_or_else(|panic| {
             let reason = guard::message(panic.as_ref()).lines().next().unwrap_or_default().to_owned();

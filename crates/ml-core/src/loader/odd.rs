@@ -1,0 +1,27 @@
+//! Images that come out black, or of one colour: one warning a kind, not one an image.
+
+use std::cell::RefCell;
+use std::mem::{Discriminant, discriminant};
+use std::path::Path;
+
+use ml_data::decode::Oddity;
+use ml_data::table::printable_path;
+
+/// The kinds of oddities that were warned of.
+#[derive(Default)]
+pub(super) struct OddOnce(RefCell<Vec<Discriminant<Oddity>>>);
+
+impl OddOnce {
+    /// Warns of the first image of each kind.
+    pub(super) fn note(&self, path: &Path, oddity: Oddity) {
+        let mut known = self.0.borrow_mut();
+        if known.contains(&discriminant(&oddity)) {
+            return;
+        }
+        known.push(discriminant(&oddity));
+        tracing::warn!(
+            "{}: {oddity}; other images of this kind are not named here, `ml-split check` lists them",
+            printable_path(path)
+        );
+    }
+}
