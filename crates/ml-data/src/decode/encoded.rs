@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, L
 use jpeg_ext::Wanted;
 
 use super::error;
-use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, jpeg};
+use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, exif, jpeg, png};
 use crate::geometry::{Area, Size};
 use crate::guard;
 
@@ -24,6 +24,7 @@ pub struct Encoded<'a> {
 
 enum Kind<'a> {
     Jpeg(jpeg_ext::Header),
+    Png(Box<png::Png<'a>>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -41,6 +42,7 @@ impl<'a> Encoded<'a> {
         // one image, not the run.
         guarded(format, || match format {
             ImageFormat::Jpeg => Encoded::read_jpeg(bytes),
+            ImageFormat::Png => Encoded::read_png(bytes),
             format if format.reading_enabled() => Encoded::read_other(bytes, format),
             format => Err(DecodeProblem::Unsupported {
                 format: error::name(format),
@@ -62,12 +64,21 @@ impl<'a> Encoded<'a> {
         Ok(Encoded { bytes, format, kind: Kind::Jpeg(header), stored, orientation })
     }
 
+    fn read_png(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
+        let format = ImageFormat::Png;
+        let png = png::Png::read(bytes)?;
+        let stored = png.size();
+        check_size(format, stored)?;
+        let orientation = png.orientation();
+        Ok(Encoded { bytes, format, kind: Kind::Png(Box::new(png)), stored, orientation })
+    }
+
     fn read_other(bytes: &'a [u8], format: ImageFormat) -> Result<Encoded<'a>, DecodeProblem> {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(MAX_ALLOCATION);
         reader.limits(limits);
-        let mut decoder =
+        let decoder =
             reader.into_decoder().map_err(|error| DecodeProblem::from_image(format, bytes, error))?;
         let (width, height) = decoder.dimensions();
         let stored = Size { height, width };
@@ -75,8 +86,11 @@ impl<'a> Encoded<'a> {
         if decoder.total_bytes() > MAX_ALLOCATION {
             return Err(DecodeProblem::TooLarge { width, height });
         }
-        // Damaged EXIF data is no reason to lose the image: Pillow shows it as it is stored.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let orientation = match format {
+            ImageFormat::Tiff => exif::orientation_of_tiff(bytes),
+            ImageFormat::WebP => exif::orientation_of_webp(bytes),
+            _ => Orientation::NoTransforms,
+        };
         Ok(Encoded { bytes, format, kind: Kind::Other(Box::new(decoder)), stored, orientation })
     }
 
@@ -117,6 +131,7 @@ impl<'a> Encoded<'a> {
                     let decoded = decode_jpeg(&header, bytes, Wanted::Scaled(divisor))?;
                     rgb_image(decoded.width, decoded.height, decoded.data)?
                 }
+                Kind::Png(png) => png.decode()?,
                 Kind::Other(decoder) => {
                     let image = DynamicImage::from_decoder(decoder)
                         .map_err(|error| DecodeProblem::from_image(format, bytes, error))?;

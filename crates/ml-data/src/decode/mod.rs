@@ -4,7 +4,7 @@
 //! content, never from the suffix. Out: [`Pixels`], or a [`DecodeError`] that names the path and
 //! what is wrong.
 //!
-//! - EXIF orientation is applied.
+//! - The orientation that EXIF or XMP metadata say is applied.
 //! - Grey becomes three equal channels; palettes are looked up; of an animation the first frame is
 //!   taken.
 //! - Alpha is dropped, not blended, as Pillow does it.
@@ -16,7 +16,7 @@
 //!   is missing.
 //!
 //! JPEG is decoded by libjpeg-turbo, as Pillow does, and can be decoded in part or scaled down
-//! ([`Encoded`]); the other formats by the `image` crate.
+//! ([`Encoded`]); PNG by the `png` crate, the other formats by the `image` crate.
 //!
 //! What a file can make the program allocate is bounded by [`MAX_PIXELS`] and [`MAX_FILE_BYTES`],
 //! both checked before the allocation.
@@ -24,7 +24,10 @@
 mod convert;
 mod encoded;
 mod error;
+mod exif;
 mod jpeg;
+mod png;
+mod reason;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,5 @@
 mod fuzz;
+mod oddities;
 
 use std::fs;
 use std::io::Write as _;
