@@ -33,6 +33,8 @@ struct jx_manager {
   struct jpeg_error_mgr base;
   jmp_buf escape;
   char *message;
+  /* A progressive scan did not refine what was there before it. */
+  int is_bogus_progression;
 };
 
 struct jx_progress {
@@ -50,19 +52,48 @@ static void jx_error_exit(j_common_ptr cinfo) {
   longjmp(manager->escape, 1);
 }
 
+/* The library warns and continues where it could give up. Each of its warnings is decided here: what spoils no pixel
+ * passes, as it does in Pillow; damage ends the call, since what follows it is noise, and a file of many scans would
+ * be minutes of it. */
 static void jx_emit_message(j_common_ptr cinfo, int level) {
+  struct jx_manager *manager = (struct jx_manager *)cinfo->err;
   if (level >= 0) return;
   switch (cinfo->err->msg_code) {
-    /* What other programs put between segments, or write into headers, spoils no pixel. */
+    /* Bytes that belong to no segment, such as other programs put between them: they are skipped. */
     case JWRN_EXTRANEOUS_DATA:
+    /* An Adobe segment whose color transform is neither 0, 1 nor 2: taken for the usual one. */
     case JWRN_ADOBE_XFORM:
+    /* A JFIF version from the future. */
     case JWRN_JFIF_MAJOR:
+    /* A color profile in pieces that do not fit together: profiles are not applied. */
     case JWRN_BOGUS_ICC:
+    /* Spectral selection or bit positions in the header of a sequential scan (some cameras write zeros), which do not
+     * apply there: they are ignored. */
+    case JWRN_NOT_SEQUENTIAL:
       return;
+    /* A progressive scan that comes twice, or before which one is missing: its data are added to what is there. */
+    case JWRN_BOGUS_PROGRESSION:
+      manager->is_bogus_progression = 1;
+      return;
+    /* The entropy-coded data end before the blocks do. */
+    case JWRN_HIT_MARKER:
+    /* They hold a code that the table does not have. */
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+      /* How many codes a refinement has depends on the coefficients before it, which differ from the encoder's where a
+       * scan comes twice or is missing. */
+      if (manager->is_bogus_progression) return;
+      break;
+    /* They hold another restart marker than the one that is due. */
+    case JWRN_MUST_RESYNC:
+    /* The file ends before its end-of-image marker. */
+    case JWRN_JPEG_EOF:
+    /* More rows are requested than there are: a mistake of this file. */
+    case JWRN_TOO_MUCH_DATA:
+    /* What a later version may warn of. */
     default:
       break;
   }
-  /* What follows damage is noise, and a file of many scans would be minutes of it. */
   jx_error_exit(cinfo);
 }
 
@@ -110,6 +141,7 @@ static void jx_begin(struct jpeg_decompress_struct *cinfo, struct jx_manager *ma
   manager->base.emit_message = jx_emit_message;
   manager->base.output_message = jx_output_message;
   manager->message = message;
+  manager->is_bogus_progression = 0;
   message[0] = 0;
 }
 

@@ -111,7 +111,6 @@ impl LeftOut {
     pub fn is_empty(&self) -> bool {
         *self == LeftOut::default()
     }
-
 }
 
 /// The format that images with this ending have, if it is not read.

@@ -14,10 +14,10 @@ mod batch;
 mod cache;
 mod memory;
 mod mix;
+mod odd;
 mod order;
 mod plan;
 mod pool;
-mod odd;
 mod skipped;
 #[cfg(test)]
 mod tests;
@@ -34,9 +34,9 @@ use tch::{Device, Tensor};
 
 use batch::Destination;
 use memory::Memory;
+use odd::OddOnce;
 use plan::{Plan, Remark};
 use pool::Pool;
-use odd::OddOnce;
 use skipped::Skipped;
 
 pub use batch::{Batch, DeviceBatch};
@@ -162,7 +162,15 @@ impl Loader {
         let options = LoaderOptions { batch_size: options.batch_size.max(1), ..options };
         let soft = pipeline.mixes().then_some(options.num_classes);
         let destination = Rc::new(Destination::new(options.device, &pipeline, soft));
-        Loader { index, pipeline, cache: None, options, destination, skipped: Rc::default(), odd: Rc::default() }
+        Loader {
+            index,
+            pipeline,
+            cache: None,
+            options,
+            destination,
+            skipped: Rc::default(),
+            odd: Rc::default(),
+        }
     }
 
     /// The same with a cache, if there is one: that which [`Caches::for_preparation`] gives for

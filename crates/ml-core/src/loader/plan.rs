@@ -181,7 +181,8 @@ impl Plan {
                     let prepared = match cache.get(&self.index, index) {
                         Some(prepared) => prepared,
                         None => {
-                            let prepared = with_file(&path(), |encoded| self.pipeline.prepare(encoded.noting(&noted)))?;
+                            let prepared =
+                                with_file(&path(), |encoded| self.pipeline.prepare(encoded.noting(&noted)))?;
                             let prepared = Arc::new(prepared);
                             cache.put(&self.index, index, &prepared);
                             prepared

@@ -3,10 +3,9 @@
 
 use std::io::Cursor;
 
-use image::metadata::Orientation;
 use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
-use crate::decode::tiff;
+use crate::decode::{Encoded, tiff};
 
 /// How an image stores its colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,13 +54,13 @@ pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Option<Header> {
     if format == ImageFormat::Tiff {
         return tiff(bytes);
     }
-    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().ok()?;
+    let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     let mode = match format {
         ImageFormat::Jpeg if jpeg_components(bytes) == Some(4) => Mode::Cmyk,
         _ => mode(decoder.original_color_type())?,
     };
-    let oriented = decoder.orientation().is_ok_and(|turned| turned != Orientation::NoTransforms);
+    let oriented = is_turned(bytes);
     let animated = match format {
         ImageFormat::Gif => gif_frames(bytes) > 1,
         ImageFormat::Png => is_animated_png(bytes),
@@ -72,6 +71,11 @@ pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Option<Header> {
         _ => false,
     };
     Some(Header { pixels: u64::from(width) * u64::from(height), mode, oriented, animated })
+}
+
+/// As decoding turns it.
+fn is_turned(bytes: &[u8]) -> bool {
+    Encoded::read(bytes).is_ok_and(|encoded| encoded.is_turned())
 }
 
 fn tiff(bytes: &[u8]) -> Option<Header> {
@@ -91,7 +95,7 @@ fn tiff(bytes: &[u8]) -> Option<Header> {
     Some(Header {
         pixels: u64::from(header.size.width) * u64::from(header.size.height),
         mode,
-        oriented: header.orientation != Orientation::NoTransforms,
+        oriented: is_turned(bytes),
         animated: header.has_pages,
     })
 }

@@ -16,10 +16,10 @@ pub(super) fn to_rgb8(format: ImageFormat, image: DynamicImage) -> Result<RgbIma
         DynamicImage::ImageLumaA16(grey) => repeat(grey.as_raw(), 2, high_byte),
         DynamicImage::ImageRgb16(rgb) => first_three(rgb.as_raw(), 3, high_byte),
         DynamicImage::ImageRgba16(rgba) => first_three(rgba.as_raw(), 4, high_byte),
-        other => {
+        _ => {
             return Err(DecodeProblem::Unsupported {
                 format: error::name(format),
-                reason: format!("its pixels are {:?}", other.color()),
+                reason: "its pixels are floating-point numbers".to_owned(),
             });
         }
     };

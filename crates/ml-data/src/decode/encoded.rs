@@ -10,7 +10,7 @@ use jpeg_ext::Wanted;
 
 use super::error;
 use super::oddity::{Observer, Oddity};
-use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, jpeg, tiff};
+use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, exif, jpeg, png, tiff};
 use crate::geometry::{Area, Size};
 use crate::guard;
 
@@ -28,6 +28,7 @@ pub struct Encoded<'a> {
 enum Kind<'a> {
     Jpeg(jpeg_ext::Header),
     Tiff(Box<tiff::Header>),
+    Png(Box<png::Png<'a>>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -45,6 +46,7 @@ impl<'a> Encoded<'a> {
         // one image, not the run.
         guarded(format, || match format {
             ImageFormat::Jpeg => Encoded::read_jpeg(bytes),
+            ImageFormat::Png => Encoded::read_png(bytes),
             ImageFormat::Tiff => Encoded::read_tiff(bytes),
             format => Encoded::read_other(bytes, format),
         })
@@ -65,9 +67,18 @@ impl<'a> Encoded<'a> {
 
     fn read_tiff(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
         let header = tiff::Header::read(bytes)?;
-        let (stored, orientation) = (header.size, header.orientation);
+        let (stored, orientation) = (header.size, exif::orientation_of_tiff(bytes));
         let kind = Kind::Tiff(Box::new(header));
         Ok(Encoded { bytes, format: ImageFormat::Tiff, kind, stored, orientation, noted: None })
+    }
+
+    fn read_png(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
+        let format = ImageFormat::Png;
+        let png = png::Png::read(bytes)?;
+        let stored = png.size();
+        check_size(format, stored)?;
+        let orientation = png.orientation();
+        Ok(Encoded { bytes, format, kind: Kind::Png(Box::new(png)), stored, orientation, noted: None })
     }
 
     fn read_other(bytes: &'a [u8], format: ImageFormat) -> Result<Encoded<'a>, DecodeProblem> {
@@ -75,7 +86,7 @@ impl<'a> Encoded<'a> {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(MAX_ALLOCATION);
         reader.limits(limits);
-        let mut decoder =
+        let decoder =
             reader.into_decoder().map_err(|error| DecodeProblem::from_image(format, bytes, error))?;
         let (width, height) = decoder.dimensions();
         let stored = Size { height, width };
@@ -83,8 +94,10 @@ impl<'a> Encoded<'a> {
         if decoder.total_bytes() > MAX_ALLOCATION {
             return Err(DecodeProblem::TooLarge { width, height });
         }
-        // Damaged EXIF data is no reason to lose the image: Pillow shows it as it is stored.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let orientation = match format {
+            ImageFormat::WebP => exif::orientation_of_webp(bytes),
+            _ => Orientation::NoTransforms,
+        };
         let kind = Kind::Other(Box::new(decoder));
         Ok(Encoded { bytes, format, kind, stored, orientation, noted: None })
     }
@@ -100,6 +113,11 @@ impl<'a> Encoded<'a> {
     /// The image's size, orientation applied.
     pub fn size(&self) -> Size {
         turned(self.stored, self.orientation)
+    }
+
+    /// Whether the stored image is turned or mirrored on the way to pixels.
+    pub fn is_turned(&self) -> bool {
+        self.orientation != Orientation::NoTransforms
     }
 
     /// The content's format, whatever the file is called.
@@ -138,6 +156,7 @@ impl<'a> Encoded<'a> {
                 Kind::Tiff(header) => {
                     rgb_image(stored.width, stored.height, header.decode(bytes, &mut observer)?)?
                 }
+                Kind::Png(png) => png.decode(noted.is_some().then_some(&mut observer))?,
                 Kind::Other(decoder) => {
                     let image = DynamicImage::from_decoder(decoder)
                         .map_err(|error| DecodeProblem::from_image(format, bytes, error))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::{ImageError, ImageFormat};
 
 use super::foreign::{self, Foreign};
-use super::{MAX_FILE_BYTES, MAX_PIXELS};
+use super::{MAX_FILE_BYTES, MAX_PIXELS, reason};
 use crate::geometry::Size;
 
 /// An image that cannot be decoded: the path and what is wrong with it, in one line.
@@ -151,7 +151,7 @@ impl DecodeProblem {
     }
 
     pub(super) fn crashed(format: ImageFormat, reason: &str) -> DecodeProblem {
-        DecodeProblem::Crashed { format: name(format), reason: first_line(&reason) }
+        DecodeProblem::Crashed { format: name(format), reason: reason::plain(&reason) }
     }
 
     pub(super) fn from_jpeg(error: jpeg_ext::Error) -> DecodeProblem {
@@ -165,7 +165,7 @@ impl DecodeProblem {
             jpeg_ext::Error::Memory => DecodeProblem::TooMuchMemory { format },
             jpeg_ext::Error::Unsupported(reason) => DecodeProblem::Unsupported { format, reason },
             jpeg_ext::Error::TooManyScans(reason) | jpeg_ext::Error::Damaged(reason) => {
-                DecodeProblem::Damaged { format, reason: first_line(&reason) }
+                DecodeProblem::Damaged { format, reason: reason::plain(&reason) }
             }
         }
     }
@@ -173,12 +173,7 @@ impl DecodeProblem {
     pub(super) fn from_image(format: ImageFormat, bytes: &[u8], error: ImageError) -> DecodeProblem {
         let short_webp = format == ImageFormat::WebP && is_short_webp(bytes);
         let format = name(format);
-        let reason = first_line(&error);
-        // The format is named already.
-        let reason = match reason.split_once(": ") {
-            Some((head, rest)) if head.starts_with("Format error decoding") => rest.to_owned(),
-            _ => reason,
-        };
+        let reason = reason::plain(&error);
         match error {
             ImageError::Limits(_) => DecodeProblem::TooMuchMemory { format },
             ImageError::Unsupported(_) => DecodeProblem::Unsupported { format, reason },

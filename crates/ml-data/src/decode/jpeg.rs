@@ -1,28 +1,34 @@
 //! What is asked of a JPEG file's markers before it is decoded: whether the file is all there (the
 //! decoder fills what is missing with grey), and how the camera was held.
 
+use std::borrow::Cow;
+
 use image::metadata::Orientation;
 
+use super::exif;
+
 const END_OF_IMAGE: u8 = 0xD9;
+const START_OF_SCAN: u8 = 0xDA;
 const APPLICATION_1: u8 = 0xE1;
-/// What an EXIF segment begins with.
-const EXIF: &[u8] = b"Exif\0\0";
+/// What an XMP segment begins with.
+const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 /// What a file's markers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Markers {
     /// The marker structure (ITU-T T.81, annex B) reaches the end-of-image marker. What follows it
-    /// (some cameras append data) does not matter, nor do the markers of a thumbnail inside a
-    /// segment.
+    /// (some cameras append data or further images) does not matter, nor do the markers of a
+    /// thumbnail inside a segment.
     pub is_complete: bool,
-    /// Damaged EXIF data is no reason to lose the image: Pillow shows it as it is stored.
+    /// From the EXIF and XMP segments before the first scan.
     pub orientation: Orientation,
 }
 
 /// Walks through all markers.
 pub(super) fn markers(bytes: &[u8]) -> Markers {
     let mut found = Markers { is_complete: false, orientation: Orientation::NoTransforms };
-    let mut has_exif = false;
+    let mut metadata = Metadata::default();
+    let mut is_header = true;
     let mut at = 2; // past the start-of-image marker, by which the format was recognised
     while let Some((marker, after)) = next_marker(bytes, at) {
         at = match marker {
@@ -36,10 +42,9 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
             // data.
             _ => match segment_end(bytes, after) {
                 Some(end) => {
-                    let exif = bytes[after..end].get(2..).and_then(|content| content.strip_prefix(EXIF));
-                    if let (APPLICATION_1, false, Some(exif)) = (marker, has_exif, exif) {
-                        has_exif = true;
-                        found.orientation = Orientation::from_exif_chunk(exif).unwrap_or(found.orientation);
+                    is_header &= marker != START_OF_SCAN;
+                    if marker == APPLICATION_1 && is_header {
+                        metadata.add(bytes[after..end].get(2..).unwrap_or_default());
                     }
                     end
                 }
@@ -47,7 +52,29 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
             },
         };
     }
+    found.orientation = exif::orientation(metadata.exif.as_deref(), metadata.xmp);
     found
+}
+
+/// What the application segments hold.
+#[derive(Default)]
+struct Metadata<'a> {
+    exif: Option<Cow<'a, [u8]>>,
+    xmp: Option<&'a [u8]>,
+}
+
+impl<'a> Metadata<'a> {
+    fn add(&mut self, content: &'a [u8]) {
+        if let Some(block) = content.strip_prefix(exif::HEADER) {
+            match &mut self.exif {
+                // A block that does not fit into one segment continues in the next.
+                Some(exif) => exif.to_mut().extend_from_slice(block),
+                None => self.exif = Some(Cow::Borrowed(content)),
+            }
+        } else if let Some(packet) = content.strip_prefix(XMP) {
+            self.xmp = Some(packet);
+        }
+    }
 }
 
 /// The next marker at or after `at`, and the place behind it. `FF 00` is a coded byte and `FF FF`

@@ -4,7 +4,7 @@
 //! content, never from the suffix. Out: [`Pixels`], or a [`DecodeError`] that names the path and
 //! what is wrong; of a file in no such format, what it is and what to do about it.
 //!
-//! - EXIF orientation is applied.
+//! - The orientation that EXIF or XMP metadata say is applied.
 //! - Grey becomes three equal channels; palettes are looked up; of an animation the first frame is
 //!   taken.
 //! - Alpha is dropped, not blended, as Pillow does it.
@@ -16,7 +16,7 @@
 //!   is missing.
 //!
 //! JPEG is decoded by libjpeg-turbo, as Pillow does, and can be decoded in part or scaled down
-//! ([`Encoded`]); TIFF by a reader of its own; the other formats by the `image` crate.
+//! ([`Encoded`]); PNG by the `png` crate, TIFF by a reader of its own, the other formats by the `image` crate.
 //!
 //! [`Encoded::noting`] tells of images that show nothing once they are 8-bit RGB, at no cost for
 //! others; [`OddImages`] makes one warning of many.
@@ -27,9 +27,12 @@
 mod convert;
 mod encoded;
 mod error;
+mod exif;
 pub(crate) mod foreign;
 mod jpeg;
 mod oddity;
+mod png;
+mod reason;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tiff;

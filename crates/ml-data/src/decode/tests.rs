@@ -1,4 +1,5 @@
 mod fuzz;
+mod oddities;
 mod tiff_kinds;
 
 use std::fs;

@@ -1,8 +1,6 @@
 //! The first directory's tags → a [`Header`]: what is where, and whether it is of a kind that is
 //! read. The kinds follow TIFF 6.0, its supplements, and what libtiff registers.
 
-use image::metadata::Orientation;
-
 use super::chunk::Compression;
 use super::color::{Color, YCbCr};
 use super::directory::Directory;
@@ -21,7 +19,6 @@ mod tag {
     pub const PHOTOMETRIC: u16 = 262;
     pub const FILL_ORDER: u16 = 266;
     pub const STRIP_OFFSETS: u16 = 273;
-    pub const ORIENTATION: u16 = 274;
     pub const SAMPLES: u16 = 277;
     pub const ROWS_PER_STRIP: u16 = 278;
     pub const STRIP_LENGTHS: u16 = 279;
@@ -82,7 +79,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, DecodeProblem> {
     let tables_at = if tables.is_empty() { 0 } else { tables.as_ptr().addr() - bytes.as_ptr().addr() };
     let mut header = Header {
         size,
-        orientation: orientation(&tags)?,
         has_pages: has_pages(&tags),
         bits,
         samples,
@@ -190,11 +186,6 @@ fn camera_raw(
         if is_thumbnail { tags.all_of(tag::SUB_DIRECTORIES)?.unwrap_or_default() } else { Vec::new() };
     let found = is_raw(photometric) || below.iter().take(8).any(|offset| has_raw(offset).is_some());
     Ok(found.then_some("a camera raw file (such as NEF or ARW)"))
-}
-
-fn orientation(tags: &Directory<'_>) -> Result<Orientation, DecodeProblem> {
-    let value = tags.first_of(tag::ORIENTATION)?.and_then(|value| u8::try_from(value).ok());
-    Ok(value.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms))
 }
 
 /// Whether the next image is one of its own, not a smaller copy or a mask.

@@ -16,8 +16,6 @@ mod layout;
 
 use std::num::NonZeroUsize;
 
-use image::metadata::Orientation;
-
 use self::chunk::{Compression, Shape};
 pub(crate) use self::color::Color;
 use self::color::Rows;
@@ -40,7 +38,6 @@ pub(super) fn is_tiff(bytes: &[u8]) -> bool {
 pub(crate) struct Header {
     /// As stored, before the orientation.
     pub size: Size,
-    pub orientation: Orientation,
     /// Whether there are more images of full size.
     pub has_pages: bool,
     /// Bits of a sample.
