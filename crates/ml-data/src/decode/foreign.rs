@@ -292,7 +292,7 @@ fn is_zero(bytes: &[u8]) -> bool {
 /// UTF-8 without control characters but those of lines, or UTF-16 with its mark; looks at the start.
 fn is_text(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-        return bytes.len() % 2 == 0 && bytes.len() >= 4;
+        return bytes.len().is_multiple_of(2) && bytes.len() >= 4;
     }
     let start = start(bytes, 1024);
     let text = match std::str::from_utf8(start) {
