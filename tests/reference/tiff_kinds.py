@@ -344,7 +344,7 @@ def kinds():
         parts.append(file.getvalue())
     yield "JPEG of RGB, YCbCr (subsampled or not), grayscale, CMYK", "jpeg_ycc_strips", tiff(
         basic(6, 8, 3, 7, 40, 24, m278=(SHORT, [16]), m530=(SHORT, [2, 2])), parts), None, ""
-    yield "old-style JPEG", "jpeg_old", tiff(basic(6, 8, 3, 6), [b"\xFF\xD8\xFF\xD9"]), "old-style JPEG", ""
+    yield "old-style JPEG", "jpeg_old", tiff(basic(6, 8, 3, 6), [b"\xFF\xD8\xFF\xD9"]), "old-style JPEG", "Pillow reads some"
 
     # Lab and others.
     lab = picture(3, 11)

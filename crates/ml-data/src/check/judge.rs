@@ -140,7 +140,7 @@ fn content(seen: &Seen) -> Vec<(Kind, String)> {
         (Some(oddity @ Oddity::NarrowRange { .. }), _) => found.push((Kind::NarrowRange, oddity.to_string())),
         (Some(oddity @ Oddity::OnlyAlpha), _) => found.push((Kind::OnlyAlpha, oddity.to_string())),
         (None, Some([r, g, b])) => {
-            found.push((Kind::OneColor, format!("every pixel is #{r:02x}{g:02x}{b:02x}")))
+            found.push((Kind::OneColor, format!("every pixel is #{r:02x}{g:02x}{b:02x}")));
         }
         (None, None) => {}
     }

@@ -169,6 +169,64 @@ fn every_kind_has_a_name_of_its_own_and_kinds_come_worst_first() {
 }
 
 #[test]
+fn tiff_headers_say_what_an_image_is() {
+    for (name, mode, oriented, animated) in [
+        ("bilevel_black_is_zero", Mode::Grey, false, false),
+        ("grey_alpha", Mode::GreyAlpha, false, false),
+        ("grey_12", Mode::Grey16, false, false),
+        ("palette_4", Mode::Rgb, false, false),
+        ("ycc_22", Mode::Rgb, false, false),
+        ("rgba_none", Mode::Rgba, false, false),
+        ("rgb_16_extra_2", Mode::Rgba16, false, false),
+        ("cmyk_8", Mode::Cmyk, false, false),
+        ("big_pillow", Mode::Rgb, false, false),
+        ("orientation_6", Mode::Rgb, true, false),
+        ("pages", Mode::Rgb, false, true),
+        ("thumbnail", Mode::Rgb, false, false),
+    ] {
+        let bytes = fs::read(tests_folder().join(format!("reference/tiff_kinds/{name}.tif"))).unwrap();
+        let header = header::read(ImageFormat::Tiff, &bytes).unwrap();
+        assert_eq!((header.mode, header.oriented, header.animated), (mode, oriented, animated), "{name}");
+    }
+}
+
+#[test]
+fn images_that_come_out_black_and_images_that_are_not_read_are_found_with_their_reasons() {
+    use image::{ImageBuffer, Luma, Rgba};
+    let folder = tempfile::tempdir().unwrap();
+    let class = folder.path().join("cells");
+    fs::create_dir(&class).unwrap();
+    let deep = ImageBuffer::from_fn(16, 16, |x, y| Luma([(x * 16 + y) as u16 * 16]));
+    deep.save(class.join("deep.png")).unwrap();
+    let only_alpha = ImageBuffer::from_fn(16, 16, |x, y| Rgba([0_u8, 0, 0, (x * 16 + y) as u8]));
+    only_alpha.save(class.join("alpha.png")).unwrap();
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    fs::write(class.join("named.jpg"), heic).unwrap();
+    fs::write(class.join("phone.heic"), heic).unwrap();
+    fs::write(class.join("pointer.png"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+        .unwrap();
+    fs::write(class.join("zeros.tif"), [0; 4096]).unwrap();
+    let report = examine(folder.path(), &Options::default(), &mut |_| {}, &|| false).unwrap();
+    for (kind, path, words) in [
+        (Kind::NarrowRange, "cells/deep.png", "only 12 of 16 bits are used"),
+        (Kind::OnlyAlpha, "cells/alpha.png", "in the alpha channel, which is dropped"),
+        (Kind::Unsupported, "cells/named.jpg", "this is a HEIC (HEIF) image; convert it to JPEG"),
+        (Kind::IgnoredImage, "cells/phone.heic", "is a HEIC (HEIF) image, which is not supported"),
+        (Kind::NotAnImage, "cells/pointer.png", "this is a Git LFS pointer, not an image; fetch"),
+        (Kind::NotAnImage, "cells/zeros.tif", "this is nothing but zeros"),
+    ] {
+        let is_it = |finding: &&Finding| finding.kind == kind && finding.path.as_deref() == Some(path);
+        let finding = report.findings.iter().find(is_it).unwrap_or_else(|| panic!("{path}: {report:#?}"));
+        assert!(finding.message.contains(words), "{}", finding.message);
+    }
+    let html = to_html(&report);
+    for text in [report.to_json().unwrap(), html] {
+        assert!(text.contains("12 of 16 bits") && text.contains("alpha channel"), "{text}");
+    }
+    assert!(!report.findings.iter().any(|finding| finding.kind == Kind::OneColor));
+}
+
+#[test]
 fn many_black_images_are_one_group() {
     let folder = tempfile::tempdir().unwrap();
     let class = folder.path().join("night");

@@ -175,6 +175,7 @@ const KNOWN: &[(Sign, Kind, &str, &str)] = &[
     (Text(&["<?xml", "<error"]), Other, "an XML document, often the error message of a server", AGAIN),
     (Test(is_json), Other, "a JSON text, often the error message of a server", AGAIN),
     (Test(is_zero), Other, "nothing but zeros, as a failed copy or a sparse file leaves it", "copy the image again"),
+    (Test(begins_with_zeros), Other, "a file that begins with zeros, as an interrupted copy leaves it", "copy the image again"),
     // Its header has no signature, so what has one comes first.
     (Test(is_targa), Image, "a TGA image", MAGICK),
     (Test(is_text), Other, "a plain text", "put the image there, or remove it"),
@@ -289,10 +290,14 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
+fn begins_with_zeros(bytes: &[u8]) -> bool {
+    bytes.len() > 512 && is_zero(&bytes[..512])
+}
+
 /// UTF-8 without control characters but those of lines, or UTF-16 with its mark; looks at the start.
 fn is_text(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-        return bytes.len() % 2 == 0 && bytes.len() >= 4;
+        return bytes.len().is_multiple_of(2) && bytes.len() >= 4;
     }
     let start = start(bytes, 1024);
     let text = match std::str::from_utf8(start) {
@@ -350,6 +355,7 @@ mod tests {
         let targa = [&[0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 7, 0, 24, 0x20][..], &[1; 189]].concat();
         let compressed = [&[0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 7, 0, 32, 8][..], &[1; 40]].concat();
         let pointer = [0, 0, 2, 0, 1, 0, 32, 32, 0, 0, 0, 0, 0, 0, 0x30, 1, 0, 0, 22, 0, 0, 0];
+        let interrupted = [vec![0; 4096], vec![7; 4096]].concat();
         let mut avif = b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf".to_vec();
         for (bytes, expected) in [
             (targa.as_slice(), "a TGA image"),
@@ -371,6 +377,7 @@ mod tests {
             ("Grüße, und mehr".as_bytes(), "a plain text"),
             (b"\xFF\xFEH\0i\0", "a plain text"),
             (&[0; 5000], "nothing but zeros, as a failed copy or a sparse file leaves it"),
+            (&interrupted, "a file that begins with zeros, as an interrupted copy leaves it"),
             (b"/annex/objects/SHA256E-s5--00.jpg", "a git-annex pointer"),
             (b"#define x_width 8\n#define x_height 8\n", "an XBM image"),
             (b"Pf\n3 2\n-1.0\n\0\0\0\0", "a PFM image of floating-point numbers"),

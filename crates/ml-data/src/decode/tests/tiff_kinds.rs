@@ -1,4 +1,4 @@
-//! TIFF of every kind, against Pillow (tests/reference/tiff_kinds.py).
+//! TIFF of every kind, against Pillow (`tests/reference/tiff_kinds.py`).
 
 use super::*;
 

@@ -184,11 +184,8 @@ pub(super) fn add_up(data: &mut [u8], row_bytes: usize, samples: usize, bits: u8
             }
             continue;
         }
-        let (read, write): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) = if is_big_endian {
-            (u16::from_be_bytes, u16::to_be_bytes)
-        } else {
-            (u16::from_le_bytes, u16::to_le_bytes)
-        };
+        let read = if is_big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
+        let write = if is_big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
         let (values, _) = row.as_chunks_mut::<2>();
         for at in samples..values.len() {
             values[at] = write(read(values[at]).wrapping_add(read(values[at - samples])));

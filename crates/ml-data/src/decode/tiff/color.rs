@@ -124,8 +124,12 @@ impl<'a> Rows<'a> {
             return subsampled_row(ycc, &self.chunks[0], self.shape.width, row, out);
         }
         let samples = self.chunks.len() * self.shape.samples;
-        self.row.resize(columns * samples, 0);
         let row_bytes = header.row_bytes(self.shape.samples) as usize;
+        if matches!(header.color, Color::Rgb) && header.bits == 8 && self.shape.samples == 3 {
+            // As most files store them.
+            return out.copy_from_slice(&self.chunks[0][row * row_bytes..][..3 * columns]);
+        }
+        self.row.resize(columns * samples, 0);
         for (plane, chunk) in self.chunks.iter().enumerate() {
             let stored = &chunk[row * row_bytes..(row + 1) * row_bytes];
             let depth = Depth {

@@ -1,5 +1,5 @@
-//! The first directory of a TIFF or BigTIFF file: its tags and their values (TIFF 6.0, section 2).
-//! Nothing larger than the file allows is allocated.
+//! A directory of a TIFF file, with offsets of 32 or (`BigTIFF`) 64 bits: its tags and their values
+//! (TIFF 6.0, section 2). Nothing larger than the file allows is allocated.
 
 use std::collections::BTreeMap;
 

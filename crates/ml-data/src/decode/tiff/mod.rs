@@ -1,12 +1,13 @@
-//! TIFF and BigTIFF: the first image of a file → RGB, 8 bits a channel, as Pillow gives it.
+//! The first image of a TIFF file, with offsets of 32 or (`BigTIFF`) 64 bits → RGB, 8 bits a channel,
+//! as Pillow gives it.
 //!
 //! ```text
-//! directory (tags) → layout (Header: what is where, of which kind) → chunk (a strip's or tile's samples) → color
+//! directory (tags) → layout (Header: what is where) → chunk (samples of a strip or tile) → color
 //! ```
 //!
-//! The decompressors are the crates that the maintained `tiff` crate uses, and libjpeg-turbo for
-//! JPEG. That crate itself is not used: it gives no palettes, no subsampled colours, no Lab, no
-//! depths between 8 and 16 bits, and decodes JPEG with other roundings than Pillow.
+//! The decompressors are the crates that the `tiff` crate uses, and libjpeg-turbo for JPEG. That
+//! crate itself is not used: it gives neither palettes nor subsampled colours, knows one of the
+//! codings of fax and no Zstandard in Rust, and rounds JPEG otherwise than Pillow.
 
 mod chunk;
 mod color;
@@ -25,12 +26,10 @@ use crate::geometry::Size;
 
 const FORMAT: &str = "TIFF";
 
-/// Whether `bytes` begin as a TIFF or BigTIFF file does. Some writers have the version's bytes in
-/// the wrong order; libtiff and Pillow put up with it.
+/// Whether `bytes` begin as a TIFF file does, of either size of offsets. Some writers have the
+/// version's bytes in the wrong order; libtiff and Pillow put up with it.
 pub(super) fn is_tiff(bytes: &[u8]) -> bool {
     const STARTS: [&[u8]; 6] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*"];
-    // A version, and then where the first directory is: behind the header, at an even place in most
-    // files, and never at the very start.
     STARTS.iter().any(|start| bytes.starts_with(start))
 }
 
