@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::global::{self, Global};
-use super::{Id, Node, Storage, View, opcode as op};
+use super::{Id, Name, Node, Storage, View, numpy, opcode as op};
 use crate::error::Problem;
 
 /// What a pickle holds: the table, the storages that it names, and where the tree begins.
@@ -11,6 +11,8 @@ pub(crate) struct Parsed {
     pub(super) nodes: Vec<Node>,
     pub(super) storages: Vec<Storage>,
     pub(super) root: Id,
+    /// Of classes and functions.
+    pub(super) names: Vec<String>,
     /// How much may be made from this pickle, by its length.
     pub(super) budget: Budget,
 }
@@ -55,11 +57,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Parsed, usize), Problem> {
         memo: HashMap::new(),
         storages: Vec::new(),
         known: HashMap::new(),
+        names: Vec::new(),
+        known_names: HashMap::new(),
         budget: Budget::new(bytes.len()),
     };
     let root = machine.run()?;
     let budget = Budget::new(machine.at);
-    Ok((Parsed { nodes: machine.nodes, storages: machine.storages, root, budget }, machine.at))
+    let Machine { nodes, storages, names, at, .. } = machine;
+    Ok((Parsed { nodes, storages, root, names, budget }, at))
 }
 
 struct Machine<'a> {
@@ -72,8 +77,20 @@ struct Machine<'a> {
     storages: Vec<Storage>,
     /// Key → place in `storages`.
     known: HashMap<String, usize>,
+    names: Vec<String>,
+    /// Name → place in `names`.
+    known_names: HashMap<String, Name>,
     budget: Budget,
 }
+
+/// How much of the name of a class is kept, in characters.
+const LONGEST_NAME: usize = 120;
+
+/// What stands for something that the program kept elsewhere which wrote the pickle.
+const PERSISTENT: &str = "persistent id";
+
+/// What stands for an `int` that does not fit 64 bits.
+const LARGE_INT: &str = "int beyond 64 bits";
 
 fn disorder() -> Problem {
     Problem::damaged("its pickle is not in order")
@@ -106,6 +123,7 @@ impl Machine<'_> {
             op::BININT2 => self.take().and_then(|b| self.push(Node::Int(u16::from_le_bytes(b).into()))),
             op::BINFLOAT => self.take().and_then(|b| self.push(Node::Float(f64::from_be_bytes(b)))),
             op::LONG1 | op::LONG4 => self.long(code),
+            op::INT | op::LONG | op::FLOAT => self.number(code),
             op::BINUNICODE | op::SHORT_BINUNICODE | op::BINUNICODE8 | op::BINSTRING | op::SHORT_BINSTRING => {
                 self.text(code)
             }
@@ -121,7 +139,8 @@ impl Machine<'_> {
             op::POP => self.pop().map(drop),
             op::POP_MARK => self.pop_mark().map(drop),
             op::DUP => self.top().and_then(|id| self.push_id(id)),
-            op::BINGET | op::LONG_BINGET | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.memo(code),
+            op::GET | op::BINGET | op::LONG_BINGET => self.recall(code),
+            op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.remember(code),
             op::EMPTY_TUPLE => self.push(Node::Tuple(Vec::new())),
             op::TUPLE1 => self.tuple(1),
             op::TUPLE2 => self.tuple(2),
@@ -148,12 +167,26 @@ impl Machine<'_> {
             }
             op::STACK_GLOBAL => {
                 let (name, module) = (self.pop()?, self.pop()?);
+                self.budget.charge_bytes(self.str(name)?.len() + self.str(module)?.len())?;
                 let (name, module) = (self.str(name)?.to_owned(), self.str(module)?.to_owned());
                 self.global(&module, &name)
             }
-            op::REDUCE | op::NEWOBJ => self.reduce(),
+            op::REDUCE | op::NEWOBJ => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                self.apply(function, arguments)
+            }
+            op::NEWOBJ_EX => {
+                let (_keywords, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+                self.apply(class, arguments)
+            }
+            op::OBJ | op::INST => self.instance(code),
+            op::EXT1 | op::EXT2 | op::EXT4 => self.extension(code),
             op::BUILD => self.build(),
-            op::BINPERSID => self.storage(),
+            op::BINPERSID => self.persistent(),
+            op::PERSID => {
+                self.line()?;
+                self.object(PERSISTENT)
+            }
             _ => Err(Problem::Unsupported(format!("the pickle opcode 0x{code:02x}, which is not data"))),
         }
     }
@@ -161,20 +194,88 @@ impl Machine<'_> {
     fn global(&mut self, module: &str, name: &str) -> Result<(), Problem> {
         match global::find(module, name) {
             Some(Global::Dtype(dtype)) => self.push(Node::Str(dtype.into())),
-            Some(found) => self.push(Node::Global(found)),
-            None => {
-                let full: String = format!("{module}.{name}").chars().take(120).collect();
-                Err(Problem::Unsupported(format!("`{}`, which is not data", full.escape_debug())))
+            found => {
+                let name = self.name(module.chars().chain(['.']).chain(name.chars()))?;
+                self.push(Node::Global(found, name))
             }
         }
     }
 
-    /// `function(*arguments)`, for the functions that only give data another form.
-    fn reduce(&mut self) -> Result<(), Problem> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let Node::Global(function) = *self.node(function) else { return Err(disorder()) };
-        let arguments = self.sequence(arguments)?;
-        match (function, arguments.as_slice()) {
+    /// A class by its number in a list that the program kept which wrote the pickle.
+    fn extension(&mut self, code: u8) -> Result<(), Problem> {
+        let number = match code {
+            op::EXT1 => self.take::<1>()?[0].into(),
+            op::EXT2 => u16::from_le_bytes(self.take()?).into(),
+            _ => u32::from_le_bytes(self.take()?),
+        };
+        let name = self.name(format!("copyreg extension {number}").chars())?;
+        self.push(Node::Global(None, name))
+    }
+
+    /// Pushes something of which nothing is known but its class.
+    fn object(&mut self, class: &str) -> Result<(), Problem> {
+        let name = self.name(class.chars())?;
+        self.push(Node::Object(name, None))
+    }
+
+    /// The place of a name, of which the beginning is kept.
+    fn name(&mut self, name: impl Iterator<Item = char>) -> Result<Name, Problem> {
+        let name: String = name.take(LONGEST_NAME).collect();
+        self.budget.charge_bytes(name.len())?;
+        if let Some(known) = self.known_names.get(&name) {
+            return Ok(*known);
+        }
+        let place = Name::try_from(self.names.len()).map_err(|_| disorder())?;
+        self.names.push(name.clone());
+        self.known_names.insert(name, place);
+        Ok(place)
+    }
+
+    /// `class(*arguments)` with everything after a mark, as old protocols write it.
+    fn instance(&mut self, code: u8) -> Result<(), Problem> {
+        let mut items = if code == op::INST {
+            let (module, name) = (self.line()?, self.line()?);
+            self.global(&module, &name)?;
+            let class = self.pop()?;
+            let mut items = self.pop_mark()?;
+            items.insert(0, class);
+            items
+        } else {
+            self.pop_mark()?
+        };
+        if items.is_empty() {
+            return Err(disorder());
+        }
+        let class = items.remove(0);
+        let arguments = self.add(Node::Tuple(items))?;
+        self.apply(class, arguments)
+    }
+
+    /// `function(*arguments)`: of a function that only gives data another form, the data; of any
+    /// other, which is not run, something opaque.
+    fn apply(&mut self, function: Id, arguments: Id) -> Result<(), Problem> {
+        match *self.node(function) {
+            Node::Global(Some(known), name) => {
+                let arguments = self.sequence(arguments)?;
+                match self.call(known, &arguments) {
+                    // It would be damage, were all of the arguments data.
+                    Err(Problem::Damaged(_)) if arguments.iter().any(|id| self.is_opaque(*id)) => {
+                        self.push(Node::Object(name, None))
+                    }
+                    result => result,
+                }
+            }
+            Node::Global(None, name) | Node::Object(name, _) => self.push(Node::Object(name, None)),
+            _ => Err(disorder()),
+        }
+    }
+
+    fn is_opaque(&self, id: Id) -> bool {
+        matches!(self.node(id), Node::Global(..) | Node::Object(..) | Node::NumpyDtype(_))
+    }
+
+    fn call(&mut self, function: Global, arguments: &[Id]) -> Result<(), Problem> {
+        match (function, arguments) {
             (Global::Namespace, []) => self.push(Node::Namespace(Vec::new())),
             (Global::OrderedDict | Global::Counter, []) | (Global::DefaultDict, [] | [_]) => {
                 self.push(Node::Dict(Vec::new()))
@@ -187,6 +288,7 @@ impl Machine<'_> {
             (Global::Bytearray, [bytes]) if matches!(self.node(*bytes), Node::Bytes(_)) => {
                 self.push_id(*bytes)
             }
+            (Global::Bytearray, [text, encoding]) => self.encode(*text, *encoding),
             (Global::OrderedDict, [list]) => {
                 let mut entries = Vec::new();
                 for pair in self.sequence(*list)? {
@@ -195,12 +297,7 @@ impl Machine<'_> {
                 }
                 self.push(Node::Dict(entries))
             }
-            (Global::Encode, [text, encoding]) if matches!(self.str(*encoding)?, "latin1" | "latin-1") => {
-                let bytes: Result<Vec<u8>, _> = self.str(*text)?.chars().map(u8::try_from).collect();
-                let bytes = bytes.map_err(|_| disorder())?;
-                self.budget.charge_bytes(bytes.len())?;
-                self.push(Node::Bytes(bytes))
-            }
+            (Global::Encode, [text, encoding]) => self.encode(*text, *encoding),
             (Global::Device, [name]) => {
                 let name = self.str(*name)?.to_owned();
                 self.budget.charge_bytes(name.len())?;
@@ -216,18 +313,55 @@ impl Machine<'_> {
                 Global::RebuildTensorV2,
                 [storage, offset, size, stride, _, _] | [storage, offset, size, stride, _, _, _],
             ) => self.tensor(*storage, *offset, *size, *stride),
+            (Global::RebuildFromType, [function, _class, arguments, _state])
+                if matches!(self.node(*function), Node::Global(Some(Global::RebuildTensorV2), _)) =>
+            {
+                self.apply(*function, *arguments)
+            }
             (Global::RebuildParameter, [tensor, ..]) | (Global::Parameter, [tensor])
-                if matches!(self.node(*tensor), Node::Tensor(_)) =>
+                if matches!(self.node(*tensor), Node::Tensor(_) | Node::Object(..)) =>
             {
                 self.push_id(*tensor)
             }
             (Global::Parameter, []) => self.push(Node::Parameter),
+            (Global::NumpyDtype, [code, ..]) => match numpy::Dtype::read(self.str(*code)?) {
+                Some(dtype) => self.push(Node::NumpyDtype(dtype)),
+                None => self.object("numpy.dtype"),
+            },
+            (Global::NumpyScalar, [dtype, bytes]) => {
+                let Node::NumpyDtype(dtype) = *self.node(*dtype) else { return Err(disorder()) };
+                let number = match self.node(*bytes) {
+                    Node::Bytes(bytes) => dtype.number(bytes),
+                    // Python 2 wrote those as a text that happen to be one.
+                    Node::Str(text) => dtype.number(text.as_bytes()),
+                    _ => None,
+                };
+                match number {
+                    Some(number) => self.push(number),
+                    None => self.object("numpy.generic"),
+                }
+            }
+            (Global::Maker, [class, ..]) => {
+                let &Node::Global(_, name) = self.node(*class) else { return Err(disorder()) };
+                self.push(Node::Object(name, None))
+            }
             _ => Err(disorder()),
         }
     }
 
-    /// Attributes of an object: the content of a `Namespace`; of others (`_metadata` of a state
-    /// dict, …) none that matters here.
+    /// How old protocols write bytes: as a text of one character a byte.
+    fn encode(&mut self, text: Id, encoding: Id) -> Result<(), Problem> {
+        if !matches!(self.str(encoding)?, "latin1" | "latin-1") {
+            return Err(disorder());
+        }
+        let bytes: Result<Vec<u8>, _> = self.str(text)?.chars().map(u8::try_from).collect();
+        let bytes = bytes.map_err(|_| disorder())?;
+        self.budget.charge_bytes(bytes.len())?;
+        self.push(Node::Bytes(bytes))
+    }
+
+    /// Attributes of an object: the content of a `Namespace`, the state of what is opaque; of others
+    /// (`_metadata` of a state dict, …) none that matters here.
     fn build(&mut self) -> Result<(), Problem> {
         let (state, object) = (self.pop()?, self.top()?);
         match (self.node(object), self.node(state)) {
@@ -246,25 +380,53 @@ impl Machine<'_> {
                 self.nodes[object as usize] = Node::Tensor(view);
                 Ok(())
             }
-            (Node::Dict(_) | Node::Tensor(_), _) => Ok(()),
+            (&Node::Object(class, _), _) => {
+                self.nodes[object as usize] = Node::Object(class, Some(state));
+                Ok(())
+            }
+            // Version, order of bytes, …
+            (&Node::NumpyDtype(dtype), Node::Tuple(parts)) => {
+                let order = parts.get(1).and_then(|order| self.str(*order).ok());
+                let mut dtype = dtype;
+                dtype.big_endian = order.map_or(dtype.big_endian, |order| order == ">");
+                self.nodes[object as usize] = Node::NumpyDtype(dtype);
+                Ok(())
+            }
+            (Node::Dict(_) | Node::List(_) | Node::Namespace(_) | Node::Tensor(_) | Node::Global(..), _) => {
+                Ok(())
+            }
             _ => Err(disorder()),
         }
     }
 
     fn tensor(&mut self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<(), Problem> {
-        let Node::Storage(storage, begin) = *self.node(storage) else { return Err(disorder()) };
+        let (storage, begin) = match *self.node(storage) {
+            Node::Storage(storage, begin) => (storage, begin),
+            Node::Object(class, _) => return self.push(Node::Object(class, None)),
+            _ => return Err(disorder()),
+        };
         let offset =
             self.int(offset)?.checked_add(begin).filter(|offset| *offset >= begin).ok_or_else(disorder)?;
         let (size, stride) = (self.ints(size)?, self.ints(stride)?);
         self.push(Node::Tensor(Box::new(View { storage, offset, size, stride })))
     }
 
+    /// What a pickle has elsewhere: a storage; before 1.6 also `('module', class, file, source)`.
+    fn persistent(&mut self) -> Result<(), Problem> {
+        let id = self.pop()?;
+        let Ok(parts) = self.sequence(id) else { return self.object(PERSISTENT) };
+        let tag = parts.first().and_then(|tag| self.str(*tag).ok());
+        match (tag, parts.as_slice()) {
+            (Some("storage"), _) => self.storage(&parts),
+            (Some("module"), [_, class, ..]) => self.push_id(*class),
+            _ => self.object(PERSISTENT),
+        }
+    }
+
     /// `('storage', class, key, device, number of elements)`; before 1.6 followed by `None`, or,
     /// for a part of a storage, by `(its own key, where it begins, its number of elements)`.
-    fn storage(&mut self) -> Result<(), Problem> {
-        let id = self.pop()?;
-        let parts = self.sequence(id)?;
-        let Some((&[tag, class, key, _device, len], part)) = parts.split_first_chunk() else {
+    fn storage(&mut self, parts: &[Id]) -> Result<(), Problem> {
+        let Some((&[_tag, class, key, _device, len], part)) = parts.split_first_chunk() else {
             return Err(disorder());
         };
         let begin = match *part {
@@ -276,17 +438,13 @@ impl Machine<'_> {
             }
             _ => return Err(disorder()),
         };
-        let Node::Global(Global::Storage(kind)) = *self.node(class) else { return Err(disorder()) };
-        let Some(kind) = kind else {
-            return Err(Problem::Unsupported(
-                "a tensor of a type that has no storage class of its own".into(),
-            ));
+        let kind = match *self.node(class) {
+            Node::Global(Some(Global::Storage(kind)), _) => kind,
+            Node::Global(None, class) => return self.push(Node::Object(class, None)),
+            _ => return Err(disorder()),
         };
         let len = u64::try_from(self.int(len)?).map_err(|_| disorder())?;
         let key = self.str(key)?.to_owned();
-        if self.str(tag)? != "storage" {
-            return Err(disorder());
-        }
         self.budget.charge_bytes(key.len())?;
         let storage = Storage { key: key.clone(), kind, len };
         let place = *self.known.entry(key).or_insert(self.storages.len());
@@ -298,19 +456,26 @@ impl Machine<'_> {
         self.push(Node::Storage(place, begin))
     }
 
-    fn memo(&mut self, code: u8) -> Result<(), Problem> {
-        let number = match code {
-            op::BINGET | op::BINPUT => self.take::<1>()?[0].into(),
-            op::MEMOIZE => self.memo.len() as u32,
-            _ => u32::from_le_bytes(self.take()?),
-        };
-        if matches!(code, op::BINGET | op::LONG_BINGET) {
-            let id = *self.memo.get(&number).ok_or_else(disorder)?;
-            return self.push_id(id);
-        }
+    fn recall(&mut self, code: u8) -> Result<(), Problem> {
+        let number = self.memo_number(code)?;
+        let id = *self.memo.get(&number).ok_or_else(disorder)?;
+        self.push_id(id)
+    }
+
+    fn remember(&mut self, code: u8) -> Result<(), Problem> {
+        let number = self.memo_number(code)?;
         let top = self.top()?;
         self.memo.insert(number, top);
         Ok(())
+    }
+
+    fn memo_number(&mut self, code: u8) -> Result<u32, Problem> {
+        Ok(match code {
+            op::GET | op::PUT => self.line()?.parse().map_err(|_| disorder())?,
+            op::BINGET | op::BINPUT => self.take::<1>()?[0].into(),
+            op::MEMOIZE => self.memo.len() as u32,
+            _ => u32::from_le_bytes(self.take()?),
+        })
     }
 
     fn long(&mut self, code: u8) -> Result<(), Problem> {
@@ -323,28 +488,63 @@ impl Machine<'_> {
                 wide[..bytes.len()].copy_from_slice(bytes);
                 i64::from_le_bytes(wide)
             }
-            Some(_) => return Err(Problem::Unsupported("an int beyond 64 bits".into())),
+            Some(_) => return self.object(LARGE_INT),
         };
         self.push(Node::Int(number))
     }
 
+    /// A number as a line of text; `00` and `01` are bools.
+    fn number(&mut self, code: u8) -> Result<(), Problem> {
+        let line = self.line()?;
+        match (code, line.as_str()) {
+            (op::INT, "00") => self.push(Node::Bool(false)),
+            (op::INT, "01") => self.push(Node::Bool(true)),
+            (op::FLOAT, text) => {
+                let number = text.parse().map_err(|_| disorder())?;
+                self.push(Node::Float(number))
+            }
+            (_, text) => match text.trim_end_matches('L').parse::<i64>() {
+                Ok(number) => self.push(Node::Int(number)),
+                Err(_) if text.len() > 18 => self.object(LARGE_INT),
+                Err(_) => Err(disorder()),
+            },
+        }
+    }
+
     fn text(&mut self, code: u8) -> Result<(), Problem> {
-        let text = std::str::from_utf8(self.counted(code)?);
-        let text = text.map_err(|_| Problem::Unsupported("a text that is not UTF-8".into()))?.to_owned();
-        self.push(Node::Str(text))
+        let is_python_2s = matches!(code, op::BINSTRING | op::SHORT_BINSTRING);
+        let bytes = self.counted(code)?;
+        let node = match std::str::from_utf8(bytes) {
+            Ok(text) => Node::Str(text.to_owned()),
+            // Python 2 had one type for both.
+            Err(_) if is_python_2s => Node::Bytes(bytes.to_vec()),
+            // The name of a file may have half a pair of UTF-16 in it.
+            Err(_) => Node::Str(String::from_utf8_lossy(bytes).into_owned()),
+        };
+        self.push(node)
     }
 
     fn append(&mut self, items: Vec<Id>) -> Result<(), Problem> {
         let list = self.top()?;
-        let Node::List(list) = &mut self.nodes[list as usize] else { return Err(disorder()) };
-        list.extend(items);
+        match &mut self.nodes[list as usize] {
+            Node::List(list) => list.extend(items),
+            // Of a subclass, or a `deque`.
+            object @ Node::Object(..) => *object = Node::List(items),
+            Node::Global(..) => {}
+            _ => return Err(disorder()),
+        }
         Ok(())
     }
 
     fn set(&mut self, entries: Vec<(Id, Id)>) -> Result<(), Problem> {
         let dict = self.top()?;
-        let Node::Dict(dict) = &mut self.nodes[dict as usize] else { return Err(disorder()) };
-        dict.extend(entries);
+        match &mut self.nodes[dict as usize] {
+            Node::Dict(dict) => dict.extend(entries),
+            // Of a subclass.
+            object @ Node::Object(..) => *object = Node::Dict(entries),
+            Node::Global(..) => {}
+            _ => return Err(disorder()),
+        }
         Ok(())
     }
 
@@ -356,9 +556,14 @@ impl Machine<'_> {
     }
 
     fn push(&mut self, node: Node) -> Result<(), Problem> {
+        let id = self.add(node)?;
+        self.push_id(id)
+    }
+
+    fn add(&mut self, node: Node) -> Result<Id, Problem> {
         let id = Id::try_from(self.nodes.len()).map_err(|_| disorder())?;
         self.nodes.push(node);
-        self.push_id(id)
+        Ok(id)
     }
 
     fn push_id(&mut self, id: Id) -> Result<(), Problem> {
