@@ -12,6 +12,7 @@ pub(super) mod build;
 mod global;
 pub(super) mod machine;
 mod numpy;
+mod objects;
 mod opcode;
 pub(super) mod write;
 
