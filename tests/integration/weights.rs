@@ -144,7 +144,8 @@ fn weights_of_other_programs_are_taken_from_where_they_are() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 8);
     let tiny = ["--architecture", "tiny_net", "--num_epochs", "1"];
-    ok(train(place.path(), &data, &[&tiny[..], &["--run_name", "a"]].concat()));
+    let adamw = ["--run_name", "a", "--set", "optimizer={name: adamw, lr: 0.001}"];
+    ok(train(place.path(), &data, &[&tiny[..], &adamw].concat()));
     let folder = place.path().join("python");
     std::fs::create_dir(&folder).unwrap();
     python("foreign_files.py", &[&place.path().join("runs/a/last.pt"), &folder]);
@@ -161,7 +162,11 @@ fn weights_of_other_programs_are_taken_from_where_they_are() {
         ("headless.pth", &["no classifier; newly initialised: classifier.weight, classifier.bias"]),
         (
             "backbone.pth",
-            &["from the names after `backbone.`", "no place for them (1): head.fc.weight", "newly initialised"],
+            &[
+                "from the names after `backbone.`",
+                "no place for them (1): head.fc.weight",
+                "newly initialised",
+            ],
         ),
         ("lightning.ckpt", &["from the names after `model.`", "no place for them (1): criterion.weight"]),
         ("averaged.pth", &["taken from `model`", "fit too: `model_ema`", "averaged.pth:model_ema"]),
