@@ -140,6 +140,64 @@ fn a_file_that_does_not_suit_is_refused_before_a_run_begins() {
 }
 
 #[test]
+fn weights_of_other_programs_are_taken_from_where_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 8);
+    let tiny = ["--architecture", "tiny_net", "--num_epochs", "1"];
+    let adamw = ["--run_name", "a", "--set", "optimizer={name: adamw, lr: 0.001}"];
+    ok(train(place.path(), &data, &[&tiny[..], &adamw].concat()));
+    let folder = place.path().join("python");
+    std::fs::create_dir(&folder).unwrap();
+    python("foreign_files.py", &[&place.path().join("runs/a/last.pt"), &folder]);
+    let weights = |given: &str| {
+        let given = folder.join(given);
+        let args = [&tiny[..], &["--dry_run", "--weights", given.to_str().unwrap()]].concat();
+        train(place.path(), &data, &args)
+    };
+    for (given, parts) in [
+        ("objects.pth", &["taken from `state_dict`"][..]),
+        ("net.pth", &["taken from `net`"]),
+        ("state_dict_ema.pth", &["taken from `state_dict_ema`"]),
+        ("nested.pth", &["taken from `checkpoint.model`, from the names after `module.`"]),
+        ("headless.pth", &["no classifier; newly initialised: classifier.weight, classifier.bias"]),
+        (
+            "backbone.pth",
+            &[
+                "from the names after `backbone.`",
+                "no place for them (1): head.fc.weight",
+                "newly initialised",
+            ],
+        ),
+        ("lightning.ckpt", &["from the names after `model.`", "no place for them (1): criterion.weight"]),
+        ("averaged.pth", &["taken from `model`", "fit too: `model_ema`", "averaged.pth:model_ema"]),
+        ("averaged.pth:model_ema", &["taken from `model_ema`"]),
+        ("dino.pth:teacher", &["taken from `teacher`, from the names after `backbone.`"]),
+    ] {
+        let said = ok(weights(given)).stderr;
+        let said = String::from_utf8_lossy(&said);
+        for part in parts {
+            assert!(said.contains(part), "{given}: `{part}` is not in: {said}");
+        }
+    }
+    for (given, parts) in [
+        ("dino.pth", &["several weights", "`student.backbone`, `teacher.backbone`", "dino.pth:student"][..]),
+        ("dino.pth:ema", &["no weights called `ema`", "`student`, `teacher`"]),
+        ("part.pth", &["another network", "missing (5): features.1.conv.weight", "tensors fit"]),
+        ("call.pth", &["whole pickled object `posix.system`", "torch.save(model.state_dict()"]),
+        ("gone.pth:model", &["gone.pth", "no such file"]),
+    ] {
+        fails(weights(given), 2, parts);
+    }
+    assert!(!folder.join("executed").exists());
+
+    // A run is named after the key, too, and its configuration keeps it.
+    let given = folder.join("dino.pth:teacher");
+    ok(train(place.path(), &data, &[&tiny[..], &["--weights", given.to_str().unwrap()]].concat()));
+    let config = read(place.path().join("runs/arch_tiny_net_weights_dino_teacher_epochs_1/config.yaml"));
+    assert!(config.contains("dino.pth:teacher"), "{config}");
+}
+
+#[test]
 fn a_name_that_is_not_known_is_a_configuration_error() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("nowhere");

@@ -6,16 +6,28 @@ Usage: checkpoint_write.py FOLDER
 import argparse
 import collections
 import copyreg
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import functools
 import io
 import json
+import operator
 import os
+import pathlib
 import pickle
+import re
 import struct
 import sys
 import tarfile
+import types
+import uuid
 import warnings
 import zipfile
 
+import numpy
 import torch
 
 warnings.simplefilter("ignore")
@@ -154,12 +166,83 @@ class Evil:
         return os.system, ("touch executed",)
 
 
+class Thing:
+    def __init__(self):
+        self.itself = self
+
+
+class Slotted:
+    __slots__ = ("a",)
+
+    def __init__(self):
+        self.a = 1
+
+
+class Mapping(dict):
+    """As omegaconf, easydict and addict have them: items, and attributes beside."""
+
+    def __init__(self, **items):
+        super().__init__(**items)
+        self.__dict__.update(items)
+
+
+@dataclasses.dataclass
+class Options:
+    lr: float = 0.1
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+class Flag(enum.IntFlag):
+    ON = 1
+
+
+class Tagged(torch.Tensor):
+    pass
+
+
+Point = collections.namedtuple("Point", "x y")
+array = numpy.arange(6, dtype=numpy.float32).reshape(2, 3)
+tagged = torch.arange(3.0)
+tagged.note = "kept beside the data"
+numbers = {
+    "float64": numpy.float64(0.9), "float32": numpy.float32(0.5), "int64": numpy.int64(-7), "uint8": numpy.uint8(255),
+    "bool": numpy.bool_(True), "big": numpy.array([3], dtype=">i4")[0],
+}  # fmt: skip
+known = {
+    "numbers": numbers, "simple": types.SimpleNamespace(a=1), "deque": collections.deque([1, 2], maxlen=3),
+    "mapping": Mapping(a=1), "defaultdict": collections.defaultdict(Thing, a=1), "bytearray": bytearray(b"\x00\xff"),
+    "keys": {(1, 2): 1, None: 2, 1.5: 3, Color.RED: 4, "a": 5}, "tagged": tagged, "subclass": torch.ones(2).as_subclass(Tagged),
+}  # fmt: skip
+opaque = {
+    "array": array, "objects": numpy.array([None, "a"]), "text": numpy.str_("a"), "half": numpy.float16(1), "dtype": array.dtype,
+    "structured": numpy.zeros(1, dtype=[("a", "i4")])[0], "random": numpy.random.RandomState(1), "generator": numpy.random.default_rng(1),
+    "path": pathlib.PosixPath("a/b"), "windows": pathlib.PureWindowsPath("a/b"), "time": datetime.datetime(2026, 1, 1),
+    "date": datetime.date(2026, 1, 1), "delta": datetime.timedelta(1), "zone": datetime.timezone.utc, "decimal": decimal.Decimal("0.1"),
+    "fraction": fractions.Fraction(1, 3), "uuid": uuid.UUID(int=2**127), "complex": 1 + 2j, "slice": slice(1, 2), "range": range(3),
+    "huge": 2**70, "partial": functools.partial(print, 1), "class": Thing, "function": print, "thing": Thing(), "slots": Slotted(),
+    "options": Options(), "color": Color.RED, "flag": Flag.ON, "point": Point(1, 2), "error": ValueError("x"), "evil": Evil(),
+    "regex": re.compile("a"), "operator": operator.attrgetter("a"), "method": "".join, "optimizer": optimizer, "schedule": schedule,
+    "layout": torch.strided, "finfo": torch.float8_e4m3fn, "storage": torch.ones(2).untyped_storage(),
+    "typed": torch.ones(2).storage(), "complex64": torch.zeros(2, dtype=torch.complex64), "uint16": torch.zeros(2, dtype=torch.uint16),
+    "float8": torch.zeros(2).to(torch.float8_e4m3fn), "sparse": torch.eye(2).to_sparse(), "csr": torch.eye(2).to_sparse_csr(),
+    "quantized": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "meta": torch.ones(2, device="meta"),
+    "complex_parameter": torch.nn.Parameter(torch.zeros(2, dtype=torch.complex128)), "rng": torch.Generator(),
+}  # fmt: skip
+for name, options in {
+    "objects.pt": {}, "objects_1.pt": {"pickle_protocol": 1}, "objects_4.pt": {"pickle_protocol": 4},
+    "objects_5.pt": {"pickle_protocol": 5}, "legacy_objects.pt": old,
+}.items():  # fmt: skip
+    # Python's protocol 1 has no place for slots.
+    some = {key: value for key, value in opaque.items() if name != "objects_1.pt" or key != "slots"}
+    save(name, {"state_dict": model.state_dict(), "known": known, "opaque": some}, model.state_dict(), **options)
+
 path = lambda name: os.path.join(folder, name)
 torch.save({"weight": torch.ones(2), "evil": Evil()}, path("evil.pt"))
+model.register_buffer("unsaved", torch.ones(1), persistent=False)
 torch.save(model, path("pickled_module.pt"))
-torch.save({"int": 2**70}, path("huge_int.pt"))
-torch.save({"c": torch.zeros(2, dtype=torch.complex64)}, path("complex.pt"))
-torch.save({"u": torch.zeros(2, dtype=torch.uint16)}, path("uint16.pt"))
 torch.save({"weight": torch.ones(2), "evil": Evil()}, path("legacy_evil.pt"), **old)
 torch.save(model, path("legacy_module.pt"), **old)
 with tarfile.open(path("old.tar"), "w", format=tarfile.PAX_FORMAT) as target:

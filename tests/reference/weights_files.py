@@ -1,17 +1,21 @@
 """Saves torchvision's resnet18 with 5 classes as other programs do, and prints its logits for an image made by a formula.
 
 references.pth: as torchvision's references save a distributed training; lightning.ckpt: as a Lightning module of a compiled
-network; old.pth: before PyTorch 0.4.1, in the old format, without counts of batches. `cached` writes the state of 1000
-classes, made as long as the published file: SIZE bytes. `same` prints whether the first convolution of a checkpoint is that
-of such a file.
+network; old.pth: before PyTorch 0.4.1, in the old format, without counts of batches; objects.pth: beside objects that are
+not data; whole.pth, whole_legacy.pth and yolo.pt: whole pickled modules; call.pth, called.pth, part.pth and numbers.pth: no
+weights, or something else in their place. `cached` writes the state of 1000 classes, made as long as the published file:
+SIZE bytes. `same` prints whether the first convolution of a checkpoint is that of such a file.
 
 Usage: weights_files.py FOLDER, weights_files.py cached FILE SIZE, or weights_files.py same CHECKPOINT FILE
 """
 import collections
+import datetime
 import json
 import os
+import pathlib
 import sys
 
+import numpy
 import torch
 import torchvision
 
@@ -42,7 +46,27 @@ def main(folder):
     torch.save({"state_dict": compiled, "epoch": 4}, f"{folder}/lightning.ckpt")
     old = collections.OrderedDict((n, t) for n, t in state.items() if not n.endswith("num_batches_tracked"))
     torch.save(old, f"{folder}/old.pth", _use_new_zipfile_serialization=False)
+    beside = {"best_acc": numpy.float64(0.9), "when": datetime.datetime.now(), "out": pathlib.Path("a")}
+    torch.save({"state_dict": state, "optimizer": torch.optim.SGD(net.parameters(), 0.1), **beside}, f"{folder}/objects.pth")
+    torch.save(net, f"{folder}/whole.pth")
+    torch.save(net, f"{folder}/whole_legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save({"epoch": 3, "model": net, "ema": None}, f"{folder}/yolo.pt")
+    call = Call(folder)
+    torch.save(call, f"{folder}/call.pth")
+    torch.save({"state_dict": call}, f"{folder}/called.pth")
+    torch.save({"state_dict": {**state, "fc.bias": call}}, f"{folder}/part.pth")
+    torch.save({"epoch": 3, "lr": 0.1}, f"{folder}/numbers.pth")
     print(json.dumps(logits.flatten().tolist()))
+
+
+class Call:
+    """Runs a program when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.folder}/executed",)
 
 
 def same(checkpoint, file):

@@ -42,6 +42,7 @@ fn tree(value: &Value, depth: usize) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
+        Value::Opaque(_) => value.describe(),
     };
     for (key, child) in children {
         text += &format!("\n{}{key}: {}", "  ".repeat(depth + 1), tree(child, depth + 1));

@@ -33,7 +33,7 @@ use self::error::Problem;
 use self::pickle::write::Unwritable;
 
 pub use error::Error;
-pub use value::{Field, Key, Value, ValueError};
+pub use value::{Field, Key, Opaque, Value, ValueError};
 
 /// The largest `data.pkl` that is read; torch's own are some hundred bytes a tensor.
 const MAX_PICKLE: u64 = 32 << 20;
@@ -57,12 +57,13 @@ pub fn write(path: &Path, value: &Value) -> Result<(), Error> {
 /// bounded by the file's size.
 ///
 /// Tensors come on the CPU, without gradients, with the strides they were saved with; those that
-/// shared a storage share it again. A `set` comes as a list, `torch.Size` as a tuple, a dtype or
-/// device as a `str` (`torch.float32`, `cuda:0`), an `OrderedDict`, `Counter` or
-/// `argparse.Namespace` as a dict.
+/// shared a storage share it again. A `set` or `deque` comes as a list, `torch.Size` as a tuple, a
+/// dtype or device as a `str` (`torch.float32`, `cuda:0`), an `OrderedDict`, `Counter`,
+/// `argparse.Namespace` or another kind of `dict` as a dict, a scalar of numpy's as a number. Any
+/// other object is [`Opaque`].
 ///
 /// # Errors
-/// Another kind of file, cut short, damaged, or with anything but tensors and plain values in it.
+/// Another kind of file, cut short, or damaged.
 pub fn read(path: &Path) -> Result<Value, Error> {
     let file = File::open(path).map_err(|error| Problem::Io(error).at(path))?;
     read_from(file).map_err(|problem| problem.at(path))

@@ -29,10 +29,23 @@ pub enum Value {
     List(Vec<Value>),
     /// `tuple`
     Tuple(Vec<Value>),
-    /// `dict`, in insertion order; keys are `str` or `int`
+    /// `dict`, in insertion order; keys are `str` or `int`, and entries of a file's dict with other
+    /// keys are left out
     Dict(Vec<(Key, Value)>),
     /// `torch.Tensor`
     Tensor(Tensor),
+    /// Anything else that a file holds; it is read, but never written
+    Opaque(Opaque),
+}
+
+/// An object of a file that is neither a tensor nor a plain value. Nothing made it: of its class
+/// the name alone is known.
+#[derive(Debug)]
+pub struct Opaque {
+    /// `module.Class`, or the function that would have made it; cut where it is long.
+    pub class: String,
+    /// Of a `torch.nn.Module` what its `state_dict()` would be, if tensors were read.
+    pub state_dict: Option<Vec<(String, Tensor)>>,
 }
 
 /// A key of a [`Value::Dict`].
@@ -96,6 +109,11 @@ impl Value {
                 entries.iter().map(|(key, value)| (key.clone(), value.map_tensors(replace))).collect(),
             ),
             Value::Tensor(tensor) => Value::Tensor(replace(tensor)),
+            Value::Opaque(Opaque { class, state_dict }) => {
+                let mut entry = |(name, tensor): &(String, Tensor)| (name.clone(), replace(tensor));
+                let state_dict = state_dict.as_ref().map(|state| state.iter().map(&mut entry).collect());
+                Value::Opaque(Opaque { class: class.clone(), state_dict })
+            }
         }
     }
 
@@ -120,9 +138,8 @@ impl Value {
         }
     }
 
-    /// The name of the type in Python's words, for messages: `a str`, `a float tensor of shape [2,
-    /// 3]`.
-    pub(crate) fn describe(&self) -> String {
+    /// What it is in Python's words, for messages: `the int 3`, `a tensor of shape [2, 3]`.
+    pub fn describe(&self) -> String {
         match self {
             Value::None => "None".into(),
             Value::Bool(value) => format!("the bool {value}"),
@@ -134,6 +151,10 @@ impl Value {
             Value::Tuple(items) => format!("a tuple of {}", items.len()),
             Value::Dict(entries) => format!("a dict of {}", entries.len()),
             Value::Tensor(tensor) => format!("a tensor of shape {:?}", tensor.size()),
+            Value::Opaque(Opaque { class, state_dict }) => {
+                let what = if state_dict.is_some() { "whole pickled module" } else { "Python object" };
+                format!("a {what} `{}`", class.escape_debug())
+            }
         }
     }
 }

@@ -127,12 +127,13 @@ impl Checkpoint {
     /// Reads the dict; its tensors are shared, not copied.
     ///
     /// # Errors
-    /// A missing key, a value of another type, or a newer `format_version`; the error names the
-    /// key.
+    /// A missing key, a value of another type, something opaque, or a newer `format_version`; the
+    /// error names the key.
     pub fn from_value(value: &Value) -> Result<Self, CheckpointError> {
         let root = value.field();
         root.get("format_version")?.as_u64()?;
         is_checkpoint(value)?;
+        root.check_plain()?;
         let get = |key: &str| root.get(key);
         let keep = |key: &str| Ok::<_, ValueError>(get(key)?.value().shallow_clone());
         let json = |key: &str| plain(&get(key)?);

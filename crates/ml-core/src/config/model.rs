@@ -31,7 +31,8 @@ pub struct BaseModel {
     pub architecture: Architecture,
     /// Weights to start from: a name of torchvision's (`DEFAULT`, `IMAGENET1K_V2`,
     /// `ResNet50_Weights.IMAGENET1K_V2`), which are fetched, or a file (`.pt`, `.pth`,
-    /// `.safetensors`): ours, or a state dict of Python's; null starts from random weights.
+    /// `.safetensors`): ours, or one of Python's, where `FILE:key` names one of several weights;
+    /// null starts from random weights.
     pub weights: Option<String>,
     /// Number of classes; `auto` takes the data set's.
     pub num_classes: Auto<usize>,

@@ -117,8 +117,8 @@ impl<'a> Merger<'a> {
         let Ok(choice) = Choice::read(weights, architecture) else { return Ok(None) };
         let origin = match &choice {
             Choice::Published(published) => Some(Origin::of_published(published)),
-            Choice::File(_) if source_of(&self.sources, "model.weights") == Source::Run => None,
-            Choice::File(path) => read(path).map_err(|error| error.to_string())?,
+            Choice::File { .. } if source_of(&self.sources, "model.weights") == Source::Run => None,
+            Choice::File { path, .. } => read(path).map_err(|error| error.to_string())?,
         };
         Ok(origin.map(|origin| (choice, origin)))
     }

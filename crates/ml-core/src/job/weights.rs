@@ -20,7 +20,7 @@ const LISTED: usize = 8;
 /// The weights cannot be had, whatever is done.
 pub(super) fn check(choice: &Choice) -> Result<(), JobError> {
     match choice {
-        Choice::File(path) if !path.exists() => Err(JobError::Usage(format!(
+        Choice::File { path, .. } if !path.exists() => Err(JobError::Usage(format!(
             "--weights {} (model.weights): there is no such file",
             path.display()
         ))),
@@ -28,7 +28,7 @@ pub(super) fn check(choice: &Choice) -> Result<(), JobError> {
             let cached = Cache::from_env().and_then(|cache| cache.find(published));
             Ok(cached.map(drop).map_err(TrainError::from)?)
         }
-        Choice::File(_) => Ok(()),
+        Choice::File { .. } => Ok(()),
     }
 }
 
@@ -44,8 +44,12 @@ pub(super) fn start(
     reporter: &mut dyn Reporter,
     stop: &Stop,
 ) -> Result<(), JobError> {
+    let mut named = None;
     let (path, part) = match choice {
-        Choice::File(path) => (path.clone(), Part::Whole),
+        Choice::File { path, key } => {
+            named = key.as_deref();
+            (path.clone(), Part::Whole)
+        }
         Choice::Published(published) => match get(published, dry_run, reporter, stop) {
             Ok(Some(path)) => (path, if published.classes > 0 { Part::Whole } else { Part::Features }),
             Ok(None) => return Ok(()),
@@ -53,7 +57,7 @@ pub(super) fn start(
             Err(error) => return Err(TrainError::from(error).into()),
         },
     };
-    let loaded = trainer.start_from(&path, part)?;
+    let loaded = trainer.start_from(&path, named, part)?;
     say(choice, &path, &loaded);
     Ok(())
 }
@@ -89,9 +93,39 @@ fn get(
 fn say(choice: &Choice, path: &Path, loaded: &Loaded) {
     match choice {
         Choice::Published(_) => tracing::info!("weights: {choice} ({})", path.display()),
-        Choice::File(_) => tracing::info!("weights: {choice}"),
+        Choice::File { .. } => tracing::info!("weights: {choice}"),
     }
-    let Loaded { fresh, classes, absent, summed_channels, averaged, adapted } = loaded;
+    let Loaded { key, prefix, module, others, extra, .. } = loaded;
+    let quoted = |name: &String| format!("`{}`", name.escape_debug());
+    if let Some(class) = module {
+        tracing::info!("weights: of a whole pickled module {}, whose tensors alone were read", quoted(class));
+    }
+    match (key.as_str(), prefix.as_str()) {
+        ("", "") => {}
+        (_, "") => tracing::info!("weights: taken from {}", quoted(key)),
+        ("", _) => tracing::info!("weights: taken from the names after {}", quoted(prefix)),
+        _ => tracing::info!("weights: taken from {}, from the names after {}", quoted(key), quoted(prefix)),
+    }
+    if let Choice::File { path, .. } = choice
+        && let Some(other) = others.first()
+    {
+        let all: Vec<String> = others.iter().map(quoted).collect();
+        tracing::info!(
+            "weights: others in the file fit too: {}; to take those, name them: {}:{}",
+            listed(&all, LISTED),
+            path.display(),
+            other.escape_debug()
+        );
+    }
+    if !extra.is_empty() {
+        let names: Vec<String> = extra.iter().map(|name| name.escape_debug().to_string()).collect();
+        tracing::info!(
+            "weights: left out, since the network has no place for them ({}): {}",
+            extra.len(),
+            listed(&names, LISTED)
+        );
+    }
+    let Loaded { fresh, classes, absent, summed_channels, averaged, adapted, .. } = loaded;
     if *averaged {
         tracing::info!("weights: the EMA weights (ema_state_dict), which that run is judged by");
     }

@@ -426,14 +426,14 @@ impl Trainer {
         Ok(aside)
     }
 
-    /// Begins with the weights of a file, as [`weights::load`] takes them; returns what it did
-    /// beside copying.
+    /// Begins with the weights of a file, as [`weights::load`] takes them; returns what it took
+    /// and did.
     ///
     /// # Errors
     /// The file cannot be read, or its weights are of another network.
-    pub fn start_from(&mut self, path: &Path, part: Part) -> Result<Loaded, TrainError> {
+    pub fn start_from(&mut self, path: &Path, key: Option<&str>, part: Part) -> Result<Loaded, TrainError> {
         catch_torch_panic(|| {
-            let loaded = weights::load(&self.network, path, part)?;
+            let loaded = weights::load(&self.network, path, key, part)?;
             if let Some(ema) = &mut self.ema {
                 ema.load_state_dict(&self.network.state_dict())?;
             }

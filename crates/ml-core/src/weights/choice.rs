@@ -17,7 +17,12 @@ pub enum Choice {
     /// Weights from torchvision.
     Published(&'static Published),
     /// A file, which need not be there.
-    File(PathBuf),
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Which of its weights are meant, where it has several: dotted keys.
+        key: Option<String>,
+    },
 }
 
 /// `model.weights` is neither a known name nor a file.
@@ -46,7 +51,9 @@ pub enum UnknownWeights {
 impl Choice {
     /// Reads `given`: `DEFAULT`, a member (`IMAGENET1K_V2`), a full name
     /// (`ResNet50_Weights.IMAGENET1K_V2`), or a path: what has a folder in it or ends as files of
-    /// weights do, whether it is there or not. Any other file is written with `./` before it.
+    /// weights do, whether it is there or not. Any other file is written with `./` before it. After
+    /// a colon a path may name one of several weights in the file, unless there is a file with that
+    /// colon in its name.
     ///
     /// # Errors
     /// A name that is not known for this network, and no path.
@@ -65,7 +72,11 @@ impl Choice {
                 let (given, architecture) = owned();
                 Err(UnknownWeights::Another { given, of: published.architecture, architecture })
             }
-            None if is_path(given) => Ok(Choice::File(PathBuf::from(given))),
+            None if is_path(given) && Path::new(given).exists() => Ok(Choice::file(given, None)),
+            None if is_path(split_key(given).0) => {
+                let (path, key) = split_key(given);
+                Ok(Choice::file(path, key))
+            }
             None => {
                 let (given, architecture) = owned();
                 Err(UnknownWeights::Name { given, architecture })
@@ -73,13 +84,29 @@ impl Choice {
         }
     }
 
+    fn file(path: &str, key: Option<&str>) -> Choice {
+        Choice::File { path: PathBuf::from(path), key: key.map(str::to_owned) }
+    }
+
     /// A short text that tells these weights from others: the member, or the file's name without
-    /// its ending.
+    /// its ending, and the key in it.
     pub fn label(given: &str) -> String {
+        let (file, key) = split_key(given);
         match split(given) {
             (Some(_), member) => member.to_owned(),
-            (None, _) => Path::new(given).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            (None, _) => {
+                let stem = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
+                key.map_or_else(|| stem.to_string(), |key| format!("{stem}_{key}"))
+            }
         }
+    }
+}
+
+/// `FILE:key`, where there is a key.
+fn split_key(given: &str) -> (&str, Option<&str>) {
+    match given.rsplit_once(':') {
+        Some((file, key)) if !file.is_empty() && !key.is_empty() && !key.contains('/') => (file, Some(key)),
+        _ => (given, None),
     }
 }
 
@@ -128,7 +155,8 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Choice::Published(published) => f.write_str(&published.full_name()),
-            Choice::File(path) => write!(f, "{}", path.display()),
+            Choice::File { path, key: None } => write!(f, "{}", path.display()),
+            Choice::File { path, key: Some(key) } => write!(f, "{}:{key}", path.display()),
         }
     }
 }

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use ml_data::text::listed;
+use torch_file::ValueError;
+
 use super::download::{FetchError, MIRROR};
 use crate::checkpoint::CheckpointError;
 use crate::network::NetworkError;
@@ -46,12 +49,69 @@ pub enum WeightsError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The state is of another network.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{read}", path.display())]
     Network {
         /// The file.
         path: PathBuf,
+        /// Where in it was read and how much of it fits, as a line of its own, or nothing.
+        read: String,
         /// All that differs.
         source: NetworkError,
+    },
+    /// The file is a pickled object whose tensors cannot be told from its other state.
+    #[error(
+        "{}: it is a whole pickled object `{}`, not its weights: save its state_dict() in Python: {SAVE}",
+        path.display(), .class.escape_debug()
+    )]
+    WholeModule {
+        /// The file.
+        path: PathBuf,
+        /// The object's class.
+        class: String,
+    },
+    /// There are no tensors by name in the file.
+    #[error(
+        "{}: there are no weights in it, as names with tensors; there is {found}. In Python, save them by {SAVE}",
+        path.display()
+    )]
+    NoWeights {
+        /// The file.
+        path: PathBuf,
+        /// What there is instead.
+        found: String,
+    },
+    /// Something else stands where the network has a tensor.
+    #[error("{}: {source}: use another file", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What and where.
+        source: ValueError,
+    },
+    /// Nothing in the file is called as `FILE:key` says.
+    #[error(
+        "{}: there are no weights called `{key}` in it; there are {}", path.display(), quoted(.found)
+    )]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        key: String,
+        /// Keys with tensors by name; empty for the root.
+        found: Vec<String>,
+    },
+    /// Different weights in the file fit the network.
+    #[error(
+        "{file}: several weights in it fit this network, and they differ: {}: name those to take, as in \
+         --weights {file}:{first}",
+        quoted(.keys), file = path.display(),
+        first = .keys.first().map(String::as_str).unwrap_or_default().escape_debug()
+    )]
+    Ambiguous {
+        /// The file.
+        path: PathBuf,
+        /// What they are called.
+        keys: Vec<String>,
     },
     /// A tensor contains NaN or Inf.
     #[error("{}: the weights contain NaN or Inf, in `{name}`: use another file", path.display())]
@@ -63,6 +123,24 @@ pub enum WeightsError {
     },
 }
 
+/// How another program saves what is read.
+const SAVE: &str = "torch.save(model.state_dict(), 'weights.pth')";
+
+/// Keys that a message lists.
+const LISTED: usize = 12;
+
+/// Keys of a file, which may be anyone's.
+fn quoted(keys: &[String]) -> String {
+    let quoted: Vec<String> = keys
+        .iter()
+        .map(|key| match key.as_str() {
+            "" => "those at its root".to_owned(),
+            key => format!("`{}`", key.escape_debug()),
+        })
+        .collect();
+    listed(&quoted, LISTED)
+}
+
 impl WeightsError {
     /// Whether what was requested is wrong, rather than the machine or the network.
     pub fn is_usage(&self) -> bool {
@@ -70,6 +148,11 @@ impl WeightsError {
             WeightsError::NoHome
             | WeightsError::Mirror { .. }
             | WeightsError::Network { .. }
+            | WeightsError::WholeModule { .. }
+            | WeightsError::NoWeights { .. }
+            | WeightsError::Content { .. }
+            | WeightsError::NoKey { .. }
+            | WeightsError::Ambiguous { .. }
             | WeightsError::NotFinite { .. } => true,
             WeightsError::Checkpoint(error) => error.is_usage(),
             WeightsError::CachedSize { .. } | WeightsError::Cached { .. } | WeightsError::Fetch(_) => false,

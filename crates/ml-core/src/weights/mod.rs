@@ -2,19 +2,23 @@
 //!
 //! In: `model.weights`, read by [`Choice`]. A published name is looked up in the compiled-in table
 //! ([`Published`]) and its file in PyTorch's cache ([`Cache`]), where it is fetched if it is not
-//! there. Out: [`load`] puts what the file holds into a network, whose classifier may have another
-//! number of classes, and says what it did beside copying ([`Loaded`]). [`Origin`] is what the weights
+//! there. Out: [`load`] finds the weights in what the file holds, puts them into a network, whose
+//! classifier may have another number of classes, and says what it took and did ([`Loaded`]). [`Origin`] is what the weights
 //! tell of the images that they are used to.
 
 mod cache;
+mod candidates;
 mod choice;
+mod choose;
 mod download;
 mod error;
 mod fetch;
+mod fit;
 mod load;
+mod loaded;
+mod names;
 mod origin;
 mod partial;
-mod rename;
 mod request;
 mod table;
 #[cfg(test)]
@@ -24,6 +28,7 @@ pub use cache::Cache;
 pub use choice::{Choice, UnknownWeights};
 pub use download::{Event, FetchError, FetchOptions, Listener, MIRROR};
 pub use error::WeightsError;
-pub use load::{Loaded, Part, load};
+pub use load::load;
+pub use loaded::{Loaded, Part};
 pub use origin::{Origin, OriginError};
 pub use table::{BASE_URL, Published};

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use tch::Tensor;
 
 use super::machine::{Budget, Parsed};
-use super::{Id, MAX_DEPTH, Node, Storage, View};
+use super::{Id, MAX_DEPTH, Name, Node, Storage, View, global};
 use crate::error::{Problem, first_line};
-use crate::value::{Key, Value};
+use crate::value::{Key, Opaque, Value};
 
 /// How many elements more than their storages have the views of a file may claim in all, by
 /// repeating elements (a stride of 0).
@@ -33,15 +33,24 @@ fn build_with<L: FnMut(&Storage) -> Result<Tensor, Problem>>(
     parsed: Parsed,
     load: Option<L>,
 ) -> Result<Value, Problem> {
-    let Parsed { nodes, storages, root, budget } = parsed;
+    let Parsed { nodes, storages, root, names, budget } = parsed;
     let loaded = storages.iter().map(|_| None).collect();
-    Builder { nodes: &nodes, storages: &storages, loaded, load, budget, repeated: MAX_REPEATED }
-        .value(root, 0)
+    Builder {
+        nodes: &nodes,
+        storages: &storages,
+        names: &names,
+        loaded,
+        load,
+        budget,
+        repeated: MAX_REPEATED,
+    }
+    .value(root, 0)
 }
 
 struct Builder<'a, L> {
     nodes: &'a [Node],
     storages: &'a [Storage],
+    names: &'a [String],
     loaded: Vec<Option<Tensor>>,
     /// None leaves tensors out.
     load: Option<L>,
@@ -72,13 +81,112 @@ impl<L: FnMut(&Storage) -> Result<Tensor, Problem>> Builder<'_, L> {
             Node::List(items) => Value::List(self.values(items, depth)?),
             Node::Tuple(items) => Value::Tuple(self.values(items, depth)?),
             Node::Dict(entries) | Node::Namespace(entries) => Value::Dict(self.entries(entries, depth)?),
-            Node::Tensor(view) => self.tensor(view)?.map_or(Value::None, Value::Tensor),
+            Node::Tensor(view) => match global::opaque_dtype(self.storages[view.storage].kind) {
+                Some(dtype) => opaque(format!("tensor of {dtype}")),
+                None => self.tensor(view)?.map_or(Value::None, Value::Tensor),
+            },
             Node::Parameter => return Err(Problem::damaged("a parameter has no data")),
-            Node::Storage(..) => return Err(Problem::Unsupported("a storage outside of a tensor".into())),
-            Node::Global(global) => {
-                return Err(Problem::Unsupported(format!("the class or function {global:?} as a value")));
+            Node::Storage(storage, _) => {
+                let class = global::storage_class(self.storages[*storage].kind).unwrap_or_default();
+                opaque(format!("torch.{class}"))
+            }
+            Node::NumpyDtype(_) => opaque("numpy.dtype".to_owned()),
+            Node::Global(_, name) => opaque(self.name(*name)?),
+            Node::Object(class, state) => {
+                let class = self.name(*class)?;
+                let state_dict = state.map(|state| self.module(state)).transpose()?.flatten();
+                Value::Opaque(Opaque { class, state_dict })
             }
         })
+    }
+
+    fn name(&mut self, name: Name) -> Result<String, Problem> {
+        let names = self.names;
+        let name = &names[name as usize];
+        self.budget.charge_bytes(name.len())?;
+        Ok(name.clone())
+    }
+
+    /// The tensors of a `torch.nn.Module`, if `state` is that of one: parameters and buffers are
+    /// plain data in it, whatever its class.
+    fn module(&mut self, state: Id) -> Result<Option<Vec<(String, Tensor)>>, Problem> {
+        if self.load.is_none() || self.submodules(state)?.is_none() {
+            return Ok(None);
+        }
+        let mut tensors = Vec::new();
+        self.state_dict(state, "", 0, &mut tensors)?;
+        Ok(Some(tensors))
+    }
+
+    /// As `torch.nn.Module.state_dict()` does it.
+    fn state_dict(
+        &mut self,
+        state: Id,
+        prefix: &str,
+        depth: usize,
+        out: &mut Vec<(String, Tensor)>,
+    ) -> Result<(), Problem> {
+        if depth > MAX_DEPTH {
+            return Err(Problem::Unsupported(format!("modules nested deeper than {MAX_DEPTH}")));
+        }
+        let skipped = self.attribute(state, "_non_persistent_buffers_set")?;
+        for group in ["_parameters", "_buffers"] {
+            for (name, value) in self.named(state, group)? {
+                let Node::Tensor(view) = &self.nodes[value as usize] else { continue };
+                let skipped = skipped.filter(|_| group == "_buffers");
+                let is_skipped = skipped.map(|set| self.contains(set, &name)).transpose()?;
+                if is_skipped == Some(true)
+                    || global::opaque_dtype(self.storages[view.storage].kind).is_some()
+                {
+                    continue;
+                }
+                self.budget.charge_bytes(prefix.len() + name.len())?;
+                out.extend(self.tensor(view)?.map(|tensor| (format!("{prefix}{name}"), tensor)));
+            }
+        }
+        for (name, module) in self.submodules(state)?.unwrap_or_default() {
+            let Node::Object(_, Some(state)) = &self.nodes[module as usize] else { continue };
+            self.budget.charge_bytes(prefix.len() + name.len())?;
+            self.state_dict(*state, &format!("{prefix}{name}."), depth + 1, out)?;
+        }
+        Ok(())
+    }
+
+    /// The entries of `_modules` in the attributes of a `torch.nn.Module`; none of anything else.
+    fn submodules(&mut self, state: Id) -> Result<Option<Vec<(String, Id)>>, Problem> {
+        let is_module = self.attribute(state, "_parameters")?.is_some();
+        let is_module = is_module && self.attribute(state, "_modules")?.is_some();
+        if is_module { self.named(state, "_modules").map(Some) } else { Ok(None) }
+    }
+
+    /// The entries of the dict that the attribute `name` is.
+    fn named(&mut self, state: Id, name: &str) -> Result<Vec<(String, Id)>, Problem> {
+        let Some(dict) = self.attribute(state, name)? else { return Ok(Vec::new()) };
+        let nodes = self.nodes;
+        let Node::Dict(entries) = &nodes[dict as usize] else { return Ok(Vec::new()) };
+        self.budget.charge(entries.len())?;
+        let mut named = Vec::new();
+        for (key, value) in entries {
+            if let Node::Str(key) = &nodes[*key as usize] {
+                self.budget.charge_bytes(key.len())?;
+                named.push((key.clone(), *value));
+            }
+        }
+        Ok(named)
+    }
+
+    /// What the dict `state` has under `name`.
+    fn attribute(&mut self, state: Id, name: &str) -> Result<Option<Id>, Problem> {
+        let Node::Dict(entries) = &self.nodes[state as usize] else { return Ok(None) };
+        self.budget.charge(entries.len())?;
+        let is_it = |key: Id| matches!(&self.nodes[key as usize], Node::Str(text) if text == name);
+        Ok(entries.iter().rev().find(|(key, _)| is_it(*key)).map(|(_, value)| *value))
+    }
+
+    fn contains(&mut self, list: Id, name: &str) -> Result<bool, Problem> {
+        let Node::List(items) = &self.nodes[list as usize] else { return Ok(false) };
+        self.budget.charge(items.len())?;
+        Ok(items.iter().any(|item| matches!(&self.nodes[*item as usize], Node::Str(text) if text == name)))
     }
 
     fn values(&mut self, items: &[Id], depth: usize) -> Result<Vec<Value>, Problem> {
@@ -89,12 +197,15 @@ impl<L: FnMut(&Storage) -> Result<Tensor, Problem>> Builder<'_, L> {
         let mut places = HashMap::new();
         let mut built: Vec<(Key, Value)> = Vec::new();
         for (key, value) in entries {
-            let key = match self.value(*key, depth + 1)? {
+            let key = match &self.nodes[*key as usize] {
+                Node::Str(_) | Node::Int(_) => self.value(*key, depth + 1)?,
+                // What others have under a tuple or an object is nothing that is looked for.
+                _ => continue,
+            };
+            let key = match key {
                 Value::Str(text) => Key::Str(text),
                 Value::Int(number) => Key::Int(number),
-                other => {
-                    return Err(Problem::Unsupported(format!("{} as the key of a dict", other.describe())));
-                }
+                _ => continue,
             };
             let value = self.value(*value, depth + 1)?;
             // Set again, a key keeps its place and takes the new value, as in Python.
@@ -123,6 +234,10 @@ impl<L: FnMut(&Storage) -> Result<Tensor, Problem>> Builder<'_, L> {
         let tensor = flat.f_as_strided(&view.size, &view.stride, view.offset);
         tensor.map(Some).map_err(|error| Problem::damaged(first_line(&error)))
     }
+}
+
+fn opaque(class: String) -> Value {
+    Value::Opaque(Opaque { class, state_dict: None })
 }
 
 /// The number of elements of a view that lies within its storage.

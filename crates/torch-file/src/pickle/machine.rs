@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::global::{self, Global};
-use super::{Id, Node, Storage, View, opcode as op};
+use super::{Id, Name, Node, Storage, opcode as op};
 use crate::error::Problem;
 
 /// What a pickle holds: the table, the storages that it names, and where the tree begins.
@@ -11,6 +10,8 @@ pub(crate) struct Parsed {
     pub(super) nodes: Vec<Node>,
     pub(super) storages: Vec<Storage>,
     pub(super) root: Id,
+    /// Of classes and functions.
+    pub(super) names: Vec<String>,
     /// How much may be made from this pickle, by its length.
     pub(super) budget: Budget,
 }
@@ -55,27 +56,40 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Parsed, usize), Problem> {
         memo: HashMap::new(),
         storages: Vec::new(),
         known: HashMap::new(),
+        names: Vec::new(),
+        known_names: HashMap::new(),
         budget: Budget::new(bytes.len()),
     };
     let root = machine.run()?;
     let budget = Budget::new(machine.at);
-    Ok((Parsed { nodes: machine.nodes, storages: machine.storages, root, budget }, machine.at))
+    let Machine { nodes, storages, names, at, .. } = machine;
+    Ok((Parsed { nodes, storages, root, names, budget }, at))
 }
 
-struct Machine<'a> {
+/// What runs a pickle: its stack, its memo, and what it has made.
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
-    storages: Vec<Storage>,
+    pub(super) storages: Vec<Storage>,
     /// Key → place in `storages`.
-    known: HashMap<String, usize>,
-    budget: Budget,
+    pub(super) known: HashMap<String, usize>,
+    pub(super) names: Vec<String>,
+    /// Name → place in `names`.
+    pub(super) known_names: HashMap<String, Name>,
+    pub(super) budget: Budget,
 }
 
-fn disorder() -> Problem {
+/// What stands for something that the program kept elsewhere which wrote the pickle.
+pub(super) const PERSISTENT: &str = "persistent id";
+
+/// What stands for an `int` that does not fit 64 bits.
+const LARGE_INT: &str = "int beyond 64 bits";
+
+pub(super) fn disorder() -> Problem {
     Problem::damaged("its pickle is not in order")
 }
 
@@ -106,6 +120,7 @@ impl Machine<'_> {
             op::BININT2 => self.take().and_then(|b| self.push(Node::Int(u16::from_le_bytes(b).into()))),
             op::BINFLOAT => self.take().and_then(|b| self.push(Node::Float(f64::from_be_bytes(b)))),
             op::LONG1 | op::LONG4 => self.long(code),
+            op::INT | op::LONG | op::FLOAT => self.number(code),
             op::BINUNICODE | op::SHORT_BINUNICODE | op::BINUNICODE8 | op::BINSTRING | op::SHORT_BINSTRING => {
                 self.text(code)
             }
@@ -121,7 +136,8 @@ impl Machine<'_> {
             op::POP => self.pop().map(drop),
             op::POP_MARK => self.pop_mark().map(drop),
             op::DUP => self.top().and_then(|id| self.push_id(id)),
-            op::BINGET | op::LONG_BINGET | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.memo(code),
+            op::GET | op::BINGET | op::LONG_BINGET => self.recall(code),
+            op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.remember(code),
             op::EMPTY_TUPLE => self.push(Node::Tuple(Vec::new())),
             op::TUPLE1 => self.tuple(1),
             op::TUPLE2 => self.tuple(2),
@@ -148,169 +164,50 @@ impl Machine<'_> {
             }
             op::STACK_GLOBAL => {
                 let (name, module) = (self.pop()?, self.pop()?);
+                self.budget.charge_bytes(self.str(name)?.len() + self.str(module)?.len())?;
                 let (name, module) = (self.str(name)?.to_owned(), self.str(module)?.to_owned());
                 self.global(&module, &name)
             }
-            op::REDUCE | op::NEWOBJ => self.reduce(),
+            op::REDUCE | op::NEWOBJ => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                self.apply(function, arguments)
+            }
+            op::NEWOBJ_EX => {
+                let (_keywords, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+                self.apply(class, arguments)
+            }
+            op::OBJ | op::INST => self.instance(code),
+            op::EXT1 | op::EXT2 | op::EXT4 => self.extension(code),
             op::BUILD => self.build(),
-            op::BINPERSID => self.storage(),
+            op::BINPERSID => self.persistent(),
+            op::PERSID => {
+                self.line()?;
+                self.object(PERSISTENT)
+            }
             _ => Err(Problem::Unsupported(format!("the pickle opcode 0x{code:02x}, which is not data"))),
         }
     }
 
-    fn global(&mut self, module: &str, name: &str) -> Result<(), Problem> {
-        match global::find(module, name) {
-            Some(Global::Dtype(dtype)) => self.push(Node::Str(dtype.into())),
-            Some(found) => self.push(Node::Global(found)),
-            None => {
-                let full: String = format!("{module}.{name}").chars().take(120).collect();
-                Err(Problem::Unsupported(format!("`{}`, which is not data", full.escape_debug())))
-            }
-        }
+    fn recall(&mut self, code: u8) -> Result<(), Problem> {
+        let number = self.memo_number(code)?;
+        let id = *self.memo.get(&number).ok_or_else(disorder)?;
+        self.push_id(id)
     }
 
-    /// `function(*arguments)`, for the functions that only give data another form.
-    fn reduce(&mut self) -> Result<(), Problem> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let Node::Global(function) = *self.node(function) else { return Err(disorder()) };
-        let arguments = self.sequence(arguments)?;
-        match (function, arguments.as_slice()) {
-            (Global::Namespace, []) => self.push(Node::Namespace(Vec::new())),
-            (Global::OrderedDict | Global::Counter, []) | (Global::DefaultDict, [] | [_]) => {
-                self.push(Node::Dict(Vec::new()))
-            }
-            (Global::Set, []) => self.push(Node::List(Vec::new())),
-            (Global::Bytearray, []) => self.push(Node::Bytes(Vec::new())),
-            (Global::Counter, [dict]) if matches!(self.node(*dict), Node::Dict(_)) => self.push_id(*dict),
-            (Global::Size, [tuple]) if matches!(self.node(*tuple), Node::Tuple(_)) => self.push_id(*tuple),
-            (Global::Set, [list]) if matches!(self.node(*list), Node::List(_)) => self.push_id(*list),
-            (Global::Bytearray, [bytes]) if matches!(self.node(*bytes), Node::Bytes(_)) => {
-                self.push_id(*bytes)
-            }
-            (Global::OrderedDict, [list]) => {
-                let mut entries = Vec::new();
-                for pair in self.sequence(*list)? {
-                    let &[key, value] = self.sequence(pair)?.as_slice() else { return Err(disorder()) };
-                    entries.push((key, value));
-                }
-                self.push(Node::Dict(entries))
-            }
-            (Global::Encode, [text, encoding]) if matches!(self.str(*encoding)?, "latin1" | "latin-1") => {
-                let bytes: Result<Vec<u8>, _> = self.str(*text)?.chars().map(u8::try_from).collect();
-                let bytes = bytes.map_err(|_| disorder())?;
-                self.budget.charge_bytes(bytes.len())?;
-                self.push(Node::Bytes(bytes))
-            }
-            (Global::Device, [name]) => {
-                let name = self.str(*name)?.to_owned();
-                self.budget.charge_bytes(name.len())?;
-                self.push(Node::Str(name))
-            }
-            (Global::Device, [name, number]) => {
-                let name = format!("{}:{}", self.str(*name)?, self.int(*number)?);
-                self.budget.charge_bytes(name.len())?;
-                self.push(Node::Str(name))
-            }
-            (Global::RebuildTensor, [storage, offset, size, stride])
-            | (
-                Global::RebuildTensorV2,
-                [storage, offset, size, stride, _, _] | [storage, offset, size, stride, _, _, _],
-            ) => self.tensor(*storage, *offset, *size, *stride),
-            (Global::RebuildParameter, [tensor, ..]) | (Global::Parameter, [tensor])
-                if matches!(self.node(*tensor), Node::Tensor(_)) =>
-            {
-                self.push_id(*tensor)
-            }
-            (Global::Parameter, []) => self.push(Node::Parameter),
-            _ => Err(disorder()),
-        }
-    }
-
-    /// Attributes of an object: the content of a `Namespace`; of others (`_metadata` of a state
-    /// dict, …) none that matters here.
-    fn build(&mut self) -> Result<(), Problem> {
-        let (state, object) = (self.pop()?, self.top()?);
-        match (self.node(object), self.node(state)) {
-            (Node::Namespace(_), Node::Dict(entries)) => {
-                let entries = entries.clone();
-                self.budget.charge(entries.len())?;
-                self.nodes[object as usize] = Node::Namespace(entries);
-                Ok(())
-            }
-            // Before 0.1.10: the data, the gradient, hooks, and two switches.
-            (Node::Parameter, Node::Tuple(state)) => {
-                let &[data, _, _, _, _] = state.as_slice() else { return Err(disorder()) };
-                let Node::Tensor(view) = self.node(data) else { return Err(disorder()) };
-                let view = view.clone();
-                self.budget.charge(view.size.len() + view.stride.len())?;
-                self.nodes[object as usize] = Node::Tensor(view);
-                Ok(())
-            }
-            (Node::Dict(_) | Node::Tensor(_), _) => Ok(()),
-            _ => Err(disorder()),
-        }
-    }
-
-    fn tensor(&mut self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<(), Problem> {
-        let Node::Storage(storage, begin) = *self.node(storage) else { return Err(disorder()) };
-        let offset =
-            self.int(offset)?.checked_add(begin).filter(|offset| *offset >= begin).ok_or_else(disorder)?;
-        let (size, stride) = (self.ints(size)?, self.ints(stride)?);
-        self.push(Node::Tensor(Box::new(View { storage, offset, size, stride })))
-    }
-
-    /// `('storage', class, key, device, number of elements)`; before 1.6 followed by `None`, or,
-    /// for a part of a storage, by `(its own key, where it begins, its number of elements)`.
-    fn storage(&mut self) -> Result<(), Problem> {
-        let id = self.pop()?;
-        let parts = self.sequence(id)?;
-        let Some((&[tag, class, key, _device, len], part)) = parts.split_first_chunk() else {
-            return Err(disorder());
-        };
-        let begin = match *part {
-            [] => 0,
-            [part] if matches!(self.node(part), Node::None) => 0,
-            [part] => {
-                let &[_key, begin, _len] = self.sequence(part)?.as_slice() else { return Err(disorder()) };
-                self.int(begin).ok().filter(|begin| *begin >= 0).ok_or_else(disorder)?
-            }
-            _ => return Err(disorder()),
-        };
-        let Node::Global(Global::Storage(kind)) = *self.node(class) else { return Err(disorder()) };
-        let Some(kind) = kind else {
-            return Err(Problem::Unsupported(
-                "a tensor of a type that has no storage class of its own".into(),
-            ));
-        };
-        let len = u64::try_from(self.int(len)?).map_err(|_| disorder())?;
-        let key = self.str(key)?.to_owned();
-        if self.str(tag)? != "storage" {
-            return Err(disorder());
-        }
-        self.budget.charge_bytes(key.len())?;
-        let storage = Storage { key: key.clone(), kind, len };
-        let place = *self.known.entry(key).or_insert(self.storages.len());
-        match self.storages.get(place) {
-            None => self.storages.push(storage),
-            Some(known) if *known == storage => {}
-            Some(_) => return Err(Problem::damaged(format!("storage {:?} has two types", storage.key))),
-        }
-        self.push(Node::Storage(place, begin))
-    }
-
-    fn memo(&mut self, code: u8) -> Result<(), Problem> {
-        let number = match code {
-            op::BINGET | op::BINPUT => self.take::<1>()?[0].into(),
-            op::MEMOIZE => self.memo.len() as u32,
-            _ => u32::from_le_bytes(self.take()?),
-        };
-        if matches!(code, op::BINGET | op::LONG_BINGET) {
-            let id = *self.memo.get(&number).ok_or_else(disorder)?;
-            return self.push_id(id);
-        }
+    fn remember(&mut self, code: u8) -> Result<(), Problem> {
+        let number = self.memo_number(code)?;
         let top = self.top()?;
         self.memo.insert(number, top);
         Ok(())
+    }
+
+    fn memo_number(&mut self, code: u8) -> Result<u32, Problem> {
+        Ok(match code {
+            op::GET | op::PUT => self.line()?.parse().map_err(|_| disorder())?,
+            op::BINGET | op::BINPUT => self.take::<1>()?[0].into(),
+            op::MEMOIZE => self.memo.len() as u32,
+            _ => u32::from_le_bytes(self.take()?),
+        })
     }
 
     fn long(&mut self, code: u8) -> Result<(), Problem> {
@@ -323,28 +220,63 @@ impl Machine<'_> {
                 wide[..bytes.len()].copy_from_slice(bytes);
                 i64::from_le_bytes(wide)
             }
-            Some(_) => return Err(Problem::Unsupported("an int beyond 64 bits".into())),
+            Some(_) => return self.object(LARGE_INT),
         };
         self.push(Node::Int(number))
     }
 
+    /// A number as a line of text; `00` and `01` are bools.
+    fn number(&mut self, code: u8) -> Result<(), Problem> {
+        let line = self.line()?;
+        match (code, line.as_str()) {
+            (op::INT, "00") => self.push(Node::Bool(false)),
+            (op::INT, "01") => self.push(Node::Bool(true)),
+            (op::FLOAT, text) => {
+                let number = text.parse().map_err(|_| disorder())?;
+                self.push(Node::Float(number))
+            }
+            (_, text) => match text.trim_end_matches('L').parse::<i64>() {
+                Ok(number) => self.push(Node::Int(number)),
+                Err(_) if text.len() > 18 => self.object(LARGE_INT),
+                Err(_) => Err(disorder()),
+            },
+        }
+    }
+
     fn text(&mut self, code: u8) -> Result<(), Problem> {
-        let text = std::str::from_utf8(self.counted(code)?);
-        let text = text.map_err(|_| Problem::Unsupported("a text that is not UTF-8".into()))?.to_owned();
-        self.push(Node::Str(text))
+        let is_python_2s = matches!(code, op::BINSTRING | op::SHORT_BINSTRING);
+        let bytes = self.counted(code)?;
+        let node = match std::str::from_utf8(bytes) {
+            Ok(text) => Node::Str(text.to_owned()),
+            // Python 2 had one type for both.
+            Err(_) if is_python_2s => Node::Bytes(bytes.to_vec()),
+            // The name of a file may have half a pair of UTF-16 in it.
+            Err(_) => Node::Str(String::from_utf8_lossy(bytes).into_owned()),
+        };
+        self.push(node)
     }
 
     fn append(&mut self, items: Vec<Id>) -> Result<(), Problem> {
         let list = self.top()?;
-        let Node::List(list) = &mut self.nodes[list as usize] else { return Err(disorder()) };
-        list.extend(items);
+        match &mut self.nodes[list as usize] {
+            Node::List(list) => list.extend(items),
+            // Of a subclass, or a `deque`.
+            object @ Node::Object(..) => *object = Node::List(items),
+            Node::Global(..) => {}
+            _ => return Err(disorder()),
+        }
         Ok(())
     }
 
     fn set(&mut self, entries: Vec<(Id, Id)>) -> Result<(), Problem> {
         let dict = self.top()?;
-        let Node::Dict(dict) = &mut self.nodes[dict as usize] else { return Err(disorder()) };
-        dict.extend(entries);
+        match &mut self.nodes[dict as usize] {
+            Node::Dict(dict) => dict.extend(entries),
+            // Of a subclass.
+            object @ Node::Object(..) => *object = Node::Dict(entries),
+            Node::Global(..) => {}
+            _ => return Err(disorder()),
+        }
         Ok(())
     }
 
@@ -355,52 +287,57 @@ impl Machine<'_> {
         self.push(Node::Tuple(items))
     }
 
-    fn push(&mut self, node: Node) -> Result<(), Problem> {
-        let id = Id::try_from(self.nodes.len()).map_err(|_| disorder())?;
-        self.nodes.push(node);
+    pub(super) fn push(&mut self, node: Node) -> Result<(), Problem> {
+        let id = self.add(node)?;
         self.push_id(id)
     }
 
-    fn push_id(&mut self, id: Id) -> Result<(), Problem> {
+    pub(super) fn add(&mut self, node: Node) -> Result<Id, Problem> {
+        let id = Id::try_from(self.nodes.len()).map_err(|_| disorder())?;
+        self.nodes.push(node);
+        Ok(id)
+    }
+
+    pub(super) fn push_id(&mut self, id: Id) -> Result<(), Problem> {
         self.budget.charge(1)?;
         self.stack.push(id);
         Ok(())
     }
 
-    fn top(&self) -> Result<Id, Problem> {
+    pub(super) fn top(&self) -> Result<Id, Problem> {
         let floor = self.marks.last().copied().unwrap_or(0);
         self.stack.last().copied().filter(|_| self.stack.len() > floor).ok_or_else(disorder)
     }
 
-    fn pop(&mut self) -> Result<Id, Problem> {
+    pub(super) fn pop(&mut self) -> Result<Id, Problem> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
     }
 
-    fn pop_mark(&mut self) -> Result<Vec<Id>, Problem> {
+    pub(super) fn pop_mark(&mut self) -> Result<Vec<Id>, Problem> {
         let mark = self.marks.pop().ok_or_else(disorder)?;
         Ok(self.stack.split_off(mark))
     }
 
     /// Ids come from `push` alone, so each has its node.
-    fn node(&self, id: Id) -> &Node {
+    pub(super) fn node(&self, id: Id) -> &Node {
         &self.nodes[id as usize]
     }
 
-    fn str(&self, id: Id) -> Result<&str, Problem> {
+    pub(super) fn str(&self, id: Id) -> Result<&str, Problem> {
         if let Node::Str(text) = self.node(id) { Ok(text) } else { Err(disorder()) }
     }
 
-    fn int(&self, id: Id) -> Result<i64, Problem> {
+    pub(super) fn int(&self, id: Id) -> Result<i64, Problem> {
         if let Node::Int(number) = self.node(id) { Ok(*number) } else { Err(disorder()) }
     }
 
-    fn ints(&mut self, id: Id) -> Result<Vec<i64>, Problem> {
+    pub(super) fn ints(&mut self, id: Id) -> Result<Vec<i64>, Problem> {
         self.sequence(id)?.into_iter().map(|id| self.int(id)).collect()
     }
 
-    fn sequence(&mut self, id: Id) -> Result<Vec<Id>, Problem> {
+    pub(super) fn sequence(&mut self, id: Id) -> Result<Vec<Id>, Problem> {
         let (Node::Tuple(items) | Node::List(items)) = &self.nodes[id as usize] else {
             return Err(disorder());
         };
@@ -408,7 +345,7 @@ impl Machine<'_> {
         Ok(items.clone())
     }
 
-    fn line(&mut self) -> Result<String, Problem> {
+    pub(super) fn line(&mut self) -> Result<String, Problem> {
         let rest = &self.bytes[self.at..];
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(ended)?;
         let line = std::str::from_utf8(&rest[..end]).map_err(|_| disorder())?.to_owned();
@@ -432,7 +369,7 @@ impl Machine<'_> {
         Ok(bytes)
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
         let bytes = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()).ok_or_else(ended)?;
         self.at += N;
         Ok(*bytes)

@@ -3,13 +3,16 @@
 //!
 //! Writing emits protocol 2, as `torch.save` does. Reading is a stack machine that knows data only:
 //! [`machine`] runs the opcodes into a flat table of [`Node`]s, [`build`] turns the table into a
-//! [`Value`]. Neither can call anything. Opcodes: `Lib/pickletools.py` of Python's library.
+//! [`Value`]. Neither can call anything: what a class or function that is not known would have made
+//! stays opaque. Opcodes: `Lib/pickletools.py` of Python's library.
 //!
 //! [`Value`]: crate::value::Value
 
 pub(super) mod build;
 mod global;
 pub(super) mod machine;
+mod numpy;
+mod objects;
 mod opcode;
 pub(super) mod write;
 
@@ -27,6 +30,9 @@ const MAX_DEPTH: usize = 128;
 /// The place of a [`Node`] in the machine's table.
 type Id = u32;
 
+/// The place of a class's or function's name in the machine's list.
+type Name = u32;
+
 /// One object of a pickle. Containers hold places, so sharing costs nothing here.
 #[derive(Debug)]
 enum Node {
@@ -41,7 +47,11 @@ enum Node {
     Dict(Vec<(Id, Id)>),
     /// An `argparse.Namespace`, a dict but for the way in which it is filled.
     Namespace(Vec<(Id, Id)>),
-    Global(global::Global),
+    /// A class or function by name, and what it stands for if that is known.
+    Global(Option<global::Global>, Name),
+    /// What a class or function that is not known made, and the state that it was given.
+    Object(Name, Option<Id>),
+    NumpyDtype(numpy::Dtype),
     /// A place in the table of storages, and the element at which a part of it begins.
     Storage(usize, i64),
     /// A `torch.nn.Parameter` whose data are still to come.

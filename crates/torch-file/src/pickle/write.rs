@@ -81,6 +81,7 @@ impl Pickler {
                 self.entries(entries, depth)?;
             }
             Value::Tensor(tensor) => self.tensor(tensor)?,
+            Value::Opaque(_) => return Err(Unwritable(value.describe())),
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ struct Seed {
 }
 
 /// The opcodes that checkpoints use.
-const OPCODES: &[u8] = b"(.012GJKMNQRTUXBC]abcd}ehjlqrst)u\x80\x81\x85\x89\x8a\x8c\x93\x94";
+const OPCODES: &[u8] = b"(.012FGIJKLMNPQRTUXBC]abcd}eghijlopqrst)u\x80\x81\x82\x85\x89\x8a\x8c\x92\x93\x94";
 
 /// A whole file as it is.
 fn file(bytes: Vec<u8>, dictionary: &'static [u8]) -> Seed {
@@ -49,12 +49,31 @@ fn pickle_of(value: &crate::value::Value) -> Seed {
     Seed { bytes: pickled.bytes, file: Box::new(file), dictionary: OPCODES }
 }
 
-fn seeds() -> [Seed; 4] {
+/// A module, calls of functions that are not known, and numbers of numpy's, in every way in which a
+/// pickle makes objects; its file has one storage.
+fn objects() -> Seed {
+    let pickle = [
+        &b"\x80\x04}(\x8c\x01mcnet\nNet\n)\x81q\x00}(\x8c\x0b_parameters}\x8c\x01w"[..],
+        b"ctorch._utils\n_rebuild_tensor_v2\n((\x8c\x07storagectorch\nFloatStorage\n\x8c\x010\x8c\x03cpuK\x02tQ",
+        b"K\x00K\x02\x85K\x01\x85\x89}tRs\x8c\x08_buffers}\x8c\x08_modules}\x8c\x01aNsub",
+        b"\x8c\x01ncnumpy._core.multiarray\nscalar\ncnumpy\ndtype\n\x8c\x02f8\x89\x88\x87R",
+        b"(K\x03\x8c\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbC\x08\0\0\0\0\0\0\xe0?\x86R",
+        b"\x8c\x01scos\nsystem\n\x8c\x04true\x85R\x8c\x01d\x8c\x04easy\x8c\x04Dict\x93)\x81(K\x01K\x02u}b",
+        b"\x8c\x01qccollections\ndeque\n)K\x05\x86R(K\x01K\x02e\x8c\x01xcmy\nThing\n)}\x92",
+        b"\x8c\x01o(cmy\nThing\nK\x01o\x8c\x01i(K\x01imy\nThing\n\x8c\x01e\x82\x07)R\x8c\x01pK\x07Q",
+        b"\x8c\x01ccmy\nThing\n)\x81q\x01h\x01bI12\nL3L\nF1.5\nI01\nu.",
+    ];
+    let file = |pickle: &[u8]| file_of(pickle, &[&[0; 8]]);
+    Seed { bytes: pickle.concat(), file: Box::new(file), dictionary: OPCODES }
+}
+
+fn seeds() -> [Seed; 5] {
     [
         file(bytes_of(&sample()), b"PK\x01\x02\x03\x04\x05\x06\x07\x08\xff\0"),
         file(super::safetensors::file(), b"{}[]\":,0123456789FIBU"),
         file(super::legacy::file_of(&sample()), OPCODES),
         pickle_of(&sample()),
+        objects(),
     ]
 }
 

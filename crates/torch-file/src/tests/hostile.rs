@@ -1,6 +1,7 @@
 //! Whatever the bytes, reading ends with a value or an error, soon and in little memory.
 
 use super::{SplitMix, bytes_of, file_of, read_bytes, sample};
+use crate::{Opaque, Value};
 
 #[test]
 fn a_file_cut_at_any_byte_is_refused() {
@@ -28,20 +29,126 @@ fn a_changed_byte_is_found_or_does_not_matter() {
     assert!(found > 1000, "only {found} were found");
 }
 
-#[test]
-fn a_name_that_is_not_data_is_refused_and_named() {
-    for pickle in
-        [&b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R."[..], b"\x80\x04\x8c\x02os\x8c\x06system\x93)R."]
-    {
-        let error = read_bytes(&file_of(pickle, &[])).unwrap_err();
-        assert!(error.contains("contains `os.system`, which is not data"), "{error}");
+/// The class of what this pickle is, which must be opaque.
+fn opaque(pickle: &[u8]) -> String {
+    match read_bytes(&file_of(pickle, &[])) {
+        Ok(Value::Opaque(Opaque { class, state_dict: None })) => class,
+        other => panic!("{other:?}"),
     }
 }
 
 #[test]
+fn what_would_run_a_program_is_named_and_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let proof = folder.path().join("executed");
+    let command = format!("touch {}", proof.display());
+    let text = [&[b'X'][..], &(command.len() as u32).to_le_bytes(), command.as_bytes()].concat();
+    let call = |head: &[u8], tail: &[u8]| opaque(&[head, &text, tail].concat());
+    for class in ["os.system", "posix.system", "builtins.eval", "subprocess.Popen", "runpy._run_code"] {
+        let (module, name) = class.split_once('.').unwrap();
+        let global = format!("c{module}\n{name}\n");
+        // As a function, a class of either kind, with keywords, and as old protocols have it.
+        assert_eq!(call(&[b"\x80\x02", global.as_bytes()].concat(), b"\x85R."), class);
+        assert_eq!(call(&[b"\x80\x02", global.as_bytes()].concat(), b"\x85\x81."), class);
+        assert_eq!(call(&[b"\x80\x04", global.as_bytes()].concat(), b"\x85}\x92."), class);
+        assert_eq!(call(&[b"(", global.as_bytes()].concat(), b"o."), class);
+        assert_eq!(call(b"(", format!("i{module}\n{name}\n.").as_bytes()), class);
+        // Called again with what it gave, given a state, filled, and asked for from elsewhere.
+        assert_eq!(call(&[b"\x80\x02", global.as_bytes()].concat(), b"\x85R)R}b."), class);
+        assert_eq!(call(&[b"\x80\x02", global.as_bytes()].concat(), b"\x85Q0\x8c\x01aq\x000cx\ny\n."), "x.y");
+    }
+    assert_eq!(opaque(b"\x80\x04\x8c\x02os\x8c\x06system\x93)R."), "os.system");
+    assert_eq!(opaque(b"\x80\x02cos\nsystem\n."), "os.system");
+    assert_eq!(opaque(b"\x80\x02\x82\x07)R."), "copyreg extension 7");
+    assert_eq!(opaque(b"\x80\x02K\x07Q."), "persistent id");
+    assert_eq!(opaque(b"P7\n."), "persistent id");
+    assert!(!proof.exists());
+}
+
+#[test]
+fn known_functions_given_something_opaque_make_something_opaque() {
+    for (pickle, class) in [
+        (&b"\x80\x02ccollections\nOrderedDict\ncos\nsystem\n\x85R."[..], "collections.OrderedDict"),
+        (b"\x80\x02ctorch\ndevice\ncos\nsystem\n\x85R.", "torch.device"),
+        (b"\x80\x02c_codecs\nencode\ncos\nsystem\nX\x06\0\0\0latin1\x86R.", "_codecs.encode"),
+        (b"\x80\x02ccopyreg\n_reconstructor\ncmy\nThing\ncbuiltins\nobject\nN\x87R.", "my.Thing"),
+        (b"\x80\x02ctorch.nn.parameter\nParameter\ncmy\nThing\n)R\x85\x81.", "my.Thing"),
+    ] {
+        // What a parameter is made of is what it is.
+        match read_bytes(&file_of(pickle, &[])).unwrap() {
+            Value::Opaque(Opaque { class: found, .. }) => assert_eq!(found, class),
+            other => panic!("{other:?}"),
+        }
+    }
+    let error = read_bytes(&file_of(b"\x80\x02ctorch\ndevice\n]\x85R.", &[])).unwrap_err();
+    assert!(error.contains("is damaged"), "of data alone it is damage: {error}");
+}
+
+#[test]
 fn text_that_would_disturb_a_terminal_is_escaped() {
-    let error = read_bytes(&file_of(b"\x80\x02cos\n\x1b[2Jx\n.", &[])).unwrap_err();
+    let value = read_bytes(&file_of(b"\x80\x02cos\n\x1b[2Jx\n.", &[])).unwrap();
+    let error = value.field().as_i64().unwrap_err().to_string();
     assert!(error.contains("\\u{1b}") && !error.contains('\x1b'), "{error}");
+}
+
+#[test]
+fn long_names_put_together_again_and_again_are_stopped() {
+    let mut pickle = b"\x80\x04]".to_vec();
+    for number in 0..2 {
+        pickle.extend(b"X\x00\x00\x10\x00");
+        pickle.extend(vec![b'a'; 1 << 20]);
+        pickle.extend([b'q', number, b'0']);
+    }
+    for _ in 0..500_000 {
+        pickle.extend(b"h\x00h\x01\x93a");
+    }
+    pickle.push(b'.');
+    let error = read_bytes(&file_of(&pickle, &[])).unwrap_err();
+    assert!(error.contains("repeats itself"), "{error}");
+}
+
+/// A module whose `_modules` are `children`, an expression that leaves a dict.
+fn module_of(children: &[u8]) -> Vec<u8> {
+    let text = |text: &str| [&[0x8c, text.len() as u8][..], text.as_bytes()].concat();
+    [
+        b"\x80\x04cnet\nNet\n)\x81q\x00}(".to_vec(),
+        text("_parameters"),
+        b"}".to_vec(),
+        text("_modules"),
+        children.to_vec(),
+        b"ub.".to_vec(),
+    ]
+    .concat()
+}
+
+#[test]
+fn modules_in_circles_are_stopped() {
+    assert!(matches!(
+        read_bytes(&file_of(&module_of(b"}"), &[])),
+        Ok(Value::Opaque(Opaque { state_dict: Some(tensors), .. })) if tensors.is_empty()
+    ));
+    let own_child = module_of(b"}\x8c\x01ah\x00s");
+    let error = read_bytes(&file_of(&own_child, &[])).unwrap_err();
+    assert!(error.contains("nested deeper than 128"), "{error}");
+    let twice = module_of(b"}(\x8c\x01ah\x00\x8c\x01bh\x00u");
+    assert!(read_bytes(&file_of(&twice, &[])).is_err());
+}
+
+#[test]
+fn objects_in_circles_are_opaque() {
+    // Its own state, its own argument, its own item and its own key.
+    for pickle in [
+        &b"\x80\x02cmy\nThing\n)\x81q\x00}X\x01\0\0\0ah\x00sb."[..],
+        b"\x80\x02cmy\nThing\nq\x00h\x00\x85R.",
+        b"\x80\x02cmy\nThing\nq\x00h\x00b.",
+        b"\x80\x02cmy\nThing\n)\x81q\x00h\x00b.",
+    ] {
+        assert_eq!(opaque(pickle), "my.Thing");
+    }
+    let error = read_bytes(&file_of(b"\x80\x02cmy\nThing\n)\x81q\x00h\x00a.", &[])).unwrap_err();
+    assert!(error.contains("nested deeper than 128"), "{error}");
+    let error = read_bytes(&file_of(b"\x80\x02cmy\nThing\n)\x81q\x00K\x01h\x00s.", &[])).unwrap_err();
+    assert!(error.contains("nested deeper than 128"), "{error}");
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn describe(value: &Value) -> Json {
                 Key::Int(number) => (format!("int {number}"), describe(value)),
             })
             .collect(),
+        Value::Opaque(_) => json!(value.describe()),
         Value::Tensor(tensor) => {
             let kind = pickle::kind_name(tensor.kind()).expect("all are written");
             json!({"dtype": kind, "shape": tensor.size(), "bytes": hex(tensor)})
@@ -92,7 +93,10 @@ fn files_of_python_are_read_and_others_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let expected = python_json("checkpoint_write.py", &[folder.path()]);
     for (file, tensors) in expected.as_object().unwrap() {
-        let value = read(&folder.path().join(file)).unwrap();
+        let value = read(&folder.path().join(file)).unwrap_or_else(|error| panic!("{error}"));
+        if file.contains("objects") {
+            check_objects(file, &value);
+        }
         if file.ends_with("training.pt") {
             check_training(&value);
             continue;
@@ -106,7 +110,22 @@ fn files_of_python_are_read_and_others_refused_by_name() {
             assert_eq!(ours, *python, "{file}: {name}");
         }
     }
-    assert_eq!(expected.as_object().unwrap().len(), 16);
+    assert_eq!(expected.as_object().unwrap().len(), 21);
+    for file in ["pickled_module.pt", "legacy_module.pt"] {
+        let Value::Opaque(module) = read(&folder.path().join(file)).unwrap() else { panic!("{file}") };
+        assert_eq!(module.class, "torch.nn.modules.container.Sequential");
+        let tensors = module.state_dict.unwrap();
+        let wanted = expected["objects.pt"].as_object().unwrap();
+        assert_eq!(tensors.len(), wanted.len(), "{file}");
+        for ((name, tensor), (python_name, python)) in tensors.iter().zip(wanted) {
+            assert_eq!((name, Json::from(hex(tensor))), (python_name, python["bytes"].clone()), "{file}");
+        }
+    }
+    for file in ["evil.pt", "legacy_evil.pt"] {
+        let value = read(&folder.path().join(file)).unwrap();
+        assert_eq!(value.get("evil").unwrap().value().describe(), "a Python object `posix.system`");
+        assert!(value.get("weight").unwrap().as_tensor().is_ok());
+    }
 
     for file in ["views.pt", "legacy_views.pt"] {
         let views = state(&read(&folder.path().join(file)).unwrap());
@@ -115,13 +134,6 @@ fn files_of_python_are_read_and_others_refused_by_name() {
     }
 
     for (file, word) in [
-        ("evil.pt", "system"),
-        ("pickled_module.pt", "`torch.nn.modules.container.Sequential`, which is not data"),
-        ("huge_int.pt", "an int beyond 64 bits"),
-        ("complex.pt", "`torch.ComplexFloatStorage`"),
-        ("uint16.pt", "_rebuild_tensor_v3"),
-        ("legacy_evil.pt", "system"),
-        ("legacy_module.pt", "`torch.nn.modules.container.Sequential`, which is not data"),
         ("old.tar", "tar file"),
         ("script.pt", "TorchScript"),
         ("compressed.pt", "compressed"),
@@ -131,6 +143,60 @@ fn files_of_python_are_read_and_others_refused_by_name() {
         assert!(error.contains(word) && error.contains(file), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }
+}
+
+/// Objects of every kind beside weights: some are data, of the others the class is known.
+fn check_objects(file: &str, value: &Value) {
+    let known = value.get("known").unwrap();
+    let shown = |name: &str| format!("{:?}", known.get(name).unwrap().value());
+    assert_eq!(
+        shown("numbers"),
+        format!(
+            "{:?}",
+            Value::dict([
+                ("float64", Value::Float(0.9)),
+                ("float32", Value::Float(0.5)),
+                ("int64", Value::Int(-7)),
+                ("uint8", Value::Int(255)),
+                ("bool", Value::Bool(true)),
+                ("big", Value::Int(3)),
+            ])
+        ),
+        "{file}"
+    );
+    let one = format!("{:?}", Value::dict([("a", 1_i64)]));
+    for name in ["simple", "defaultdict"] {
+        assert_eq!(shown(name), one, "{file}: {name}");
+    }
+    if file != "objects_1.pt" {
+        assert_eq!(shown("mapping"), one, "{file}");
+    }
+    assert_eq!(shown("deque"), format!("{:?}", Value::list([1_i64, 2])), "{file}");
+    assert_eq!(shown("bytearray"), format!("{:?}", Value::Bytes(vec![0, 255])), "{file}");
+    assert_eq!(shown("keys"), format!("{:?}", Value::dict([("a", 5_i64)])), "{file}");
+    assert_eq!(hex(known.get("tagged").unwrap().as_tensor().unwrap()), "000000000000803f00000040", "{file}");
+    assert_eq!(hex(known.get("subclass").unwrap().as_tensor().unwrap()), "0000803f0000803f", "{file}");
+
+    let opaque = value.get("opaque").unwrap().entries().unwrap();
+    assert!(opaque.len() > 45, "{file}");
+    for (name, field) in opaque {
+        assert!(matches!(field.value(), Value::Opaque(_)), "{file}: {name}: {field:?}");
+        assert!(field.check_plain().unwrap_err().to_string().contains("found a "), "{file}: {name}");
+    }
+    let class = |name: &str| value.get("opaque").unwrap().get(name).unwrap().value().describe();
+    for (name, wanted) in [
+        ("path", "pathlib"),
+        ("time", "`datetime.datetime`"),
+        ("thing", "`__main__.Thing`"),
+        ("evil", "`posix.system`"),
+        ("class", "`__main__.Thing`"),
+        ("array", "`numpy."),
+        ("complex64", "`tensor of torch.complex64`"),
+        ("huge", "`int beyond 64 bits`"),
+    ] {
+        assert!(class(name).contains(wanted), "{file}: {name}: {}", class(name));
+    }
+    assert!(value.field().check_plain().is_err() && value.get("state_dict").unwrap().check_plain().is_ok());
 }
 
 fn check_training(value: &Value) {

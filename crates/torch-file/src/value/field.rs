@@ -178,6 +178,19 @@ impl<'a> Field<'a> {
         self.named_entries()?.into_iter().map(named).collect()
     }
 
+    /// That there is nothing opaque here or below.
+    ///
+    /// # Errors
+    /// There is; the error names the first.
+    pub fn check_plain(&self) -> Result<(), ValueError> {
+        match self.value {
+            Value::Opaque(_) => Err(self.error("a tensor or a plain value")),
+            Value::List(_) | Value::Tuple(_) => self.items()?.iter().try_for_each(Field::check_plain),
+            Value::Dict(_) => self.entries()?.iter().try_for_each(|(_, field)| field.check_plain()),
+            _ => Ok(()),
+        }
+    }
+
     /// An error about this place: `expected` is what is needed here.
     #[must_use]
     pub fn error(&self, expected: impl Into<String>) -> ValueError {

@@ -14,7 +14,7 @@ impl Value {
     /// The same tree as JSON: tuples become arrays, `int` keys strings.
     ///
     /// # Errors
-    /// A tensor, bytes, or a number that is not finite: JSON has none of them; the error names the
+    /// A tensor, bytes, an opaque object, or a number that is not finite: JSON has none of them; the error names the
     /// key.
     pub fn to_plain_json(&self) -> Result<serde_json::Value, ValueError> {
         to_json(&self.field())
@@ -78,6 +78,6 @@ fn to_json(field: &Field<'_>) -> Result<serde_json::Value, ValueError> {
             let entry = |(key, item): (&Key, Field<'_>)| Ok((key.to_string(), to_json(&item)?));
             Json::Object(field.entries()?.into_iter().map(entry).collect::<Result<_, _>>()?)
         }
-        Value::Bytes(_) | Value::Tensor(_) => return Err(field.error("a plain value")),
+        Value::Bytes(_) | Value::Tensor(_) | Value::Opaque(_) => return Err(field.error("a plain value")),
     })
 }

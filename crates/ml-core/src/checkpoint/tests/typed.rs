@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tch::Tensor;
-use torch_file::{Key, Value};
+use torch_file::{Key, Opaque, Value};
 
 use super::super::{Checkpoint, FORMAT_VERSION, model_state_from};
 use super::bytes_of;
@@ -95,6 +95,26 @@ fn what_is_wrong_with_a_checkpoint_is_named() {
     assert!(error.contains("`config.lr` should be a finite number"), "{error}");
     let error = set("format_version", Value::Int(FORMAT_VERSION as i64 + 1));
     assert!(error.contains("this program reads up to 1: update it"), "{error}");
+}
+
+#[test]
+fn something_opaque_anywhere_in_a_checkpoint_is_named() {
+    let opaque = || Value::Opaque(Opaque { class: "my.Thing".into(), state_dict: None });
+    for (key, value, path) in [
+        ("epoch", opaque(), "epoch"),
+        (
+            "optimizer_state_dict",
+            Value::dict([("state", Value::list([opaque()]))]),
+            "optimizer_state_dict.state[0]",
+        ),
+        ("note", opaque(), "note"),
+    ] {
+        let Value::Dict(mut entries) = checkpoint().into_value().unwrap() else { panic!("it is a dict") };
+        entries.retain(|(known, _)| *known != Key::Str(key.into()));
+        entries.push((key.into(), value));
+        let error = Checkpoint::from_value(&Value::Dict(entries)).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{path}` should be ")) && error.contains("`my.Thing`"), "{error}");
+    }
 }
 
 #[test]

@@ -44,8 +44,33 @@ fn weights_are_named_by_default_member_full_name_or_path() {
     for path in
         ["net.pt", "a/b", "net.PTH", "x.safetensors", "mnasnet0.5_top1_67.823.pth", "./DEFAULT", "./net"]
     {
-        assert_eq!(Choice::read(path, "resnet18"), Ok(Choice::File(PathBuf::from(path))));
+        let file = Choice::File { path: PathBuf::from(path), key: None };
+        assert_eq!(Choice::read(path, "resnet18"), Ok(file));
     }
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("a:b.pth");
+    std::fs::write(&there, "").unwrap();
+    let there = there.to_str().unwrap();
+    let with_key = format!("{there}:teacher");
+    for (given, path, key) in [
+        ("net.pt:teacher", "net.pt", Some("teacher")),
+        ("a/net:state_dict.student", "a/net", Some("state_dict.student")),
+        ("a:b/net.pt", "a:b/net.pt", None),
+        ("net.pt:", "net.pt:", None),
+        (there, there, None),
+        (&with_key, there, Some("teacher")),
+    ] {
+        let choice = Choice::read(given, "resnet18");
+        if given == "net.pt:" {
+            assert!(choice.is_err(), "{choice:?}");
+            continue;
+        }
+        let file = Choice::File { path: PathBuf::from(path), key: key.map(str::to_owned) };
+        assert_eq!(choice, Ok(file.clone()), "{given}");
+        assert_eq!(file.to_string(), given);
+    }
+    assert!(Choice::read("IMAGENET1K_V1:teacher", "resnet18").is_err());
+    assert_eq!(Choice::label("a/net.pt:teacher"), "net_teacher");
 }
 
 #[test]
