@@ -5,6 +5,7 @@
 mod check;
 mod data;
 mod docs;
+mod environment;
 mod http;
 mod inference;
 mod init;

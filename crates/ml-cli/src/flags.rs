@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use ml_data::files::expand_home;
 
 /// A flag's `help_heading` that puts it under "Options", whatever stands before it.
 pub const NO_HEADING: Option<&str> = None;
@@ -34,6 +37,12 @@ pub enum ColorChoice {
     Always,
     /// Never
     Never,
+}
+
+/// Reads a flag's value that is a path: a leading `~/` is the user's home, since shells leave the
+/// one in `--flag=~/x` alone.
+pub fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| expand_home(&path))
 }
 
 /// The process's arguments with `--batch-size` and `--batch_size` made one spelling, the one with

@@ -346,7 +346,7 @@ fn write_file(path: &Path, text: &str) -> Result<(), SplitError> {
 }
 
 fn yaml(manifest: &Manifest) -> Result<String, SplitError> {
-    serde_yaml::to_string(manifest).map_err(|error| SplitError::io(MANIFEST_FILE)(io::Error::other(error)))
+    crate::yaml::to_string(manifest).map_err(|error| SplitError::io(MANIFEST_FILE)(io::Error::other(error)))
 }
 
 /// Whether `folder` holds just these files with these contents, whichever version of the program
@@ -358,7 +358,7 @@ fn same_files(folder: &Path, manifest: &Manifest, files: &[(String, &str)]) -> R
     }
     for (name, text) in files {
         let path = folder.join(name);
-        let there = match fs::read_to_string(&path) {
+        let there = match files::read_text(&path) {
             Ok(there) => there,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
                 return Ok(false);
@@ -411,7 +411,7 @@ fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
     let stranger =
         |stranger: &str| Err(SplitError::NotOurs { path: folder.to_owned(), stranger: stranger.to_owned() });
     let path = folder.join(MANIFEST_FILE);
-    let made = fs::read_to_string(&path).is_ok_and(|text| {
+    let made = files::read_text(&path).is_ok_and(|text| {
         Manifest::parse(&text, &path).is_ok_and(|manifest| manifest.layout == Layout::Folders)
     });
     for entry in fs::read_dir(folder).map_err(SplitError::io(folder))? {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::usage;
-use ml_cli::flags::{ConsoleArgs, positive_number, whole_number};
+use ml_cli::flags::{ConsoleArgs, path, positive_number, whole_number};
 use ml_core::dataset::Split;
 use ml_core::device::DeviceChoice;
 use ml_core::inference::UseEma;
@@ -32,7 +32,7 @@ pub struct Args {
     pub command: Option<Command>,
 
     /// Checkpoint file, or run folder (its best.pt)
-    #[arg(short, long, value_name = "PATH", required = true)]
+    #[arg(short, long, value_parser = path(), value_name = "PATH", required = true)]
     pub checkpoint: Option<PathBuf>,
     /// Images to predict: files, folders, patterns; without any, a split is evaluated
     #[arg(value_name = "IMAGE")]
@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "SPLIT", help_heading = "Evaluation")]
     pub split: Option<SplitName>,
     /// Data folder, instead of the run's
-    #[arg(long, value_name = "DIR", help_heading = "Evaluation")]
+    #[arg(long, value_parser = path(), value_name = "DIR", help_heading = "Evaluation")]
     pub data_dir: Option<PathBuf>,
     /// Fold, instead of the run's
     #[arg(long, allow_negative_numbers = true, value_name = "K", value_parser = whole_number::<u32>, help_heading = "Evaluation")]
@@ -61,7 +61,7 @@ pub struct Args {
     pub ema: Ema,
     /// File for predictions (else stdout); folder for the reports of an evaluation (else the run's
     /// report/)
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_parser = path(), value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Print JSON: the report as one object, or predictions as --format jsonl does
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::{UsageError, usage};
-use ml_cli::flags::{ConsoleArgs, whole_number};
+use ml_cli::flags::{ConsoleArgs, path, whole_number};
 use ml_data::dataset::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Grouping, Link, Ratio};
 
 use crate::check::args::{CheckArgs, FirstArgs};
@@ -74,7 +74,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = OnLeak::Fail, value_name = "WHAT", help_heading = "Staying together")]
     pub on_leak: OnLeak,
     /// What paths in the CSV are relative to [default: the CSV's folder]
-    #[arg(long, value_name = "DIR", help_heading = "Staying together")]
+    #[arg(long, value_parser = path(), value_name = "DIR", help_heading = "Staying together")]
     pub root: Option<PathBuf>,
 
     /// index: text files that name the images; folders: a tree SPLIT/CLASS/IMAGE
@@ -85,7 +85,7 @@ pub struct Args {
     pub link: Option<LinkName>,
     /// Data folder to make [index: the one that holds the images; folders: the same with _split
     /// added]
-    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
+    #[arg(short, long, value_parser = path(), value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// Replace splits that ml-split made before
     #[arg(long, help_heading = "Output")]

@@ -21,6 +21,7 @@ use ml_cli::interrupt::Interrupt;
 use ml_core::config;
 use ml_core::dataset::DatasetError;
 use ml_core::device::{keep_freed_memory, set_cublas_workspace};
+use ml_data::files::variable_in;
 use ml_report::console::Console;
 
 use args::{Args, Command};
@@ -86,6 +87,12 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     }
     for warning in request.resolved.warnings() {
         tracing::warn!("{warning}");
+    }
+    let data_dir = &request.resolved.config.data.data_dir;
+    if let Some(variable) = variable_in(data_dir).filter(|_| !data_dir.exists()) {
+        tracing::warn!(
+            "data.data_dir: `{variable}` is not replaced by the variable's value; write the path in full, or with ~/"
+        );
     }
     request.run(args, (console, log), &stop, started)
 }
