@@ -257,7 +257,7 @@ fn place_image(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
         // break.
         Link::Hard => fs::hard_link(fs::canonicalize(from)?, to),
         Link::Symbolic => std::os::unix::fs::symlink(from, to),
-        Link::Copy => fs::copy(from, to).map(|_| ()),
+        Link::Copy => atomic_file::copy(from, to),
     };
     let result = match attempt() {
         // Folders below the class folder are made when they are met.
@@ -269,6 +269,9 @@ fn place_image(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
     };
     result.map_err(|error| match error.kind() {
         ErrorKind::CrossesDevices => SplitError::OtherDevice { from: from.to_owned(), to: to.to_owned() },
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported if link != Link::Copy => {
+            SplitError::NoLinks { to: to.to_owned(), source: error }
+        }
         _ => SplitError::Image { from: from.to_owned(), to: to.to_owned(), source: error },
     })
 }
@@ -340,7 +343,7 @@ fn write_file(path: &Path, text: &str) -> Result<(), SplitError> {
     let write = || {
         let mut file = fs::File::create_new(path)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        atomic_file::sync_file(&file)
     };
     write().map_err(SplitError::output(path))
 }
