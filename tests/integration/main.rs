@@ -17,6 +17,7 @@ mod rewind;
 mod split;
 mod summary;
 mod support;
+mod terminal;
 mod torchscript;
 mod train;
 mod transfer;
