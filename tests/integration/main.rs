@@ -11,6 +11,7 @@ mod inference;
 mod init;
 mod job;
 mod loading;
+mod offline;
 mod older_run;
 mod resume;
 mod rewind;
