@@ -116,12 +116,12 @@ fn an_interrupted_run_saves_its_state_and_goes_on_to_the_same_bytes() {
     assert_eq!(read(place.path().join("runs/whole/metrics.csv")), read(cut.join("metrics.csv")));
 }
 
-/// SIGHUP comes when the terminal goes, SIGUSR1 from Slurm before the time limit.
+/// SIGHUP comes when the terminal goes, SIGUSR1 or SIGUSR2 from Slurm before the time limit.
 #[test]
 fn signals_of_terminals_and_schedulers_stop_a_run_as_sigterm_does() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 2, 20);
-    for (signal, code) in [("HUP", 129), ("USR1", 138)] {
+    for (signal, code) in [("HUP", 129), ("USR1", 138), ("USR2", 140)] {
         let args = ["--data_dir", data.to_str().unwrap(), "--num_epochs", "100000", "--run_name", signal];
         let mut command = train(place.path(), &args);
         let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
@@ -136,6 +136,27 @@ fn signals_of_terminals_and_schedulers_stop_a_run_as_sigterm_does() {
         assert_eq!(child.wait().unwrap().code(), Some(code), "SIG{signal}");
         assert!(read(run.join("summary.yaml")).contains("status: interrupted"), "SIG{signal}");
     }
+}
+
+#[test]
+fn under_nohup_a_run_outlives_its_terminal() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    let args = ["--data_dir", data.to_str().unwrap(), "--num_epochs", "60", "--run_name", "long"];
+    let training = train(place.path(), &args);
+    let mut command = Command::new("nohup");
+    command.current_dir(place.path()).arg(training.get_program()).args(training.get_args());
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let run = place.path().join("runs/long");
+    let waiting = Instant::now();
+    while !run.join("last.pt").exists() && waiting.elapsed() < Duration::from_mins(1) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut kill = Command::new("kill");
+    kill.args(["-HUP", &child.id().to_string()]);
+    ok(kill);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(read(run.join("summary.yaml")).contains("status: completed"));
 }
 
 #[test]

@@ -3,10 +3,17 @@
 //! Until the rename the old file is there, whole; after it the new one. What a killed process left
 //! beside is called `.<name>.tmp-<pid>`, and [`remove_leftovers`] deletes it. The operations stand
 //! behind [`FileOps`] so that tests can make any one of them fail.
+//!
+//! Some file systems (FUSE, SMB, exFAT, NFS) lack an operation: hard links become copies, and what
+//! cannot be synced is as durable as it gets. Where a file cannot be renamed over another, the other
+//! is renamed away first: for a moment no file has the name, but both are there, whole. Where
+//! nothing can be renamed the content is copied; a process that is killed then leaves half a file,
+//! and the whole one beside. Each is warned of once.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 /// How long an unfinished file must have been left alone to count as abandoned.
@@ -29,7 +36,7 @@ pub trait FileOps {
     /// The system's.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
 
-    /// Gives a file another name.
+    /// Gives a file another name, which another file may have.
     ///
     /// # Errors
     /// The system's.
@@ -66,7 +73,7 @@ impl FileOps for System {
     }
 
     fn sync(&self, file: &mut File) -> io::Result<()> {
-        file.sync_all()
+        sync_file(file)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -81,28 +88,28 @@ impl FileOps for System {
             }
             // What file systems without hard links answer, and those at their limit.
             Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::PermissionDenied
-                        | io::ErrorKind::Unsupported
-                        | io::ErrorKind::TooManyLinks
-                        | io::ErrorKind::CrossesDevices
-                ) =>
+                if is_refused(&error)
+                    || matches!(
+                        error.kind(),
+                        io::ErrorKind::TooManyLinks | io::ErrorKind::CrossesDevices
+                    ) =>
             {
-                fs::copy(from, to)?;
-                File::open(to)?.sync_all()
+                copy_synced(from, to)
             }
             result => result,
         }
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        match File::open(folder)?.sync_all() {
-            // Some network file systems do not sync folders; their renames are as durable as they
-            // get.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
-            {
+        match File::open(folder).and_then(|folder| folder.sync_all()) {
+            // Their renames are as durable as they get.
+            Err(error) if is_refused(&error) || error.raw_os_error() == Some(EBADF) => {
+                warn_once(
+                    &UNSYNCED,
+                    folder,
+                    &error,
+                    "cannot be synced; a power loss may undo its last changes",
+                );
                 Ok(())
             }
             result => result,
@@ -112,6 +119,105 @@ impl FileOps for System {
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
+}
+
+/// Bad file descriptor: what some file systems answer for a folder.
+const EBADF: i32 = 9;
+
+static UNSYNCED: Once = Once::new();
+static NOT_REPLACED: Once = Once::new();
+static NOT_RENAMED: Once = Once::new();
+
+fn warn_once(once: &Once, path: &Path, error: &io::Error, what: &str) {
+    once.call_once(|| tracing::warn!("{}: {what} ({error})", path.display()));
+}
+
+/// Whether the file system does not have an operation, or not for this file; a disk that fails says
+/// something else.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
+    )
+}
+
+/// The file's bytes are on the disk when this returns, as far as the file system can tell.
+///
+/// # Errors
+/// The system's.
+pub fn sync_file(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        Err(error) if is_refused(&error) => {
+            let what = "this file system cannot sync files; a power loss may undo the last writes";
+            UNSYNCED.call_once(|| tracing::warn!("{what} ({error})"));
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Copies the content alone: not every file system has permissions to set.
+///
+/// # Errors
+/// The system's.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(from)?, &mut File::create(to)?).map(|_| ())
+}
+
+fn copy_synced(from: &Path, to: &Path) -> io::Result<()> {
+    copy(from, to)?;
+    sync_file(&File::open(to)?)
+}
+
+/// Gives the file `from` the name `to`, in place of what has that name; see the [module](self) for
+/// file systems that do not replace files.
+fn rename_over(ops: &impl FileOps, from: &Path, to: &Path) -> io::Result<()> {
+    let refusal = match ops.rename(from, to) {
+        Err(error)
+            if (is_refused(&error) || error.kind() == io::ErrorKind::AlreadyExists) && from.is_file() =>
+        {
+            error
+        }
+        result => return result,
+    };
+    if !to.is_file() {
+        return copy_over(ops, from, to, refusal);
+    }
+    let aside = old_beside(to)?;
+    if ops.rename(to, &aside).is_err() {
+        return copy_over(ops, from, to, refusal);
+    }
+    match ops.rename(from, to) {
+        Ok(()) => {
+            let what = "cannot be replaced in one step here; for a moment no file has its name";
+            warn_once(&NOT_REPLACED, to, &refusal, what);
+            // It is in nobody's way; `remove_leftovers` tries again.
+            let _ = ops.remove(&aside);
+            Ok(())
+        }
+        Err(error) => {
+            // The first error is the one to report.
+            let _ = ops.rename(&aside, to);
+            Err(error)
+        }
+    }
+}
+
+/// Where nothing can be renamed: `from` stays until all of it is in `to`.
+fn copy_over(ops: &impl FileOps, from: &Path, to: &Path, refusal: io::Error) -> io::Result<()> {
+    // A folder or a file that cannot be written to refuses all the same.
+    if copy_synced(from, to).is_err() {
+        return Err(refusal);
+    }
+    let what = "files cannot be renamed here; a process that is killed leaves half a file";
+    warn_once(&NOT_RENAMED, to, &refusal, what);
+    ops.remove(from)
+}
+
+/// `.<name>.old-<pid>` in the same folder: what a file is called while another takes its name.
+fn old_beside(path: &Path) -> io::Result<PathBuf> {
+    let name = beside(path)?.file_name().unwrap_or_default().to_string_lossy().replace(".tmp-", ".old-");
+    Ok(path.with_file_name(name))
 }
 
 /// Puts `bytes` into the file `path`. What was there before stays until all of them are on the
@@ -138,7 +244,7 @@ pub fn replace_through<O: FileOps, E: From<io::Error>>(
         fill(&mut file)?;
         ops.sync(&mut file)?;
         drop(file);
-        ops.rename(&beside, path)?;
+        rename_over(ops, &beside, path)?;
         Ok(())
     })();
     if written.is_err() {
@@ -217,8 +323,8 @@ pub fn probe(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// The system's.
 pub fn publish(file: &File, beside: &Path, path: &Path) -> io::Result<()> {
-    file.sync_all()?;
-    fs::rename(beside, path)?;
+    sync_file(file)?;
+    rename_over(&System, beside, path)?;
     System.sync_folder(folder_of(path))
 }
 
@@ -237,7 +343,7 @@ pub fn also_name(from: &Path, to: &Path) -> io::Result<()> {
 /// Whatever fails first; `to` is what it was then.
 pub fn also_name_through(ops: &impl FileOps, from: &Path, to: &Path) -> io::Result<()> {
     let beside = beside(to)?;
-    let named = ops.link(from, &beside).and_then(|()| ops.rename(&beside, to));
+    let named = ops.link(from, &beside).and_then(|()| rename_over(ops, &beside, to));
     // Also where it went well: if `to` was this very file already, the system leaves both names as
     // they are.
     let _ = ops.remove(&beside);
@@ -245,8 +351,9 @@ pub fn also_name_through(ops: &impl FileOps, from: &Path, to: &Path) -> io::Resu
     ops.sync_folder(folder_of(to))
 }
 
-/// Deletes what killed processes left beside files in `folder`: files that were not finished. Only
-/// for who knows that no other process writes there. Returns how many there were.
+/// Deletes what killed processes left beside files in `folder`: files that were not finished. One
+/// that was renamed away for its successor gets its name back if it has none. Only for who knows
+/// that no other process writes there. Returns how many were deleted.
 ///
 /// # Errors
 /// The folder cannot be read, or a file in it cannot be deleted.
@@ -254,6 +361,12 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<usize> {
     let mut removed = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(place) = name_before(&name, ".old-").filter(|_| entry.path().is_file()) {
+            let place = folder.join(place);
+            if place.exists() { fs::remove_file(entry.path()) } else { fs::rename(entry.path(), place) }?;
+            continue;
+        }
         if is_leftover(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_file() {
             fs::remove_file(entry.path())?;
             removed += 1;
@@ -296,7 +409,13 @@ pub fn remove_abandoned(path: &Path) -> io::Result<usize> {
 
 /// Whether a file is called as one that was not finished.
 pub fn is_leftover(name: &str) -> bool {
-    name.starts_with('.') && name.rsplit_once(".tmp-").is_some_and(|(_, pid)| pid.parse::<u32>().is_ok())
+    name_before(name, ".tmp-").is_some()
+}
+
+/// `last.pt` of `.last.pt.tmp-123`, if `mark` is `.tmp-`.
+fn name_before<'a>(name: &'a str, mark: &str) -> Option<&'a str> {
+    let (before, pid) = name.strip_prefix('.')?.rsplit_once(mark)?;
+    pid.parse::<u32>().is_ok().then_some(before)
 }
 
 /// Whether the system had no room: no space, a quota that is used up, or a file too large for the
@@ -414,5 +533,74 @@ mod tests {
         }
         assert_eq!(remove_leftovers(folder.path()).unwrap(), 2);
         assert_eq!(names(folder.path()), [".a.tmp-mine", ".hidden", "last.pt", "x.tmp-1"]);
+    }
+
+    /// A file system without hard links that refuses renames.
+    struct Limited {
+        /// What it answers, and whether to all of them or only to those onto files.
+        rename: (i32, bool),
+    }
+
+    impl FileOps for Limited {
+        type File = File;
+
+        fn create(&self, path: &Path) -> io::Result<File> {
+            System.create(path)
+        }
+
+        fn sync(&self, file: &mut File) -> io::Result<()> {
+            System.sync(file)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            let (error, always) = self.rename;
+            if always || to.exists() {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            System.rename(from, to)
+        }
+
+        fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+            copy(from, to)
+        }
+
+        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+            System.sync_folder(folder)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            System.remove(path)
+        }
+    }
+
+    const EPERM: i32 = 1;
+    const EEXIST: i32 = 17;
+    const ENOSYS: i32 = 38;
+
+    #[test]
+    fn files_are_replaced_where_renaming_over_a_file_is_refused() {
+        for (error, always) in [(EEXIST, false), (EPERM, false), (EPERM, true), (ENOSYS, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("last.pt");
+            let ops = Limited { rename: (error, always) };
+            for content in ["one", "two", "three"] {
+                replace_through(&ops, &path, |file| file.write_all(content.as_bytes())).unwrap();
+                assert_eq!(fs::read_to_string(&path).unwrap(), content);
+                also_name_through(&ops, &path, &dir.path().join("best.pt")).unwrap();
+                assert_eq!(fs::read_to_string(dir.path().join("best.pt")).unwrap(), content);
+                assert_eq!(names(dir.path()), ["best.pt", "last.pt"]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_away_gets_its_name_back() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(".last.pt.old-7"), "old").unwrap();
+        fs::write(dir.path().join(".best.pt.old-7"), "old").unwrap();
+        fs::write(dir.path().join("best.pt"), "new").unwrap();
+        remove_leftovers(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), ["best.pt", "last.pt"]);
+        assert_eq!(fs::read_to_string(dir.path().join("best.pt")).unwrap(), "new");
     }
 }

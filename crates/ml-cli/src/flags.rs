@@ -5,8 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::{Args, Parser, ValueEnum};
 use ml_data::dataset::CsvOptions;
+use ml_data::files::expand_home;
+
+use crate::console::environment_wants_escapes;
 
 /// A flag's `help_heading` that puts it under "Options", whatever stands before it.
 pub const NO_HEADING: Option<&str> = None;
@@ -21,7 +25,7 @@ pub struct ConsoleArgs {
     /// Less output: -q warnings and errors, -qq errors
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "verbose")]
     pub quiet: u8,
-    /// When to colour the output
+    /// When to colour the output and draw progress bars
     #[arg(long, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN", global = true)]
     pub color: ColorChoice,
 }
@@ -29,12 +33,12 @@ pub struct ConsoleArgs {
 /// `--color`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal, unless `NO_COLOR` is set
-    #[value(help = "On a terminal, unless NO_COLOR is set")]
+    /// On a terminal, unless `TERM` is `dumb` or not set, or `NO_COLOR` or `CLICOLOR=0` is set
+    #[value(help = "On a terminal, unless TERM is dumb or not set, or NO_COLOR or CLICOLOR=0 is set")]
     Auto,
-    /// Always
+    /// Always; bars still only on a terminal
     Always,
-    /// Never
+    /// Never; no bars either
     Never,
 }
 
@@ -55,7 +59,7 @@ pub struct CsvArgs {
     #[arg(long, value_name = "COLUMN")]
     pub csv_split_column: Option<String>,
     /// What paths in the CSV are relative to [default: the CSV's folder]
-    #[arg(long, alias = "root", value_name = "DIR")]
+    #[arg(long, alias = "root", value_parser = path(), value_name = "DIR")]
     pub image_root: Option<PathBuf>,
     /// Ending that paths in the CSV lack, such as .png [default: found]
     #[arg(long, value_name = "ENDING")]
@@ -88,6 +92,39 @@ impl CsvArgs {
         .into_iter()
         .find_map(|(flag, is_given)| is_given.then_some(flag))
     }
+}
+
+/// Reads the process's arguments, in which long flags may be written with - or _. What is wrong with
+/// them, `--help` and `--version` end the process, coloured as `--color` says.
+pub fn parse<A: Parser>() -> A {
+    let args = normalized_args();
+    // On a terminal only.
+    let auto = if environment_wants_escapes() { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
+    let matches = A::command().color(color_of(&args, auto)).get_matches_from(args);
+    A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The colours of messages about flags, known before these are read.
+fn color_of(args: &[OsString], by_default: clap::ColorChoice) -> clap::ColorChoice {
+    let flags = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+    let mut color = by_default;
+    let mut is_value = false;
+    for flag in flags {
+        let value = if is_value { Some(flag) } else { flag.strip_prefix("--color=") };
+        is_value = flag == "--color";
+        match value {
+            Some("always") => color = clap::ColorChoice::Always,
+            Some("never") => color = clap::ColorChoice::Never,
+            _ => {}
+        }
+    }
+    color
+}
+
+/// Reads a flag's value that is a path: a leading `~/` is the user's home, since shells leave the
+/// one in `--flag=~/x` alone.
+pub fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| expand_home(&path))
 }
 
 /// The process's arguments with `--batch-size` and `--batch_size` made one spelling, the one with
@@ -136,5 +173,18 @@ mod tests {
         let given = ["ml-train", "--batch-size", "32", "--data_dir=a-b", "-v", "x-y", "--", "--a-b"];
         let expected = ["ml-train", "--batch_size", "32", "--data_dir=a-b", "-v", "x-y", "--", "--a-b"];
         assert_eq!(normalize(given.iter().map(OsString::from)), expected.map(OsString::from));
+    }
+
+    #[test]
+    fn the_colour_of_messages_about_flags_is_known_before_the_flags_are_read() {
+        for (args, color) in [
+            (&["x", "--lr", "1"][..], clap::ColorChoice::Auto),
+            (&["x", "--color", "never"][..], clap::ColorChoice::Never),
+            (&["x", "--wrong", "--color=always"][..], clap::ColorChoice::Always),
+            (&["x", "--", "--color=always"][..], clap::ColorChoice::Auto),
+        ] {
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            assert_eq!(color_of(&args, clap::ColorChoice::Auto), color, "{args:?}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Signals that ask a program to stop: the work ends where it can be left, so that nothing is lost.
 //!
-//! These are SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal is gone) and SIGUSR1 (Slurm's warning
-//! before the time limit). Of the last two, one that the caller ignores (`nohup`) stays ignored.
+//! These are SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal is gone), and SIGUSR1 and SIGUSR2
+//! (Slurm's `--signal` before the time limit). Of the last three, one that the caller ignores
+//! (`nohup`) stays ignored.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -9,8 +10,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
+
+/// Those that stop a program unless its caller ignores them.
+const MAY_BE_IGNORED: [i32; 3] = [SIGHUP, SIGUSR1, SIGUSR2];
 
 /// The signal that asked the program to stop, if one came.
 #[derive(Clone, Debug)]
@@ -39,9 +43,8 @@ impl Interrupt {
     pub fn install_without_exit() -> io::Result<Interrupt> {
         let seen = Arc::new(AtomicUsize::new(0));
         let ignored = ignored_signals();
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
-            let may_stay_ignored = matches!(signal, SIGHUP | SIGUSR1);
-            if !(may_stay_ignored && ignored & (1 << (signal - 1)) != 0) {
+        for signal in [SIGINT, SIGTERM].into_iter().chain(MAY_BE_IGNORED) {
+            if !(MAY_BE_IGNORED.contains(&signal) && ignored & (1 << (signal - 1)) != 0) {
                 flag::register_usize(signal, Arc::clone(&seen), signal as usize)?;
             }
         }
@@ -97,9 +100,10 @@ mod tests {
             (Signal::TERM, SIGTERM),
             (Signal::HUP, SIGHUP),
             (Signal::USR1, SIGUSR1),
+            (Signal::USR2, SIGUSR2),
             (Signal::INT, SIGINT),
         ] {
-            if ignored_signals() & (1 << (number - 1)) != 0 && matches!(number, SIGHUP | SIGUSR1) {
+            if ignored_signals() & (1 << (number - 1)) != 0 && MAY_BE_IGNORED.contains(&number) {
                 continue;
             }
             kill_process(getpid(), signal).unwrap();

@@ -12,6 +12,7 @@
 //! - [`rng`]: random streams derived from (seed, purpose, epoch, sample).
 //! - [`setting`]: values of the configuration that may be left to the program (`auto`).
 //! - [`violations`]: what is wrong with a configuration, collected.
+//! - [`yaml`]: values as YAML that every reader takes for the same values.
 
 // Test code that an example shares names the crate from outside.
 #[cfg(test)]
@@ -34,3 +35,4 @@ pub mod transform;
 mod unicode;
 mod union;
 pub mod violations;
+pub mod yaml;

@@ -1,6 +1,6 @@
 //! stderr, shared by bars and log lines.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -16,9 +16,9 @@ pub struct Console {
 }
 
 impl Console {
-    /// Bars are drawn only if stderr is a terminal and `bars` are wanted.
-    pub fn new(bars: bool) -> Console {
-        let interactive = bars && io::stderr().is_terminal();
+    /// `interactive`: stderr is a terminal on which bars may be drawn; without, plain lines show
+    /// progress.
+    pub fn new(interactive: bool) -> Console {
         let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Console { bars: MultiProgress::with_draw_target(target), interactive }
     }

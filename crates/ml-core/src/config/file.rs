@@ -2,7 +2,7 @@
 
 use serde_yaml::{Mapping, Value};
 
-use super::lines::{Duplicate, Lines};
+use super::lines::{Duplicate, Lines, MERGE};
 use super::problem::{ConfigError, Problem, Source};
 use super::schema;
 
@@ -17,8 +17,9 @@ impl File {
     /// # Errors
     /// The text is no YAML mapping, or has a key twice.
     pub fn parse(text: &str, source: Source) -> Result<File, ConfigError> {
-        // Windows editors write a byte order mark.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // Windows editors write a byte order mark, and end lines as they do.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+        let text = text.as_str();
         let lines = Lines::of(text);
         if !lines.duplicates.is_empty() {
             let problem = |duplicate: &Duplicate| Problem {
@@ -33,19 +34,24 @@ impl File {
             let line = line.map_or_else(String::new, |line| format!(":{line}"));
             ConfigError::Syntax { origin: format!("{source}{line}"), message }
         };
-        let parsed = serde_yaml::from_str(text).and_then(|mut value: Value| {
-            value.apply_merge()?;
-            Ok(value)
-        });
-        match parsed {
-            Ok(Value::Mapping(layer)) => Ok(File { layer, source, lines }),
+        match serde_yaml::from_str(text) {
+            Ok(Value::Mapping(layer)) => match merged(layer) {
+                Ok(layer) => Ok(File { layer, source, lines }),
+                Err(message) => Err(syntax(lines.first_bad_merge(), message)),
+            },
             Ok(Value::Null) => Ok(File { layer: Mapping::new(), source, lines }),
             Ok(_) => {
                 Err(syntax(None, "the file must hold keys and values, as in `optimizer: {lr: 0.1}`".into()))
             }
             Err(error) => {
                 let line = error.location().map(|location| location.line());
-                Err(syntax(line, explained(text, line, &error)))
+                match line_indented_with_tab(text, line) {
+                    Some(line) => {
+                        let message = "the line is indented with a tab; YAML allows only spaces";
+                        Err(syntax(Some(line), message.to_owned()))
+                    }
+                    None => Err(syntax(line, error.to_string())),
+                }
             }
         }
     }
@@ -65,15 +71,45 @@ impl File {
     }
 }
 
-/// What YAML's parser says, or what its message means.
-fn explained(text: &str, line: Option<usize>, error: &serde_yaml::Error) -> String {
-    let indent = |line: &str| line.len() - line.trim_start().len();
+/// Where YAML's parser fails, or just before, if a tab is why: it may report the line after it.
+fn line_indented_with_tab(text: &str, failed: Option<usize>) -> Option<usize> {
+    let failed = failed?;
     let is_indented_with_tab =
-        |line: &str| line.get(..indent(line)).is_some_and(|indent| indent.contains('\t'));
-    match line.and_then(|line| text.lines().nth(line.saturating_sub(1))) {
-        Some(line) if is_indented_with_tab(line) => {
-            "the line is indented with a tab; YAML allows only spaces".to_owned()
+        |line: &str| line[..line.len() - line.trim_start().len()].contains('\t') && !line.trim().is_empty();
+    let lines = text.lines().zip(1..).take(failed).skip(failed.saturating_sub(2));
+    lines.filter(|(line, _)| is_indented_with_tab(line)).last().map(|(_, line)| line)
+}
+
+/// A mapping in which the mappings at `<<`, one or a list of them, are merged into the one that has
+/// the key, at any depth. What the mapping has itself wins, then what is merged first.
+fn merged(mapping: Mapping) -> Result<Mapping, String> {
+    let mut own = Mapping::new();
+    let mut others = Vec::new();
+    for (key, value) in mapping {
+        let value = merged_value(value)?;
+        if key.as_str() != Some(MERGE) {
+            own.insert(key, value);
+            continue;
         }
-        _ => error.to_string(),
+        for value in if let Value::Sequence(items) = value { items } else { vec![value] } {
+            let Value::Mapping(other) = value else {
+                return Err("`<<` takes a mapping, or a list of mappings, as in `<<: *name`".to_owned());
+            };
+            others.push(other);
+        }
+    }
+    for (key, value) in others.into_iter().flatten() {
+        own.entry(key).or_insert(value);
+    }
+    Ok(own)
+}
+
+fn merged_value(value: Value) -> Result<Value, String> {
+    match value {
+        Value::Mapping(mapping) => merged(mapping).map(Value::Mapping),
+        Value::Sequence(items) => {
+            items.into_iter().map(merged_value).collect::<Result<_, _>>().map(Value::Sequence)
+        }
+        other => Ok(other),
     }
 }

@@ -12,7 +12,7 @@ use saphyr_parser::{Event, Parser};
 const MAX_DEPTH: usize = 128;
 
 /// The key that merges other mappings into its own.
-const MERGE: &str = "<<";
+pub(super) const MERGE: &str = "<<";
 
 /// Where the keys of a YAML text stand.
 #[derive(Debug, Default)]
@@ -38,6 +38,7 @@ pub(super) struct Duplicate {
 #[derive(Debug, Default)]
 struct Node {
     is_sequence: bool,
+    is_scalar: bool,
     entries: Vec<Entry>,
 }
 
@@ -73,6 +74,26 @@ impl Lines {
             node = &entry.value;
         }
         line
+    }
+}
+
+impl Lines {
+    /// The line of the first `<<` that brings something else than mappings.
+    pub fn first_bad_merge(&self) -> Option<usize> {
+        fn is_mapping(node: &Node) -> bool {
+            !node.is_sequence && !node.is_scalar
+        }
+        fn search(node: &Node) -> Option<usize> {
+            let lines = node.entries.iter().filter_map(|entry| {
+                let value = &entry.value;
+                let is_good = is_mapping(value)
+                    || value.is_sequence && value.entries.iter().all(|item| is_mapping(&item.value));
+                let is_bad = entry.name == MERGE && !node.is_sequence && !is_good;
+                if is_bad { Some(entry.line) } else { search(value) }
+            });
+            lines.min()
+        }
+        search(self.root.as_deref()?)
     }
 }
 
@@ -112,7 +133,9 @@ struct Reader {
 impl Reader {
     fn take(&mut self, event: Event<'_>, line: usize) {
         match event {
-            Event::Scalar(text, _, anchor, _) => self.value(Node::default(), anchor, &text, line),
+            Event::Scalar(text, _, anchor, _) => {
+                self.value(Node { is_scalar: true, ..Node::default() }, anchor, &text, line);
+            }
             Event::Alias(anchor) => {
                 let value = self.anchors.get(&anchor).cloned().unwrap_or_default();
                 self.attach(value, "", line);
@@ -129,7 +152,7 @@ impl Reader {
     }
 
     fn start(&mut self, is_sequence: bool, anchor: usize, line: usize) {
-        let node = Node { is_sequence, entries: Vec::new() };
+        let node = Node { is_sequence, ..Node::default() };
         self.open.push(Open { node, anchor, line, key: None });
     }
 

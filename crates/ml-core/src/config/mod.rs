@@ -31,7 +31,7 @@ pub use layers::{Override, ReadOrigin, Resolved, parse_set};
 pub use model::{BaseModel, ModelConfig, TorchScriptModel};
 pub use print::annotated;
 pub use problem::{ConfigError, Problem, Source};
-pub use resolve::resolve;
+pub use resolve::{resolve, resolve_at};
 pub use schema::schema;
 pub use sections::{DataConfig, Precision, Reaction, TrainingConfig, TransformsConfig};
 

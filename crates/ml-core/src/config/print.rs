@@ -1,5 +1,6 @@
 //! A configuration as YAML with where each value came from.
 
+use ml_data::yaml;
 use serde_yaml::Value;
 
 use super::layers::Resolved;
@@ -31,25 +32,19 @@ fn collect(
 ) {
     let Value::Mapping(mapping) = tree else { return };
     for (key, value) in mapping {
-        let key = key.as_str().unwrap_or_default();
-        let path = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        let name = key.as_str().unwrap_or_default();
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+        let key = yaml::inline(key);
         let indent = "  ".repeat(depth);
         match value {
             Value::Mapping(inner) if !inner.is_empty() => {
                 lines.push((format!("{indent}{key}:"), None));
                 collect(value, depth + 1, &path, resolved, lines);
             }
-            _ => lines
-                .push((format!("{indent}{key}: {}", flow(value)), Some(source_of(&resolved.sources, &path)))),
+            _ => lines.push((
+                format!("{indent}{key}: {}", yaml::inline(value)),
+                Some(source_of(&resolved.sources, &path)),
+            )),
         }
-    }
-}
-
-/// A value on one line; JSON is YAML.
-fn flow(value: &Value) -> String {
-    match value {
-        Value::Sequence(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        Value::Mapping(_) => "{}".to_owned(),
-        other => serde_yaml::to_string(other).unwrap_or_default().trim_end().to_owned(),
     }
 }

@@ -1,13 +1,16 @@
 //! All layers → one validated configuration.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use ml_data::files::{expand_home_to, home, variable_in};
 use serde_yaml::{Mapping, Value};
 
 use super::file::File;
 use super::layers::{Override, ReadOrigin, Resolved};
 use super::merge::{enclosing, insert, is_under, merge, names_a_choice, source_of};
 use super::problem::{ConfigError, Problem, Source};
+use super::sections::PATHS;
 use super::{Config, TransformsConfig, schema};
 use crate::weights::{Choice, Origin};
 
@@ -22,7 +25,8 @@ const SPLITS: [&str; 3] = ["train", "val", "test"];
 /// default as a whole; where `model.weights` names weights of torchvision's or a checkpoint of
 /// ours, the default pipelines are theirs: `read_origin` is asked, at most once, for those of a
 /// file. It is not asked where a run that is resumed names the weights: the run has written down
-/// all that they decided, and the file may be gone.
+/// all that they decided, and the file may be gone. A leading `~/` of a path is the folder that the
+/// variable `HOME` names.
 ///
 /// # Errors
 /// The text is not YAML, or anything is wrong with the values or the file of weights: all of it, by
@@ -32,19 +36,38 @@ pub fn resolve(
     overrides: &[Override],
     read_origin: ReadOrigin<'_>,
 ) -> Result<Resolved, ConfigError> {
+    resolve_at(home().as_deref(), base, overrides, read_origin)
+}
+
+/// As [`resolve`], with the home folder `home`, if there is one.
+///
+/// # Errors
+/// As there, or a path starts with `~` and cannot be expanded.
+pub fn resolve_at(
+    home: Option<&Path>,
+    base: Option<(&str, Source)>,
+    overrides: &[Override],
+    read_origin: ReadOrigin<'_>,
+) -> Result<Resolved, ConfigError> {
     let base = base.map(|(text, source)| File::parse(text, source)).transpose()?;
     let layers = Layers { base: base.as_ref(), overrides };
     let mut problems = layers.base.map_or_else(Vec::new, File::problems);
     // Which the weights are is known once all is merged; then they decide on defaults.
-    let first = layers.merged(None);
+    let mut first = layers.merged(None);
+    problems.extend(first.expand_paths(home));
     let origin = match first.origin(read_origin) {
         Ok(origin) => origin,
         Err(message) => {
-            problems.push(first.problem("model.weights", message));
+            problems.push(first.with_hint(first.problem("model.weights", message)));
             None
         }
     };
-    if origin.is_none() { first } else { layers.merged(origin) }.finish(problems)
+    if origin.is_some() {
+        first = layers.merged(origin);
+        // What is wrong with a path is known already.
+        let _ = first.expand_paths(home);
+    }
+    first.finish(problems)
 }
 
 /// What is merged onto the defaults.
@@ -107,10 +130,51 @@ impl<'a> Merger<'a> {
         Merger { layers, tree, sources, origin }
     }
 
+    /// Expands a leading `~` in paths, but for those of a run, which are written down as they are;
+    /// what is wrong with one.
+    fn expand_paths(&mut self, home: Option<&Path>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for path in PATHS {
+            let Some((section, key)) = path.split_once('.') else { continue };
+            if source_of(&self.sources, path) == Source::Run {
+                continue;
+            }
+            let section = self.tree.get_mut(section).and_then(|section| section.get_mut(key));
+            let Some(Value::String(text)) = section else { continue };
+            match expand_home_to(Path::new(text), home) {
+                // Both were text.
+                Ok(expanded) if expanded != Path::new(text) => {
+                    *text = expanded.to_string_lossy().into_owned();
+                }
+                Ok(_) => {}
+                Err(error) => problems.push(self.problem(path, error.to_string())),
+            }
+        }
+        problems
+    }
+
+    /// What may be said of a path beside what is wrong with it.
+    fn with_hint(&self, problem: Problem) -> Problem {
+        let text = || PATHS.contains(&problem.path.as_str()).then(|| self.text(&problem.path)).flatten();
+        let variable = text().and_then(|text| variable_in(Path::new(text)));
+        let hint = variable.map_or_else(String::new, |variable| {
+            format!(
+                "; `{variable}` is not replaced by the variable's value: write the path in full, or with ~/"
+            )
+        });
+        Problem { message: problem.message + &hint, ..problem }
+    }
+
+    /// The text at a path of two keys.
+    fn text(&self, path: &str) -> Option<&str> {
+        let (section, key) = path.split_once('.')?;
+        self.tree.get(section)?.get(key)?.as_str()
+    }
+
     /// Of the weights that the merged tree names.
     fn origin(&self, read: ReadOrigin<'_>) -> Result<Option<(Choice, Origin)>, String> {
-        let text = |key: &str| self.tree.get("model")?.get(key)?.as_str();
-        let (Some(weights), Some(architecture)) = (text("weights"), text("architecture")) else {
+        let (weights, architecture) = (self.text("model.weights"), self.text("model.architecture"));
+        let (Some(weights), Some(architecture)) = (weights, architecture) else {
             return Ok(None);
         };
         // An unknown name is reported with everything else.
@@ -207,7 +271,7 @@ impl<'a> Merger<'a> {
         let problems: Vec<Problem> = config
             .violations()
             .into_iter()
-            .map(|(path, message)| self.problem(&path, message))
+            .map(|(path, message)| self.with_hint(self.problem(&path, message)))
             // A run that is resumed has its weights: the file that it started from may be gone.
             .filter(|problem| problem.path != "model.weights" || problem.source != Source::Run)
             .collect();

@@ -13,6 +13,9 @@ use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::optimizer::EmaConfig;
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
 
+/// The keys whose values are paths; the weights may also be a name.
+pub(super) const PATHS: [&str; 4] = ["data.data_dir", "data.cache_dir", "model.weights", "model.path"];
+
 /// Where the images are and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

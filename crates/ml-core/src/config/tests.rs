@@ -567,3 +567,71 @@ fn anchors_and_merges_bring_their_values() {
         "{text}"
     );
 }
+
+#[test]
+fn lists_of_anchors_and_merges_within_merges_bring_their_values_and_lines() {
+    let yaml = "transforms:\n  train: &size\n    resize: [32, 32]\n    channels: 1\n  val: &flip\n    <<: *size\n    \
+                random_vertical_flip: true\n  test:\n    <<: [*flip, {resize: [8, 8], random_horizontal_flip: true}]\n    \
+                channels: 1\n";
+    let transforms = from_yaml(yaml).unwrap().config.transforms;
+    assert_eq!(transforms.test.resize, transforms.train.resize);
+    assert_eq!(transforms.test.random_vertical_flip.0, 0.5);
+    assert_eq!(transforms.test.random_horizontal_flip.0, 0.5);
+    let text = problems(from_yaml(&yaml.replace("random_vertical_flip", "random_vertical_flop")));
+    for line in
+        ["my.yaml:7: transforms.val.random_vertical_flop", "my.yaml:7: transforms.test.random_vertical_flop"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
+    for bad in ["*size, 1", "1", "[*size, [*size]]"] {
+        let yaml = format!("seed: &size 1\ntransforms:\n  val:\n    <<: [{bad}]\n");
+        let text = problems(from_yaml(&yaml));
+        assert!(text.contains("my.yaml:4: not valid YAML: `<<` takes a mapping"), "{text}");
+    }
+}
+
+#[test]
+fn lone_carriage_returns_end_lines_too() {
+    let text = problems(from_yaml("seed: 1\rtraining:\r  num_epoch: 5\r"));
+    assert!(text.contains("my.yaml:3: training.num_epoch: unknown key"), "{text}");
+}
+
+#[test]
+fn the_home_folder_stands_for_a_tilde_in_paths_from_files_and_flags() {
+    fn given(text: &str) -> Option<(&str, Source)> {
+        Some((text, Source::File("my.yaml".into())))
+    }
+    let read = |path: &Path| panic!("{}: no file is to be opened", path.display());
+    let home = Some(Path::new("/home/u"));
+    let file = "data: {data_dir: ~/pics, cache_dir: \"~\"}\nmodel: {weights: ~/net.safetensors}\n";
+    let nothing = |_: &Path| Ok(None);
+    let Config { data, model, .. } = resolve_at(home, given(file), &[], &nothing).unwrap().config;
+    assert_eq!((data.data_dir, data.cache_dir), ("/home/u/pics".into(), Some("/home/u".into())));
+    let ModelConfig::Base(BaseModel { weights, .. }) = model else { panic!("another model") };
+    assert_eq!(weights.as_deref(), Some("/home/u/net.safetensors"));
+    let overrides = [parse_set("data.data_dir=~/x").unwrap(), flag("data.cache_dir", "./~/y")];
+    let data = resolve_at(home, None, &overrides, &read).unwrap().config.data;
+    assert_eq!((data.data_dir, data.cache_dir), ("/home/u/x".into(), Some("./~/y".into())));
+    // A run has written its paths down.
+    let run = resolve_at(home, Some(("data: {data_dir: ~/x}", Source::Run)), &[], &read);
+    assert_eq!(run.unwrap().config.data.data_dir, Path::new("~/x"));
+    for (home, path, expected) in [
+        (None, "~/x", "my.yaml:2: data.data_dir: `~` stands for the home folder, but HOME is not set"),
+        (home, "~ann/x", "my.yaml:2: data.data_dir: `~ann` would be the home folder of another user"),
+    ] {
+        let file = format!("data:\n  data_dir: {path}\n");
+        let text = problems(resolve_at(home, given(&file), &[], &read));
+        assert!(text.contains(expected), "{text}");
+    }
+    let text = problems(resolve_at(home, given("model: {weights: $HOME/net.pt}"), &[], &nothing));
+    assert!(text.contains("`$HOME` is not replaced by the variable's value"), "{text}");
+}
+
+#[test]
+fn a_configuration_is_shown_with_names_that_every_reader_takes_for_names() {
+    let resolved =
+        resolve(None, &[flag("data.data_dir", "\"no\""), flag("optimizer.lr", "0.00001")]).unwrap();
+    let shown = annotated(&resolved);
+    assert!(shown.contains("data_dir: 'no'") && shown.contains("lr: 1.0e-5"), "{shown}");
+    assert_eq!(from_yaml(&shown).unwrap().config, resolved.config);
+}

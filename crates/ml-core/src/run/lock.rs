@@ -39,7 +39,11 @@ impl RunLock {
                     holder: holder.trim().to_owned(),
                 });
             }
-            Err(TryLockError::Error(error)) => tracing::debug!("{}: no locks here: {error}", path.display()),
+            Err(TryLockError::Error(error)) => tracing::warn!(
+                "{}: this file system has no locks ({error}): nothing keeps a second process from training in this \
+                 run folder; do not resume the run while it is being trained",
+                path.display()
+            ),
             Ok(()) => {}
         }
         file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).map_err(write)?;

@@ -12,6 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ml_data::files::read_text;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -416,7 +417,7 @@ impl Run {
     /// It cannot be read.
     pub fn read_config(&self) -> Result<String, RunError> {
         let path = self.config_path();
-        fs::read_to_string(&path).map_err(|error| RunError::Read { path, message: error.to_string() })
+        read_text(&path).map_err(|error| RunError::Read { path, message: error.to_string() })
     }
 
     /// Writes `summary.yaml`.
@@ -467,14 +468,14 @@ fn make_parents(runs_dir: &Path) -> Result<(), RunError> {
 }
 
 fn write_yaml(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
-    let text = serde_yaml::to_string(value)
+    let text = ml_data::yaml::to_string(value)
         .map_err(|error| RunError::Write { path: path.to_path_buf(), source: io::Error::other(error) })?;
     write_atomically(path, text.as_bytes())
 }
 
 fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     let read = |message: String| RunError::Read { path: path.to_path_buf(), message };
-    let text = fs::read_to_string(path).map_err(|error| read(error.to_string()))?;
+    let text = read_text(path).map_err(|error| read(error.to_string()))?;
     serde_yaml::from_str(&text).map_err(|error| read(error.to_string()))
 }
 

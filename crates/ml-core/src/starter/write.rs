@@ -2,6 +2,7 @@
 //! made from.
 
 use ml_data::transform::{Channels, Normalize};
+use ml_data::yaml::quoted;
 
 use super::Normalization;
 use super::choose::{Choices, Geometry, Optimizer, UNEVEN};
@@ -64,23 +65,6 @@ fn printable(text: &str) -> String {
         c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
     };
     text.chars().flat_map(|c| if is_odd(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
-}
-
-/// A string as a YAML value on one line. JSON's strings are YAML's.
-fn quoted(text: &str) -> String {
-    let plain = serde_yaml::to_string(text).unwrap_or_default();
-    match plain.trim_end() {
-        plain if !plain.contains('\n') && printable(plain) == plain => plain.to_owned(),
-        _ => format!("\"{}\"", text.chars().map(escaped).collect::<String>()),
-    }
-}
-
-fn escaped(c: char) -> String {
-    match c {
-        '"' | '\\' => format!("\\{c}"),
-        c if printable(&c.to_string()) == c.to_string() => c.to_string(),
-        c => format!("\\U{:08X}", u32::from(c)),
-    }
 }
 
 fn head(page: &mut Page, survey: &Survey) {

@@ -19,7 +19,7 @@ use crate::files;
 /// Whether labels come from a CSV: then no folder is a class.
 pub(super) fn locate_images(listing: &mut Listing, raw: bool) -> bool {
     let path = Path::new(SPLITS_FOLDER).join(MANIFEST_FILE);
-    let manifest = fs::read_to_string(listing.root.join(&path))
+    let manifest = files::read_text(&listing.root.join(&path))
         .map_err(|error| error.to_string())
         .and_then(|text| serde_yaml::from_str::<serde_yaml::Value>(&text).map_err(|error| error.to_string()));
     let text = |key: &str| manifest.as_ref().ok()?.get(key)?.as_str().map(PathBuf::from);
@@ -90,6 +90,8 @@ fn index_path(name: &str) -> PathBuf {
 
 /// The lines that are not empty, with their numbers from 1.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    // Windows editors write a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     (1..).zip(lines).filter(|(_, line)| !line.is_empty())
 }

@@ -283,7 +283,7 @@ fn open_indexed(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetEr
     let path = splits.join(MANIFEST_FILE);
     let bad = |problem: String| DatasetError::Manifest { path: path.clone(), problem };
     let text = fs::read(&path).map_err(DatasetError::io(&path))?;
-    let text = String::from_utf8(text).map_err(|_| bad("is damaged: it is not UTF-8 text".to_owned()))?;
+    let text = crate::files::decode_text(text).map_err(|error| bad(format!("is damaged: {error}")))?;
     let manifest = Manifest::parse(&text, &path)?;
     if manifest.layout != Layout::Index {
         return Err(bad("layout: must be `index` in a folder called splits".to_owned()));
@@ -346,7 +346,8 @@ impl Reader<'_> {
             }
             Err(source) => return Err(DatasetError::Io { path, source }),
         };
-        let mut samples = self.samples(&path, &bytes)?;
+        // Windows editors write a byte order mark.
+        let mut samples = self.samples(&path, bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))?;
         if samples.is_empty() {
             return Err(DatasetError::NoImages { path });
         }

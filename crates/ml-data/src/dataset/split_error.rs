@@ -178,6 +178,18 @@ pub enum SplitError {
         /// The link that was to be.
         to: PathBuf,
     },
+    /// The file system has no such links.
+    #[error(
+        "{}: the link cannot be made ({source}), as on file systems without links; use --link copy, or --layout index, \
+         which needs none",
+        printable_path(to)
+    )]
+    NoLinks {
+        /// The link that was to be.
+        to: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The file system refuses a link or a copy.
     #[error(
         "{}: cannot be made from {}: {source}; try another --link, or give --output for another place",

@@ -257,7 +257,7 @@ fn place_image(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
         // break.
         Link::Hard => fs::hard_link(fs::canonicalize(from)?, to),
         Link::Symbolic => std::os::unix::fs::symlink(from, to),
-        Link::Copy => fs::copy(from, to).map(|_| ()),
+        Link::Copy => atomic_file::copy(from, to),
     };
     let result = match attempt() {
         // Folders below the class folder are made when they are met.
@@ -269,6 +269,9 @@ fn place_image(from: &Path, to: &Path, link: Link) -> Result<(), SplitError> {
     };
     result.map_err(|error| match error.kind() {
         ErrorKind::CrossesDevices => SplitError::OtherDevice { from: from.to_owned(), to: to.to_owned() },
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported if link != Link::Copy => {
+            SplitError::NoLinks { to: to.to_owned(), source: error }
+        }
         _ => SplitError::Image { from: from.to_owned(), to: to.to_owned(), source: error },
     })
 }
@@ -340,13 +343,13 @@ fn write_file(path: &Path, text: &str) -> Result<(), SplitError> {
     let write = || {
         let mut file = fs::File::create_new(path)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        atomic_file::sync_file(&file)
     };
     write().map_err(SplitError::output(path))
 }
 
 fn yaml(manifest: &Manifest) -> Result<String, SplitError> {
-    serde_yaml::to_string(manifest).map_err(|error| SplitError::io(MANIFEST_FILE)(io::Error::other(error)))
+    crate::yaml::to_string(manifest).map_err(|error| SplitError::io(MANIFEST_FILE)(io::Error::other(error)))
 }
 
 /// Whether `folder` holds just these files with these contents, whichever version of the program
@@ -358,7 +361,7 @@ fn same_files(folder: &Path, manifest: &Manifest, files: &[(String, &str)]) -> R
     }
     for (name, text) in files {
         let path = folder.join(name);
-        let there = match fs::read_to_string(&path) {
+        let there = match files::read_text(&path) {
             Ok(there) => there,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
                 return Ok(false);
@@ -411,7 +414,7 @@ fn check_our_tree(folder: &Path) -> Result<(), SplitError> {
     let stranger =
         |stranger: &str| Err(SplitError::NotOurs { path: folder.to_owned(), stranger: stranger.to_owned() });
     let path = folder.join(MANIFEST_FILE);
-    let made = fs::read_to_string(&path).is_ok_and(|text| {
+    let made = files::read_text(&path).is_ok_and(|text| {
         Manifest::parse(&text, &path).is_ok_and(|manifest| manifest.layout == Layout::Folders)
     });
     for entry in fs::read_dir(folder).map_err(SplitError::io(folder))? {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::usage;
-use ml_cli::flags::{ConsoleArgs, CsvArgs, positive_number, whole_number};
+use ml_cli::flags::{ConsoleArgs, CsvArgs, path, positive_number, whole_number};
 use ml_core::dataset::Split;
 use ml_core::device::DeviceChoice;
 use ml_core::inference::UseEma;
@@ -33,7 +33,7 @@ pub struct Args {
     pub command: Option<Command>,
 
     /// Checkpoint file, or run folder (its best.pt)
-    #[arg(short, long, value_name = "PATH", required = true)]
+    #[arg(short, long, value_parser = path(), value_name = "PATH", required = true)]
     pub checkpoint: Option<PathBuf>,
     /// Images to predict: files, folders, patterns; without any, a split is evaluated
     #[arg(value_name = "IMAGE")]
@@ -44,7 +44,7 @@ pub struct Args {
     pub split: Option<SplitName>,
     /// Labelled images, instead of the run's: a data folder, a folder of class folders, or a CSV;
     /// classes are matched by name
-    #[arg(long, value_name = "PATH", help_heading = "Evaluation")]
+    #[arg(long, value_parser = path(), value_name = "PATH", help_heading = "Evaluation")]
     pub data_dir: Option<PathBuf>,
     /// Fold, instead of the run's
     #[arg(long, allow_negative_numbers = true, value_name = "K", value_parser = whole_number::<u32>, help_heading = "Evaluation")]
@@ -63,7 +63,7 @@ pub struct Args {
     pub ema: Ema,
     /// File for predictions (else stdout); folder for the reports of an evaluation (else the run's
     /// report/)
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_parser = path(), value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Print JSON: the report as one object, or predictions as --format jsonl does
     #[arg(long)]

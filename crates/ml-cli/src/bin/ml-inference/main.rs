@@ -14,10 +14,10 @@ mod predict;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, finish, print_completions, usage};
-use ml_cli::flags::normalized_args;
+use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
 use ml_core::device;
 use ml_core::inference::LoadedModel;
@@ -27,7 +27,7 @@ use inputs::Inputs;
 
 fn main() -> ExitCode {
     device::keep_freed_memory();
-    let args = Args::parse_from(normalized_args());
+    let args: Args = parse();
     finish(|| run(&args))
 }
 

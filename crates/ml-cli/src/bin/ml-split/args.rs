@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::{UsageError, usage};
-use ml_cli::flags::{ConsoleArgs, CsvArgs, whole_number};
+use ml_cli::flags::{ConsoleArgs, CsvArgs, path, whole_number};
 use ml_data::dataset::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Grouping, Link, Ratio};
 
 use crate::check::args::{CheckArgs, FirstArgs};
@@ -83,7 +83,7 @@ pub struct Args {
     pub link: Option<LinkName>,
     /// Data folder to make [index: the one that holds the images; folders: the same with _split
     /// added]
-    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
+    #[arg(short, long, value_parser = path(), value_name = "DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// Replace splits that ml-split made before
     #[arg(long, help_heading = "Output")]

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use ml_cli::exit::{self, UsageError};
 use ml_cli::interrupt::Interrupt;
 use ml_cli::{console, flags};
@@ -23,7 +23,7 @@ use args::{Args, Command, Duplicates, Groups, OnLeak};
 use show::Outcome;
 
 fn main() -> ExitCode {
-    let args = Args::parse_from(flags::normalized_args());
+    let args: Args = flags::parse();
     exit::finish(|| run(&args))
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap_complete::Shell;
-use ml_cli::flags::{ConsoleArgs, NO_HEADING, normalized_args};
+use ml_cli::flags::{ConsoleArgs, NO_HEADING, normalized_args, path};
 use ml_core::config::{ConfigError, Override, Source, parse_set};
 use serde_yaml::Value;
 
@@ -39,7 +39,7 @@ pub struct Args {
     pub command: Option<Command>,
 
     /// YAML file; only the keys it changes
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_parser = path(), value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Any key of the configuration: key.path=value (may be repeated)
     #[arg(long, value_name = "KEY=VALUE")]
@@ -51,7 +51,7 @@ pub struct Args {
     /// Resume a run: its folder, a .pt file in it, or auto (the newest unfinished run of this
     /// configuration, or the one that --run_name names; a new run where there is none); or start a
     /// new run from another program's training state
-    #[arg(long, value_name = "PATH|auto", help_heading = "Runs")]
+    #[arg(long, value_parser = path(), value_name = "PATH|auto", help_heading = "Runs")]
     pub resume: Option<PathBuf>,
     /// Let --resume continue an older state in its own run folder, which keeps what it replaces in
     /// rewound/; without it a new run continues it
@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, requires = "resume", help_heading = "Runs")]
     pub allow_changes: bool,
     /// Folder in which run folders are made
-    #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Runs")]
+    #[arg(long, value_parser = path(), value_name = "DIR", default_value = "runs", help_heading = "Runs")]
     pub runs_dir: PathBuf,
     /// Name of the run folder, instead of one made of the overrides; must not exist, except with
     /// --resume auto
@@ -72,6 +72,7 @@ pub struct Args {
     /// show, then stop
     #[arg(
         long,
+        value_parser = path(),
         value_name = "DATA_DIR",
         help_heading = "Inspect",
         conflicts_with_all = ["config", "resume", "run_name", "print_config", "print_schema", "dry_run", "json"]

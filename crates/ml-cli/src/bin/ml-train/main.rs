@@ -13,14 +13,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser};
-use ml_cli::console::start_log;
+use clap::CommandFactory;
+use ml_cli::console::{draws_bars, start_log};
 use ml_cli::exit::{finish, print_completions};
-use ml_cli::flags::normalized_args;
+use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
 use ml_core::config;
 use ml_core::dataset::DatasetError;
 use ml_core::device::{keep_freed_memory, set_cublas_workspace};
+use ml_data::files::variable_in;
 use ml_report::console::Console;
 
 use args::{Args, Command};
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let started = process_start();
     keep_freed_memory();
     set_cublas_workspace();
-    let args = Args::parse_from(normalized_args());
+    let args: Args = parse();
     finish(|| run(&args, started).map_err(classified))
 }
 
@@ -68,7 +69,7 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     if args.list_architectures {
         return summary::list(args.json);
     }
-    let console = Console::new(args.console.quiet == 0);
+    let console = Console::new(draws_bars(&args.console));
     let writer = console.clone();
     let log = start_log(&args.console, move || writer.writer());
     let overrides = args.overrides().map_err(usage)?;
@@ -86,6 +87,12 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     }
     for warning in request.resolved.warnings() {
         tracing::warn!("{warning}");
+    }
+    let data_dir = &request.resolved.config.data.data_dir;
+    if let Some(variable) = variable_in(data_dir).filter(|_| !data_dir.exists()) {
+        tracing::warn!(
+            "data.data_dir: `{variable}` is not replaced by the variable's value; write the path in full, or with ~/"
+        );
     }
     request.run(args, (console, log), &stop, started)
 }

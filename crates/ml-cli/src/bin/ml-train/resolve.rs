@@ -12,7 +12,7 @@ use crate::args::Args;
 /// The file cannot be read.
 pub fn config_text(args: &Args) -> anyhow::Result<Option<String>> {
     let Some(path) = &args.config else { return Ok(None) };
-    let text = std::fs::read_to_string(path);
+    let text = ml_data::files::read_text(path);
     let cannot_read = |source| usage(ConfigError::Read { path: path.clone(), source });
     text.map(Some).map_err(cannot_read)
 }

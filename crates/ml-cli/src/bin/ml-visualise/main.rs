@@ -15,10 +15,10 @@ mod locate;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use ml_cli::console::tell;
 use ml_cli::exit::{self, finish, usage};
-use ml_cli::flags::normalized_args;
+use ml_cli::flags::parse;
 
 use address::Address;
 use args::{Args, Command};
@@ -26,7 +26,7 @@ use child::Child;
 use locate::TensorBoard;
 
 fn main() -> ExitCode {
-    let args = Args::parse_from(normalized_args());
+    let args: Args = parse();
     finish(|| run(&args))
 }
 

@@ -50,8 +50,18 @@ impl Disk {
         let mut file = file.map_err(failed(&path))?;
         let is_ours = match file.try_lock() {
             Ok(()) => true,
-            Err(TryLockError::WouldBlock) => false,
-            Err(TryLockError::Error(source)) => return Err(CacheError { path, source }),
+            Err(TryLockError::WouldBlock) => {
+                tracing::info!("{}: another run adds to it; this one only reads", path.display());
+                false
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(
+                    "{}: this file system has no locks ({error}): no images are added to the cache; choose another \
+                     data.cache_dir, or data.cache: ram",
+                    path.display()
+                );
+                false
+            }
         };
         let (records, end) = scan(&mut file).map_err(failed(&path))?;
         if is_ours {
@@ -61,8 +71,6 @@ impl Disk {
                 file.write_all_at(MAGIC, 0).map_err(failed(&path))?;
             }
             budget.take_at_most(end);
-        } else {
-            tracing::info!("{}: another run adds to it; this one only reads", path.display());
         }
         let end = is_ours.then_some(end.max(MAGIC.len() as u64));
         Ok(Disk { path, file, records: RwLock::new(records), end: Mutex::new(end) })

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use ml_cli::flags::positive_number;
+use ml_cli::flags::{path, positive_number};
 use ml_data::check::MAX_DISTANCE;
 
 const EXAMPLES: &str = "\
@@ -30,7 +30,7 @@ pub struct CheckArgs {
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// Folder for the report's two files [default: the data folder, beside the images]
-    #[arg(short, long, value_name = "DIR", conflicts_with = "no_report")]
+    #[arg(short, long, value_parser = path(), value_name = "DIR", conflicts_with = "no_report")]
     pub output: Option<PathBuf>,
     /// Write no report
     #[arg(long)]

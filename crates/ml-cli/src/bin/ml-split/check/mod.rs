@@ -7,6 +7,7 @@ mod table;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
+use ml_cli::console::draws_bars;
 use ml_cli::exit::{self, UsageError};
 use ml_cli::flags::ConsoleArgs;
 use ml_cli::interrupt::Interrupt;
@@ -98,7 +99,7 @@ fn examine(
     console: ConsoleArgs,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Result<Report, ExitCode>> {
-    let mut meter = Meter::start(survey.len(), console.quiet == 0);
+    let mut meter = Meter::start(survey.len(), draws_bars(&console));
     let stop = || interrupt.flow().is_break();
     let result = survey.examine(options, &mut |progress| meter.show(progress), &stop);
     meter.finish();

@@ -1,6 +1,5 @@
 //! Progress on stderr: a bar on a terminal, a plain line now and then elsewhere.
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,11 +16,11 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A bar is drawn if stderr is a terminal and it is `wanted`.
-    pub fn start(total: usize, wanted: bool) -> Meter {
+    /// `interactive`: a bar may be drawn.
+    pub fn start(total: usize, interactive: bool) -> Meter {
         let style = ProgressStyle::with_template("{prefix:.bold} {bar:24} {pos}/{len} {msg} {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = (wanted && io::stderr().is_terminal()).then(|| {
+        let bar = interactive.then(|| {
             let bar = ProgressBar::new(total as u64).with_style(style.progress_chars("━━─"));
             bar.set_prefix("check");
             bar

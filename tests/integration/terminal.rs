@@ -1,0 +1,105 @@
+//! What the programs write to a terminal: a pseudo-terminal stands in for one.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use rustix::fs::OFlags;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::{small_digits, train};
+
+/// The environment of a terminal without colours.
+const PLAIN: [&[(&str, &str)]; 5] = [
+    &[("TERM", "dumb")],
+    &[("TERM", "")],
+    &[],
+    &[("TERM", "xterm"), ("NO_COLOR", "1")],
+    &[("TERM", "xterm"), ("CLICOLOR", "0")],
+];
+
+/// Runs `command` with stderr on a terminal; how it ends and what the terminal got.
+fn on_terminal(mut command: Command, environment: &[(&str, &str)]) -> (ExitStatus, String) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let mut options = OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, OFlags::NOCTTY.bits() as i32);
+    let theirs = options.read(true).write(true).open(name).unwrap();
+    command
+        .env_remove("TERM")
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR")
+        .envs(environment.iter().copied());
+    command.stdout(std::process::Stdio::null()).stderr(theirs);
+    let mut child = command.spawn().unwrap();
+    // Reading ends once nobody holds the other side, with an error.
+    drop(command);
+    let (mut ours, mut written) = (File::from(ours), Vec::new());
+    let _ = ours.read_to_end(&mut written);
+    (child.wait().unwrap(), String::from_utf8_lossy(&written).into_owned())
+}
+
+fn digits(place: &Path) {
+    small_digits(&place.join("data/train"), &[8, 8]);
+    small_digits(&place.join("data/val"), &[4, 4]);
+}
+
+fn training(place: &Path, args: &[&str]) -> Command {
+    train(place, &[&["--data_dir", "data", "--set", "data.on_leak=ignore", "--dry_run"], args].concat())
+}
+
+/// Each program, at something that it has to say to the terminal.
+fn commands(place: &Path) -> Vec<Command> {
+    let program = |path: &str, args: &[&str]| {
+        let mut command = Command::new(path);
+        command.current_dir(place).args(args);
+        command
+    };
+    vec![
+        training(place, &[]),
+        program(env!("CARGO_BIN_EXE_ml-split"), &["check", "data", "--no_report"]),
+        program(env!("CARGO_BIN_EXE_ml-split"), &["data/train", "--check", "--dry_run"]),
+        program(env!("CARGO_BIN_EXE_ml-inference"), &["--checkpoint", "missing"]),
+        program(env!("CARGO_BIN_EXE_ml-inference"), &["--wrong"]),
+        program(env!("CARGO_BIN_EXE_ml-visualise"), &["missing"]),
+        program(env!("CARGO_BIN_EXE_ml-visualise"), &["--wrong"]),
+    ]
+}
+
+#[test]
+fn a_terminal_that_takes_no_escape_sequences_gets_none_from_any_program() {
+    let place = tempfile::tempdir().unwrap();
+    digits(place.path());
+    for environment in PLAIN {
+        for command in commands(place.path()) {
+            let shown = format!("{environment:?} {command:?}");
+            let (_, text) = on_terminal(command, environment);
+            assert!(!text.contains('\x1b'), "{shown}: {text:?}");
+            // Nor does a carriage return go back to the start of a line; one that ends it is the terminal's.
+            assert!(!text.replace("\r\n", "\n").contains('\r'), "{shown}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn colours_and_bars_are_for_other_terminals_and_for_who_requests_them() {
+    let place = tempfile::tempdir().unwrap();
+    digits(place.path());
+    let green = "\x1b[32mINFO";
+    let (status, text) = on_terminal(training(place.path(), &[]), &[("TERM", "xterm")]);
+    assert!(status.success() && text.contains(green), "{text:?}");
+    for environment in PLAIN {
+        let (status, text) = on_terminal(training(place.path(), &["--color", "always"]), environment);
+        assert!(status.success() && text.contains(green), "{environment:?}: {text:?}");
+    }
+    let never = ["--color", "never"];
+    let (status, text) = on_terminal(training(place.path(), &never), &[("TERM", "xterm")]);
+    assert!(status.success() && !text.contains('\x1b'), "{text:?}");
+    // A bar draws its line anew.
+    let mut check = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    check.current_dir(place.path()).args(["check", "data", "--no_report"]);
+    assert!(on_terminal(check, &[("TERM", "xterm")]).1.contains('\x1b'));
+}
