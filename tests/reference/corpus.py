@@ -63,8 +63,10 @@ def is_image(content):
 
 def pillow(content):
     """RGB pixels as Pillow has them, but of 16-bit grey the high byte, as the toolkit has it."""
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    if image.mode.startswith("I;16"):
+    image = Image.open(io.BytesIO(content))
+    is_deep_pgm = image.format == "PPM" and image.mode == "I"
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or is_deep_pgm:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return np.asarray(image.convert("RGB"))
 
@@ -109,7 +111,8 @@ def main():
             kind = "same pixels"
         else:
             kind = "other pixels"
-            list_it(kind, path, difference(program, path, pixels, ours), True)
+            words, reason = difference(program, path, pixels, ours)
+            list_it(kind, path, f"{words} ({reason or 'unexplained'})", reason is None)
         counts[kind] += 1
     print(f"{len(paths)} files: " + ", ".join(f"{number} {kind}" for kind, number in counts.items()))
     if len(found) != len(paths):
@@ -120,10 +123,13 @@ def main():
 
 def difference(program, path, pixels, ours):
     if ours[:2] != [str(pixels.shape[1]), str(pixels.shape[0])]:
-        return f"{ours[0]} x {ours[1]}, Pillow has {pixels.shape[1]} x {pixels.shape[0]}"
+        return f"{ours[0]} x {ours[1]}, Pillow has {pixels.shape[1]} x {pixels.shape[0]}", None
     raw = subprocess.run([program, path], stdout=subprocess.PIPE, check=True).stdout
     differences = np.abs(np.frombuffer(raw, np.uint8).reshape(pixels.shape).astype(int) - pixels)
-    return f"at most {differences.max()}, in {np.mean(differences.max(axis=2) > 0):.1%} of the pixels"
+    content = path.open("rb").read(4)
+    is_rounded = differences.max() <= 1 and content[:2] == b"BM"
+    words = f"at most {differences.max()}, in {np.mean(differences.max(axis=2) > 0):.1%} of the pixels"
+    return words, "5 or 6 bits are rounded to 8 in another way" if is_rounded else None
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ fn peak_memory() -> u64 {
 /// words.
 fn is_debugging_output(message: &str) -> bool {
     let camel_case = |word: &str| {
-        let known = ["WebP", "iCCP", "PyTorch", "TIFF's"].contains(&word);
+        let known = ["WebP", "iCCP", "fdAT", "fcTL", "eXIf", "tRNS"].contains(&word);
         !known
             && word
                 .as_bytes()
