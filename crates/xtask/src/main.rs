@@ -1,4 +1,4 @@
-//! Set-up and chores: `cargo xtask setup|demo|test|structure|bench|reference|chaos|fuzz`.
+//! Set-up and chores: `cargo xtask setup|demo|test|structure|bench|reference|corpus|chaos|fuzz`.
 //!
 //! In: a clone of the repository on a machine with Rust, a C++ compiler and Python 3. Out: `.venv`
 //! (Python packages, libtorch among them), `.libtorch` (a link that every cargo command finds),
@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod check;
+mod corpus;
 mod demo;
 mod reference;
 mod setup;
@@ -47,6 +48,8 @@ enum Command {
     /// Set up and compare the networks with torchvision's: names, initial weights, logits,
     /// gradients
     Reference(reference::Args),
+    /// Decode the images that other packages test with, and compare them with Pillow's
+    Corpus(corpus::Args),
     /// Kill and resume training again and again, and compare the result with that of a run left
     /// alone
     Chaos(chaos::Args),
@@ -87,6 +90,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Structure => structure::run(shell.root()),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Reference(args) => reference::run(&shell, &args),
+        Command::Corpus(args) => corpus::run(&shell, &args),
         Command::Chaos(args) => chaos::run(&shell, &args),
         Command::Fuzz { inputs, seed, options } => fuzz(&shell, inputs, seed, &options),
     }

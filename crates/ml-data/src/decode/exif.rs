@@ -278,7 +278,7 @@ enum ByteOrder {
 impl ByteOrder {
     /// A number of at most eight bytes.
     fn uint(self, bytes: &[u8]) -> u64 {
-        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        let add = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
         match self {
             ByteOrder::Little => bytes.iter().rev().fold(0, add),
             ByteOrder::Big => bytes.iter().fold(0, add),

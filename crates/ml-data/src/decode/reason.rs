@@ -6,16 +6,23 @@ use std::fmt;
 /// What is said where a decoder's words are of use only to its authors.
 const GENERIC: &str = "its data break the format's rules";
 
+/// What is said of a kind of image that is not read.
+const UNSUPPORTED: &str = "it is of a kind that is not read";
+
 /// The first line of what a decoder says; a general reason where that is debugging output.
 pub(super) fn plain(words: &impl fmt::Display) -> String {
     let words = words.to_string();
     let line = words.lines().next().unwrap_or_default().trim().trim_end_matches('.');
+    let (line, general) = match line.split_once(" does not support the ") {
+        Some((_, what)) => (what.strip_prefix("format features ").unwrap_or(what), UNSUPPORTED),
+        None => (line, GENERIC),
+    };
     // The format is named already.
     let line = match line.split_once(": ") {
-        Some((head, rest)) if head.starts_with("Format error") => rest,
+        Some((head, rest)) if head.to_ascii_lowercase().starts_with("format error") => rest,
         _ => line,
     };
-    if line.is_empty() || is_debug_output(line) { GENERIC.to_owned() } else { line.to_owned() }
+    if line.is_empty() || is_debug_output(line) { general.to_owned() } else { line.to_owned() }
 }
 
 /// Whether a line holds a path, a type's name or a value as Rust's `{:?}` writes them.

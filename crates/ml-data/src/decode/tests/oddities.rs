@@ -7,7 +7,7 @@ use super::*;
 
 /// A file, what is odd about it, and what should become of it.
 #[derive(serde::Deserialize)]
-struct Oddity {
+struct OddFile {
     name: String,
     format: String,
     oddity: String,
@@ -33,7 +33,7 @@ impl ImageDigest {
     }
 }
 
-impl Oddity {
+impl OddFile {
     fn bytes(&self) -> Vec<u8> {
         fs::read(tests_folder().join("reference/oddities").join(&self.name)).unwrap()
     }
@@ -52,9 +52,9 @@ impl Oddity {
     }
 }
 
-fn oddities() -> Vec<Oddity> {
+fn oddities() -> Vec<OddFile> {
     let text = fs::read_to_string(tests_folder().join("reference/oddities.json")).unwrap();
-    let listed: Vec<Oddity> = serde_json::from_str(&text).unwrap();
+    let listed: Vec<OddFile> = serde_json::from_str(&text).unwrap();
     assert!(listed.len() > 150, "{}", listed.len());
     listed
 }
@@ -113,7 +113,7 @@ fn an_odd_file_cut_anywhere_is_an_error_or_complete() {
     for file in oddities() {
         let bytes = file.bytes();
         let Ok(whole) = decode_bytes(&bytes) else { continue };
-        for cut in (0..bytes.len()).filter(|cut| cut % 7 == 0 || cut + 40 > bytes.len()) {
+        for cut in (0..bytes.len()).filter(|cut| cut.is_multiple_of(7) || cut + 40 > bytes.len()) {
             match decode_bytes(&bytes[..cut]) {
                 // Metadata behind the pixels may be missing.
                 Ok(pixels) => {
