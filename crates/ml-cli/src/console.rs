@@ -1,6 +1,5 @@
 //! stderr is the conversation: log lines, warnings, errors.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -17,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::escapes;
 use crate::flags::{ColorChoice, ConsoleArgs};
 use crate::log_file::LogFile;
 
@@ -36,24 +36,9 @@ fn redraws(choice: ColorChoice) -> bool {
     let wanted = match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => environment_wants_escapes(),
+        ColorChoice::Auto => escapes::wanted(),
     };
     wanted && io::stderr().is_terminal()
-}
-
-/// As [`wants_escapes`], of this process's environment.
-pub(crate) fn environment_wants_escapes() -> bool {
-    wants_escapes(|name| std::env::var_os(name))
-}
-
-/// What the environment says of escape sequences: none for a terminal that does not take them
-/// (`TERM` is `dumb` or not set), nor where `NO_COLOR` (<https://no-color.org>) or `CLICOLOR=0` is
-/// set.
-fn wants_escapes<S: AsRef<OsStr>>(variable: impl Fn(&str) -> Option<S>) -> bool {
-    let is = |name: &str, test: fn(&OsStr) -> bool| variable(name).is_some_and(|value| test(value.as_ref()));
-    is("TERM", |term| !term.is_empty() && term != "dumb")
-        && !is("NO_COLOR", |value| !value.is_empty())
-        && !is("CLICOLOR", |value| value == "0")
 }
 
 /// A message on stderr, in which names of files and classes cannot disturb the terminal. A closed
@@ -176,27 +161,5 @@ where
         let mut message = String::new();
         ctx.field_format().format_fields(Writer::new(&mut message), event)?;
         writeln!(writer, "{}", printable_lines(&message))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_environment_decides_whether_escape_sequences_are_written() {
-        for (variables, wanted) in [
-            (&[("TERM", "xterm-256color")][..], true),
-            (&[("TERM", "xterm"), ("NO_COLOR", ""), ("CLICOLOR", "1")][..], true),
-            (&[("TERM", "dumb")][..], false),
-            (&[("TERM", "")][..], false),
-            (&[][..], false),
-            (&[("TERM", "xterm"), ("NO_COLOR", "1")][..], false),
-            (&[("TERM", "xterm"), ("CLICOLOR", "0")][..], false),
-        ] {
-            let variable =
-                |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
-            assert_eq!(wants_escapes(variable), wanted, "{variables:?}");
-        }
     }
 }

@@ -10,7 +10,7 @@ use clap::{Args, Parser, ValueEnum};
 use ml_data::dataset::CsvOptions;
 use ml_data::files::expand_home;
 
-use crate::console::environment_wants_escapes;
+use crate::escapes;
 
 /// A flag's `help_heading` that puts it under "Options", whatever stands before it.
 pub const NO_HEADING: Option<&str> = None;
@@ -99,7 +99,7 @@ impl CsvArgs {
 pub fn parse<A: Parser>() -> A {
     let args = normalized_args();
     // On a terminal only.
-    let auto = if environment_wants_escapes() { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
+    let auto = if escapes::wanted() { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
     let matches = A::command().color(color_of(&args, auto)).get_matches_from(args);
     A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }

@@ -2,6 +2,7 @@
 //! no tensors, so that `ml-split` does not load libtorch.
 
 pub mod console;
+mod escapes;
 pub mod exit;
 pub mod flags;
 pub mod interrupt;

@@ -43,7 +43,7 @@ pub enum HomeError {
 /// There is no `home`, or the path starts with `~user`.
 pub fn expand_home_to(path: &Path, home: Option<&Path>) -> Result<PathBuf, HomeError> {
     let mut parts = path.components();
-    match parts.next().map(|part| part.as_os_str()) {
+    match parts.next().map(std::path::Component::as_os_str) {
         Some(first) if first == "~" => {
             let home = home.filter(|home| !home.as_os_str().is_empty()).ok_or(HomeError::Unset)?;
             let rest = parts.as_path();
@@ -121,7 +121,7 @@ pub fn decode_text(bytes: Vec<u8>) -> Result<String, EncodingError> {
     let units = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
         let text = String::from_utf16(&units).map_err(|_| EncodingError::Utf16)?;
-        if bytes.len() % 2 == 0 { Ok(text) } else { Err(EncodingError::Utf16) }
+        if bytes.len().is_multiple_of(2) { Ok(text) } else { Err(EncodingError::Utf16) }
     };
     if let Some(bytes) = bytes.strip_prefix(b"\xff\xfe") {
         return units(bytes, u16::from_le_bytes);
@@ -138,7 +138,7 @@ pub fn decode_text(bytes: Vec<u8>) -> Result<String, EncodingError> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let bytes = error.as_bytes();
-        let line = 1 + bytes[..good].iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + memchr::memchr_iter(b'\n', &bytes[..good]).count();
         EncodingError::NotUtf8 { line, byte: bytes.get(good).copied().unwrap_or_default() }
     })?;
     Ok(match text.strip_prefix('\u{feff}') {

@@ -1,4 +1,4 @@
-//! Values → YAML that every reader takes for the same values: those of YAML 1.1 (PyYAML) and those
+//! Values → YAML that every reader takes for the same values: those of YAML 1.1 (`PyYAML`) and those
 //! of YAML 1.2.
 //!
 //! The versions differ in what they take unquoted text for: in 1.1 `no` is false, `1:30` is 90 and

@@ -202,7 +202,7 @@ fn a_csv_that_cannot_be_used_says_where_and_why() {
     for (text, code, parts) in [
         ("path,label\nscans/gone.png,a\n".to_owned(), 1, &["line 2: `scans/gone.png` does not exist"][..]),
         (format!("path,lable\nscans/{name},a\n"), 1, &["line 1", "`lable`; did you mean `label`"]),
-        (format!("scans/{name},a\n"), 1, &["line 1", "no column `path`"]),
+        (format!("scans/{name},a\n"), 1, &["line 1", "the first line is not a header"]),
         (format!("path,label\nscans/{name},a\n./scans/{name},b\n"), 1, &["line 3", "is on line 2 already"]),
         (format!("path,label\n../scans/{name},a\n"), 1, &["line 2", "without `..`"]),
         (
@@ -210,7 +210,7 @@ fn a_csv_that_cannot_be_used_says_where_and_why() {
             1,
             &["line 4", "contains a line break"],
         ),
-        (format!("path,label,split\nscans/{name},a,validation\n"), 1, &["line 2: the split `validation`"]),
+        (format!("path,label,split\nscans/{name},a,holdout\n"), 1, &["line 2: the split `holdout`"]),
         (format!("path,label\nscans/{name},\n"), 1, &["line 2: the label is empty"]),
         (String::new(), 1, &["line 1"]),
     ] {

@@ -101,7 +101,7 @@ impl Problems {
 pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetError> {
     let bytes = read_bounded(path)?;
     let sha256 = hex::encode(Sha256::digest(&bytes));
-    let text = text::utf8(&bytes).map_err(|problem| one_problem(path, 1, &problem))?;
+    let text = text::utf8(&bytes).map_err(|problem| one_problem(path, 1, &problem.to_string()))?;
     let separator = text::separator(&text);
     let text = text::without_blanks_at_quotes(text, separator);
     let text: &[u8] = &text;
@@ -290,11 +290,12 @@ fn clean(path: &str, root: &Path) -> Result<String, String> {
         let real = Path::new(&*path).canonicalize().ok()?;
         Some(real.strip_prefix(root.canonicalize().ok()?).ok()?.to_str()?.to_owned())
     };
-    let path = match is_absolute(&path) {
-        false => path,
-        true => below_root().map(Cow::Owned).ok_or_else(|| {
+    let path = if is_absolute(&path) {
+        below_root().map(Cow::Owned).ok_or_else(|| {
             format!("`{}` must be relative to the CSV's folder (or to --image_root)", brief(written))
-        })?,
+        })?
+    } else {
+        path
     };
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let clean = parts.join("/");

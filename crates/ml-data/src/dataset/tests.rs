@@ -327,7 +327,7 @@ fn some_training_images_validate_where_none_are_set_aside() {
     assert_eq!(paths(data.test.as_ref().unwrap()), ["Testing/a/1.png"]);
     let mut all = paths(&data.train);
     all.extend(paths(&data.val));
-    all.sort();
+    all.sort_unstable();
     let mut expected: Vec<&str> = files[..20].to_vec();
     expected.sort_unstable();
     assert_eq!(all, expected);

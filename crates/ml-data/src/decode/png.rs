@@ -33,6 +33,8 @@ impl<'a> Png<'a> {
     /// # Errors
     /// It is damaged, cut short, or needs too much memory.
     pub fn read(bytes: &'a [u8]) -> Result<Png<'a>, DecodeProblem> {
+        // What a damaged header announces is not worth reporting.
+        check(chunks(bytes).take(1))?;
         let limits = ::png::Limits { bytes: usize::try_from(MAX_ALLOCATION).unwrap_or(usize::MAX) };
         let mut decoder = ::png::Decoder::new_with_limits(Cursor::new(bytes), limits);
         decoder.set_transformations(Transformations::EXPAND);
@@ -82,7 +84,7 @@ impl<'a> Png<'a> {
         } else {
             self.read_rows(&mut rows, &mut image)?;
         }
-        check(self.bytes)?;
+        check(chunks(self.bytes))?;
         Ok(image)
     }
 
@@ -94,7 +96,7 @@ impl<'a> Png<'a> {
                 continue;
             }
             let row = self.reader.next_row().map_err(problem)?;
-            rows.to_rgb(row.map(|row| row.data()).unwrap_or_default(), out);
+            rows.convert(row.map(|row| row.data()).unwrap_or_default(), out);
         }
         Ok(())
     }
@@ -107,7 +109,7 @@ impl<'a> Png<'a> {
                 let row = self.reader.next_interlaced_row().map_err(problem)?;
                 let columns = (pass.left..width).step_by(pass.column_step);
                 let rgb = &mut rgb[..columns.len() * 3];
-                rows.to_rgb(row.map(|row| row.data()).unwrap_or_default(), rgb);
+                rows.convert(row.map(|row| row.data()).unwrap_or_default(), rgb);
                 for (x, pixel) in columns.zip(rgb.as_chunks::<3>().0) {
                     image.put_pixel(x, y, image::Rgb(*pixel));
                 }
@@ -148,7 +150,7 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     /// A row without alpha; of 16 bits, the high byte.
-    fn to_rgb(&mut self, row: &[u8], out: &mut [u8]) {
+    fn convert(&mut self, row: &[u8], out: &mut [u8]) {
         let has_alpha = matches!(self.channels, 2 | 4);
         let colors = self.channels - usize::from(has_alpha);
         if self.is_deep
@@ -247,11 +249,9 @@ fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
 }
 
 /// That the checksums of header, palette and pixels are right, as far as they are there.
-fn check(bytes: &[u8]) -> Result<(), DecodeProblem> {
-    let wrong = chunks(bytes)
-        .filter(|chunk| matches!(&chunk.name, b"IHDR" | b"PLTE" | b"IDAT"))
-        .find(|chunk| chunk.is_complete && !chunk.is_right());
-    match wrong {
+fn check<'a>(chunks: impl Iterator<Item = Chunk<'a>>) -> Result<(), DecodeProblem> {
+    let mut needed = chunks.filter(|chunk| matches!(&chunk.name, b"IHDR" | b"PLTE" | b"IDAT"));
+    match needed.find(|chunk| chunk.is_complete && !chunk.is_right()) {
         None => Ok(()),
         Some(chunk) => {
             let name = String::from_utf8_lossy(&chunk.name).into_owned();

@@ -2,25 +2,18 @@
 
 use std::borrow::Cow;
 
-/// UTF-8 without a byte order mark; UTF-16 with one is decoded.
+use crate::files::{EncodingError, decode_text};
+
+/// UTF-8 without a byte order mark, not checked yet: each line that is none is named. UTF-16 with
+/// a mark is decoded.
 ///
 /// # Errors
 /// UTF-16 that is damaged.
-pub(super) fn utf8(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-    let decode = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
-        let (pairs, odd) = rest.as_chunks::<2>();
-        let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
-        match String::from_utf16(&units) {
-            Ok(text) if odd.is_empty() => Ok(Cow::Owned(text.into_bytes())),
-            _ => Err("the file is damaged UTF-16 text; save it as UTF-8".to_owned()),
-        }
-    };
-    match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => Ok(Cow::Borrowed(rest)),
-        [0xff, 0xfe, rest @ ..] => decode(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => decode(rest, u16::from_be_bytes),
-        _ => Ok(Cow::Borrowed(bytes)),
+pub(super) fn utf8(bytes: &[u8]) -> Result<Cow<'_, [u8]>, EncodingError> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Ok(Cow::Owned(decode_text(bytes.to_vec())?.into_bytes()));
     }
+    Ok(Cow::Borrowed(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)))
 }
 
 /// What separates fields: of comma, semicolon, tab and bar the one that the first line has most
@@ -131,6 +124,6 @@ mod tests {
         {
             assert_eq!(&*utf8(&bytes).unwrap(), text.as_bytes());
         }
-        assert!(utf8(b"\xff\xfea").unwrap_err().contains("UTF-8"));
+        assert!(utf8(b"\xff\xfea").unwrap_err().to_string().contains("UTF-8"));
     }
 }
