@@ -216,3 +216,47 @@ fn a_table_of_another_program_is_split_trained_on_and_checked_for_changes() {
     fails(split(place, &["t.csv"]), 1, &["does not exist", "give --image_root"]);
     fails(split(place, &["images", "--suffix", "png"]), 2, &["--suffix goes with a CSV"]);
 }
+
+#[test]
+fn images_that_come_out_black_are_explained_by_the_check_and_warned_of_by_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path();
+    for split in ["train", "val"] {
+        small_digits(&place.join("data").join(split), &[4, 4]);
+    }
+    let value = |x: u32, y: u32| (x * 200 + y) as u16;
+    for name in ["12a.png", "12b.png"] {
+        let bits = image::ImageBuffer::from_fn(18, 18, |x, y| image::Luma([value(x, y)]));
+        bits.save(place.join("data/train/0").join(name)).unwrap();
+    }
+    let alpha = image::RgbaImage::from_fn(18, 18, |x, y| image::Rgba([0, 0, 0, (x * 9 + y) as u8]));
+    alpha.save(place.join("data/train/1/alpha.png")).unwrap();
+    let args = ["--data_dir", "data", "--set", "data.on_leak=ignore"];
+    let said = ok(train(place, &args)).stderr;
+    let said = String::from_utf8_lossy(&said);
+    let warned =
+        |part: &str| said.lines().filter(|line| line.contains("WARN") && line.contains(part)).count();
+    assert_eq!((warned("only 12 of 16 bits are used"), warned("in the alpha channel")), (1, 1), "{said}");
+    let checked = split(place, &["check", "data", "--json", "--no_report"]).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let count = |kind: &str| findings.iter().filter(|finding| finding["kind"] == kind).count();
+    assert_eq!((count("narrow_range"), count("only_alpha"), count("one_color")), (2, 1, 0));
+}
+
+#[test]
+fn classes_that_only_look_the_same_are_found_by_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path();
+    small_digits(place, &[4, 4, 4]);
+    for (from, to) in [("0", "cat"), ("1", "\u{441}\u{430}t"), ("2", "dog")] {
+        fs::rename(place.join(from), place.join(to)).unwrap();
+    }
+    let checked = split(place, &["check", ".", "--json", "--no_report"]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let found: Vec<_> = findings.iter().filter(|finding| finding["kind"] == "same_looks").collect();
+    assert_eq!(found.len(), 1);
+    assert!(found[0]["message"].as_str().unwrap().contains("\\u{441}"), "{found:?}");
+}

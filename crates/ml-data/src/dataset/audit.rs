@@ -41,7 +41,7 @@ pub struct Checks {
     pub changes: bool,
     /// Images in two splits.
     pub leaks: bool,
-    /// Whether a verdict may be written to [`CACHE_FOLDER`].
+    /// Whether a verdict may be written to [`CACHE_FOLDER`](super::CACHE_FOLDER).
     pub remember: bool,
 }
 

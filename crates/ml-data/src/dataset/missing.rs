@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Split;
+use crate::files;
 use crate::table::{printable, printable_path};
+use crate::unicode::nfc;
 
 /// How many of them are named.
 const SHOWN: usize = 3;
@@ -34,10 +36,13 @@ impl Missing {
             _ => self.counts.push((split, 1)),
         }
         if self.first.len() < SHOWN {
-            let path = path.display();
+            let shown = path.display();
             self.first.push(match error.kind() {
-                io::ErrorKind::NotFound => path.to_string(),
-                _ => format!("{path}: {error}"),
+                io::ErrorKind::NotFound if has_same_name(&self.root.join(path)) => {
+                    format!("{shown} (a file there has this name in another Unicode normalization)")
+                }
+                io::ErrorKind::NotFound => shown.to_string(),
+                _ => format!("{shown}: {error}"),
             });
         }
     }
@@ -46,6 +51,16 @@ impl Missing {
     pub fn count(&self) -> usize {
         self.counts.iter().map(|(_, count)| count).sum()
     }
+}
+
+/// Whether a name beside `path` differs from it in its Unicode normalization only: what a Mac packed
+/// may be called so elsewhere.
+fn has_same_name(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return false;
+    };
+    let names = files::entries(folder).unwrap_or_default();
+    names.iter().any(|entry| entry.name.to_str().is_some_and(|other| nfc(other) == nfc(name)))
 }
 
 impl fmt::Display for Missing {

@@ -19,7 +19,7 @@
 //! ([`Encoded`]); PNG by the `png` crate, TIFF by a reader of its own, the other formats by the `image` crate.
 //!
 //! [`Encoded::noting`] tells of images that show nothing once they are 8-bit RGB, at no cost for
-//! others; [`OddImages`] makes one warning of many.
+//! others.
 //!
 //! What a file can make the program allocate is bounded by [`MAX_PIXELS`] and [`MAX_FILE_BYTES`],
 //! both checked before the allocation.
@@ -48,7 +48,7 @@ use crate::geometry::Size;
 pub use encoded::Encoded;
 pub(crate) use error::name as format_name;
 pub use error::{DecodeError, DecodeProblem};
-pub use oddity::{OddImages, Oddity};
+pub use oddity::Oddity;
 
 /// Images of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls
 /// a decompression bomb.

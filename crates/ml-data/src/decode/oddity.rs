@@ -1,13 +1,9 @@
 //! Images that decoding makes nearly black, or of one colour, because their content is where it is
 //! not looked for.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use image::DynamicImage;
-
-use crate::table::printable_path;
 
 /// Why a sound image shows little or nothing once it is 8-bit RGB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,40 +31,6 @@ impl fmt::Display for Oddity {
                  flatten it onto a background first",
             ),
         }
-    }
-}
-
-/// The odd images among those that were decoded, for one warning a kind and not one an image.
-#[derive(Clone, Debug, Default)]
-pub struct OddImages {
-    narrow: BTreeMap<PathBuf, Oddity>,
-    only_alpha: BTreeMap<PathBuf, Oddity>,
-}
-
-impl OddImages {
-    /// Takes down what was noted of the image at `path`; an image counts once.
-    pub fn add(&mut self, path: &Path, oddity: Oddity) {
-        let images = match oddity {
-            Oddity::NarrowRange { .. } => &mut self.narrow,
-            Oddity::OnlyAlpha => &mut self.only_alpha,
-        };
-        if !images.contains_key(path) {
-            images.insert(path.to_path_buf(), oddity);
-        }
-    }
-
-    /// A line for each kind of which there are images: how many, the first by path, and what to do.
-    pub fn warnings(&self) -> Vec<String> {
-        let line = |images: &BTreeMap<PathBuf, Oddity>| {
-            let (path, oddity) = images.first_key_value()?;
-            let others = match images.len() - 1 {
-                0 => String::new(),
-                1 => " and 1 more image".to_owned(),
-                more => format!(" and {more} more images"),
-            };
-            Some(format!("{}{others}: {oddity}", printable_path(path)))
-        };
-        [&self.narrow, &self.only_alpha].into_iter().filter_map(line).collect()
     }
 }
 

@@ -280,3 +280,16 @@ fn a_remembered_verdict_advises_from_where_the_folder_is_now() {
     assert!(leaks.to_string().contains("remembered"), "{leaks}");
     assert!(leaks.remedy.contains("after") && !leaks.remedy.contains("before"), "{leaks}");
 }
+
+#[test]
+fn a_missing_image_that_is_there_in_another_normalization_is_told() {
+    let data = TempDir::new().unwrap();
+    for (split, name) in [("train", "cafe\u{301}.png"), ("val", "x.png")] {
+        write(data.path(), &format!("{split}/a/{name}"), name);
+    }
+    let opened = Dataset::open(data.path(), &OpenOptions::default()).unwrap();
+    let folder = data.path().join("train/a");
+    fs::rename(folder.join("cafe\u{301}.png"), folder.join("caf\u{e9}.png")).unwrap();
+    let error = opened.audit(ALL, || false).unwrap_err().to_string();
+    assert!(error.contains("in another Unicode normalization"), "{error}");
+}
