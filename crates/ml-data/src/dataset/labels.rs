@@ -18,12 +18,13 @@ use std::path::Path;
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use sha2::{Digest, Sha256};
 
+use super::Split;
 use super::error::DatasetError;
 use super::manifest::inside;
 use super::split_folders::split_named;
-use super::{SUFFIXES, Split, is_image};
 use crate::unicode::nfc;
 use columns::Columns;
+use find::Finder;
 pub use options::CsvOptions;
 pub(in crate::dataset) use options::folder_of;
 
@@ -114,13 +115,14 @@ pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetE
     let header =
         header.map_err(|_| one_problem(path, 1, "the header is not valid UTF-8; save the file as UTF-8"))?;
     let root = options.root_of(path);
+    let finder = Finder::new(root, options.suffix.as_deref());
     let holds_paths = |column: usize| {
         let sampled = records().into_byte_records().take(SAMPLED).flatten();
         let values: Vec<bool> = sampled
             .map(|record| {
                 let value =
                     record.get(column).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default();
-                names_an_image(root, value, options.suffix.as_deref())
+                clean(value, root).is_ok_and(|path| finder.find(&path).is_ok())
             })
             .collect();
         let files = values.iter().filter(|is_file| **is_file).count();
@@ -169,21 +171,6 @@ pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetE
     let classes = named.into_iter().map(|(name, _)| name).collect();
     let (has_groups, has_splits) = (columns.places[2].is_some(), columns.places[3].is_some());
     Ok(Labels { classes, rows, has_groups, has_splits, others: columns.others, notes, sha256 })
-}
-
-/// Whether a value is the path of an image that is there, or of one without its ending.
-fn names_an_image(root: &Path, value: &str, suffix: Option<&str>) -> bool {
-    let Ok(path) = clean(value, root) else { return false };
-    let is_file = |path: &str| root.join(path).is_file();
-    if is_image(path.as_ref()) && is_file(&path) {
-        return true;
-    }
-    match suffix {
-        Some(suffix) => is_file(&format!("{path}.{}", suffix.trim_start_matches('.'))),
-        None => SUFFIXES.iter().any(|suffix| {
-            is_file(&format!("{path}.{suffix}")) || is_file(&format!("{path}.{}", suffix.to_uppercase()))
-        }),
-    }
 }
 
 /// The line on which a record begins. The reader counts what ends the line before (CR LF's LF) and

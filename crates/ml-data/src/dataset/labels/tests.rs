@@ -180,6 +180,7 @@ fn names_of_a_mac_are_found_in_either_normalization() {
         for text in [
             format!("path,label\n{written}/{written}.png,x\n"),
             format!("path,label\n{written}/{written},x\n"),
+            format!("Datei,Klasse\n{written}/{written}.png,x\n"),
         ] {
             assert_eq!(rows_in(&[&file], text, &CsvOptions::default()).unwrap(), [[file.as_str(), "x"]]);
         }
