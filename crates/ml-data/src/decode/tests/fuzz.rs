@@ -170,29 +170,43 @@ fn peak_memory() -> u64 {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
 }
 
+/// Names that are written so: of formats, of chunks, of units.
+const NAMES: [&str; 27] = [
+    "WebP",
+    "OpenEXR",
+    "ImageMagick",
+    "BigTIFF",
+    "YCbCr",
+    "LogLuv",
+    "PackBits",
+    "NeXT",
+    "ThunderScan",
+    "LittleCMS",
+    "GiB",
+    "MiB",
+    "acTL",
+    "cHRM",
+    "eXIf",
+    "fcTL",
+    "fdAT",
+    "fDAT",
+    "gAMA",
+    "iCCP",
+    "iTXt",
+    "pHYs",
+    "sBIT",
+    "sRGB",
+    "tEXt",
+    "tRNS",
+    "zTXt",
+];
+
 /// Whether a message holds a value, a type or a path as Rust's `{:?}` writes them, rather than
 /// words.
 fn is_debugging_output(message: &str) -> bool {
     let camel_case = |word: &str| {
-        let known = [
-            "WebP",
-            "iCCP",
-            "fdAT",
-            "fcTL",
-            "eXIf",
-            "tRNS",
-            "ImageMagick",
-            "BigTIFF",
-            "YCbCr",
-            "LogLuv",
-            "PackBits",
-        ]
-        .contains(&word);
-        !known
-            && word
-                .as_bytes()
-                .windows(2)
-                .any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase())
+        let humps = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+        !NAMES.contains(&word) && word.as_bytes().windows(2).any(humps)
     };
     ["{", "}", "::", "Some(", "None", "Error", "Err(", "Ok(", "[", "]", "_", "&"]
         .iter()
