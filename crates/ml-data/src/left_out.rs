@@ -10,7 +10,7 @@ use crate::dataset::{is_image, unread_format};
 use crate::table::printable;
 use crate::text::{grouped, listed};
 
-/// Files and folders that systems and their tools leave behind, in lower case: those of Synology
+/// Files and folders that systems and their tools leave behind, in any case: those of Synology
 /// and QNAP devices, macOS (`__MACOSX` is in its ZIP files), Windows, ext file systems, Python.
 const LEFTOVERS: [&str; 26] = [
     "@eadir",
@@ -118,18 +118,22 @@ fn unread(suffix: &str) -> Option<&'static str> {
     unread_format(OsStr::new(&format!("x{suffix}")))
 }
 
+/// What Windows calls the streams that say where a file came from, once they are files.
+const ORIGIN: &[u8] = b":Zone.Identifier";
+
 /// The name under which something that a system leaves behind is counted.
 fn leftover(name: &OsStr) -> Option<String> {
     if name.as_encoded_bytes().starts_with(b"._") {
         return Some("._*".to_owned());
     }
     let text = name.to_str()?;
-    let lower = text.to_lowercase();
-    if lower.ends_with(":zone.identifier") {
+    // Asked of each of a million names: nothing is copied.
+    let end = text.len().saturating_sub(ORIGIN.len());
+    if text.as_bytes()[end..].eq_ignore_ascii_case(ORIGIN) {
         return Some("*:Zone.Identifier".to_owned());
     }
-    let known = LEFTOVERS.contains(&lower.as_str()) || HIDDEN_LEFTOVERS.contains(&lower.as_str());
-    known.then(|| text.trim_end_matches('\r').to_owned())
+    let mut known = LEFTOVERS.iter().chain(&HIDDEN_LEFTOVERS);
+    known.any(|known| known.eq_ignore_ascii_case(text)).then(|| text.trim_end_matches('\r').to_owned())
 }
 
 /// `3 .heic (HEIC, which is not read), 2 .txt, 4 left by systems (@eaDir, ._*)`.

@@ -94,10 +94,12 @@ fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProbl
         // As in decoding, a decoder's bug must cost one image, not the run.
         guard::caught(|_| true, || header::read(format, bytes)).ok().flatten()
     });
-    let is_large = header.is_some_and(|header| header.pixels > LARGE);
+    let encoded = Encoded::read(bytes)?;
+    let (of, oriented) = (encoded.size(), encoded.is_turned());
+    let is_large = u64::from(of.width) * u64::from(of.height) > LARGE;
     let _alone = is_large.then(|| large.lock().unwrap_or_else(PoisonError::into_inner));
     let oddity = Cell::new(None);
-    let pixels = Encoded::read(bytes)?.noting(&oddity).decode()?;
+    let pixels = encoded.noting(&oddity).decode()?;
     let (first, rest) = pixels.data.split_at(3.min(pixels.data.len()));
     let is_flat = rest.chunks_exact(3).all(|pixel| pixel == first);
     let one_color = is_flat.then(|| std::array::from_fn(|i| first[i]));
@@ -113,7 +115,7 @@ fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProbl
         format,
         suffix_of: suffix_format(path).filter(|suffix| *suffix != format),
         mode: header.map(|header| header.mode),
-        oriented: header.is_some_and(|header| header.oriented),
+        oriented,
         animated: header.is_some_and(|header| header.animated),
         pixels: std::array::from_fn(|i| digest[i]),
         one_color,

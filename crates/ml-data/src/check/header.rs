@@ -1,11 +1,11 @@
-//! The first bytes of an image file → what it is: format, colours, orientation, animation. Decodes
+//! The first bytes of an image file → what it is: format, colours, animation. Decodes
 //! nothing.
 
 use std::io::Cursor;
 
 use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
-use crate::decode::{Encoded, tiff};
+use crate::decode::tiff;
 
 /// How an image stores its colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,11 +40,7 @@ impl Mode {
 /// What a header says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
-    /// As stored, before any turning; in pixels.
-    pub pixels: u64,
     pub mode: Mode,
-    /// Whether EXIF turns or mirrors it.
-    pub oriented: bool,
     /// Whether there is more than one frame, or page.
     pub animated: bool,
 }
@@ -55,12 +51,10 @@ pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Option<Header> {
         return tiff(bytes);
     }
     let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().ok()?;
-    let (width, height) = decoder.dimensions();
     let mode = match format {
         ImageFormat::Jpeg if jpeg_components(bytes) == Some(4) => Mode::Cmyk,
         _ => mode(decoder.original_color_type())?,
     };
-    let oriented = is_turned(bytes);
     let animated = match format {
         ImageFormat::Gif => gif_frames(bytes) > 1,
         ImageFormat::Png => is_animated_png(bytes),
@@ -70,12 +64,7 @@ pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Option<Header> {
         }
         _ => false,
     };
-    Some(Header { pixels: u64::from(width) * u64::from(height), mode, oriented, animated })
-}
-
-/// As decoding turns it.
-fn is_turned(bytes: &[u8]) -> bool {
-    Encoded::read(bytes).is_ok_and(|encoded| encoded.is_turned())
+    Some(Header { mode, animated })
 }
 
 fn tiff(bytes: &[u8]) -> Option<Header> {
@@ -92,12 +81,7 @@ fn tiff(bytes: &[u8]) -> Option<Header> {
         (_, true, false) => Mode::Rgb16,
         (_, true, true) => Mode::Rgba16,
     };
-    Some(Header {
-        pixels: u64::from(header.size.width) * u64::from(header.size.height),
-        mode,
-        oriented: is_turned(bytes),
-        animated: header.has_pages,
-    })
+    Some(Header { mode, animated: header.has_pages })
 }
 
 fn mode(color: ExtendedColorType) -> Option<Mode> {

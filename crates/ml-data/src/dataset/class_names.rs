@@ -1,6 +1,7 @@
 //! Class names of a folder, and which of them are one name in two Unicode normalizations.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::error::DatasetError;
@@ -25,12 +26,43 @@ pub(super) fn refuse_same_names(path: &Path, classes: &[String]) -> Result<(), D
     }
 }
 
-/// The known name that differs from `class` in its Unicode normalization only.
-pub(super) fn same_name<'a>(known: &'a [String], class: &str) -> Option<&'a str> {
-    if known.iter().any(|known| known == class) {
-        return None;
+/// Classes to find others among.
+pub(super) struct KnownClasses<'a> {
+    names: &'a [String],
+    places: HashMap<&'a str, usize>,
+    /// By their normalized forms.
+    forms: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> KnownClasses<'a> {
+    pub(super) fn new(names: &'a [String]) -> KnownClasses<'a> {
+        let places = names.iter().enumerate();
+        KnownClasses {
+            names,
+            places: places.clone().map(|(place, name)| (name.as_str(), place)).collect(),
+            // Of several with one form, the first.
+            forms: places.rev().map(|(place, name)| (nfc(name), place)).collect(),
+        }
     }
-    known.iter().find(|known| nfc(known) == nfc(class)).map(String::as_str)
+
+    /// Their names, in order.
+    pub(super) fn names(&self) -> &'a [String] {
+        self.names
+    }
+
+    /// The place of the class called so.
+    pub(super) fn place(&self, class: &str) -> Option<usize> {
+        self.places.get(class).copied()
+    }
+
+    /// The place and name of the class that differs from `class` in its Unicode normalization only.
+    pub(super) fn same(&self, class: &str) -> Option<(usize, &'a str)> {
+        if self.places.contains_key(class) {
+            return None;
+        }
+        let place = *self.forms.get(&nfc(class))?;
+        Some((place, self.names[place].as_str()))
+    }
 }
 
 pub(super) fn renamed_class(place: &str, class: &str, known: &str) -> String {

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::class_names::{class_names, refuse_same_names, renamed_class, same_name};
+use super::class_names::{KnownClasses, class_names, refuse_same_names, renamed_class};
 use super::error::DatasetError;
 use super::labels::CsvOptions;
 use super::open::{is_indexed, list_split, samples_of, sort, split_folders};
 use super::scan::{Scan, locate, require_folder, scan};
 use super::source::{Source, join};
 use super::{Dataset, Index, LeftOut, OpenOptions, SPLITS_FOLDER, Sample, Split};
+use crate::table::printable;
 use crate::text::listed;
 
 /// What everything is called where nothing is split.
@@ -50,12 +51,13 @@ impl Labelled {
         csv: &CsvOptions,
     ) -> Result<Labelled, DatasetError> {
         let chosen = split.unwrap_or(Split::Test);
+        let known = KnownClasses::new(classes);
         if path.is_file() {
-            return open_csv(path, classes, split, csv);
+            return open_csv(path, &known, split, csv);
         }
         require_folder(path)?;
         if is_indexed(path) {
-            return of_dataset(Dataset::open(path, options)?, classes, chosen);
+            return of_dataset(Dataset::open(path, options)?, &known, chosen);
         }
         if let Some(folders) = split_folders(path)? {
             let fold_of_tree = options.fold.filter(|_| folders.get(Split::Train).is_some());
@@ -63,41 +65,34 @@ impl Labelled {
             // Of the training images, what validation left depends on it too.
             let is_divided = chosen == Split::Train && folders.get(Split::Val).is_none();
             if fold_of_tree.is_some() || folders.get(Split::Train).is_some() && (is_held_out || is_divided) {
-                return of_dataset(Dataset::open(path, options)?, classes, chosen);
+                return of_dataset(Dataset::open(path, options)?, &known, chosen);
             }
             let Some(name) = folders.get(chosen) else {
-                let found = folders.iter().map(|(split, _)| split.name()).collect();
-                return Err(DatasetError::NoSuchSplit { path: path.to_owned(), split: chosen.name(), found });
+                return Err(no_such_split(path, chosen, |split| folders.get(split).is_some()));
             };
             let scan = list_split(path, name)?;
-            let mut labelled = of_scan(path, name, scan, classes, chosen)?;
+            let mut labelled = of_scan(path, name, scan, &known, chosen)?;
             labelled.notes.splice(0..0, folders.notes());
             return Ok(labelled);
         }
         if let Some(split) = split {
-            let found = Vec::new();
-            return Err(DatasetError::NoSuchSplit { path: path.to_owned(), split: split.name(), found });
+            return Err(no_such_split(path, split, |_| false));
         }
         let (root, images) = locate(path)?;
         let folder = join(&root, images);
         let scan = scan(&folder, if images == "." { &[SPLITS_FOLDER] } else { &[] })?;
-        let labelled = of_scan(&folder, "", scan, classes, Split::Test)?;
+        let labelled = of_scan(&folder, "", scan, &known, Split::Test)?;
         Ok(Labelled { name: ALL, ..labelled })
     }
 }
 
 /// A split of an opened data folder.
-fn of_dataset(dataset: Dataset, classes: &[String], split: Split) -> Result<Labelled, DatasetError> {
+fn of_dataset(dataset: Dataset, known: &KnownClasses<'_>, split: Split) -> Result<Labelled, DatasetError> {
     let Some(index) = dataset.index(split) else {
-        let found = Split::ALL.into_iter().filter(|split| dataset.index(*split).is_some());
-        return Err(DatasetError::NoSuchSplit {
-            path: dataset.root.clone(),
-            split: split.name(),
-            found: found.map(Split::name).collect(),
-        });
+        return Err(no_such_split(&dataset.root, split, |split| dataset.index(split).is_some()));
     };
     let mut notes = dataset.notes.clone();
-    let index = if dataset.classes == classes {
+    let index = if dataset.classes == known.names() {
         Arc::clone(index)
     } else {
         // What a split lacks need not be known.
@@ -105,7 +100,7 @@ fn of_dataset(dataset: Dataset, classes: &[String], split: Split) -> Result<Labe
         let used = (0..).zip(&dataset.classes).filter(|(class, _)| counts[*class] > 0);
         let mut numbers = vec![0; dataset.classes.len()];
         for (class, name) in used {
-            numbers[class] = number(&dataset.root, name, classes, &mut notes)?;
+            numbers[class] = number(&dataset.root, name, known, &mut notes)?;
         }
         let samples = index.samples.iter();
         let samples = samples
@@ -120,7 +115,7 @@ fn of_scan(
     root: &Path,
     name: &str,
     mut scan: Scan,
-    classes: &[String],
+    known: &KnownClasses<'_>,
     split: Split,
 ) -> Result<Labelled, DatasetError> {
     let folder = if name.is_empty() { root.to_owned() } else { root.join(name) };
@@ -137,7 +132,7 @@ fn of_scan(
     let mut notes = Vec::new();
     let mut numbers = Vec::new();
     for class in &names {
-        numbers.push((class.clone(), number(&folder, class, classes, &mut notes)?));
+        numbers.push(number(&folder, class, known, &mut notes)?);
     }
     if scan.loose > 0 {
         notes.push(format!(
@@ -147,17 +142,14 @@ fn of_scan(
         ));
     }
     let left_out = std::mem::take(&mut scan.left_out);
-    let find =
-        |class: &str| numbers.iter().find(|(name, _)| name == class).map(|(_, number)| *number as usize);
-    let mut samples = samples_of(name, scan, find);
-    sort(&mut samples);
+    let samples = samples_of(name, scan, &numbers);
     let index = Arc::new(Index { root: root.to_owned(), split, samples });
     Ok(Labelled { index, name: split.name(), root: root.to_owned(), notes, left_out })
 }
 
 fn open_csv(
     path: &Path,
-    classes: &[String],
+    known: &KnownClasses<'_>,
     split: Option<Split>,
     csv: &CsvOptions,
 ) -> Result<Labelled, DatasetError> {
@@ -165,20 +157,12 @@ fn open_csv(
     let mut notes = source.notes().to_vec();
     let splits = source.csv.as_ref().and_then(|csv| csv.splits.as_deref());
     let wanted = match (splits, split) {
-        (None, Some(split)) => {
-            let found = Vec::new();
-            return Err(DatasetError::NoSuchSplit { path: path.to_owned(), split: split.name(), found });
-        }
+        (None, Some(split)) => return Err(no_such_split(path, split, |_| false)),
         (None, None) => None,
         (Some(splits), split) => {
             let chosen = split.unwrap_or(Split::Test);
             if !splits.contains(&chosen) {
-                let found = Split::ALL.into_iter().filter(|split| splits.contains(split));
-                return Err(DatasetError::NoSuchSplit {
-                    path: path.to_owned(),
-                    split: chosen.name(),
-                    found: found.map(Split::name).collect(),
-                });
+                return Err(no_such_split(path, chosen, |split| splits.contains(&split)));
             }
             Some(chosen)
         }
@@ -194,7 +178,7 @@ fn open_csv(
         if images.peek().is_none() {
             continue;
         }
-        let number = number(path, &class.name, classes, &mut notes)?;
+        let number = number(path, &class.name, known, &mut notes)?;
         samples.extend(images.map(|(_, image)| Sample { path: Path::new(image).into(), class: number }));
     }
     sort(&mut samples);
@@ -204,30 +188,30 @@ fn open_csv(
     Ok(Labelled { index, name, root: path.to_owned(), notes, left_out: LeftOut::default() })
 }
 
-/// The place of `class` among `classes`.
+fn no_such_split(path: &Path, split: Split, is_there: impl Fn(Split) -> bool) -> DatasetError {
+    let found = Split::ALL.into_iter().filter(|split| is_there(*split)).map(Split::name);
+    DatasetError::NoSuchSplit { path: path.to_owned(), split: split.name(), found: found.collect() }
+}
+
+/// The place of `class` among the known ones.
 fn number(
     path: &Path,
     class: &str,
-    classes: &[String],
+    known: &KnownClasses<'_>,
     notes: &mut Vec<String>,
 ) -> Result<u32, DatasetError> {
-    let place = |name: &str| classes.iter().position(|known| known == name);
-    if let Some(place) = place(class) {
+    if let Some(place) = known.place(class) {
         return Ok(place as u32);
     }
-    if let Some(known) = same_name(classes, class) {
-        notes.push(renamed_class(&path.display().to_string(), class, known));
-        return Ok(place(known).unwrap_or_default() as u32);
+    if let Some((place, name)) = known.same(class) {
+        notes.push(renamed_class(&path.display().to_string(), class, name));
+        return Ok(place as u32);
     }
-    let mut known: Vec<String> = classes.to_vec();
+    let mut names: Vec<&String> = known.names().iter().collect();
     // The likeliest first.
     let near = |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &class.to_lowercase());
-    known.sort_by_cached_key(|name| near(name));
-    let known: Vec<String> =
-        known.iter().map(|name| format!("`{}`", crate::table::printable(name))).collect();
-    Err(DatasetError::UnknownClass {
-        path: path.to_owned(),
-        class: class.to_owned(),
-        known: listed(&known, SHOWN),
-    })
+    names.sort_by_cached_key(|name| near(name));
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", printable(name))).collect();
+    let known = listed(&names, SHOWN);
+    Err(DatasetError::UnknownClass { path: path.to_owned(), class: class.to_owned(), known })
 }

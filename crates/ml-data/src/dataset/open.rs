@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-use super::class_names::{class_names, refuse_same_names, renamed_class, same_name};
+use super::class_names::{KnownClasses, class_names, refuse_same_names, renamed_class};
 use super::error::DatasetError;
 use super::hold_out::hold_out;
 use super::manifest::{Layout, Manifest, Method, SplitEntry, inside};
@@ -145,8 +145,9 @@ fn open_folders(
         let scan = list_split(data_dir, name)?;
         lists.push(Listed { split, name: name.to_owned(), scan });
     }
-    let known: Vec<String> = class_names(&lists[0].scan);
-    refuse_same_names(&data_dir.join(&lists[0].name), &known)?;
+    let trained_on = class_names(&lists[0].scan);
+    refuse_same_names(&data_dir.join(&lists[0].name), &trained_on)?;
+    let known = KnownClasses::new(&trained_on);
     lists.retain(|list| match unlabelled(data_dir, list, &known) {
         Some(note) => {
             notes.push(note);
@@ -157,7 +158,7 @@ fn open_folders(
     for list in &mut lists {
         left_out.add(&list.scan.left_out);
         for class in &mut list.scan.classes {
-            if let Some(name) = same_name(&known, &class.name) {
+            if let Some((_, name)) = known.same(&class.name) {
                 notes.push(renamed_class(&list.name, &class.name, name));
                 name.clone_into(&mut class.name);
             }
@@ -191,9 +192,9 @@ fn open_folders(
     };
     let mut indices = Vec::new();
     for Listed { split, name, scan } in lists {
-        let mut samples =
-            samples_of(&name, scan, |class| classes.binary_search_by(|known| known.as_str().cmp(class)).ok());
-        sort(&mut samples);
+        let number = |class: &ClassFolder| classes.binary_search(&class.name).unwrap_or_default() as u32;
+        let numbers: Vec<u32> = scan.classes.iter().map(number).collect();
+        let samples = samples_of(&name, scan, &numbers);
         let Some(held_out) = held_out.as_ref().filter(|_| split == Split::Train) else {
             indices.push(Index { root: data_dir.to_owned(), split, samples });
             continue;
@@ -228,32 +229,33 @@ fn percent(fraction: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The images of a split's folder; those of classes without a number are left out.
-pub(super) fn samples_of(folder: &str, scan: Scan, number: impl Fn(&str) -> Option<usize>) -> Vec<Sample> {
+/// The images of a split's folder, sorted; `numbers` are those of its classes.
+pub(super) fn samples_of(folder: &str, scan: Scan, numbers: &[u32]) -> Vec<Sample> {
     let mut samples = Vec::with_capacity(scan.classes.iter().map(|class| class.images.len()).sum());
-    for class in scan.classes {
-        let Some(number) = number(&class.name) else { continue };
+    for (class, &number) in scan.classes.into_iter().zip(numbers) {
         samples.extend(class.images.into_iter().map(|image| {
             Sample {
                 path: PathBuf::from(if folder.is_empty() { image } else { format!("{folder}/{image}") })
                     .into_boxed_path(),
-                class: number as u32,
+                class: number,
             }
         }));
     }
+    sort(&mut samples);
     samples
 }
 
 /// Why a test folder is left out of training: its images have no labels, or there are none. Many
 /// data sets of competitions come so, some with all test images in one folder of any name.
-fn unlabelled(data_dir: &Path, list: &Listed, known: &[String]) -> Option<String> {
+fn unlabelled(data_dir: &Path, list: &Listed, known: &KnownClasses<'_>) -> Option<String> {
     if list.split != Split::Test {
         return None;
     }
     let filled: Vec<&ClassFolder> =
         list.scan.classes.iter().filter(|class| !class.images.is_empty()).collect();
-    let is_known =
-        |class: &ClassFolder| known.contains(&class.name) || same_name(known, &class.name).is_some();
+    let is_known = |class: &ClassFolder| {
+        known.place(&class.name).or(known.same(&class.name).map(|(place, _)| place)).is_some()
+    };
     let images = list.scan.loose + filled.iter().map(|class| class.images.len()).sum::<usize>();
     let labelled = match filled[..] {
         [] => false,

@@ -76,23 +76,30 @@ fn a_part_has_the_pixels_of_the_whole() {
     let images = image_names().into_iter().map(|name| (fs::read(image(&name)).unwrap(), name));
     let jpegs = SUBSAMPLINGS.map(|name| (subsampled(name), name.to_owned()));
     for (bytes, name) in images.chain(jpegs) {
-        let whole = decode_bytes(&bytes).unwrap();
-        let of = Size::of(&whole);
-        for i in 0..60 {
-            let mut rng = crate::rng::stream(0, crate::rng::Purpose::Order, i, 0);
-            let size =
-                Size { height: rng.random_range(1..=of.height), width: rng.random_range(1..=of.width) };
-            let top = rng.random_range(0..=of.height - size.height);
-            let left = rng.random_range(0..=of.width - size.width);
-            let area = Area { top, left, size };
-            let (pixels, within) = Encoded::read(&bytes).unwrap().decode_part(area).unwrap();
-            assert_eq!(within.size, size);
-            assert_eq!(cut(&pixels, within), cut(&whole, area), "{name}: {area:?}");
-            parts += usize::from(Size::of(&pixels) != of);
-        }
+        parts += check_parts(&bytes, &name, [0, 0], 60);
     }
     // JPEG alone is decoded in part.
     assert!(parts > 300, "{parts}");
+}
+
+/// That `count` random areas are to the bit those of the whole image; how many of them were not
+/// decoded as a whole. `stream` numbers the areas.
+fn check_parts(bytes: &[u8], name: &str, stream: [u64; 2], count: u64) -> usize {
+    let whole = decode_bytes(bytes).unwrap();
+    let of = Size::of(&whole);
+    let mut parts = 0;
+    for i in 0..count {
+        let mut rng = crate::rng::stream(stream[0], crate::rng::Purpose::Order, i, stream[1]);
+        let size = Size { height: rng.random_range(1..=of.height), width: rng.random_range(1..=of.width) };
+        let top = rng.random_range(0..=of.height - size.height);
+        let left = rng.random_range(0..=of.width - size.width);
+        let area = Area { top, left, size };
+        let (pixels, within) = Encoded::read(bytes).unwrap().decode_part(area).unwrap();
+        assert_eq!(within.size, size);
+        assert_eq!(cut(&pixels, within), cut(&whole, area), "{name}: {area:?}");
+        parts += usize::from(Size::of(&pixels) != of);
+    }
+    parts
 }
 
 /// JPEGs of every chroma subsampling; made with their hashes by tests/reference/reduced.py.

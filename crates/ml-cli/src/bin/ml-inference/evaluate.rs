@@ -1,4 +1,5 @@
-//! A split of the run's data, or other images with labels → metrics on stdout and the reports in the run folder.
+//! A split of the run's data, or other images with labels → metrics on stdout and the reports in
+//! the run folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
