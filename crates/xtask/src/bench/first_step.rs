@@ -13,12 +13,7 @@ use crate::text::{last_json, yaml_number};
 const PEER: &str = "torchvision";
 
 pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
-    let data = bench.scratch.join("digits");
-    let mut split = bench.shell.command(bench.programs.join("ml-split"));
-    split
-        .arg("tests/data/digits/raw")
-        .args(["--layout", "folders", "--link", "copy", "--seed", "42", "--output"]);
-    measure::timed(split.arg(&data))?;
+    let data = super::digits(bench)?;
 
     let (ours, theirs) = in_turn(
         bench.rounds,

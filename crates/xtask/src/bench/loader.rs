@@ -79,7 +79,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     Ok(found)
 }
 
-fn images(bench: &Bench, folder: &Path, arguments: &[&str]) -> Result<()> {
+pub(super) fn images(bench: &Bench, folder: &Path, arguments: &[&str]) -> Result<()> {
     let mut command = bench.shell.command(&bench.python);
     measure::timed(command.arg("benches/python/images.py").arg(folder).args(arguments))?;
     Ok(())

@@ -17,6 +17,8 @@ pub struct Run {
     pub seconds: f64,
     /// What it printed.
     pub stdout: String,
+    /// What it said beside that.
+    pub stderr: String,
 }
 
 /// Runs a command to its end.
@@ -80,7 +82,8 @@ fn finish(child: Child, command: &Command, started: f64, start: Instant) -> Resu
             end.into_iter().rev().collect::<Vec<_>>().join(" / ")
         );
     }
-    Ok(Run { started, seconds, stdout: String::from_utf8_lossy(&output.stdout).into_owned() })
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Run { started, seconds, stdout: text(&output.stdout), stderr: text(&output.stderr) })
 }
 
 /// A process and its descendants.

@@ -3,9 +3,12 @@
 //! scikit-learn.
 
 mod checkpoint;
+mod defaults;
 mod first_step;
 mod loader;
 mod measure;
+mod neighbours;
+mod photos;
 mod report;
 mod split;
 mod step;
@@ -45,6 +48,13 @@ enum Name {
     Step,
     /// Training steps and inference passes of networks of five families, and their memory
     Networks,
+    /// Training steps in the precision that ml-train takes by itself, against PyTorch as it comes and
+    /// at its best
+    Defaults,
+    /// Two trainings at once, and one alone
+    Neighbours,
+    /// A folder of photographs to a CSV
+    Photos,
     /// The loader on JPEGs and small PNGs, its caches and memory, and an index of a million samples
     Loader,
     /// Saving and loading ResNet-50 with its optimizer
@@ -87,6 +97,9 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::Split => split::run(&bench),
             Name::Step => step::one(&bench),
             Name::Networks => step::networks(&bench),
+            Name::Defaults => defaults::run(&bench),
+            Name::Neighbours => neighbours::run(&bench),
+            Name::Photos => photos::run(&bench),
             Name::Loader => loader::run(&bench),
             Name::Checkpoint => checkpoint::run(&bench),
         };
@@ -102,6 +115,19 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
         bail!("targets missed: {}", missed.join(", "));
     }
     Ok(())
+}
+
+/// The digits as class folders; made at the first call.
+fn digits(bench: &Bench) -> Result<PathBuf> {
+    let data = bench.scratch.join("digits");
+    if !data.exists() {
+        let mut split = bench.shell.command(bench.programs.join("ml-split"));
+        split
+            .arg("tests/data/digits/raw")
+            .args(["--layout", "folders", "--link", "copy", "--seed", "42", "--output"]);
+        measure::timed(split.arg(&data))?;
+    }
+    Ok(data)
 }
 
 /// Runs both sides in turn, ours first, after one round that is not counted (it warms the disk's

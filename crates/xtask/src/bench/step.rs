@@ -70,7 +70,7 @@ fn compare(
 }
 
 /// Milliseconds of a step, and peak memory in MB.
-fn figures(stdout: &str) -> Result<(f64, f64)> {
+pub(super) fn figures(stdout: &str) -> Result<(f64, f64)> {
     let printed = last_json(stdout)?;
     let figure = |key: &str| printed[key].as_f64().with_context(|| format!("the program printed no {key}"));
     Ok((figure("ms_median")?, figure("peak_mb")?))
