@@ -10,20 +10,28 @@ fn main() {
     let root = Path::new(&lib).parent().expect("libtorch's lib folder has a parent");
     println!("cargo:libtorch_lib={lib}");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .include(root.join("include"))
-        .include(root.join("include/torch/csrc/api/include"))
-        .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        // As libtorch is built: without it, some of its structs have members that libtorch's own do
-        // not have.
-        .define("NDEBUG", None)
-        .define("TORCH_EXT_LIBTORCH_VERSION", Some(format!("\"{}\"", version(root)).as_str()))
-        // libtorch's headers, not ours.
-        .warnings(false)
-        .files(["src/cpp/shim.cpp", "src/cpp/optim.cpp", "src/cpp/script.cpp", "src/cpp/record.cpp"])
-        .compile("torch_ext_shim");
+    let build = |name: &str, files: &[&str], opt_level: Option<u32>| {
+        let mut build = cc::Build::new();
+        build
+            .cpp(true)
+            .std("c++17")
+            .include(root.join("include"))
+            .include(root.join("include/torch/csrc/api/include"))
+            .define("_GLIBCXX_USE_CXX11_ABI", "1")
+            // As libtorch is built: without it, some of its structs have members that libtorch's
+            // own do not have.
+            .define("NDEBUG", None)
+            .define("TORCH_EXT_LIBTORCH_VERSION", Some(format!("\"{}\"", version(root)).as_str()))
+            // libtorch's headers, not ours.
+            .warnings(false);
+        if let Some(level) = opt_level {
+            build.opt_level(level);
+        }
+        build.files(files.iter().map(|file| format!("src/cpp/{file}.cpp"))).compile(name);
+    };
+    build("torch_ext_shim", &["amp", "optim", "record", "script", "shim", "team"], None);
+    // Loops over images, which are for the compiler to vectorise in every profile.
+    build("torch_ext_kernels", &["norm"], Some(3));
     // After the shim, which needs them.
     println!("cargo:rustc-link-search=native={lib}");
     for name in ["torch_cpu", "torch", "c10"] {

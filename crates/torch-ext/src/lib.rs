@@ -1,20 +1,26 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused
-//! optimizer steps, autocast, memory format, gradients set to none, norms and averages over many
-//! tensors, determinism, TorchScript modules with their whole state, records of what runs and of
-//! the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code of the project.
+//! optimizer steps, autocast and gradient scaling, memory format, gradients set to none, norms and
+//! averages over many tensors, determinism, TorchScript modules with their whole state, records of
+//! what runs and of the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code
+//! of the project.
 
+mod amp;
 mod cuda;
 mod fill;
 mod memory;
+mod norm;
 mod optim;
 mod record;
 mod script;
 mod shim;
 mod slots;
+mod team;
 
+pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
 pub use cuda::{CudaError, load_cuda};
 pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, set_cublas_workspace};
+pub use norm::{BatchNorm, batch_norm_relu};
 pub use optim::{
     AdamSettings, AdamState, RmspropSettings, RmspropState, SgdSettings, clip_grads_with_norm, fused_adam,
     fused_sgd, lerp, rmsprop, total_norm,
@@ -23,6 +29,7 @@ pub use record::{MemoryEvent, Operator, Seen, record_memory, record_operators, s
 pub use script::{Script, ScriptTensor};
 pub use shim::{Autocast, Generator, channels_last, clear_grads, manual_seed, set_deterministic, version};
 pub use slots::{HostBuffers, Part};
+pub use team::IdleTeam;
 
 /// libtorch refused; its own message without the C++ stack.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +60,13 @@ mod tests {
     #[test]
     fn every_function_of_the_shim_keeps_exceptions_in() {
         let sources = [
+            include_str!("cpp/amp.cpp"),
+            include_str!("cpp/norm.cpp"),
             include_str!("cpp/optim.cpp"),
             include_str!("cpp/record.cpp"),
             include_str!("cpp/script.cpp"),
             include_str!("cpp/shim.cpp"),
+            include_str!("cpp/team.cpp"),
         ];
         let mut found = 0;
         for source in sources {

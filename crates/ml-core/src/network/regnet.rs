@@ -128,6 +128,6 @@ impl Layer for Residual {
             None => input.shallow_clone(),
         };
         // In place: nothing else needs the branch's output.
-        self.branch.forward_t(input, train).g_add_(&shortcut).relu_()
+        self.branch.forward_to_sum(input, &shortcut, true, train)
     }
 }

@@ -160,7 +160,6 @@ impl Layer for Residual {
             Some(downsample) => downsample.forward_t(input, train),
             None => input.shallow_clone(),
         };
-        // In place, as torchvision's blocks do: nothing else needs the branch's output.
-        self.branch.forward_t(input, train).g_add_(&shortcut).relu_()
+        self.branch.forward_to_sum(input, &shortcut, true, train)
     }
 }

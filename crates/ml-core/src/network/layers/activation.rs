@@ -39,4 +39,8 @@ impl Layer for Activation {
             Activation::Tanh => input.tanh(),
         }
     }
+
+    fn is_relu(&self) -> bool {
+        *self == Activation::Relu
+    }
 }

@@ -13,7 +13,7 @@ pub struct Residual(pub Sequential);
 
 impl Layer for Residual {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        self.0.forward_t(input, train).g_add_(input)
+        self.0.forward_to_sum(input, input, false, train)
     }
 }
 

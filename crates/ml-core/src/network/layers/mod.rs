@@ -36,6 +36,23 @@ pub trait Layer: std::fmt::Debug + Send {
     fn forward_train(&self, input: &Tensor) -> (Tensor, Vec<(f64, Tensor)>) {
         (self.forward_t(input, true), Vec::new())
     }
+
+    /// The output plus `shortcut`, and `ReLU` of the sum if there is to be one. In place: the last
+    /// layer must be one whose output nothing else needs, its own gradient included (a batch norm
+    /// or a convolution, not a `ReLU`).
+    fn forward_to_sum(&self, input: &Tensor, shortcut: &Tensor, relu: bool, train: bool) -> Tensor {
+        sum(&self.forward_t(input, train), shortcut, relu)
+    }
+
+    /// Itself, if it is a batch norm.
+    fn as_batch_norm(&self) -> Option<&BatchNorm2d> {
+        None
+    }
+
+    /// Whether it is a `ReLU`.
+    fn is_relu(&self) -> bool {
+        false
+    }
 }
 
 /// What a network gives in training.
@@ -59,11 +76,36 @@ impl Sequential {
     }
 }
 
+/// The forward pass through layers in order; a batch norm and the `ReLU` after it are one operation.
+fn forward_all(layers: &[Box<dyn Layer>], input: &Tensor, train: bool) -> Tensor {
+    let mut x = input.shallow_clone();
+    let mut rest = layers;
+    while let [layer, behind @ ..] = rest {
+        let relu = behind.first().filter(|next| next.is_relu());
+        let fused =
+            layer.as_batch_norm().filter(|_| train).and_then(|norm| norm.fused(&x, None, relu.is_some()));
+        (x, rest) = match fused {
+            Some(x) => (x, if relu.is_some() { &behind[1..] } else { behind }),
+            None => (layer.forward_t(&x, train), behind),
+        };
+    }
+    x
+}
+
+/// In place, as torchvision's blocks do.
+fn sum(output: &Tensor, shortcut: &Tensor, relu: bool) -> Tensor {
+    let sum = output.shallow_clone().g_add_(shortcut);
+    if relu { sum.shallow_clone().relu_() } else { sum }
+}
+
 impl Layer for Sequential {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        let mut layers = self.0.iter();
-        let Some(first) = layers.next() else { return input.shallow_clone() };
-        layers.fold(first.forward_t(input, train), |x, layer| layer.forward_t(&x, train))
+        forward_all(&self.0, input, train)
+    }
+
+    fn forward_to_sum(&self, input: &Tensor, shortcut: &Tensor, relu: bool, train: bool) -> Tensor {
+        let Some((last, layers)) = self.0.split_last() else { return sum(&input.copy(), shortcut, relu) };
+        last.forward_to_sum(&forward_all(layers, input, train), shortcut, relu, train)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::Layer;
+use super::{Layer, sum};
 use crate::network::init::Init;
 use crate::network::module::ModuleKind;
 use crate::network::state::Scope;
@@ -42,11 +42,47 @@ impl BatchNorm2d {
     }
 }
 
+impl BatchNorm2d {
+    /// In training: this norm, plus `shortcut` if there is one, and `ReLU` of that if there is to be
+    /// one, in a single operation, where there is such a one: in bf16 with channels innermost on the
+    /// CPU.
+    pub(super) fn fused(&self, input: &Tensor, shortcut: Option<&Tensor>, relu: bool) -> Option<Tensor> {
+        if !self.weight.requires_grad() {
+            return None;
+        }
+        let norm = torch_ext::BatchNorm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            momentum: self.momentum,
+            eps: self.eps,
+        };
+        // An error can only be that memory is lacking, which the separate operations say too.
+        let output = torch_ext::batch_norm_relu(input, shortcut, &norm, relu).ok().flatten()?;
+        self.count_batch();
+        Some(output)
+    }
+
+    fn count_batch(&self) {
+        let _ = self.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+    }
+}
+
 impl Layer for BatchNorm2d {
+    fn forward_to_sum(&self, input: &Tensor, shortcut: &Tensor, relu: bool, train: bool) -> Tensor {
+        let fused = if train { self.fused(input, Some(shortcut), relu) } else { None };
+        fused.unwrap_or_else(|| sum(&self.forward_t(input, train), shortcut, relu))
+    }
+
+    fn as_batch_norm(&self) -> Option<&BatchNorm2d> {
+        Some(self)
+    }
+
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         let train = train && self.weight.requires_grad();
         if train {
-            let _ = self.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+            self.count_batch();
         }
         input.batch_norm(
             Some(&self.weight),

@@ -1,0 +1,303 @@
+// Batch norm in training, the addition of a shortcut and ReLU in one: on the CPU, in bf16 with
+// channels innermost, statistics in f32. libtorch's own operators walk over the images nine times
+// forwards, this three or four times.
+//
+// Images are a matrix here: a row a pixel, a column a channel. Rows are cut into chunks whose
+// number does not depend on the number of threads, and the sums over chunks are added up in order:
+// results are the same whatever computes them.
+
+#include "guarded.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+// Compiled for several generations of processors; the best is chosen when the program starts.
+#if defined(__x86_64__) && defined(__linux__)
+#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
+namespace {
+
+using Bits = uint16_t; // of a bf16
+
+inline float widened(Bits bits) {
+  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+  float value;
+  memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+// To the nearest, ties to even; NaN stays NaN.
+inline Bits rounded(float value) {
+  uint32_t wide;
+  memcpy(&wide, &value, sizeof wide);
+  const uint32_t nearest = (wide + 0x7fff + ((wide >> 16) & 1)) >> 16;
+  const bool is_nan = (wide & 0x7fffffff) > 0x7f800000;
+  return static_cast<Bits>(is_nan ? 0x7fc0 : nearest);
+}
+
+// Whether ReLU let a value through that it has made `bits` of.
+inline bool is_passed(Bits bits) { return (bits & 0x7fff) != 0; }
+
+// Sums over rows of (x - shift) and of its square.
+FOR_EACH_PROCESSOR
+void add_moments(const Bits *__restrict x, const float *__restrict shift, float *__restrict sums, float *__restrict squares, int64_t rows, int64_t channels) {
+  for (int64_t row = 0; row < rows; row++, x += channels) {
+    for (int64_t c = 0; c < channels; c++) {
+      const float distance = widened(x[c]) - shift[c];
+      sums[c] += distance;
+      squares[c] += distance * distance;
+    }
+  }
+}
+
+// relu(x * scale + shift + shortcut); without a shortcut that is null.
+FOR_EACH_PROCESSOR
+void normalize(const Bits *__restrict x, const Bits *__restrict shortcut, const float *__restrict scale, const float *__restrict shift, bool relu, Bits *__restrict y, int64_t rows,
+           int64_t channels) {
+  const float least = relu ? 0.0f : -INFINITY;
+  for (int64_t row = 0; row < rows; row++, x += channels, y += channels) {
+    if (shortcut) {
+      for (int64_t c = 0; c < channels; c++) {
+        const float value = widened(x[c]) * scale[c] + shift[c] + widened(shortcut[c]);
+        y[c] = rounded(value < least ? least : value);
+      }
+      shortcut += channels;
+    } else {
+      for (int64_t c = 0; c < channels; c++) {
+        const float value = widened(x[c]) * scale[c] + shift[c];
+        y[c] = rounded(value < least ? least : value);
+      }
+    }
+  }
+}
+
+// Sums over rows of the gradient behind ReLU (`y` is null without one) and of its product with x -
+// mean; that gradient is also the shortcut's, if `shortcut` is not null.
+FOR_EACH_PROCESSOR
+void add_gradients(const Bits *__restrict dy, const Bits *__restrict y, const Bits *__restrict x, const float *__restrict mean, float *__restrict sums, float *__restrict products,
+                   Bits *__restrict shortcut, int64_t rows, int64_t channels) {
+  for (int64_t row = 0; row < rows; row++, dy += channels, x += channels) {
+    if (y && shortcut) {
+      for (int64_t c = 0; c < channels; c++) {
+        const Bits passed = is_passed(y[c]) ? dy[c] : 0;
+        const float gradient = widened(passed);
+        shortcut[c] = passed;
+        sums[c] += gradient;
+        products[c] += gradient * (widened(x[c]) - mean[c]);
+      }
+    } else if (y) {
+      for (int64_t c = 0; c < channels; c++) {
+        const float gradient = is_passed(y[c]) ? widened(dy[c]) : 0.0f;
+        sums[c] += gradient;
+        products[c] += gradient * (widened(x[c]) - mean[c]);
+      }
+    } else {
+      for (int64_t c = 0; c < channels; c++) {
+        const float gradient = widened(dy[c]);
+        sums[c] += gradient;
+        products[c] += gradient * (widened(x[c]) - mean[c]);
+      }
+    }
+    if (y) y += channels;
+    if (shortcut) shortcut += channels;
+  }
+}
+
+// gradient * scale + x * slope + offset.
+FOR_EACH_PROCESSOR
+void normalize_gradients(const Bits *__restrict dy, const Bits *__restrict y, const Bits *__restrict x, const float *__restrict scale, const float *__restrict slope, const float *__restrict offset,
+                     Bits *__restrict dx, int64_t rows, int64_t channels) {
+  for (int64_t row = 0; row < rows; row++, dy += channels, x += channels, dx += channels) {
+    if (y) {
+      for (int64_t c = 0; c < channels; c++) {
+        const float gradient = is_passed(y[c]) ? widened(dy[c]) : 0.0f;
+        dx[c] = rounded(gradient * scale[c] + widened(x[c]) * slope[c] + offset[c]);
+      }
+      y += channels;
+    } else {
+      for (int64_t c = 0; c < channels; c++) {
+        dx[c] = rounded(widened(dy[c]) * scale[c] + widened(x[c]) * slope[c] + offset[c]);
+      }
+    }
+  }
+}
+
+// Rows in chunks of some 64 KiB, but no more than 256 chunks.
+struct Chunks {
+  Chunks(int64_t given_rows, int64_t given_channels) : rows(given_rows), channels(given_channels) {
+    constexpr int64_t most = 256, values = 32768;
+    size = std::max({int64_t{1}, values / channels, (rows + most - 1) / most});
+    count = (rows + size - 1) / size;
+  }
+
+  // Calls `work(chunk, first row, rows)` for each, in several threads.
+  template <typename Work>
+  void each(const Work &work) const {
+    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t chunk = begin; chunk < end; chunk++) {
+        const int64_t first = chunk * size;
+        work(chunk, first, std::min(size, rows - first));
+      }
+    });
+  }
+
+  // Two sums for each channel: `work` adds to those of its chunk.
+  template <typename Work>
+  std::vector<double> sums(const Work &work) const {
+    std::vector<float> partial(static_cast<size_t>(2 * count * channels), 0.0f);
+    each([&](int64_t chunk, int64_t first, int64_t number) {
+      float *own = partial.data() + 2 * chunk * channels;
+      work(first, number, own, own + channels);
+    });
+    std::vector<double> all(static_cast<size_t>(2 * channels), 0.0);
+    for (int64_t chunk = 0; chunk < count; chunk++) {
+      const float *own = partial.data() + 2 * chunk * channels;
+      for (int64_t c = 0; c < 2 * channels; c++) all[c] += own[c];
+    }
+    return all;
+  }
+
+  int64_t rows, channels, size, count;
+};
+
+const Bits *bits(const at::Tensor &tensor) { return static_cast<const Bits *>(tensor.const_data_ptr()); }
+Bits *mutable_bits(const at::Tensor &tensor) { return static_cast<Bits *>(tensor.mutable_data_ptr()); }
+
+
+struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
+  static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x,
+                            const std::optional<at::Tensor> &shortcut, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
+                            const at::Tensor &running_var, double momentum, double eps, bool relu) {
+    const Chunks chunks(x.numel() / x.size(1), x.size(1));
+    const int64_t channels = chunks.channels;
+    const Bits *input = bits(x);
+    // Squares of distances to some value of the channel lose less to rounding than those to zero.
+    std::vector<float> first(channels);
+    for (int64_t c = 0; c < channels; c++) first[c] = widened(input[c]);
+    const auto sums = chunks.sums([&](int64_t row, int64_t rows, float *sum, float *square) {
+      add_moments(input + row * channels, first.data(), sum, square, rows, channels);
+    });
+    const auto mean = at::empty({channels}, weight.options()), inverse = at::empty({channels}, weight.options());
+    float *mean_of = mean.mutable_data_ptr<float>(), *inverse_of = inverse.mutable_data_ptr<float>();
+    const float *weight_of = weight.const_data_ptr<float>(), *bias_of = bias.const_data_ptr<float>();
+    float *tracked_mean = running_mean.mutable_data_ptr<float>(), *tracked_var = running_var.mutable_data_ptr<float>();
+    std::vector<float> scale(channels), shift(channels);
+    const double count = static_cast<double>(chunks.rows);
+    for (int64_t c = 0; c < channels; c++) {
+      const double distance = sums[c] / count;
+      const double exact_mean = first[c] + distance;
+      const double variance = std::max(0.0, sums[channels + c] / count - distance * distance);
+      const double inverse_std = 1.0 / std::sqrt(variance + eps);
+      mean_of[c] = static_cast<float>(exact_mean);
+      inverse_of[c] = static_cast<float>(inverse_std);
+      scale[c] = static_cast<float>(weight_of[c] * inverse_std);
+      shift[c] = static_cast<float>(bias_of[c] - exact_mean * weight_of[c] * inverse_std);
+      tracked_mean[c] = static_cast<float>((1 - momentum) * tracked_mean[c] + momentum * exact_mean);
+      tracked_var[c] = static_cast<float>((1 - momentum) * tracked_var[c] + momentum * variance * count / (count - 1));
+    }
+    const auto y = at::empty_like(x);
+    Bits *output = mutable_bits(y);
+    const Bits *added = shortcut ? bits(*shortcut) : nullptr;
+    chunks.each([&](int64_t, int64_t row, int64_t rows) {
+      const int64_t at = row * channels;
+      normalize(input + at, added ? added + at : nullptr, scale.data(), shift.data(), relu, output + at, rows, channels);
+    });
+    context->save_for_backward({x, relu ? y : at::Tensor(), weight, mean, inverse});
+    context->saved_data["shortcut"] = shortcut.has_value();
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &y = saved[1], &weight = saved[2], &mean = saved[3], &inverse = saved[4];
+    const bool has_shortcut = context->saved_data["shortcut"].toBool();
+    const auto dy = gradients[0].to(at::kBFloat16).contiguous(at::MemoryFormat::ChannelsLast);
+    const Chunks chunks(x.numel() / x.size(1), x.size(1));
+    const int64_t channels = chunks.channels;
+    const auto dx = at::empty_like(x);
+    // Without ReLU, the shortcut's gradient is that of the sum.
+    const bool is_masked = y.defined();
+    const auto d_shortcut = has_shortcut ? (is_masked ? at::empty_like(x) : dy) : at::Tensor();
+    Bits *const shortcut = has_shortcut && is_masked ? mutable_bits(d_shortcut) : nullptr;
+    const Bits *input = bits(x), *gradient = bits(dy), *output = is_masked ? bits(y) : nullptr;
+    const float *mean_of = mean.const_data_ptr<float>(), *inverse_of = inverse.const_data_ptr<float>();
+    const float *weight_of = weight.const_data_ptr<float>();
+    const auto sums = chunks.sums([&](int64_t row, int64_t rows, float *sum, float *product) {
+      const int64_t at = row * channels;
+      add_gradients(gradient + at, output ? output + at : nullptr, input + at, mean_of, sum, product,
+                    shortcut ? shortcut + at : nullptr, rows, channels);
+    });
+    const auto d_weight = at::empty({channels}, weight.options()), d_bias = at::empty({channels}, weight.options());
+    float *d_weight_of = d_weight.mutable_data_ptr<float>(), *d_bias_of = d_bias.mutable_data_ptr<float>();
+    std::vector<float> scale(channels), slope(channels), offset(channels);
+    const double count = static_cast<double>(chunks.rows);
+    for (int64_t c = 0; c < channels; c++) {
+      const double inverse_std = inverse_of[c], of_x = weight_of[c] * inverse_std;
+      d_bias_of[c] = static_cast<float>(sums[c]);
+      d_weight_of[c] = static_cast<float>(sums[channels + c] * inverse_std);
+      const double of_distance = -of_x * inverse_std * inverse_std * sums[channels + c] / count;
+      scale[c] = static_cast<float>(of_x);
+      slope[c] = static_cast<float>(of_distance);
+      offset[c] = static_cast<float>(-of_x * sums[c] / count - of_distance * mean_of[c]);
+    }
+    // With the shortcut's gradient, ReLU has been applied.
+    const Bits *const source = shortcut ? shortcut : gradient, *const mask = shortcut ? nullptr : output;
+    Bits *const result = mutable_bits(dx);
+    chunks.each([&](int64_t, int64_t row, int64_t rows) {
+      const int64_t at = row * channels;
+      normalize_gradients(source + at, mask ? mask + at : nullptr, input + at, scale.data(), slope.data(), offset.data(),
+                      result + at, rows, channels);
+    });
+    return {dx, d_shortcut, d_weight, d_bias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+const at::Tensor &tensor_at(const void *tensor) { return *static_cast<const at::Tensor *>(tensor); }
+
+bool is_suitable(const at::Tensor &x) {
+  return x.defined() && x.dim() == 4 && x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && x.numel() > 0 &&
+      x.is_contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+} // namespace
+
+extern "C" {
+
+// Whether te_batch_norm_relu takes images like these; `shortcut` may be null.
+bool te_batch_norm_relu_takes(const void *images, const void *shortcut) noexcept {
+  const auto &x = tensor_at(images);
+  return is_suitable(x) && (!shortcut || (is_suitable(tensor_at(shortcut)) && tensor_at(shortcut).sizes() == x.sizes()));
+}
+
+// relu(batch_norm(images) + shortcut) in training; `shortcut` may be null. `*out` is a new
+// at::Tensor, for the caller to own.
+char *te_batch_norm_relu(const void *images, const void *shortcut, const void *weight, const void *bias,
+                         const void *running_mean, const void *running_var, double momentum, double eps, bool relu,
+                         void **out) noexcept {
+  return guarded([&] {
+    const auto added = shortcut ? std::make_optional(tensor_at(shortcut)) : std::nullopt;
+    TORCH_CHECK(te_batch_norm_relu_takes(images, shortcut), "batch_norm_relu: images of another format");
+    for (const void *parameter : {weight, bias, running_mean, running_var}) {
+      const auto &p = tensor_at(parameter);
+      TORCH_CHECK(p.scalar_type() == at::kFloat && p.is_contiguous() && p.numel() == tensor_at(images).size(1),
+                  "batch_norm_relu: ", p.numel(), " parameters of ", p.scalar_type());
+    }
+    *out = new at::Tensor(BatchNormRelu::apply(tensor_at(images), added, tensor_at(weight), tensor_at(bias),
+                                               tensor_at(running_mean), tensor_at(running_var), momentum, eps, relu));
+  });
+}
+}

@@ -1,0 +1,188 @@
+//! Batch norm in training, the addition of a shortcut, and `ReLU` in one operation.
+
+use std::ffi::{c_char, c_void};
+
+use tch::Tensor;
+
+use crate::Error;
+use crate::shim::result;
+
+unsafe extern "C" {
+    fn te_batch_norm_relu_takes(images: *const c_void, shortcut: *const c_void) -> bool;
+    fn te_batch_norm_relu(
+        images: *const c_void,
+        shortcut: *const c_void,
+        weight: *const c_void,
+        bias: *const c_void,
+        running_mean: *const c_void,
+        running_var: *const c_void,
+        momentum: f64,
+        eps: f64,
+        relu: bool,
+        out: *mut *mut c_void,
+    ) -> *mut c_char;
+}
+
+/// A batch norm's tensors, `[C]` f32 each, and settings, PyTorch's names.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm<'a> {
+    /// Factor of each channel.
+    pub weight: &'a Tensor,
+    /// Added to each channel.
+    pub bias: &'a Tensor,
+    /// Updated.
+    pub running_mean: &'a Tensor,
+    /// Updated.
+    pub running_var: &'a Tensor,
+    /// The share of the newest batch in the running statistics.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// Null where there is none; it must not outlive the tensor.
+fn pointer(tensor: Option<&Tensor>) -> *const c_void {
+    tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr().cast())
+}
+
+/// `relu(batch_norm(images) + shortcut)` with the statistics of the batch, which are computed in
+/// f32; without `relu` or a shortcut, the same without. `images` and `shortcut` are `[N, C, H, W]`,
+/// bf16, on the CPU, with their channels innermost; for others there is none. Gradients are
+/// recorded. What it gives does not depend on the number of threads.
+///
+/// # Errors
+/// Tensors of `norm` that are not `[C]` f32.
+pub fn batch_norm_relu(
+    images: &Tensor,
+    shortcut: Option<&Tensor>,
+    norm: &BatchNorm<'_>,
+    relu: bool,
+) -> Result<Option<Tensor>, Error> {
+    // SAFETY: both are of live tensors, the second may be null.
+    if !unsafe { te_batch_norm_relu_takes(images.as_ptr().cast(), pointer(shortcut)) } {
+        return Ok(None);
+    }
+    let BatchNorm { weight, bias, running_mean, running_var, momentum, eps } = *norm;
+    let mut out = std::ptr::null_mut();
+    // SAFETY: all tensors live through the call; on success `out` is a tensor of ours.
+    result(unsafe {
+        te_batch_norm_relu(
+            images.as_ptr().cast(),
+            pointer(shortcut),
+            weight.as_ptr().cast(),
+            bias.as_ptr().cast(),
+            running_mean.as_ptr().cast(),
+            running_var.as_ptr().cast(),
+            momentum,
+            eps,
+            relu,
+            &raw mut out,
+        )
+    })?;
+    // SAFETY: as above.
+    Ok(Some(unsafe { Tensor::from_ptr(out.cast()) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::channels_last;
+
+    const SHAPE: [i64; 4] = [6, 37, 5, 7];
+
+    fn bf16(seed: u64, mean: f64) -> Tensor {
+        let tensor = Tensor::zeros(SHAPE, (Kind::Float, Device::Cpu));
+        crate::Generator::new(seed).normal(&tensor, mean, 1.5).unwrap();
+        channels_last(&tensor.to_kind(Kind::BFloat16)).unwrap()
+    }
+
+    fn parameter(seed: u64, kind: Kind) -> Tensor {
+        let tensor = Tensor::zeros([SHAPE[1]], (Kind::Float, Device::Cpu));
+        crate::Generator::new(seed).normal(&tensor, 0.5, 1.0).unwrap();
+        tensor.to_kind(kind)
+    }
+
+    /// Output, gradients of images, shortcut, weight and bias, running mean and variance.
+    fn computed(kind: Kind, mean: f64, has_shortcut: bool, relu: bool) -> Vec<Tensor> {
+        let [images, shortcut, dy] =
+            [bf16(1, mean), bf16(2, 0.0), bf16(3, 0.1)].map(|tensor| tensor.to_kind(kind));
+        let images = images.set_requires_grad(true);
+        let shortcut = shortcut.set_requires_grad(true);
+        let wide = if kind == Kind::Double { Kind::Double } else { Kind::Float };
+        let [weight, bias] = [parameter(4, wide), parameter(5, wide)].map(|p| p.set_requires_grad(true));
+        let (running_mean, running_var) = (parameter(6, wide), parameter(7, wide).square());
+        let (momentum, eps) = (0.1, 1e-5);
+        let output = if kind == Kind::Double {
+            let (w, b) = (Some(&weight), Some(&bias));
+            let (m, v) = (Some(&running_mean), Some(&running_var));
+            let normed = images.batch_norm(w, b, m, v, true, momentum, eps, false);
+            let sum = if has_shortcut { normed + &shortcut } else { normed };
+            if relu { sum.relu() } else { sum }
+        } else {
+            let norm = BatchNorm {
+                weight: &weight,
+                bias: &bias,
+                running_mean: &running_mean,
+                running_var: &running_var,
+                momentum,
+                eps,
+            };
+            batch_norm_relu(&images, has_shortcut.then_some(&shortcut), &norm, relu).unwrap().unwrap()
+        };
+        (&output * &dy).sum(wide).backward();
+        let mut all = vec![output.detach(), images.grad(), weight.grad(), bias.grad()];
+        all.extend(has_shortcut.then(|| shortcut.grad()));
+        all.extend([running_mean, running_var]);
+        all
+    }
+
+    /// Outputs and gradients of images are rounded to 8 bits; what is f32 is computed from gradients
+    /// that `ReLU`'s mask, from rounded outputs, lets through alike.
+    #[test]
+    fn values_and_gradients_are_those_of_float64_but_for_rounding() {
+        for (mean, has_shortcut, relu) in [
+            (0.0, false, true),
+            (0.0, true, true),
+            (0.0, false, false),
+            (0.0, true, false),
+            (100.0, false, true),
+        ] {
+            let found = computed(Kind::BFloat16, mean, has_shortcut, relu);
+            let wanted = computed(Kind::Double, mean, has_shortcut, relu);
+            for (number, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let is_rounded = found.kind() == Kind::BFloat16;
+                let difference = (found.to_kind(Kind::Double) - wanted).norm().double_value(&[]);
+                let relative = difference / wanted.norm().double_value(&[]);
+                let bound = if is_rounded { 3e-3 } else { 2e-6 };
+                assert!(relative < bound, "{mean} {has_shortcut} {relu}: {number} differs by {relative}");
+            }
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_it() {
+        let before = tch::get_num_threads();
+        tch::set_num_threads(1);
+        let one = computed(Kind::BFloat16, 0.0, true, true);
+        tch::set_num_threads(3);
+        let three = computed(Kind::BFloat16, 0.0, true, true);
+        tch::set_num_threads(before);
+        assert!(one.iter().zip(&three).all(|(one, three)| one.equal(three)));
+    }
+
+    #[test]
+    fn other_formats_are_left_to_libtorch() {
+        let (images, p) = (bf16(1, 0.0), parameter(2, Kind::Float));
+        let norm =
+            BatchNorm { weight: &p, bias: &p, running_mean: &p, running_var: &p, momentum: 0.1, eps: 1e-5 };
+        for other in [images.to_kind(Kind::Float), images.contiguous(), images.flatten(2, 3)] {
+            assert!(batch_norm_relu(&other, None, &norm, true).unwrap().is_none());
+        }
+        assert!(batch_norm_relu(&images, Some(&images.contiguous()), &norm, true).unwrap().is_none());
+        let wrong = parameter(2, Kind::Double);
+        let norm = BatchNorm { weight: &wrong, ..norm };
+        assert!(batch_norm_relu(&images, None, &norm, true).is_err());
+    }
+}
