@@ -14,6 +14,7 @@ mod job;
 mod loading;
 mod offline;
 mod older_run;
+mod precision;
 mod resume;
 mod rewind;
 mod split;

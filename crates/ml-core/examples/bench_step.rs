@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use ml_core::device::{self, Compute, DeviceChoice, MemoryFormat, Precision};
 use ml_core::loss::{Loss, LossConfig, Targets};
 use ml_core::network::{Architecture, Network, NetworkSpec};
 use ml_core::optimizer::{Optimizer, OptimizerConfig};
@@ -15,7 +16,9 @@ const CLASSES: i64 = 10;
 const LR: f64 = 0.01;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    torch_ext::keep_freed_memory(); // as the programs do
+    // As the programs do.
+    torch_ext::keep_freed_memory();
+    let _threads = device::resolve(DeviceChoice::Cpu, None)?;
     let (flags, args): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
     let [architecture, batch, size, steps] = args.as_slice() else {
@@ -29,32 +32,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let spec = NetworkSpec { image_size: Some((size, size)), ..NetworkSpec::from(CLASSES) };
     let network = Network::new(known, spec, 0, Device::Cpu);
-    let mut images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)); // [N, 3, H, W]
-    if is_set("--channels_last") {
-        network.to_channels_last()?;
-        images = torch_ext::channels_last(&images)?;
+    let images = Tensor::randn([batch, 3, size, size], (Kind::Float, Device::Cpu)); // [N, 3, H, W]
+    let mut compute = Compute::fp32(Device::Cpu);
+    if is_set("--bf16") {
+        compute.precision = Precision::Bf16;
     }
+    if is_set("--channels_last") {
+        compute.memory_format = MemoryFormat::ChannelsLast;
+        network.to_channels_last()?;
+    }
+    let images = compute.images(&images)?;
     let targets = Targets::Classes(Tensor::randint(CLASSES, [batch], (Kind::Int64, Device::Cpu))); // [N]
     let loss: LossConfig = serde_yaml::from_str("name: cross_entropy")?;
     let loss = Loss::new(&loss, &[1; CLASSES as usize], Device::Cpu);
     let optimizer: OptimizerConfig = serde_yaml::from_str("{name: sgd, lr: 0.01, momentum: 0.9}")?;
     let mut optimizer = Optimizer::new(&optimizer, network.parameters())?;
 
-    let autocast = || {
-        let entered = is_set("--bf16").then(|| torch_ext::Autocast::enter(Device::Cpu, Kind::BFloat16));
-        entered.transpose()
-    };
     let mut step = || -> Result<(), Box<dyn std::error::Error>> {
         if is_set("--inference") {
-            let _autocast = autocast()?;
-            let logits = tch::no_grad(|| network.forward_t(&images, false));
-            logits.sum(Kind::Float).double_value(&[]);
+            network.logits(&images, &compute)?.sum(Kind::Float).double_value(&[]);
             return Ok(());
         }
-        let loss = {
-            let _autocast = autocast()?;
-            loss.forward(&network.forward_t(&images, true), &targets)?.mean
-        };
+        let outputs = network.train_outputs(&images, &compute)?;
+        let loss = loss.of_outputs(&outputs, &targets)?.mean;
         optimizer.zero_grad()?;
         loss.backward();
         optimizer.step(LR, None)?;

@@ -18,6 +18,14 @@ pub enum Auto<T> {
 }
 
 impl<T: Copy> Auto<T> {
+    /// The user's value, if there is one.
+    pub fn given(self) -> Option<T> {
+        match self {
+            Auto::Auto => None,
+            Auto::Value(value) => Some(value),
+        }
+    }
+
     /// The user's value, or what `decide` gives.
     pub fn unwrap_or_else(self, decide: impl FnOnce() -> T) -> T {
         match self {
@@ -69,6 +77,45 @@ impl<'de> Deserialize<'de> for Auto<usize> {
     }
 }
 
+impl<'de> Deserialize<'de> for Auto<bool> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AutoVisitor;
+        impl Visitor<'_> for AutoVisitor {
+            type Value = Auto<bool>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("`auto`, true or false")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "auto" => Ok(Auto::Auto),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(Auto::Value(value))
+            }
+        }
+        deserializer.deserialize_any(AutoVisitor)
+    }
+}
+
+impl JsonSchema for Auto<bool> {
+    fn schema_name() -> Cow<'static, str> {
+        "AutoOrSwitch".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": "auto" }, { "type": "boolean" }] })
+    }
+}
+
 impl JsonSchema for Auto<usize> {
     fn schema_name() -> Cow<'static, str> {
         "AutoOrCount".into()
@@ -96,6 +143,20 @@ mod tests {
         }
         for bad in ["-1", "many", "1.5", "[1]"] {
             assert!(serde_yaml::from_str::<Auto<usize>>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn auto_and_switches_survive_yaml() {
+        for (text, value) in
+            [("auto", Auto::Auto), ("true", Auto::Value(true)), ("false", Auto::Value(false))]
+        {
+            let parsed: Auto<bool> = serde_yaml::from_str(text).unwrap();
+            assert_eq!(parsed, value);
+            assert_eq!(serde_yaml::to_string(&value).unwrap().trim(), text);
+        }
+        for bad in ["yes", "1", "[true]"] {
+            assert!(serde_yaml::from_str::<Auto<bool>>(bad).is_err(), "{bad}");
         }
     }
 }

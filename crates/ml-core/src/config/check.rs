@@ -12,6 +12,9 @@ use crate::policy::EarlyStoppingConfig;
 /// More decoding threads than that are a slip of the fingers.
 const MAX_WORKERS: usize = 1024;
 
+/// So are more threads that compute.
+const MAX_THREADS: usize = 1024;
+
 impl Config {
     /// By YAML path. The sizes of images are checked once nothing else is wrong.
     pub(super) fn violations(&self) -> Violations {
@@ -93,6 +96,10 @@ impl TrainingConfig {
         ] {
             v.check(key, value > 0, || "must be at least 1, got 0".to_owned());
         }
+        let threads = self.threads.given();
+        v.check("threads", threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), || {
+            format!("must be `auto` or from 1 to {MAX_THREADS}, got {}", threads.unwrap_or_default())
+        });
         let norm = self.max_grad_norm;
         v.check("max_grad_norm", norm.is_none_or(|norm| norm.is_finite() && norm > 0.0), || {
             format!("must be null or positive, got {}", norm.unwrap_or_default())

@@ -33,7 +33,7 @@ pub use print::annotated;
 pub use problem::{ConfigError, Problem, Source};
 pub use resolve::{resolve, resolve_at};
 pub use schema::schema;
-pub use sections::{DataConfig, Precision, Reaction, TrainingConfig, TransformsConfig};
+pub use sections::{DataConfig, Reaction, TrainingConfig, TransformsConfig};
 
 use crate::loss::LossConfig;
 use crate::optimizer::OptimizerConfig;

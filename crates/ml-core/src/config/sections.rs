@@ -8,7 +8,7 @@ use ml_data::transform::TransformConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::optimizer::EmaConfig;
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
@@ -110,8 +110,16 @@ pub struct TrainingConfig {
     pub num_epochs: usize,
     /// `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, or `cuda:N`.
     pub device: DeviceChoice,
-    /// Precision of the arithmetic: `auto` and `fp32` are 32-bit floats.
-    pub precision: Precision,
+    /// Threads that compute on a CPU, at least 1; `auto` takes as many as the process may use
+    /// processors.
+    pub threads: Auto<usize>,
+    /// Precision of the forward and backward pass: `fp32`, `tf32` (CUDA), or mixed with 32-bit
+    /// weights: `bf16`, `fp16` (CUDA, with a gradient scaler). `auto` takes what is faster for this
+    /// network on this device, as measured once.
+    pub precision: PrecisionChoice,
+    /// Lays images and weights out with their channels innermost (PyTorch's
+    /// `torch.channels_last`); `auto` measures it together with `precision`.
+    pub channels_last: Auto<bool>,
     /// Batches whose gradients are added up for one optimizer step, at least 1. The step is that of
     /// one batch with all their images; the last step of an epoch takes the batches that are left.
     #[schemars(range(min = 1))]
@@ -129,24 +137,15 @@ pub struct TrainingConfig {
     pub divergence: DivergenceConfig,
 }
 
-/// Number format of the arithmetic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    Auto,
-    /// 32-bit floats.
-    Fp32,
-}
-
 impl Default for TrainingConfig {
     fn default() -> TrainingConfig {
         TrainingConfig {
             batch_size: 32,
             num_epochs: 25,
             device: DeviceChoice::Auto,
-            precision: Precision::Auto,
+            threads: Auto::Auto,
+            precision: PrecisionChoice::Auto,
+            channels_last: Auto::Auto,
             gradient_accumulation_steps: 1,
             max_grad_norm: None,
             early_stopping: None,

@@ -1,8 +1,10 @@
 //! Where and in which number format a network computes: the one place that says so for training,
 //! validation, test and prediction alike.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 use torch_ext::Autocast;
+
+use super::Precision;
 
 /// How the numbers of an image batch lie in memory (PyTorch's `memory_format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,8 +21,8 @@ pub enum MemoryFormat {
 pub struct Compute {
     /// Where tensors live.
     pub device: Device,
-    /// The dtype of `torch.autocast` (`BFloat16` or `Half`); none computes in float32.
-    pub autocast: Option<Kind>,
+    /// The number format of the forward and backward pass.
+    pub precision: Precision,
     /// How image batches and the weights of convolutions are laid out.
     pub memory_format: MemoryFormat,
 }
@@ -28,16 +30,25 @@ pub struct Compute {
 impl Compute {
     /// Float32, contiguous, on `device`.
     pub fn fp32(device: Device) -> Compute {
-        Compute { device, autocast: None, memory_format: MemoryFormat::Contiguous }
+        Compute { device, precision: Precision::Fp32, memory_format: MemoryFormat::Contiguous }
     }
 
-    /// Runs a forward pass under autocast, if there is one; gradients are recorded or not as the
-    /// caller has set.
+    /// Whether images and weights are laid out with their channels innermost.
+    pub fn is_channels_last(&self) -> bool {
+        self.memory_format == MemoryFormat::ChannelsLast
+    }
+
+    /// Runs a forward pass in this precision; gradients are recorded or not as the caller has set.
     ///
     /// # Errors
     /// libtorch has no autocast of this dtype on this device.
     pub fn run<T>(&self, forward: impl FnOnce() -> T) -> Result<T, torch_ext::Error> {
-        let _autocast = self.autocast.map(|kind| Autocast::enter(self.device, kind)).transpose()?;
+        if self.device.is_cuda() {
+            // Also holds for the backward pass, which follows.
+            torch_ext::allow_tf32(self.precision != Precision::Fp32)?;
+        }
+        let autocast = self.precision.autocast();
+        let _autocast = autocast.map(|kind| Autocast::enter(self.device, kind)).transpose()?;
         Ok(forward())
     }
 
@@ -55,6 +66,8 @@ impl Compute {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
 
     #[test]
@@ -62,7 +75,7 @@ mod tests {
         let weight = Tensor::ones([4, 4], (Kind::Float, Device::Cpu));
         let product = |compute: Compute| compute.run(|| weight.matmul(&weight)).unwrap().kind();
         assert_eq!(product(Compute::fp32(Device::Cpu)), Kind::Float);
-        let bf16 = Compute { autocast: Some(Kind::BFloat16), ..Compute::fp32(Device::Cpu) };
+        let bf16 = Compute { precision: Precision::Bf16, ..Compute::fp32(Device::Cpu) };
         assert_eq!(product(bf16), Kind::BFloat16);
         assert_eq!(weight.matmul(&weight).kind(), Kind::Float);
     }

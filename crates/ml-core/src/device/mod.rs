@@ -1,17 +1,24 @@
 //! Which device a run uses, and why; and how a network computes there ([`Compute`]).
 
 mod compute;
+mod courtesy;
+mod precision;
 mod quota;
+mod threads;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::Device;
 
+use courtesy::Courtesy;
+
 pub use compute::{Compute, MemoryFormat};
+pub use precision::{Precision, PrecisionChoice};
 
 /// `auto`, `cpu`, `cuda` (the first), or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,8 +104,11 @@ pub use torch_ext::set_cublas_workspace;
 pub struct ResolvedDevice {
     /// Where tensors live.
     pub device: Device,
-    /// One line for the user: `cpu (no NVIDIA driver found)`.
+    /// One line for the user: `cpu with 2 threads (no NVIDIA driver found)`.
     pub description: String,
+    /// On a CPU, while this or a clone of it lives: threads that wait leave the processors to
+    /// others where those are shared.
+    _courtesy: Option<Arc<Courtesy>>,
 }
 
 /// The requested device is not there.
@@ -116,49 +126,42 @@ pub enum DeviceError {
     },
 }
 
-/// Finds the device. CUDA's libraries are loaded only if the choice is not `cpu`. libtorch gets no
-/// more threads than a container may use, unless `OMP_NUM_THREADS` says how many.
+/// Finds the device, and sets how many `threads` libtorch computes with on a CPU: as many as given,
+/// else no more than the process may use (affinity, quota of a container, physical cores), unless
+/// `OMP_NUM_THREADS` says how many. To be called by the thread that computes. CUDA's libraries are
+/// loaded only if the choice is not `cpu`.
 ///
 /// # Errors
 /// CUDA was requested by name and cannot be had.
-pub fn resolve(choice: DeviceChoice) -> Result<ResolvedDevice, DeviceError> {
-    heed_quota();
+pub fn resolve(choice: DeviceChoice, threads: Option<usize>) -> Result<ResolvedDevice, DeviceError> {
+    let (threads, bound) = threads::set(threads);
     let cpu = |why: &str| {
-        let threads = tch::get_num_threads();
         let plural = if threads == 1 { "" } else { "s" };
         ResolvedDevice {
             device: Device::Cpu,
-            description: format!("cpu with {threads} thread{plural} ({why})"),
+            description: format!("cpu with {threads} thread{plural}: {bound} ({why})"),
+            _courtesy: Courtesy::start(threads).map(Arc::new),
         }
+    };
+    let cuda = |number: usize, why: &str| ResolvedDevice {
+        device: Device::Cuda(number),
+        description: format!("cuda:{number} ({why})"),
+        _courtesy: None,
     };
     if choice == DeviceChoice::Cpu {
         return Ok(cpu("as requested"));
     }
     match (choice, cuda_devices()) {
-        (DeviceChoice::Cuda(number), Ok(count)) if (number as i64) < count => Ok(ResolvedDevice {
-            device: Device::Cuda(number),
-            description: format!("cuda:{number} (as requested)"),
-        }),
+        (DeviceChoice::Cuda(number), Ok(count)) if (number as i64) < count => {
+            Ok(cuda(number, "as requested"))
+        }
         (DeviceChoice::Cuda(_), Ok(count)) => Err(DeviceError::NoCuda {
             wanted: choice,
             reason: format!("this machine has only {count} CUDA device(s), numbered from 0"),
         }),
         (DeviceChoice::Cuda(_), Err(reason)) => Err(DeviceError::NoCuda { wanted: choice, reason }),
-        (_, Ok(count)) => Ok(ResolvedDevice {
-            device: Device::Cuda(0),
-            description: format!("cuda:0 (the first of {count} found)"),
-        }),
+        (_, Ok(count)) => Ok(cuda(0, &format!("the first of {count} found"))),
         (_, Err(reason)) => Ok(cpu(&reason)),
-    }
-}
-
-/// libtorch counts processors; what the control group leaves of them it does not know.
-fn heed_quota() {
-    let is_set = std::env::var_os("OMP_NUM_THREADS").is_some_and(|threads| !threads.is_empty());
-    let Some(quota) = quota::processors().filter(|_| !is_set) else { return };
-    let quota = i32::try_from(quota).unwrap_or(i32::MAX);
-    if quota < tch::get_num_threads() {
-        tch::set_num_threads(quota);
     }
 }
 

@@ -7,6 +7,7 @@
 //! it; nothing is printed.
 
 mod audit;
+mod compute;
 mod error;
 mod resume;
 mod statistics;
@@ -25,7 +26,7 @@ pub use resume::{Resolve, ResumeOptions, Resumed, resume};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{BaseModel, Config};
-use crate::device::{self, Compute, ResolvedDevice};
+use crate::device::{self, ResolvedDevice};
 use crate::evaluation::{Evaluation, EvaluationError};
 use crate::loader::Loader;
 use crate::network::ScriptFile;
@@ -178,7 +179,7 @@ impl Job {
         audit::refuse_or_warn(&config.data, &dataset, dry_run, stop)?;
         // What is refused in no time comes before the statistics, for which every image may be
         // read.
-        let device = device::resolve(config.training.device)?;
+        let device = device::resolve(config.training.device, config.training.threads.given())?;
         if let Start::Weights(choice) = &start {
             weights::check(choice)?;
         }
@@ -188,7 +189,9 @@ impl Job {
             Some((config, file)) => (config, Some(file)),
             None => (config, None),
         };
-        let compute = Compute::fp32(device.device);
+        let resumes = matches!(start, Start::Resume(_));
+        let (config, compute) =
+            compute::resolve(config, &dataset, device.device, script.as_ref(), resumes, stop)?;
         let mut trainer = Trainer::new(&config, &dataset, compute, script.as_ref())?;
         let is_new = options.existing().is_none();
         let resumed_from = start.place().filter(|_| is_new).map(|place| place.display().to_string());

@@ -29,7 +29,7 @@ impl Optimizer {
         Ok(torch_ext::clip_grads_with_norm(&self.grads(), norm, max_norm)?)
     }
 
-    fn grads(&self) -> Vec<Tensor> {
+    pub(super) fn grads(&self) -> Vec<Tensor> {
         self.slots().map(|slot| slot.parameter.grad()).filter(Tensor::defined).collect()
     }
 }

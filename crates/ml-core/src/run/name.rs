@@ -33,7 +33,7 @@ const SHORT: [(&str, &str); 14] = [
 
 /// Keys that never change a result: how images are loaded, what is checked of them, and where a run
 /// trains.
-pub const INCIDENTAL: [&str; 7] = [
+pub const INCIDENTAL: [&str; 8] = [
     "data.num_workers",
     "data.cache",
     "data.cache_max_gb",
@@ -41,6 +41,7 @@ pub const INCIDENTAL: [&str; 7] = [
     "data.on_leak",
     "data.on_change",
     "training.device",
+    "training.threads",
 ];
 
 /// Keys that, besides, are not in a run's name: paths of this machine, and when checkpoints are

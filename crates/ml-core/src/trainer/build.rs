@@ -13,11 +13,11 @@ use super::state::{
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ModelConfig};
-use crate::device::{Compute, MemoryFormat};
+use crate::device::{Compute, Precision};
 use crate::loss::Loss;
 use crate::network::{ForwardError, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
-use crate::optimizer::{Ema, Optimizer};
+use crate::optimizer::{Ema, GradScaler, Optimizer};
 use torch_file::Value;
 
 pub(super) fn trainer(
@@ -36,7 +36,7 @@ pub(super) fn trainer(
     }
     let device = compute.device;
     let network = network(config, num_classes as i64, device, script)?;
-    if compute.memory_format == MemoryFormat::ChannelsLast {
+    if compute.is_channels_last() {
         network.to_channels_last().map_err(ForwardError::from)?;
     }
     if let Some(base) = config.model.base() {
@@ -63,6 +63,7 @@ pub(super) fn trainer(
         ema,
         loss,
         optimizer,
+        scaler: (compute.precision == Precision::Fp16).then(|| GradScaler::new(device)),
         schedule,
         train_loader,
         val_loader,
@@ -73,7 +74,7 @@ pub(super) fn trainer(
     })
 }
 
-fn network(
+pub(super) fn network(
     config: &Config,
     num_classes: i64,
     device: Device,
@@ -157,7 +158,7 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         scheduler_state_dict: trainer.schedule.state(trainer.state.step),
         ema_state_dict: trainer.ema.as_ref().map(|ema| detached(ema.state_dict())),
         ema_num_updates: trainer.ema.as_ref().map(Ema::num_updates),
-        scaler_state_dict: None,
+        scaler_state_dict: trainer.scaler.as_ref().map(GradScaler::state_dict),
         // Streams are derived from the seed; there is no other state.
         rng_state: Value::dict([("seed", Value::Int(trainer.config.seed as i64))]),
         metrics: history_to_value(&trainer.state.history),

@@ -11,6 +11,7 @@ mod divergence;
 mod error;
 mod guard;
 mod loaders;
+mod measure;
 mod reporter;
 mod restore;
 mod script;
@@ -30,6 +31,7 @@ use ml_data::dataset::{Dataset, Index};
 
 pub use error::TrainError;
 pub use loaders::evaluation_options;
+pub use measure::{StepTimes, measure_steps};
 pub use reporter::{EpochReport, Evaluated, NoReporter, Phase, ReportError, Reporter, RunStart};
 pub use restore::{ExternalCheckpoint, ResumeMode};
 pub use script::resolve_script;
@@ -45,7 +47,7 @@ use crate::loss::Loss;
 use crate::metrics::{MetricAccumulator, MetricSums};
 use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
-use crate::optimizer::{Ema, Optimizer};
+use crate::optimizer::{Ema, GradScaler, Optimizer};
 use crate::policy::{Ranked, Ranking};
 use crate::run::{Run, RunError};
 use crate::torch_error::catch_torch_panic;
@@ -91,6 +93,8 @@ pub struct Trainer {
     ema: Option<Ema>,
     loss: Loss,
     optimizer: Optimizer,
+    /// In fp16 alone.
+    scaler: Option<GradScaler>,
     schedule: Schedule,
     train_loader: Loader,
     val_loader: Loader,

@@ -114,6 +114,10 @@ pub(super) fn restore(
     }
     trainer.network.load_state_dict(&checkpoint.model_state_dict)?;
     trainer.optimizer.load_state_dict(&checkpoint.optimizer_state_dict)?;
+    // Without a state, of another precision, scaling begins anew.
+    if let (Some(scaler), Some(state)) = (&mut trainer.scaler, &checkpoint.scaler_state_dict) {
+        scaler.load_state_dict(state)?;
+    }
     trainer.state = state;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ml_data::rng::{Purpose, derived_seed};
 use tch::Tensor;
 
-use super::guard::Guard;
+use super::guard::{Guard, Trouble};
 use super::{TrainError, Trainer};
 use crate::loader::{Batch, Batches, DeviceBatch};
 use crate::loss::{LossValue, Targets};
@@ -53,6 +53,9 @@ impl Trainer {
         if micro_batches.is_empty() {
             return Ok(None);
         }
+        if let Some(scaler) = &mut self.scaler {
+            scaler.unscale(&self.optimizer)?;
+        }
         let norm = self.optimizer.grad_norm()?;
         if let Some(max_norm) = self.config.training.max_grad_norm {
             self.optimizer.clip_grad_norm(&norm, max_norm)?;
@@ -60,11 +63,16 @@ impl Trainer {
         let guard = Guard::new(micro_batches.iter().map(|micro| &micro.loss.mean), &norm, lr);
         // Leaves everything as it is where the guard has found something.
         self.optimizer.step(lr, Some(guard.found_inf()))?;
-        if let Some(trouble) = guard.trouble() {
+        let trouble = guard.trouble();
+        let is_overflow = self.is_overflow(trouble.as_ref());
+        if let Some(scaler) = &mut self.scaler {
+            scaler.update()?;
+        }
+        if let Some(trouble) = trouble.filter(|_| !is_overflow) {
             return self.recover(&trouble, &micro_batches, buffers).map(Some);
         }
         self.first_step.get_or_insert_with(Instant::now);
-        if let Some(ema) = &mut self.ema {
+        if let Some(ema) = self.ema.as_mut().filter(|_| !is_overflow) {
             ema.update(&self.network)?;
         }
         for MicroBatch { loss, logits, targets, .. } in &micro_batches {
@@ -81,14 +89,18 @@ impl Trainer {
         let outputs = self.network.train_outputs(&batch.images, &self.compute)?;
         let LossValue { mean, divisor } = self.loss.of_outputs(&outputs, &Targets::of(&batch))?;
         // A single micro-batch needs no product.
-        if share == 1.0 {
-            mean.backward();
-        } else {
-            (&mean * share).backward();
-        }
+        let part = if share == 1.0 { mean.shallow_clone() } else { &mean * share };
+        self.scaler.as_ref().map_or(part.shallow_clone(), |scaler| scaler.scale(&part)).backward();
         let DeviceBatch { targets, indices, .. } = batch;
         let loss = LossValue { mean: mean.detach(), divisor };
         Ok(MicroBatch { loss, logits: outputs.logits.detach(), targets, indices })
+    }
+
+    /// Whether what is wrong with a step is only that its scaled gradients were too large for fp16:
+    /// a smaller scale mends it, and the run has not diverged.
+    fn is_overflow(&self, trouble: Option<&Trouble>) -> bool {
+        let (Some(trouble), Some(scaler)) = (trouble, &self.scaler) else { return false };
+        trouble.losses.iter().all(|loss| loss.is_finite()) && scaler.value() > 1.0
     }
 
     /// What part of the step's mean each of the next `count` batches is, by what their losses are

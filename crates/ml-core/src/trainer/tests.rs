@@ -15,7 +15,7 @@ use super::{
 };
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, parse_set, resolve};
-use crate::device::Compute;
+use crate::device::{Compute, Precision};
 use crate::loss::Targets;
 use crate::metrics::MetricAccumulator;
 use crate::run::Run;
@@ -273,4 +273,47 @@ fn a_reporter_stops_a_run_after_an_epoch_and_it_can_be_resumed() {
     assert_eq!(resumed.state.epoch, 2);
     // After the last epoch there is nothing to stop.
     assert_eq!(resumed.fit(&run, &mut Prune, &stop).unwrap().0, Outcome::Completed);
+}
+
+#[test]
+fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_divergence() {
+    let _generator = generator();
+    let place = tempfile::tempdir().unwrap();
+    let data = data(place.path());
+    let dataset = Dataset::open(&data, &crate::dataset::OpenOptions::default()).unwrap();
+    let config = config(&data, &["optimizer={name: adamw, lr: 0.01}", "training.ema={decay: 0.9}"]);
+    let compute = Compute { precision: Precision::Fp16, ..Compute::fp32(Device::Cpu) };
+    let mut trainer = Trainer::new(&config, &dataset, compute, None).unwrap();
+    let state = |scale: f64| {
+        let tracker = ("_growth_tracker", torch_file::Value::Int(7));
+        torch_file::Value::dict([("scale", torch_file::Value::Float(scale)), tracker])
+    };
+    let mut running = MetricAccumulator::new(Device::Cpu);
+    // No gradient of a loss near 1 survives this in 16 bits.
+    trainer.scaler.as_mut().unwrap().load_state_dict(&state(1e30)).unwrap();
+    let before = tensors(&trainer);
+    let mut batches = trainer.train_loader.epoch(0, 0);
+    let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
+    assert!(matches!(stepped, Some(Stepped::Done(1))));
+    assert_eq!(trainer.state.divergence.times, 0);
+    assert_eq!(trainer.scaler.as_ref().unwrap().value() as f32, 0.5e30);
+    let floats = |tensors: Vec<(String, Tensor)>| -> Vec<(String, Tensor)> {
+        tensors.into_iter().filter(|(name, _)| !name.contains("running") && !name.contains("num_")).collect()
+    };
+    assert_eq!(floats(tensors(&trainer)), floats(before));
+    // With a smaller one the weights move, and the scale is in the checkpoint.
+    trainer.scaler.as_mut().unwrap().load_state_dict(&state(1024.0)).unwrap();
+    let before = floats(tensors(&trainer));
+    let mut batches = trainer.train_loader.epoch(0, 0);
+    trainer.train_step(&mut batches, &mut running).unwrap();
+    assert_ne!(floats(tensors(&trainer)), before);
+    let saved = trainer.snapshot().unwrap().scaler_state_dict.unwrap();
+    assert_eq!(saved.get("scale").unwrap().as_f64().unwrap(), 1024.0);
+    assert_eq!(saved.get("_growth_tracker").unwrap().as_i64().unwrap(), 8);
+    // A scale of 1 scales nothing: what overflows then is the run's own fault.
+    trainer.scaler.as_mut().unwrap().load_state_dict(&state(1.0)).unwrap();
+    let poisoned = poison(&trainer);
+    let mut batches = trainer.train_loader.epoch(0, 0);
+    assert!(trainer.train_step(&mut batches, &mut running).is_err());
+    cure(poisoned);
 }

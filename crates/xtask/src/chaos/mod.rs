@@ -1,6 +1,6 @@
 //! Trains a small network, kills the training again and again, resumes it, and compares what is
 //! left in the end with a run that was left alone: weights, optimizer, averages, figures,
-//! TensorBoard, to the last bit.
+//! TensorBoard, to the last bit. In each precision and memory format of the CPU in turn.
 
 mod kill;
 mod random;
@@ -22,6 +22,9 @@ use report::Tally;
 const RUN: &str = "run";
 /// A run is left alone after so many kills, or it might never end.
 const KILLS_A_RUN: u32 = 15;
+/// Precision and `channels_last`, in turn.
+const COMPUTES: [(&str, &str); 4] =
+    [("fp32", "false"), ("bf16", "true"), ("fp32", "true"), ("bf16", "false")];
 
 /// How often to kill, and with which random numbers.
 #[derive(Debug, clap::Args)]
@@ -74,21 +77,26 @@ impl Lab {
             .args(["--layout", "folders", "--link", "hardlink", "--seed", "42", "-q"]);
         shell::check(split.arg("--output").arg(self.scratch.join("digits")), "ml-split")?;
 
-        eprintln!("chaos: a run that is left alone");
-        let quiet = self.scratch.join("quiet");
-        shell::check(&mut self.train(&quiet), "ml-train")?;
-
         let mut tally = Tally::default();
         let mut number = 0;
         while tally.kills() < kills {
+            let compute @ (precision, channels_last) = COMPUTES[number % COMPUTES.len()];
             number += 1;
+            let name = format!("{precision}, channels_last: {channels_last}");
+            let quiet = self.scratch.join(format!("quiet_{precision}_{channels_last}"));
+            if !quiet.exists() {
+                eprintln!("chaos: a run that is left alone ({name})");
+                shell::check(&mut self.train(&quiet, compute), "ml-train")?;
+            }
+            // The last kills fall where they fall.
+            let share = kills.div_ceil(COMPUTES.len() as u32).min(kills - tally.kills()) + tally.kills();
             let runs = self.scratch.join(format!("killed_{number}"));
-            self.kill_until_done(&runs, kills, &mut tally, random)?;
+            self.kill_until_done(&runs, compute, share, &mut tally, random)?;
             self.compare(&quiet.join(RUN), &runs.join(RUN))?;
             tally.runs += 1;
             std::fs::remove_dir_all(&runs).with_context(|| format!("cannot delete {}", runs.display()))?;
             eprintln!(
-                "chaos: run {number} ended as the one that was left alone; {} kills so far",
+                "chaos: run {number} ended as the one that was left alone ({name}); {} kills so far",
                 tally.kills()
             );
         }
@@ -100,6 +108,7 @@ impl Lab {
     fn kill_until_done(
         &self,
         runs: &Path,
+        compute: (&str, &str),
         kills: u32,
         tally: &mut Tally,
         random: &mut SplitMix,
@@ -107,7 +116,7 @@ impl Lab {
         for attempt in 0.. {
             let killer = (attempt < KILLS_A_RUN && tally.kills() < kills).then(|| Killer::random(random));
             let log = self.scratch.join("stderr.log");
-            let mut command = self.train(runs);
+            let mut command = self.train(runs, compute);
             let file =
                 std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
             let child = command.stderr(file).spawn().context("cannot start ml-train")?;
@@ -129,7 +138,7 @@ impl Lab {
         Ok(())
     }
 
-    fn train(&self, runs: &Path) -> Command {
+    fn train(&self, runs: &Path, (precision, channels_last): (&str, &str)) -> Command {
         let mut command = self.shell.command(self.programs.join("ml-train"));
         command.args([
             "--config",
@@ -139,8 +148,11 @@ impl Lab {
             RUN,
             "--resume",
             "auto",
-            "--data_dir",
+            "--precision",
+            precision,
+            "--set",
         ]);
+        command.arg(format!("training.channels_last={channels_last}")).arg("--data_dir");
         command.arg(self.scratch.join("digits")).arg("--runs_dir").arg(runs);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command

@@ -74,6 +74,9 @@ pub struct Args {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
     pub device: DeviceChoice,
+    /// Threads that compute on a CPU [default: as many as the process may use processors]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = positive_number)]
+    pub threads: Option<NonZeroUsize>,
     /// Images that go through the network together
     #[arg(long, default_value = "32", allow_negative_numbers = true, value_name = "N", value_parser = positive_number)]
     pub batch_size: NonZeroUsize,

@@ -11,12 +11,13 @@ mod inputs;
 mod output;
 mod predict;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::CommandFactory;
 use ml_cli::console::tell;
-use ml_cli::exit::{UsageError, finish, print_completions, usage};
+use ml_cli::exit::{UsageError, finish, leave, print_completions, usage};
 use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
 use ml_core::device;
@@ -25,10 +26,10 @@ use ml_core::inference::LoadedModel;
 use args::{Args, Command};
 use inputs::Inputs;
 
-fn main() -> ExitCode {
+fn main() -> ! {
     device::keep_freed_memory();
     let args: Args = parse();
-    finish(|| run(&args))
+    leave(finish(|| run(&args)))
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -40,7 +41,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What was typed is checked before anything slow begins.
     let Inputs { images, left_out } = inputs::expand(&args.inputs)?;
     let interrupt = Interrupt::install().context("cannot catch signals")?;
-    let device = device::resolve(args.device).map_err(|error| UsageError(error.into()))?;
+    let device = device::resolve(args.device, args.threads.map(NonZeroUsize::get))
+        .map_err(|error| UsageError(error.into()))?;
     let model =
         LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(evaluate::classified)?;
     if args.console.quiet == 0 {

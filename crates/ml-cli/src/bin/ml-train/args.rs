@@ -165,7 +165,10 @@ pub struct Shortcuts {
     /// Device: auto, cpu, cuda or cuda:N (training.device)
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Precision: auto or fp32 (training.precision)
+    /// Threads that compute on a CPU: auto or a number (training.threads)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub threads: Option<String>,
+    /// Precision: auto, fp32, tf32, bf16 or fp16 (training.precision)
     #[arg(long, value_name = "NAME")]
     pub precision: Option<String>,
     /// Random seed (seed)
@@ -213,6 +216,7 @@ impl Shortcuts {
             step_size,
             gamma,
             device,
+            threads,
             precision,
             seed,
         } = self;
@@ -230,6 +234,7 @@ impl Shortcuts {
             ("--step_size", "scheduler.step_size", step_size, Kind::Yaml),
             ("--gamma", "scheduler.gamma", gamma, Kind::Yaml),
             ("--device", "training.device", device, Kind::Text),
+            ("--threads", "training.threads", threads, Kind::Yaml),
             ("--precision", "training.precision", precision, Kind::Text),
             ("--seed", "seed", seed, Kind::Yaml),
         ]

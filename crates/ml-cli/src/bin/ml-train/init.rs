@@ -28,7 +28,9 @@ pub fn print(data_dir: &Path, overrides: &[Override], stop: &Stop) -> anyhow::Re
         ));
     }
     let config = config::resolve(None, overrides, &Origin::read).map_err(crate::resolve::usage)?.config;
-    let device = device::resolve(config.training.device).map_err(crate::resolve::usage)?.device;
+    let device = device::resolve(config.training.device, config.training.threads.given())
+        .map_err(crate::resolve::usage)?
+        .device;
     let options = StarterOptions {
         fold: config.data.fold,
         cuda: device.is_cuda(),

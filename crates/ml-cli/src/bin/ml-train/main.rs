@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::CommandFactory;
 use ml_cli::console::{draws_bars, start_log};
-use ml_cli::exit::{finish, print_completions};
+use ml_cli::exit::{finish, leave, print_completions};
 use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
 use ml_core::config;
@@ -28,12 +28,12 @@ use args::{Args, Command};
 use resolve::{resolve, usage};
 use train::Request;
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let started = process_start();
     keep_freed_memory();
     set_cublas_workspace();
     let args: Args = parse();
-    finish(|| run(&args, started).map_err(classified))
+    leave(finish(|| run(&args, started).map_err(classified)))
 }
 
 /// When this process was started, before libtorch was loaded: to a hundredth of a second, as the

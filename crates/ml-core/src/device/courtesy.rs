@@ -1,0 +1,282 @@
+//! Leaves the processors to others while libtorch's threads wait.
+//!
+//! libgomp's waiting threads spin for some 20 ms before they sleep. Alone on a machine that is the
+//! fastest way to begin the next operation. Where two programs share the processors, each burns the
+//! time that the other needs, and both become several times slower. A thread here watches how long
+//! the compute threads were ready to run but were not running, which the Linux scheduler counts
+//! (`schedstat`; kernel documentation, `scheduler/sched-stats`); while that is much, an [`IdleTeam`]
+//! makes libgomp's threads sleep at once.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use torch_ext::IdleTeam;
+
+use super::threads;
+
+/// Between two looks.
+const PERIOD: Duration = Duration::from_millis(200);
+/// More threads than that are not looked at: the others fare alike.
+const MOST_TASKS: usize = 64;
+/// A team larger than that is not opened: it would take more threads than it is worth.
+const LARGEST_TEAM: usize = 64;
+/// Of the times in `stat`: Linux counts 100 ticks a second for programs.
+const NANOSECONDS_A_TICK: u64 = 10_000_000;
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub(super) struct Courtesy {
+    /// Hung up to end it.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Courtesy {
+    /// For a process that computes with `num_threads` threads, the calling one among them. None
+    /// where there is nothing to watch: one thread does not wait for others, the user's variables
+    /// win, and without Linux or libgomp it is not known how.
+    pub(super) fn start(num_threads: usize) -> Option<Courtesy> {
+        let is_given = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].into_iter().any(threads::is_set);
+        // libgomp spins less where it manages more threads than there are processors.
+        let team = (threads::allowed().len() + 2).saturating_sub(num_threads).max(2);
+        if num_threads < 2 || is_given || team > LARGEST_TEAM {
+            return None;
+        }
+        let mut sensor = Sensor::new()?;
+        let (end, ended) = channel::<()>();
+        let body = move || {
+            let mut policy = Policy::default();
+            let mut idle: Option<IdleTeam> = None;
+            let mut before = Instant::now();
+            while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+                let elapsed = before.elapsed();
+                before = Instant::now();
+                let throttles = policy.observe(sensor.waiting_share(elapsed, num_threads), elapsed);
+                match (throttles, &idle) {
+                    (true, None) => {
+                        idle = IdleTeam::open(team);
+                        tracing::debug!("the processors are shared: waiting threads sleep at once");
+                    }
+                    (false, Some(_)) => {
+                        idle = None;
+                        tracing::debug!("the processors are free: waiting threads spin");
+                    }
+                    _ => {}
+                }
+            }
+        };
+        let thread = Builder::new().name("courtesy".to_owned()).spawn(body).ok()?;
+        Some(Courtesy { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Courtesy {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(thread) = self.thread.take() {
+            // It has no result, and nothing in it panics.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// When waiting threads are to sleep at once.
+#[derive(Debug)]
+struct Policy {
+    throttles: bool,
+    /// Looks in a row above the threshold.
+    busy: u32,
+    /// Since the last look above the threshold, while it throttles.
+    quiet: Duration,
+    /// How long it must be quiet until it is tried again without.
+    patience: Duration,
+    /// Since throttling ended.
+    free: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        let free = Policy::LONGEST;
+        Policy { throttles: false, busy: 0, quiet: Duration::ZERO, patience: Policy::SHORTEST, free }
+    }
+}
+
+impl Policy {
+    /// Share of the time that compute threads are ready but not running. Alone it is 0.03, and 0.16
+    /// at most; of two programs on the same processors it is 0.5, and 0.3 once they sleep.
+    const THRESHOLD: f64 = 0.22;
+    /// One look may be an accident.
+    const LOOKS: u32 = 2;
+    const SHORTEST: Duration = Duration::from_secs(3);
+    const LONGEST: Duration = Duration::from_secs(48);
+
+    /// Whether waiting threads are to sleep at once, after a look that covers `elapsed`.
+    fn observe(&mut self, share: f64, elapsed: Duration) -> bool {
+        let is_busy = share > Policy::THRESHOLD;
+        if self.throttles {
+            self.quiet = if is_busy { Duration::ZERO } else { self.quiet + elapsed };
+            if self.quiet >= self.patience {
+                *self = Policy { throttles: false, busy: 0, free: Duration::ZERO, ..*self };
+            }
+            return self.throttles;
+        }
+        self.free += elapsed;
+        self.busy = if is_busy { self.busy + 1 } else { 0 };
+        if self.busy >= Policy::LOOKS {
+            // Others who were still there are left alone for longer.
+            let was_wrong = self.free < Policy::SHORTEST;
+            let patience =
+                if was_wrong { (self.patience * 2).min(Policy::LONGEST) } else { Policy::SHORTEST };
+            *self = Policy { throttles: true, quiet: Duration::ZERO, patience, ..*self };
+        }
+        self.throttles
+    }
+}
+
+/// Looks at how long the compute threads have waited for a processor.
+#[derive(Debug)]
+struct Sensor {
+    /// Compute threads have the name of the one that computes, which they inherit.
+    name: String,
+    counter: Counter,
+    tasks: HashMap<u32, Task>,
+}
+
+/// A thread, as it was at the last look.
+#[derive(Clone, Copy, Debug)]
+struct Task {
+    is_compute: bool,
+    /// Nanoseconds that it has waited for a processor, from some time on.
+    waited: Option<u64>,
+}
+
+impl Sensor {
+    /// None where the system does not tell.
+    fn new() -> Option<Sensor> {
+        let name = fs::read_to_string("/proc/thread-self/comm").ok()?;
+        let own = Path::new("/proc/thread-self");
+        let counters = [Counter::Schedstat, Counter::Stat { start: Instant::now() }];
+        let counter = counters.into_iter().find(|counter| counter.read(own).is_some())?;
+        Some(Sensor { name, counter, tasks: HashMap::new() })
+    }
+
+    /// Since the last look, `elapsed` ago: the share of the time that each of the `num_threads`
+    /// threads waited for a processor, on average.
+    fn waiting_share(&mut self, elapsed: Duration, num_threads: usize) -> f64 {
+        let Ok(entries) = fs::read_dir("/proc/self/task") else { return 0.0 };
+        let mut tasks = HashMap::new();
+        let (mut sum, mut count) = (0, 0);
+        for entry in entries.flatten() {
+            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let before = self.tasks.get(&number).copied();
+            let is_compute = before.map_or_else(
+                || fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name == self.name),
+                |before| before.is_compute,
+            );
+            let is_read = is_compute && count < MOST_TASKS;
+            let waited = if is_read { self.counter.read(&entry.path()) } else { None };
+            count += usize::from(is_read);
+            if let (Some(now), Some(before)) = (waited, before.and_then(|before| before.waited)) {
+                sum += now.saturating_sub(before);
+            }
+            tasks.insert(number, Task { is_compute, waited });
+        }
+        self.tasks = tasks;
+        let threads = count.min(num_threads).max(1) as f64;
+        sum as f64 / threads / elapsed.as_nanos().max(1) as f64
+    }
+}
+
+/// Where the system tells how long a thread has waited.
+#[derive(Clone, Copy, Debug)]
+enum Counter {
+    /// The second number of a thread's `schedstat`.
+    Schedstat,
+    /// Without it: of a thread that is ready to run, the time since `start` in which it has not
+    /// run, by its `stat`, which counts hundredths of a second.
+    Stat { start: Instant },
+}
+
+impl Counter {
+    /// In nanoseconds.
+    fn read(self, task: &Path) -> Option<u64> {
+        match self {
+            Counter::Schedstat => {
+                let text = fs::read_to_string(task.join("schedstat")).ok()?;
+                text.split_whitespace().nth(1)?.parse().ok()
+            }
+            Counter::Stat { start } => {
+                let text = fs::read_to_string(task.join("stat")).ok()?;
+                // After the name, which may hold spaces: the state, and 11 fields on utime and stime.
+                let mut fields = text.rsplit_once(") ")?.1.split_whitespace();
+                let is_ready = fields.next()? == "R";
+                let mut ticks = fields.skip(10).map(|field| field.parse::<u64>().ok());
+                let nanoseconds = (ticks.next()?? + ticks.next()??) * NANOSECONDS_A_TICK;
+                // A large number, so that it stays one after the subtraction.
+                let elapsed = u64::try_from(start.elapsed().as_nanos()).ok()?;
+                is_ready.then(|| (u64::MAX / 2 + elapsed).saturating_sub(nanoseconds))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(policy: &mut Policy, share: f64, count: u32) -> bool {
+        (0..count).map(|_| policy.observe(share, PERIOD)).last().unwrap()
+    }
+
+    #[test]
+    fn threads_sleep_while_processors_are_shared_and_spin_again_afterwards() {
+        let mut policy = Policy::default();
+        assert!(!looks(&mut policy, 0.03, 100));
+        // One accident is none.
+        assert!(!looks(&mut policy, 0.9, 1));
+        assert!(!looks(&mut policy, 0.03, 1));
+        assert!(looks(&mut policy, 0.5, 2));
+        assert!(looks(&mut policy, 0.3, 100));
+        assert!(looks(&mut policy, 0.1, 14));
+        assert!(!looks(&mut policy, 0.1, 1));
+        // The others were only waiting: this time it takes twice as long.
+        assert!(looks(&mut policy, 0.5, 2));
+        assert!(looks(&mut policy, 0.1, 29));
+        assert!(!looks(&mut policy, 0.1, 1));
+        // After a while alone it is as at first.
+        assert!(!looks(&mut policy, 0.1, 100));
+        assert!(looks(&mut policy, 0.5, 2));
+        assert!(!looks(&mut policy, 0.1, 15));
+    }
+
+    #[test]
+    fn threads_that_share_a_processor_are_seen_to_wait() {
+        for counter in [Counter::Schedstat, Counter::Stat { start: Instant::now() }] {
+            // Some containers hide it; then nothing is watched.
+            let Some(sensor) = Sensor::new() else { return };
+            let mut sensor = Sensor { counter, ..sensor };
+            sensor.waiting_share(PERIOD, 2);
+            std::thread::sleep(Duration::from_millis(20));
+            let share = sensor.waiting_share(Duration::from_millis(20), 2);
+            assert!((0.0..=2.5).contains(&share), "{counter:?}: {share}");
+            assert!(sensor.tasks.values().any(|task| task.is_compute));
+        }
+        // What is ready to run, but has run for less than has passed, has waited.
+        let counter = Counter::Stat { start: Instant::now() };
+        let own = Path::new("/proc/thread-self");
+        assert!(counter.read(own).is_some());
+    }
+
+    #[test]
+    fn it_ends_at_once() {
+        let started = Instant::now();
+        let _ = Courtesy::start(2).is_some();
+        assert!(started.elapsed() < Duration::from_secs(1));
+    }
+}
