@@ -2,6 +2,7 @@
 //! the CPU's memory.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::time::Duration;
 
 use tch::Tensor;
 
@@ -28,6 +29,7 @@ unsafe extern "C" {
         name: *mut *const c_char,
         depth: *mut i64,
         is_transposed: *mut bool,
+        nanoseconds: *mut i64,
         inputs: *mut usize,
         outputs: *mut usize,
     );
@@ -66,6 +68,8 @@ pub struct Operator {
     pub depth: usize,
     /// Of a convolution: it is a transposed one.
     pub is_transposed: bool,
+    /// How long it took, with what it is made of.
+    pub duration: Duration,
     /// Its tensors, those in lists included, in order; absent ones are left out.
     pub inputs: Vec<Seen>,
     /// Likewise; of an operator in place, what it wrote into.
@@ -132,13 +136,14 @@ pub fn record_operators<T>(run: impl FnOnce() -> T) -> Result<(T, Vec<Operator>)
 
 /// `place` is below the recording's length.
 fn operator(recording: &Recording, place: usize) -> Operator {
-    let (mut name, mut depth, mut is_transposed) = (std::ptr::null(), 0, false);
+    let (mut name, mut depth, mut is_transposed, mut nanoseconds) = (std::ptr::null(), 0, false, 0);
     let mut counts = [0; 2];
     let [inputs, outputs] = &mut counts;
     // SAFETY: a live recording that has this place; the name lives as long as it.
     let name = unsafe {
         let (name_out, depth_out) = (&raw mut name, &raw mut depth);
-        te_operator(recording.raw, place, name_out, depth_out, &raw mut is_transposed, inputs, outputs);
+        let (transposed_out, took_out) = (&raw mut is_transposed, &raw mut nanoseconds);
+        te_operator(recording.raw, place, name_out, depth_out, transposed_out, took_out, inputs, outputs);
         CStr::from_ptr(name).to_string_lossy().into_owned()
     };
     let seen = |output: bool, number: usize| {
@@ -157,6 +162,7 @@ fn operator(recording: &Recording, place: usize) -> Operator {
         name,
         depth: usize::try_from(depth).unwrap_or_default(),
         is_transposed,
+        duration: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default()),
         inputs: (0..counts[0]).map(|number| seen(false, number)).collect(),
         outputs: (0..counts[1]).map(|number| seen(true, number)).collect(),
     }
@@ -208,6 +214,7 @@ mod tests {
         assert_eq!(called[0].outputs[0].shape, [2, 4, 6, 6]);
         assert_eq!(called[1].outputs[0].storage, called[0].outputs[0].storage, "in place");
         assert!(operators.iter().any(|operator| operator.name == "aten::convolution" && operator.depth > 0));
+        assert!(operators[1].duration > Duration::ZERO && operators[1].duration <= operators[0].duration);
         let (_, none) = record_operators(|| ()).unwrap();
         assert!(none.is_empty());
         assert!(record_operators(|| record_operators(|| ()).is_err()).unwrap().0);

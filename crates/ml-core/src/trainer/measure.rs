@@ -1,5 +1,5 @@
-//! How long a training step takes in each of several ways of computing: on random images, with
-//! networks that are thrown away.
+//! How long a training step takes in each of several ways of computing: on random images, with a
+//! network that is thrown away.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -30,8 +30,8 @@ pub struct StepTimes {
     pub seconds: Vec<f64>,
 }
 
-/// Measures a training step of the network of `config` in each of `candidates`, all on one device:
-/// forward, loss, backward, update. It takes about `budget`, more where two steps of each candidate
+/// Measures a training step of the network of `config` in each of `candidates`, all on one device,
+/// those with channels innermost last: forward, loss, backward, update. It takes about `budget`, more where two steps of each candidate
 /// take longer. None if `stop` was raised, or images have no fixed size.
 ///
 /// # Errors
@@ -46,74 +46,81 @@ pub fn measure_steps(
 ) -> Result<Option<StepTimes>, TrainError> {
     catch_torch_panic(|| {
         let started = Instant::now();
-        let Some(&first) = candidates.first() else { return Ok(None) };
-        let mut steps = Vec::new();
-        let network = build::network(config, num_classes as i64, first.device, script)?;
-        for &compute in candidates {
-            steps.push(Candidate::new(config, num_classes, network.deep_copy()?, compute)?);
+        let Some(&plain) = candidates.first() else { return Ok(None) };
+        let mut steps = Steps::new(config, num_classes, plain, script)?;
+        if plain.is_channels_last() {
+            steps.to_channels_last(config)?;
         }
-        let Some(few) = Samples::new(config, FEW.min(config.training.batch_size), num_classes, first) else {
-            return Ok(None);
-        };
-        steps[0].seconds(&few)?;
-        let each = steps[0].seconds(&few)? / few.count as f64;
+        let few = FEW.min(config.training.batch_size);
+        let Some(samples) = Samples::new(config, few, num_classes, plain) else { return Ok(None) };
+        steps.seconds(&samples, &plain)?;
+        let each = steps.seconds(&samples, &plain)? / few as f64;
         let wanted = budget.as_secs_f64() / (candidates.len() as f64 * f64::from(ROUNDS + 1)) / each;
-        let count = (wanted as usize).clamp(few.count, config.training.batch_size);
-        let Some(samples) = Samples::new(config, count, num_classes, first) else { return Ok(None) };
-        let mut seconds = Vec::new();
-        for candidate in &mut steps {
-            seconds.push(candidate.seconds(&samples)?);
-        }
-        let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-        let is_tried: Vec<bool> = seconds.iter().map(|&first| first < HOPELESS * best).collect();
-        for round in 0..ROUNDS {
-            if round > 0 && started.elapsed() > budget {
-                break;
+        let batch_size = (wanted as usize).clamp(few, config.training.batch_size);
+        let Some(samples) = Samples::new(config, batch_size, num_classes, plain) else { return Ok(None) };
+        let mut seconds: Vec<f64> = Vec::new();
+        for compute in candidates {
+            if compute.is_channels_last() && !steps.is_channels_last {
+                steps.to_channels_last(config)?;
             }
-            for (number, candidate) in steps.iter_mut().enumerate().filter(|(number, _)| is_tried[*number]) {
+            let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+            // It also prepares what later steps use again.
+            let mut least = steps.seconds(&samples, compute)?;
+            let rounds = if least > HOPELESS * best { 0 } else { ROUNDS };
+            for round in 0..rounds {
                 if stop.load(Ordering::Relaxed) != 0 {
                     return Ok(None);
                 }
-                let took = candidate.seconds(&samples)?;
-                // The first step also prepares what later ones use again.
-                seconds[number] = if round == 0 { took } else { took.min(seconds[number]) };
+                if round > 0 && started.elapsed() > budget {
+                    break;
+                }
+                let took = steps.seconds(&samples, compute)?;
+                least = if round == 0 { took } else { took.min(least) };
             }
+            seconds.push(least);
         }
-        Ok(Some(StepTimes { batch_size: count, seconds }))
+        Ok(Some(StepTimes { batch_size, seconds }))
     })?
 }
 
-/// A network that computes in one way.
-struct Candidate {
-    compute: Compute,
+/// Training steps of a network of its own, in one memory format after the other.
+struct Steps {
     network: Network,
     optimizer: Optimizer,
     loss: Loss,
+    is_channels_last: bool,
 }
 
-impl Candidate {
+impl Steps {
     fn new(
         config: &Config,
         num_classes: usize,
-        network: Network,
         compute: Compute,
-    ) -> Result<Candidate, TrainError> {
-        if compute.is_channels_last() {
-            network.to_channels_last().map_err(ForwardError::from)?;
-        }
+        script: Option<&ScriptFile>,
+    ) -> Result<Steps, TrainError> {
+        let network = build::network(config, num_classes as i64, compute.device, script)?;
         if let Some(base) = config.model.base() {
             network.freeze(&base.freeze)?;
         }
         let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
         let loss = Loss::new(&config.loss, &vec![1; num_classes], compute.device);
-        Ok(Candidate { compute, network, optimizer, loss })
+        Ok(Steps { network, optimizer, loss, is_channels_last: false })
     }
 
-    /// Of a step. With a learning rate of 0, numbers stay what they are, and as fast.
-    fn seconds(&mut self, samples: &Samples) -> Result<f64, TrainError> {
+    /// The optimizer begins anew: its state has the layout of the weights.
+    fn to_channels_last(&mut self, config: &Config) -> Result<(), TrainError> {
+        self.optimizer.zero_grad()?;
+        self.network.to_channels_last().map_err(ForwardError::from)?;
+        self.optimizer = Optimizer::new(&config.optimizer, self.network.parameters())?;
+        self.is_channels_last = true;
+        Ok(())
+    }
+
+    /// Of a step. With a learning rate of 0, weights stay what they are.
+    fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
         let started = Instant::now();
         self.optimizer.zero_grad()?;
-        let outputs = self.network.train_outputs(&samples.images, &self.compute)?;
+        let outputs = self.network.train_outputs(&samples.images, compute)?;
         let loss = self.loss.of_outputs(&outputs, &samples.targets)?;
         loss.mean.backward();
         self.optimizer.step(0.0, None)?;
@@ -125,7 +132,6 @@ impl Candidate {
 
 /// Random images and targets.
 struct Samples {
-    count: usize,
     /// `[N, C, H, W]`, f32
     images: Tensor,
     targets: Targets,
@@ -140,6 +146,6 @@ impl Samples {
             [count as i64, train.channels.count() as i64, i64::from(size.height), i64::from(size.width)];
         let images = Tensor::randn(shape, (Kind::Float, compute.device));
         let targets = Tensor::randint(num_classes as i64, [count as i64], (Kind::Int64, compute.device));
-        Some(Samples { count, images, targets: Targets::Classes(targets) })
+        Some(Samples { images, targets: Targets::Classes(targets) })
     }
 }

@@ -13,6 +13,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -181,6 +182,7 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
   static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x,
                             const std::optional<at::Tensor> &shortcut, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
                             const at::Tensor &running_var, double momentum, double eps, bool relu) {
+    RECORD_FUNCTION("torch_ext::batch_norm_relu", std::vector<c10::IValue>{});
     const Chunks chunks(x.numel() / x.size(1), x.size(1));
     const int64_t channels = chunks.channels;
     const Bits *input = bits(x);
@@ -222,6 +224,7 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,
                                                  torch::autograd::variable_list gradients) {
+    RECORD_FUNCTION("torch_ext::batch_norm_relu_backward", std::vector<c10::IValue>{});
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &y = saved[1], &weight = saved[2], &mean = saved[3], &inverse = saved[4];
     const bool has_shortcut = context->saved_data["shortcut"].toBool();

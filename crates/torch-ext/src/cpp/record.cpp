@@ -8,6 +8,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -27,6 +28,8 @@ struct Operator {
   int64_t depth;
   bool is_transposed;
   std::vector<Seen> tensors[2]; // inputs, outputs
+  std::chrono::steady_clock::time_point began;
+  int64_t nanoseconds;
 };
 
 struct Operators {
@@ -67,11 +70,12 @@ c10::ArrayRef<const c10::IValue> own(const Values &shown, size_t count) {
 
 std::unique_ptr<at::ObserverContext> enter(const at::RecordFunction &function) {
   if (!recording) return nullptr;
-  Operator entered{function.name(), recording->depth++, false, {}};
+  Operator entered{function.name(), recording->depth++, false, {}, {}, 0};
   const auto inputs = own(function.inputs(), function.num_inputs());
   for (const auto &input : inputs) look(input, entered.tensors[0]);
   // convolution(input, weight, bias, stride, padding, dilation, transposed, …)
   entered.is_transposed = inputs.size() > 6 && inputs[6].isBool() && inputs[6].toBool();
+  entered.began = std::chrono::steady_clock::now();
   recording->all.push_back(std::move(entered));
   return std::make_unique<Place>(recording->all.size() - 1);
 }
@@ -80,6 +84,8 @@ void leave(const at::RecordFunction &function, at::ObserverContext *context) {
   if (!recording || !context) return;
   recording->depth--;
   auto &left = recording->all[static_cast<Place *>(context)->number];
+  const auto took = std::chrono::steady_clock::now() - left.began;
+  left.nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
   for (const auto &output : own(function.outputs(), function.num_outputs())) look(output, left.tensors[1]);
 }
 
@@ -135,11 +141,12 @@ size_t te_operators_len(const void *operators) noexcept { return static_cast<con
 
 // `*name` lives as long as the recording.
 void te_operator(const void *operators, size_t place, const char **name, int64_t *depth, bool *is_transposed,
-                 size_t *inputs, size_t *outputs) noexcept {
+                 int64_t *nanoseconds, size_t *inputs, size_t *outputs) noexcept {
   const auto &found = static_cast<const Operators *>(operators)->all[place];
   *name = found.name.c_str();
   *depth = found.depth;
   *is_transposed = found.is_transposed;
+  *nanoseconds = found.nanoseconds;
   *inputs = found.tensors[0].size();
   *outputs = found.tensors[1].size();
 }

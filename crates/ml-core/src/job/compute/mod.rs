@@ -79,11 +79,11 @@ impl Wish {
         }
     }
 
-    /// All that it allows on a CPU, the plain one first.
+    /// All that it allows on a CPU, the plain one first, those with channels innermost last.
     fn candidates(self, has_bf16: bool) -> Vec<Compute> {
         let mut candidates = Vec::new();
-        for precision in [Precision::Fp32, Precision::Bf16] {
-            for channels_last in [false, true] {
+        for channels_last in [false, true] {
+            for precision in [Precision::Fp32, Precision::Bf16] {
                 let candidate = self.or(precision, channels_last, Device::Cpu);
                 let is_known = candidates.contains(&candidate);
                 if !is_known && (has_bf16 || candidate.precision == self.precision.unwrap_or_default()) {
@@ -244,11 +244,11 @@ mod tests {
             let wish = Wish { precision, channels_last };
             wish.candidates(has_bf16).into_iter().map(describe).collect()
         };
-        let all = ["fp32", "fp32, channels_last", "bf16", "bf16, channels_last"];
+        let all = ["fp32", "bf16", "fp32, channels_last", "bf16, channels_last"];
         assert_eq!(names(None, None, true), all);
-        assert_eq!(names(None, None, false), all[..2]);
-        assert_eq!(names(None, Some(true), true), [all[1], all[3]]);
-        assert_eq!(names(Some(Precision::Bf16), None, false), all[2..]);
-        assert_eq!(names(Some(Precision::Fp32), None, true), all[..2]);
+        assert_eq!(names(None, None, false), [all[0], all[2]]);
+        assert_eq!(names(None, Some(true), true), all[2..]);
+        assert_eq!(names(Some(Precision::Bf16), None, false), [all[1], all[3]]);
+        assert_eq!(names(Some(Precision::Fp32), None, true), [all[0], all[2]]);
     }
 }
