@@ -141,18 +141,26 @@ fn images_are_predicted_as_json_lines_in_the_order_given() {
 #[test]
 fn predictions_do_not_depend_on_batch_size_and_workers() {
     let fixture = Fixture::new();
+    fs::write(fixture.path("data/test/4/bad.png"), "this is text").unwrap();
     let with = |more: &[&str]| {
-        let done = fixture.run(&[&["data", "--format", "csv"], more].concat());
-        assert_eq!(done.code, 0, "{}", done.err);
-        // The path and the class; the last digits of a probability depend on the batch.
+        let done = fixture.run(&[&["data", "--format", "jsonl"], more].concat());
+        assert_eq!((done.code, done.err.matches("bad.png").count()), (1, 1), "{}", done.err);
         done.out
-            .lines()
-            .map(|line| line.split(',').take(2).map(str::to_owned).collect())
-            .collect::<Vec<Vec<_>>>()
     };
     let one = with(&["--batch_size", "1", "--num_workers", "0"]);
-    assert_eq!(one.len(), 31);
-    assert_eq!(one, with(&["--batch-size", "7", "--num-workers", "3"]));
+    assert_eq!(one.lines().count(), 30);
+    let seven = with(&["--batch-size", "7", "--num-workers", "3"]);
+    for num_workers in ["0", "1", "8"] {
+        assert_eq!(with(&["--batch_size", "7", "--num_workers", num_workers]), seven);
+    }
+    // The last digits of a probability depend on the batch.
+    for (one, seven) in one.lines().zip(seven.lines()) {
+        let [one, seven] = [one, seven].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        assert_eq!((&one["path"], &one["class"]), (&seven["path"], &seven["class"]));
+        let apart = one["probability"].as_f64().unwrap() - seven["probability"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-6, "{one} {seven}");
+    }
+    assert_eq!(one.lines().count(), seven.lines().count());
 }
 
 #[test]
