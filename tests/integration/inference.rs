@@ -164,6 +164,37 @@ fn predictions_do_not_depend_on_batch_size_and_workers() {
 }
 
 #[test]
+fn the_precision_is_the_runs_unless_another_is_requested() {
+    let fixture = Fixture::new();
+    let mut of_bf16 = checkpoint(&fixture.path("data"));
+    of_bf16.config["training"] = json!({"precision": "bf16", "channels_last": true});
+    of_bf16.save(&fixture.path("bf16.pt")).unwrap();
+    let with = |args: &[&str]| {
+        let all = [&["data/test", "--json", "--device", "cpu", "--checkpoint"], args].concat();
+        let done = Done::of(fixture.command(&all).output().unwrap());
+        assert_eq!((done.code, done.out.lines().count()), (0, 10), "{}", done.err);
+        let lines = done.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let least: Vec<f64> = lines.map(|line| line["top_k"][1]["probability"].as_f64().unwrap()).collect();
+        (least, done.err)
+    };
+    let (fp32, said) = with(&["runs/base"]);
+    assert!(said.contains(", in fp32"), "{said}");
+    let (bf16, said) = with(&["bf16.pt"]);
+    assert!(said.contains(", in bf16") && bf16 != fp32, "{said}");
+    assert_eq!(with(&["runs/base", "--precision", "fp32"]).0, fp32);
+    let (laid_out, said) = with(&["bf16.pt", "--precision", "fp32"]);
+    assert!(said.contains(", in fp32"), "{said}");
+    for ((fp32, laid_out), bf16) in fp32.iter().zip(laid_out).zip(bf16) {
+        assert!((fp32 / laid_out - 1.0).abs() < 1e-4 && (fp32 / bf16 - 1.0).abs() < 0.1);
+    }
+    for (precision, part) in [("fp16", "CUDA"), ("tf32", "CUDA"), ("half", "use auto, fp32")] {
+        fixture
+            .run(&["data/test", "--device", "cpu", "--precision", precision])
+            .assert_error(2, &["--precision", part]);
+    }
+}
+
+#[test]
 fn a_csv_file_is_complete_or_not_there() {
     let fixture = Fixture::new();
     let done = fixture.run(&["data/val", "--format", "csv", "--output", "out.csv", "--top_k", "3"]);

@@ -14,11 +14,8 @@ mod job;
 mod loading;
 mod offline;
 mod older_run;
-<<<<<<< HEAD
 mod precision;
-=======
 mod published;
->>>>>>> 10a4279 (Predict and evaluate with published weights and state dicts of other programs)
 mod resume;
 mod rewind;
 mod split;

@@ -9,9 +9,10 @@ use tch::Device;
 
 use super::classes::{assumed, check_count};
 use super::model::prepared;
+use super::precision;
 use super::source::{ImageOptions, WeightsSource, is_own_checkpoint};
 use super::{InferenceError, LoadedModel};
-use crate::device::Compute;
+use crate::device::PrecisionChoice;
 use crate::loss::{Loss, LossConfig};
 use crate::network::{Network, NetworkSpec};
 use crate::torch_error::catch_torch_panic;
@@ -26,6 +27,8 @@ pub struct WeightsOptions {
     pub classes: Option<Vec<String>>,
     /// Of the images, where it is not what is known of the weights.
     pub images: ImageOptions,
+    /// `auto` is fp32.
+    pub precision: PrecisionChoice,
 }
 
 impl LoadedModel {
@@ -64,7 +67,7 @@ impl LoadedModel {
             }
         };
         let notes = loaded.notes(choice).into_iter().map(|note| format!("weights: {note}"));
-        let compute = Compute::fp32(device);
+        let (compute, slow) = precision::resolve(options.precision, &serde_json::Value::Null, device)?;
         Ok(LoadedModel {
             name: source.architecture.name().to_owned(),
             network: prepared(network, &compute)?,
@@ -73,7 +76,7 @@ impl LoadedModel {
             config: serde_json::Value::Null,
             epoch: None,
             averaged: false,
-            notes: notes.chain([transform_note]).chain(classes_note).collect(),
+            notes: notes.chain([transform_note]).chain(classes_note).chain(slow).collect(),
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
             path: file.to_owned(),

@@ -7,6 +7,7 @@
 mod classes;
 mod from_weights;
 mod model;
+mod precision;
 mod predict;
 mod source;
 #[cfg(test)]

@@ -8,10 +8,11 @@ use tch::Device;
 
 use super::InferenceError;
 use super::classes::synsets;
+use super::precision;
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
-use crate::device::Compute;
+use crate::device::{Compute, PrecisionChoice};
 use crate::evaluation::{Evaluation, EvaluationError, Evaluator};
 use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{Loss, LossConfig};
@@ -116,12 +117,18 @@ pub(super) fn prepared(network: Network, compute: &Compute) -> Result<PreparedNe
 }
 
 impl LoadedModel {
-    /// Opens a checkpoint file, or the `best.pt` of a run folder.
+    /// Opens a checkpoint file, or the `best.pt` of a run folder. `auto` computes in the precision
+    /// that the run was validated in.
     ///
     /// # Errors
-    /// It is missing, cannot be read, its parts do not suit each other, or it lacks the average
-    /// requested.
-    pub fn open(path: &Path, device: Device, averaged: UseEma) -> Result<LoadedModel, InferenceError> {
+    /// It is missing, cannot be read, its parts do not suit each other, it lacks the average
+    /// requested, or the device lacks the precision.
+    pub fn open(
+        path: &Path,
+        device: Device,
+        precision: PrecisionChoice,
+        averaged: UseEma,
+    ) -> Result<LoadedModel, InferenceError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path)?;
         let content =
@@ -158,7 +165,7 @@ impl LoadedModel {
         network
             .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
-        let compute = Compute::fp32(device);
+        let (compute, note) = precision::resolve(precision, &checkpoint.config, device)?;
         Ok(LoadedModel {
             name,
             network: prepared(network, &compute)?,
@@ -167,7 +174,7 @@ impl LoadedModel {
             config: checkpoint.config,
             epoch: Some(checkpoint.epoch),
             averaged,
-            notes: Vec::new(),
+            notes: note.into_iter().collect(),
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
             path,
@@ -189,7 +196,8 @@ impl LoadedModel {
         &self.pipeline
     }
 
-    /// What was assumed of weights that bring nothing but themselves, a line each.
+    /// What was assumed of weights that bring nothing but themselves, and what is other than in the
+    /// run, a line each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -217,6 +225,11 @@ impl LoadedModel {
     /// The fold of the training, if it had one.
     pub fn fold(&self) -> Option<u32> {
         self.config.pointer("/data/fold")?.as_u64()?.try_into().ok()
+    }
+
+    /// Device, precision and memory format.
+    pub fn compute(&self) -> Compute {
+        self.compute
     }
 
     /// Where the network lives.

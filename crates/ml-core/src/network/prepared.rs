@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::state::State;
 use super::{Body, Classifier, ForwardError, ModuleKind, Network};
-use crate::device::{Compute, MemoryFormat};
+use crate::device::{Compute, Precision};
 
 /// A network for evaluation alone, made ready once: see [`Network::prepare`]. It has no state to be
 /// saved or changed.
@@ -18,12 +18,14 @@ impl Network {
     /// Makes it ready for many forward passes in evaluation under `compute`:
     ///
     /// - weights of convolutions are laid out as the memory format says;
-    /// - in float32, batch norms that follow a convolution become part of it, which changes logits
+    /// - in fp32, batch norms that follow a convolution become part of it, which changes logits
     ///   by less than 1e-5 of the largest; those elsewhere (before a convolution, or after what
     ///   joins several) stay;
     /// - under autocast, weights of convolutions and linear layers get its dtype now rather than in
-    ///   every batch, which changes nothing, and batch norms stay: folding them would change what is
-    ///   rounded to eight bits.
+    ///   every batch, which changes nothing.
+    ///
+    /// In precisions other than fp32, batch norms stay: folding them would change what is rounded to
+    /// a few bits.
     ///
     /// A TorchScript module stays as it is.
     ///
@@ -32,12 +34,14 @@ impl Network {
     pub fn prepare(mut self, compute: &Compute) -> Result<PreparedNetwork, torch_ext::Error> {
         let mut folded = 0;
         if matches!(self.body, Body::Layers { .. }) {
-            if compute.memory_format == MemoryFormat::ChannelsLast {
+            if compute.is_channels_last() {
                 self.to_channels_last()?;
             }
-            match compute.autocast {
-                Some(kind) => tch::no_grad(|| self.cast_weights(kind)),
-                None => folded = tch::no_grad(|| self.fold_batch_norms()),
+            if let Some(kind) = compute.precision.autocast() {
+                tch::no_grad(|| self.cast_weights(kind));
+            }
+            if compute.precision == Precision::Fp32 {
+                folded = tch::no_grad(|| self.fold_batch_norms());
             }
             // What the layers no longer use is freed.
             self.state = State::of(Vec::new());

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use ml_cli::exit::usage;
 use ml_cli::flags::{ConsoleArgs, CsvArgs, path, positive_number, whole_number};
 use ml_core::dataset::Split;
-use ml_core::device::DeviceChoice;
+use ml_core::device::{DeviceChoice, PrecisionChoice};
 use ml_core::inference::{ImageOptions, UseEma};
 use ml_core::transform::{MAX_SIDE, Normalize};
 
@@ -100,6 +100,10 @@ pub struct Args {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
     pub device: DeviceChoice,
+    /// Number format of the computation: auto (the one that the run was validated in; fp32 for
+    /// --weights), fp32, tf32 (CUDA), bf16 or fp16 (CUDA)
+    #[arg(long, default_value = "auto", value_name = "PRECISION")]
+    pub precision: PrecisionChoice,
     /// Threads that compute on a CPU [default: as many as the process may use processors]
     #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = positive_number)]
     pub threads: Option<NonZeroUsize>,

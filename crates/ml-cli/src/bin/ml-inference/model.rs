@@ -22,7 +22,7 @@ pub fn open(
     interrupt: &Interrupt,
 ) -> anyhow::Result<ControlFlow<ExitCode, LoadedModel>> {
     let opened = match (&args.checkpoint, &args.weights) {
-        (Some(checkpoint), _) => LoadedModel::open(checkpoint, device, args.averaged()),
+        (Some(checkpoint), _) => LoadedModel::open(checkpoint, device, args.precision, args.averaged()),
         (None, Some(weights)) => open_weights(args, weights, device, interrupt),
         (None, None) => return usage("--checkpoint or --weights is missing"),
     };
@@ -48,7 +48,8 @@ fn open_weights(
     source.check(&args.images())?;
     let classes = args.classes.as_deref().map(read_classes).transpose()?;
     let file = fetch(args, &source, interrupt)?;
-    LoadedModel::from_weights(&source, &file, WeightsOptions { classes, images: args.images() }, device)
+    let options = WeightsOptions { classes, images: args.images(), precision: args.precision };
+    LoadedModel::from_weights(&source, &file, options, device)
 }
 
 /// The file of the weights.
@@ -82,10 +83,11 @@ pub fn introduce(model: &LoadedModel, device: &str) {
     let averaged = if model.is_averaged() { " with EMA weights" } else { "" };
     let epoch = model.epoch().map_or_else(String::new, |epoch| format!(" after epoch {epoch}"));
     tell(format_args!(
-        "{}{averaged}{epoch}, {} classes, from {}, on {device}",
+        "{}{averaged}{epoch}, {} classes, from {}, on {device}, in {}",
         model.architecture(),
         model.classes().len(),
         model.path().display(),
+        model.compute().precision,
     ));
     model.notes().iter().for_each(tell);
 }

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::{Architecture, LIGHT, Network, NetworkSpec, image};
-use crate::device::{Compute, MemoryFormat};
+use crate::device::{Compute, MemoryFormat, Precision};
 use crate::network::{Classifier, ModuleKind};
 
 /// A network whose norms have been somewhere: weights, biases and statistics as training leaves
@@ -77,7 +77,7 @@ fn batch_norms_of_every_network_are_folded_without_changing_logits() {
 
 #[test]
 fn weights_that_are_cast_once_give_the_logits_of_autocast_to_the_bit() {
-    let compute = Compute { autocast: Some(Kind::BFloat16), ..Compute::fp32(Device::Cpu) };
+    let compute = Compute { precision: Precision::Bf16, ..Compute::fp32(Device::Cpu) };
     for architecture in LIGHT {
         let (name, side) = (architecture.name(), architecture.reference_size());
         let network = trained(architecture, side);
