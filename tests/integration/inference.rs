@@ -141,18 +141,57 @@ fn images_are_predicted_as_json_lines_in_the_order_given() {
 #[test]
 fn predictions_do_not_depend_on_batch_size_and_workers() {
     let fixture = Fixture::new();
+    fs::write(fixture.path("data/test/4/bad.png"), "this is text").unwrap();
     let with = |more: &[&str]| {
-        let done = fixture.run(&[&["data", "--format", "csv"], more].concat());
-        assert_eq!(done.code, 0, "{}", done.err);
-        // The path and the class; the last digits of a probability depend on the batch.
+        let done = fixture.run(&[&["data", "--format", "jsonl"], more].concat());
+        assert_eq!((done.code, done.err.matches("bad.png").count()), (1, 1), "{}", done.err);
         done.out
-            .lines()
-            .map(|line| line.split(',').take(2).map(str::to_owned).collect())
-            .collect::<Vec<Vec<_>>>()
     };
     let one = with(&["--batch_size", "1", "--num_workers", "0"]);
-    assert_eq!(one.len(), 31);
-    assert_eq!(one, with(&["--batch-size", "7", "--num-workers", "3"]));
+    assert_eq!(one.lines().count(), 30);
+    let seven = with(&["--batch-size", "7", "--num-workers", "3"]);
+    for num_workers in ["0", "1", "8"] {
+        assert_eq!(with(&["--batch_size", "7", "--num_workers", num_workers]), seven);
+    }
+    // The last digits of a probability depend on the batch.
+    for (one, seven) in one.lines().zip(seven.lines()) {
+        let [one, seven] = [one, seven].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        assert_eq!((&one["path"], &one["class"]), (&seven["path"], &seven["class"]));
+        let apart = one["probability"].as_f64().unwrap() - seven["probability"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-6, "{one} {seven}");
+    }
+    assert_eq!(one.lines().count(), seven.lines().count());
+}
+
+#[test]
+fn the_precision_is_the_runs_unless_another_is_requested() {
+    let fixture = Fixture::new();
+    let mut of_bf16 = checkpoint(&fixture.path("data"));
+    of_bf16.config["training"] = json!({"precision": "bf16", "channels_last": true});
+    of_bf16.save(&fixture.path("bf16.pt")).unwrap();
+    let with = |args: &[&str]| {
+        let all = [&["data/test", "--json", "--device", "cpu", "--checkpoint"], args].concat();
+        let done = Done::of(fixture.command(&all).output().unwrap());
+        assert_eq!((done.code, done.out.lines().count()), (0, 10), "{}", done.err);
+        let lines = done.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let least: Vec<f64> = lines.map(|line| line["top_k"][1]["probability"].as_f64().unwrap()).collect();
+        (least, done.err)
+    };
+    let (fp32, said) = with(&["runs/base"]);
+    assert!(said.contains(", in fp32"), "{said}");
+    let (bf16, said) = with(&["bf16.pt"]);
+    assert!(said.contains(", in bf16") && bf16 != fp32, "{said}");
+    assert_eq!(with(&["runs/base", "--precision", "fp32"]).0, fp32);
+    let (laid_out, said) = with(&["bf16.pt", "--precision", "fp32"]);
+    assert!(said.contains(", in fp32"), "{said}");
+    for ((fp32, laid_out), bf16) in fp32.iter().zip(laid_out).zip(bf16) {
+        assert!((fp32 / laid_out - 1.0).abs() < 1e-4 && (fp32 / bf16 - 1.0).abs() < 0.1);
+    }
+    for (precision, part) in [("fp16", "CUDA"), ("tf32", "CUDA"), ("half", "use auto, fp32")] {
+        fixture
+            .run(&["data/test", "--device", "cpu", "--precision", precision])
+            .assert_error(2, &["--precision", part]);
+    }
 }
 
 #[test]
@@ -333,7 +372,7 @@ fn usage_errors_exit_with_2() {
     {
         fixture.run(&["data/test/0", flag, value]).assert_error(2, &[flag, value, "must be a whole number"]);
     }
-    assert_eq!(Done::of(fixture.command(&[]).output().unwrap()).code, 2);
+    Done::of(fixture.command(&[]).output().unwrap()).assert_error(2, &["--checkpoint", "--weights"]);
 }
 
 #[test]

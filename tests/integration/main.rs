@@ -15,6 +15,7 @@ mod loading;
 mod offline;
 mod older_run;
 mod precision;
+mod published;
 mod resume;
 mod rewind;
 mod split;

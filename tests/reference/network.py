@@ -20,7 +20,7 @@ import torchvision
 import own_networks
 
 # In own_networks.py.
-OWN = ("resnet9", "resnet18_cifar")
+OWN = ("resnet9", "resnet18_cifar", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 # Elements that are summed at once, so that the sums of a VGG's hundred million stay in the processor's cache.
 CHUNK = 1 << 16
 WAVE = torch.arange(CHUNK, dtype=torch.float64).cos()

@@ -74,3 +74,63 @@ def resnet9(num_classes):
     net = Resnet9(num_classes)
     redraw(net)
     return net
+
+
+class Basic(nn.Module):
+    """A block of He et al. 2016 (arXiv:1512.03385) for CIFAR-10; where the channels change, its shortcut takes every second row
+    and column and has zeros for the new channels (option A)."""
+
+    def __init__(self, channels, out):
+        super().__init__()
+        self.more = out - channels
+        self.conv1 = nn.Conv2d(channels, out, 3, stride=2 if self.more else 1, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+
+    def forward(self, x):
+        branch = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        if self.more:
+            x = x[:, :, ::2, ::2]
+            zeros = x.new_zeros(x.shape[0], self.more // 2, *x.shape[2:])
+            x = torch.cat([zeros, x, zeros], 1)
+        return torch.relu(branch + x)
+
+
+class CifarResnet(nn.Module):
+    def __init__(self, depth, num_classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        stage = lambda channels, out: nn.Sequential(*[Basic(out if i else channels, out) for i in range(depth)])
+        self.layer1 = stage(16, 16)
+        self.layer2 = stage(16, 32)
+        self.layer3 = stage(32, 64)
+        self.linear = nn.Linear(64, num_classes)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(torch.relu(self.bn1(self.conv1(x))))))
+        return self.linear(x.mean((2, 3)))
+
+
+def resnet20(num_classes):
+    return CifarResnet(3, num_classes)
+
+
+def resnet32(num_classes):
+    return CifarResnet(5, num_classes)
+
+
+def resnet44(num_classes):
+    return CifarResnet(7, num_classes)
+
+
+def resnet56(num_classes):
+    return CifarResnet(9, num_classes)
+
+
+def resnet110(num_classes):
+    return CifarResnet(18, num_classes)

@@ -9,7 +9,7 @@ use crate::device::Compute;
 use crate::loader::{Batch, DeviceBatch, Loader, LoaderError};
 use crate::loss::{Loss, LossError, Targets};
 use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
-use crate::network::{ForwardError, Network, ScriptError};
+use crate::network::{Classifier, ForwardError, Network, ScriptError};
 use crate::torch_error::{TorchError, catch_torch_panic};
 
 /// A class and how sure the network is of it.
@@ -114,7 +114,7 @@ impl<'a> Evaluator<'a> {
         for batch in loader.epoch(0, 0) {
             let batch = batch?.to_device();
             for (network, accumulator) in networks.iter().zip(&mut accumulators) {
-                let _logits = self.add(network, &batch, accumulator)?;
+                let _logits = self.add(*network, &batch, accumulator)?;
             }
             if on_batch().is_break() {
                 return Err(EvaluationError::Interrupted);
@@ -131,7 +131,7 @@ impl<'a> Evaluator<'a> {
     /// See [`EvaluationError`].
     pub fn evaluate(
         &self,
-        network: &Network,
+        network: &dyn Classifier,
         loader: &Loader,
         top_k: usize,
         mut on_batch: impl FnMut(usize) -> ControlFlow<()>,
@@ -164,7 +164,7 @@ impl<'a> Evaluator<'a> {
     /// See [`EvaluationError`].
     pub fn predict(
         &self,
-        network: &Network,
+        network: &dyn Classifier,
         batch: Batch,
         top_k: usize,
     ) -> Result<Vec<Vec<ClassProbability>>, EvaluationError> {
@@ -177,7 +177,7 @@ impl<'a> Evaluator<'a> {
     /// Adds a batch to the sums; its logits.
     fn add(
         &self,
-        network: &Network,
+        network: &dyn Classifier,
         batch: &DeviceBatch,
         accumulator: &mut MetricAccumulator,
     ) -> Result<Tensor, EvaluationError> {
@@ -189,7 +189,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// `[N, C, H, W]` f32 → `[N, K]` f32, for as many classes as there are.
-    fn logits(&self, network: &Network, images: &Tensor) -> Result<Tensor, EvaluationError> {
+    fn logits(&self, network: &dyn Classifier, images: &Tensor) -> Result<Tensor, EvaluationError> {
         let logits = network.logits(images, &self.compute)?;
         match logits.size().as_slice() {
             &[_, classes] if classes == self.num_classes as i64 => Ok(logits),

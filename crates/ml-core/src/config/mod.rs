@@ -34,6 +34,7 @@ pub use problem::{ConfigError, Problem, Source};
 pub use resolve::{resolve, resolve_at};
 pub use schema::schema;
 pub use sections::{DataConfig, Reaction, TrainingConfig, TransformsConfig};
+pub(crate) use suggestions::unknown_name;
 
 use crate::loss::LossConfig;
 use crate::optimizer::OptimizerConfig;

@@ -1,7 +1,7 @@
 //! What an unknown key or name was meant to be.
 
 /// ``unknown name `resnet81`; did you mean `resnet18`?``
-pub(super) fn unknown_name(given: &str, known: &[&str]) -> String {
+pub(crate) fn unknown_name(given: &str, known: &[&str]) -> String {
     format!("unknown name `{given}`{}", meant(given, known))
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::Kind;
+use tch::{Device, Kind};
 
 /// A precision, or `auto`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +50,18 @@ impl Precision {
             Precision::Tf32 => "tf32",
             Precision::Bf16 => "bf16",
             Precision::Fp16 => "fp16",
+        }
+    }
+
+    /// Why it cannot be had on `device`, and what to take instead.
+    pub fn problem_on(self, device: Device) -> Option<&'static str> {
+        match self {
+            _ if device.is_cuda() => None,
+            Precision::Fp16 => {
+                Some("fp16 is for CUDA devices: CPUs have no fast convolutions in it; use bf16 or auto")
+            }
+            Precision::Tf32 => Some("tf32 is a mode of CUDA devices; use fp32, bf16 or auto on a CPU"),
+            Precision::Fp32 | Precision::Bf16 => None,
         }
     }
 

@@ -1,10 +1,15 @@
-//! A checkpoint + images → predictions, or the metrics of a whole split.
+//! A checkpoint or weights + images → predictions, or the metrics of a whole split.
 //!
 //! Labels and the evaluation transform come from the checkpoint, so images are seen as validation
-//! saw them.
+//! saw them. Weights alone ([`WeightsSource`]) have neither: these are those of the published
+//! weights, or are given.
 
+mod classes;
+mod from_weights;
 mod model;
+mod precision;
 mod predict;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +20,15 @@ use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::{NetworkError, ScriptError};
 use crate::torch_error::TorchError;
+use crate::weights::WeightsError;
 
 pub use tch::Device;
 
+pub use classes::{ClassesError, read_classes};
+pub use from_weights::WeightsOptions;
 pub use model::{LoadedModel, UseEma, checkpoint_file};
 pub use predict::{Outcome, PredictOptions};
+pub use source::{ImageOptions, WeightsSource};
 
 /// Why there are no predictions. Messages name the checkpoint or the image.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +60,20 @@ pub enum InferenceError {
         /// Which of them.
         source: NetworkError,
     },
+    /// What was requested contradicts itself or the weights.
+    #[error("{0}")]
+    Usage(String),
+    /// The weights cannot be had, or are of another network.
+    #[error("{source}{fits}")]
+    Weights {
+        /// Why.
+        source: WeightsError,
+        /// The networks that they are of, as a line of its own, or nothing.
+        fits: String,
+    },
+    /// The names of classes cannot be used.
+    #[error(transparent)]
+    Classes(#[from] ClassesError),
     /// The run's TorchScript file cannot be found, or fails.
     #[error(transparent)]
     Script(#[from] ScriptError),
@@ -68,10 +91,21 @@ pub enum InferenceError {
 impl InferenceError {
     /// Whether what was requested is wrong, rather than that doing it failed.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            InferenceError::NoCheckpoint { .. } | InferenceError::Script(ScriptError::NotFound { .. })
-        ) || matches!(self, InferenceError::Checkpoint(error) if error.is_not_found())
+        match self {
+            InferenceError::NoCheckpoint { .. }
+            | InferenceError::Usage(_)
+            | InferenceError::Classes(_)
+            | InferenceError::Script(ScriptError::NotFound { .. }) => true,
+            InferenceError::Checkpoint(error) => error.is_not_found(),
+            InferenceError::Weights { source, .. } => source.is_usage(),
+            _ => false,
+        }
+    }
+}
+
+impl From<WeightsError> for InferenceError {
+    fn from(source: WeightsError) -> InferenceError {
+        InferenceError::Weights { source, fits: String::new() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A checkpoint → a network with its labels and its evaluation transform.
+//! A checkpoint, or weights alone → a network with its labels and its evaluation transform.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,31 +7,35 @@ use std::sync::Arc;
 use tch::Device;
 
 use super::InferenceError;
+use super::classes::synsets;
+use super::precision;
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
-use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, OpenOptions, Split};
-use crate::device::Compute;
-use crate::evaluation::{Evaluation, Evaluator};
+use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
+use crate::device::{Compute, PrecisionChoice};
+use crate::evaluation::{Evaluation, EvaluationError, Evaluator};
 use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{Loss, LossConfig};
-use crate::network::{Architecture, Network, NetworkSpec, ScriptFile};
+use crate::network::{Architecture, ForwardError, Network, NetworkSpec, PreparedNetwork, ScriptFile};
 use crate::run::script_copies;
 use crate::torch_error::catch_torch_panic;
 use crate::transform::{Pipeline, TransformConfig};
 
 /// A trained network, ready to predict.
 pub struct LoadedModel {
-    path: PathBuf,
-    name: String,
-    network: Network,
-    classes: Vec<String>,
-    pipeline: Arc<Pipeline>,
-    config: serde_json::Value,
-    epoch: u64,
-    averaged: bool,
-    compute: Compute,
+    pub(super) path: PathBuf,
+    pub(super) name: String,
+    pub(super) network: PreparedNetwork,
+    pub(super) classes: Vec<String>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) config: serde_json::Value,
+    /// None of weights alone.
+    pub(super) epoch: Option<u64>,
+    pub(super) averaged: bool,
+    pub(super) notes: Vec<String>,
+    pub(super) compute: Compute,
     /// Plain cross entropy, which losses of different runs can be compared by.
-    loss: Loss,
+    pub(super) loss: Loss,
 }
 
 /// Which weights of a checkpoint to use, where the run kept an average of them.
@@ -103,16 +107,28 @@ fn network(
         transform_input: checkpoint.config.pointer("/model/transform_input") == Some(&true.into()),
         ..NetworkSpec::from(num_classes)
     };
-    Ok((architecture.name().to_owned(), Network::new(architecture, spec, 0, device)))
+    Ok((architecture.name().to_owned(), Network::uninitialised(architecture, spec, device)))
+}
+
+/// The network made ready for many batches.
+pub(super) fn prepared(network: Network, compute: &Compute) -> Result<PreparedNetwork, InferenceError> {
+    let prepared = catch_torch_panic(|| network.prepare(compute))?;
+    Ok(prepared.map_err(|error| EvaluationError::from(ForwardError::from(error)))?)
 }
 
 impl LoadedModel {
-    /// Opens a checkpoint file, or the `best.pt` of a run folder.
+    /// Opens a checkpoint file, or the `best.pt` of a run folder. `auto` computes in the precision
+    /// that the run was validated in.
     ///
     /// # Errors
-    /// It is missing, cannot be read, its parts do not suit each other, or it lacks the average
-    /// requested.
-    pub fn open(path: &Path, device: Device, averaged: UseEma) -> Result<LoadedModel, InferenceError> {
+    /// It is missing, cannot be read, its parts do not suit each other, it lacks the average
+    /// requested, or the device lacks the precision.
+    pub fn open(
+        path: &Path,
+        device: Device,
+        precision: PrecisionChoice,
+        averaged: UseEma,
+    ) -> Result<LoadedModel, InferenceError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path)?;
         let content =
@@ -149,15 +165,17 @@ impl LoadedModel {
         network
             .load_state_dict(checkpoint.weights(averaged))
             .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
+        let (compute, note) = precision::resolve(precision, &checkpoint.config, device)?;
         Ok(LoadedModel {
             name,
-            network,
+            network: prepared(network, &compute)?,
             classes: checkpoint.classes,
             pipeline: Arc::new(pipeline),
             config: checkpoint.config,
-            epoch: checkpoint.epoch,
+            epoch: Some(checkpoint.epoch),
             averaged,
-            compute: Compute::fp32(device),
+            notes: note.into_iter().collect(),
+            compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
             path,
         })
@@ -178,8 +196,14 @@ impl LoadedModel {
         &self.pipeline
     }
 
-    /// Completed epochs of the training.
-    pub fn epoch(&self) -> u64 {
+    /// What was assumed of weights that bring nothing but themselves, and what is other than in the
+    /// run, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Completed epochs of the training; none where only the weights are known.
+    pub fn epoch(&self) -> Option<u64> {
         self.epoch
     }
 
@@ -203,13 +227,18 @@ impl LoadedModel {
         self.config.pointer("/data/fold")?.as_u64()?.try_into().ok()
     }
 
+    /// Device, precision and memory format.
+    pub fn compute(&self) -> Compute {
+        self.compute
+    }
+
     /// Where the network lives.
     pub fn device(&self) -> Device {
         self.compute.device
     }
 
     /// The network.
-    pub(super) fn network(&self) -> &Network {
+    pub(super) fn network(&self) -> &PreparedNetwork {
         &self.network
     }
 
@@ -218,11 +247,11 @@ impl LoadedModel {
         Evaluator::new(self.compute, &self.loss, self.classes.len())
     }
 
-    /// Opens images with labels, matched with the model's classes by name: see [`Labelled::open`].
-    /// `fold` is another than the run's.
+    /// Opens images with labels, matched with the model's classes by name, or, where these are
+    /// `ImageNet`'s, by WordNet id: see [`Labelled::open_with`]. `fold` is another than the run's.
     ///
     /// # Errors
-    /// As [`Labelled::open`].
+    /// As [`Labelled::open_with`].
     pub fn open_labelled(
         &self,
         path: &Path,
@@ -240,7 +269,9 @@ impl LoadedModel {
                 .unwrap_or(default.val_fraction),
             seed: self.config.pointer("/seed").and_then(serde_json::Value::as_u64).unwrap_or(default.seed),
         };
-        Labelled::open(path, &self.classes, split, &options, csv)
+        let synonyms = synsets(&self.classes);
+        let classes = ModelClasses { names: &self.classes, synonyms: &synonyms };
+        Labelled::open_with(path, classes, split, &options, csv)
     }
 
     /// Evaluates a split, whose classes are numbered as the model's (see

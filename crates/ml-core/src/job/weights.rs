@@ -4,14 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ml_data::text::listed;
-
 use super::JobError;
 use crate::trainer::{Reporter, Stop, TrainError, Trainer, flow};
 use crate::weights::{Cache, Choice, FetchOptions, Loaded, Part, Published, WeightsError};
-
-/// Names that a line of the log lists.
-const LISTED: usize = 8;
 
 /// Refuses what can be refused before any image is read: a file that is not there, a variable that
 /// means nothing.
@@ -95,60 +90,5 @@ fn say(choice: &Choice, path: &Path, loaded: &Loaded) {
         Choice::Published(_) => tracing::info!("weights: {choice} ({})", path.display()),
         Choice::File { .. } => tracing::info!("weights: {choice}"),
     }
-    let Loaded { key, prefix, module, others, extra, .. } = loaded;
-    let quoted = |name: &String| format!("`{}`", name.escape_debug());
-    if let Some(class) = module {
-        tracing::info!("weights: of a whole pickled module {}, whose tensors alone were read", quoted(class));
-    }
-    match (key.as_str(), prefix.as_str()) {
-        ("", "") => {}
-        (_, "") => tracing::info!("weights: taken from {}", quoted(key)),
-        ("", _) => tracing::info!("weights: taken from the names after {}", quoted(prefix)),
-        _ => tracing::info!("weights: taken from {}, from the names after {}", quoted(key), quoted(prefix)),
-    }
-    if let Choice::File { path, .. } = choice
-        && let Some(other) = others.first()
-    {
-        let all: Vec<String> = others.iter().map(quoted).collect();
-        tracing::info!(
-            "weights: others in the file fit too: {}; to take those, name them: {}:{}",
-            listed(&all, LISTED),
-            path.display(),
-            other.escape_debug()
-        );
-    }
-    if !extra.is_empty() {
-        let names: Vec<String> = extra.iter().map(|name| name.escape_debug().to_string()).collect();
-        tracing::info!(
-            "weights: left out, since the network has no place for them ({}): {}",
-            extra.len(),
-            listed(&names, LISTED)
-        );
-    }
-    let Loaded { fresh, classes, absent, summed_channels, averaged, adapted, .. } = loaded;
-    if *averaged {
-        tracing::info!("weights: the EMA weights (ema_state_dict), which that run is judged by");
-    }
-    let fresh = listed(fresh, LISTED);
-    match classes {
-        Some(classes) => {
-            tracing::info!("weights: they are for {classes} classes; newly initialised for these: {fresh}");
-        }
-        None if !fresh.is_empty() => {
-            tracing::info!("weights: they have no classifier; newly initialised: {fresh}");
-        }
-        None => {}
-    }
-    if !absent.is_empty() {
-        tracing::info!(
-            "weights: auxiliary classifiers that are not in the file, newly initialised: {}",
-            listed(absent, LISTED)
-        );
-    }
-    adapted.iter().for_each(|change| tracing::info!("weights: {change}"));
-    if let Some(channels) = summed_channels {
-        tracing::info!(
-            "weights: the first convolution has one channel instead of {channels}: the sum over them"
-        );
-    }
+    loaded.notes(choice).iter().for_each(|note| tracing::info!("weights: {note}"));
 }

@@ -6,7 +6,7 @@ use ml_data::geometry::Area;
 use ml_data::transform::{Erasure, Mix, Pipeline};
 use tch::{Device, Kind, Tensor};
 
-use super::mix;
+use super::{LoaderError, mix};
 
 /// Images and their classes, in host memory.
 #[derive(Debug)]
@@ -18,6 +18,9 @@ pub struct Batch {
     pub targets: Tensor,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
+    /// Under [`Unreadable::Tell`](super::Unreadable::Tell), the places of those that were left out,
+    /// in order, and why.
+    pub unreadable: Vec<(usize, LoaderError)>,
     pub(super) destination: Rc<Destination>,
     /// Rectangles to be overwritten once the images are normalised, by row.
     pub(super) erasures: Vec<(usize, Erasure)>,

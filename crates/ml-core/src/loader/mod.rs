@@ -276,7 +276,7 @@ impl Iterator for Batches {
         }
         match batch {
             // All its images were left out.
-            Ok(batch) if batch.indices.is_empty() => self.next(),
+            Ok(batch) if batch.indices.is_empty() && batch.unreadable.is_empty() => self.next(),
             batch => Some(batch),
         }
     }
@@ -311,10 +311,10 @@ impl Stream {
         let positions = self.plan.samples_of(number);
         let targets = self.plan.classes_of(number);
         self.next += 1;
-        let (mut left_out, mut erasures) = (Vec::new(), Vec::new());
+        let (mut left_out, mut erasures, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         for (position, remark) in remarks {
             match (remark, self.plan.unreadable()) {
-                (Remark::Bad(_, error), Unreadable::Fail) => return Err(error.into()),
+                (Remark::Bad(_, error), Unreadable::Fail | Unreadable::Tell) => return Err(error.into()),
                 (Remark::Bad(index, error), Unreadable::Replace { limit }) => {
                     self.skipped.note(index, &error, limit)?;
                 }
@@ -325,6 +325,10 @@ impl Stream {
                 (Remark::Odd(place, oddity), _) => {
                     let index = self.plan.index();
                     self.odd.note(&index.root.join(&index.samples[place].path), oddity);
+                }
+                (Remark::Untold(error), _) => {
+                    unreadable.push((self.plan.index_of(position), error));
+                    left_out.push(position);
                 }
                 // The row, counting those that are left.
                 (Remark::Erase(erasure), _) => {
@@ -348,6 +352,7 @@ impl Stream {
         let indices: Vec<usize> =
             positions.filter(kept).map(|position| self.plan.index_of(position)).collect();
         let mix = self.plan.mix(number, indices.len());
-        Ok(Batch { images, targets, indices, destination: Rc::clone(&self.destination), erasures, mix })
+        let destination = Rc::clone(&self.destination);
+        Ok(Batch { images, targets, indices, unreadable, destination, erasures, mix })
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Plan {
 pub(super) enum Remark {
     /// The image of this index cannot be read; it was replaced or left out.
     Bad(usize, DecodeError),
+    /// It cannot be made, and was left out, which the batch is to tell.
+    Untold(LoaderError),
     /// The image of this index comes out black, or of one colour.
     Odd(usize, Oddity),
     /// To be overwritten once the sample is normalised, on its device.
@@ -145,6 +147,10 @@ impl Plan {
                 (Err(LoaderError::Decode(error)), Unreadable::LeaveOut { .. }) => {
                     slot.fill(0);
                     return Ok(vec![Remark::Bad(candidate, error)]);
+                }
+                (Err(error @ (LoaderError::Decode(_) | LoaderError::Transform { .. })), Unreadable::Tell) => {
+                    slot.fill(0);
+                    return Ok(vec![Remark::Untold(error)]);
                 }
                 (Err(LoaderError::Decode(error)), Unreadable::Replace { .. }) => bad.push((candidate, error)),
                 (Err(error), _) => return Err(error),

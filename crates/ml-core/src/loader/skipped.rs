@@ -37,6 +37,8 @@ pub enum Unreadable {
         /// Images.
         limit: usize,
     },
+    /// Leaves it out of its batch, which tells why: [`Batch::unreadable`](super::Batch::unreadable).
+    Tell,
 }
 
 /// The images that were left out so far, by their indices.

@@ -108,4 +108,8 @@ impl Layer for DenseBlock {
             Tensor::cat(&[features, added], 1)
         })
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        self.0.iter_mut().map(|layer| layer as &mut dyn Layer).collect()
+    }
 }

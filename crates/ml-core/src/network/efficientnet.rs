@@ -250,4 +250,8 @@ impl Layer for InvertedResidual {
             None => branch,
         }
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        vec![&mut self.branch]
+    }
 }

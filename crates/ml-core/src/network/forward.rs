@@ -17,6 +17,21 @@ pub enum ForwardError {
     Torch(#[from] torch_ext::Error),
 }
 
+/// What gives logits in evaluation.
+pub trait Classifier {
+    /// The logits `[N, K]` f32 of images `[N, C, H, W]` f32 in evaluation mode, without gradients.
+    ///
+    /// # Errors
+    /// See [`ForwardError`].
+    fn logits(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError>;
+}
+
+impl Classifier for Network {
+    fn logits(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError> {
+        Network::logits(self, images, compute)
+    }
+}
+
 impl Network {
     /// The logits `[N, K]` f32 of images `[N, C, H, W]` f32 in evaluation mode, without gradients.
     ///

@@ -129,6 +129,10 @@ impl Layer for MbConv {
         let shortcut = self.shortcut.forward_t(input, train);
         shortcut + self.drop.forward_t(&self.branch.forward_t(input, train), train)
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        vec![&mut self.shortcut, &mut self.branch]
+    }
 }
 
 /// How an image is cut into sets of 7×7 pixels that see each other.

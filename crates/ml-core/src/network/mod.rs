@@ -21,10 +21,12 @@ mod mobilenet_v2;
 mod mobilenet_v3;
 mod model;
 mod module;
+mod prepared;
 mod registry;
 mod regnet;
 mod resnet;
 mod resnet9;
+mod resnet_cifar;
 mod script;
 mod shufflenet;
 mod sizes;
@@ -43,12 +45,13 @@ use tch::{Device, Kind, Tensor};
 
 pub(crate) use blocks::blocks;
 use entry::{Entry, Role};
-pub use forward::ForwardError;
+pub use forward::{Classifier, ForwardError};
 pub use freeze::{Freeze, FreezeError};
 pub(crate) use inception::is_auxiliary;
 pub use layers::TrainOutputs;
 use model::Model;
 pub use module::{Module, ModuleKind};
+pub use prepared::PreparedNetwork;
 pub use registry::Architecture;
 use script::ScriptLayer;
 pub use script::{ScriptError, ScriptFile};
@@ -152,6 +155,20 @@ impl Network {
         let (spec, scope) = (spec.into(), Scope::root());
         let model = architecture.build(&scope, &spec);
         let mut state = scope.finish(seed as u64);
+        move_to(&mut state.entries, device);
+        Network { body: Body::Layers { architecture, spec, model }, device, state }
+    }
+
+    /// As [`Network::new`], with parameters of any values and buffers as they begin: for a state that
+    /// is loaded next.
+    pub fn uninitialised(
+        architecture: Architecture,
+        spec: impl Into<NetworkSpec>,
+        device: Device,
+    ) -> Network {
+        let (spec, scope) = (spec.into(), Scope::root());
+        let model = architecture.build(&scope, &spec);
+        let mut state = scope.finish_uninitialised();
         move_to(&mut state.entries, device);
         Network { body: Body::Layers { architecture, spec, model }, device, state }
     }

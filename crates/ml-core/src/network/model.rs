@@ -56,6 +56,11 @@ impl Model {
         self.forward_head(&self.pool(&self.forward_features(images, train)), train)
     }
 
+    /// See [`Layer::fold_batch_norms`].
+    pub fn fold_batch_norms(&mut self) -> usize {
+        self.features.fold_batch_norms() + self.pool.fold_batch_norms() + self.head.fold_batch_norms()
+    }
+
     /// Images → logits in training, with those of auxiliary heads.
     pub fn forward_train(&self, images: &Tensor) -> TrainOutputs {
         let (features, auxiliary) = self.features.forward_train(images);

@@ -11,7 +11,7 @@ use super::sizes::Sizes;
 use super::state::Scope;
 use super::{
     NetworkSpec, alexnet, convnext, densenet, efficientnet, maxvit, mnasnet, mobilenet_v2, mobilenet_v3,
-    regnet, resnet, resnet9, shufflenet, small, squeezenet, swin, vgg, vit,
+    regnet, resnet, resnet_cifar, resnet9, shufflenet, small, squeezenet, swin, vgg, vit,
 };
 
 /// What is known of a network before it is built.
@@ -142,6 +142,13 @@ architectures! {
     Resnet18Cifar "resnet18_cifar" 1 Nothing |scope, spec| resnet::build(scope, spec, &resnet::RESNET18_CIFAR);
     /// David Page's residual network of nine layers, 6.57 million parameters.
     Resnet9 "resnet9" 8 Nothing resnet9::build;
+    /// The paper's residual networks for CIFAR-10, with shortcuts without parameters; their names
+    /// count the layers.
+    Resnet20 "resnet20" 1 Nothing |scope, spec| resnet_cifar::build(scope, spec, 20);
+    Resnet32 "resnet32" 1 Nothing |scope, spec| resnet_cifar::build(scope, spec, 32);
+    Resnet44 "resnet44" 1 Nothing |scope, spec| resnet_cifar::build(scope, spec, 44);
+    Resnet56 "resnet56" 1 Nothing |scope, spec| resnet_cifar::build(scope, spec, 56);
+    Resnet110 "resnet110" 1 Nothing |scope, spec| resnet_cifar::build(scope, spec, 110);
     VitB16 "vit_b_16" PATCHES_16 Features |scope, spec| vit::build(scope, spec, &vit::VIT_B_16);
     VitB32 "vit_b_32" PATCHES_32 Features |scope, spec| vit::build(scope, spec, &vit::VIT_B_32);
     VitL16 "vit_l_16" PATCHES_16 Features |scope, spec| vit::build(scope, spec, &vit::VIT_L_16);
@@ -206,8 +213,21 @@ impl Architecture {
 
     /// Whether torchvision has a network of this name.
     pub fn is_torchvisions(self) -> bool {
-        use Architecture::{Resnet9, Resnet18Cifar, SimpleCnn, TinyNet};
-        !matches!(self, Resnet18Cifar | Resnet9 | SimpleCnn | TinyNet)
+        use Architecture::{
+            Resnet9, Resnet18Cifar, Resnet20, Resnet32, Resnet44, Resnet56, Resnet110, SimpleCnn, TinyNet,
+        };
+        !matches!(
+            self,
+            Resnet18Cifar
+                | Resnet9
+                | Resnet20
+                | Resnet32
+                | Resnet44
+                | Resnet56
+                | Resnet110
+                | SimpleCnn
+                | TinyNet
+        )
     }
 
     /// Side of the images for which it was made: 224 pixels, or 32 for the small ones.

@@ -130,4 +130,9 @@ impl Layer for Residual {
         // In place: nothing else needs the branch's output.
         self.branch.forward_to_sum(input, &shortcut, true, train)
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        let projection = self.projection.iter_mut().map(|layers| layers as &mut dyn Layer);
+        projection.chain([&mut self.branch as &mut dyn Layer]).collect()
+    }
 }

@@ -162,4 +162,9 @@ impl Layer for Residual {
         };
         self.branch.forward_to_sum(input, &shortcut, true, train)
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        let downsample = self.downsample.iter_mut().map(|layers| layers as &mut dyn Layer);
+        downsample.chain([&mut self.branch as &mut dyn Layer]).collect()
+    }
 }

@@ -67,6 +67,10 @@ impl Layer for Residual {
         // Not in place: the last ReLU needs its output in the backward pass.
         input + self.0.forward_t(input, train)
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        vec![&mut self.0]
+    }
 }
 
 /// Largest value over height and width: `[N, C, H, W]` → `[N, C]`.

@@ -103,4 +103,9 @@ impl Layer for Unit {
         // Channel by channel from one and the other: joining and shuffling in one copy.
         Tensor::stack(&halves, 2).flatten(1, 2)
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        let left = self.left.iter_mut().map(|layers| layers as &mut dyn Layer);
+        left.chain([&mut self.right as &mut dyn Layer]).collect()
+    }
 }

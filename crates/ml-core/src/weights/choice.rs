@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::table::Published;
 
 /// Endings of files with weights in them; what ends so is a path, whether it is there or not.
-const SUFFIXES: [&str; 7] = ["pt", "pth", "safetensors", "ckpt", "bin", "tar", "pkl"];
+const SUFFIXES: [&str; 8] = ["pt", "pth", "th", "safetensors", "ckpt", "bin", "tar", "pkl"];
 
 /// The member that each enum of torchvision's has besides its own.
 const DEFAULT: &str = "DEFAULT";

@@ -32,6 +32,8 @@ pub(super) struct KnownClasses<'a> {
     places: HashMap<&'a str, usize>,
     /// By their normalized forms.
     forms: HashMap<Cow<'a, str>, usize>,
+    /// By other names.
+    synonyms: HashMap<&'a str, usize>,
 }
 
 impl<'a> KnownClasses<'a> {
@@ -42,7 +44,13 @@ impl<'a> KnownClasses<'a> {
             places: places.clone().map(|(place, name)| (name.as_str(), place)).collect(),
             // Of several with one form, the first.
             forms: places.rev().map(|(place, name)| (nfc(name), place)).collect(),
+            synonyms: HashMap::new(),
         }
+    }
+
+    /// The same that also go by other names; a name of its own counts before one of these.
+    pub(super) fn with_synonyms(self, synonyms: &[(&'a str, usize)]) -> KnownClasses<'a> {
+        KnownClasses { synonyms: synonyms.iter().copied().collect(), ..self }
     }
 
     /// Their names, in order.
@@ -52,7 +60,7 @@ impl<'a> KnownClasses<'a> {
 
     /// The place of the class called so.
     pub(super) fn place(&self, class: &str) -> Option<usize> {
-        self.places.get(class).copied()
+        self.places.get(class).or_else(|| self.synonyms.get(class)).copied()
     }
 
     /// The place and name of the class that differs from `class` in its Unicode normalization only.

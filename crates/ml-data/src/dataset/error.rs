@@ -158,7 +158,7 @@ pub enum DatasetError {
     },
     /// Images of a class that the model was not trained on.
     #[error(
-        "{}: the model does not know the class `{}`; it knows {}. Rename the class to one of these, or leave its images out",
+        "{}: the model does not know the class `{}`{hint}; it knows {}. Rename the class to one of these, or leave its images out",
         printable_path(path),
         printable(class),
         known
@@ -170,6 +170,8 @@ pub enum DatasetError {
         class: String,
         /// Some of the model's classes.
         known: String,
+        /// What it looks like, in parentheses, or nothing.
+        hint: &'static str,
     },
     /// Images without labels, where labels are needed.
     #[error(

@@ -34,15 +34,21 @@ pub struct Labelled {
     pub left_out: LeftOut,
 }
 
+/// The classes of a model, in order, and other names that some go by, each with its class's place:
+/// ImageNet's folders are called by WordNet ids, for example.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelClasses<'a> {
+    /// In order.
+    pub names: &'a [String],
+    /// Another name, and the place of its class.
+    pub synonyms: &'a [(&'a str, usize)],
+}
+
 impl Labelled {
-    /// Opens `path`: a data folder (whole, or with the test split alone), a folder of class
-    /// folders, or a CSV of labels. `classes` are the model's; images are matched with them by
-    /// name. `split` chooses among splits: by default the test split, and everything where nothing
-    /// is split.
+    /// As [`Labelled::open_with`], where classes go by their own names alone.
     ///
     /// # Errors
-    /// There are no images with labels, a class is not the model's, or there is no such split; see
-    /// [`DatasetError`].
+    /// As there.
     pub fn open(
         path: &Path,
         classes: &[String],
@@ -50,8 +56,26 @@ impl Labelled {
         options: &OpenOptions,
         csv: &CsvOptions,
     ) -> Result<Labelled, DatasetError> {
+        Labelled::open_with(path, ModelClasses { names: classes, synonyms: &[] }, split, options, csv)
+    }
+
+    /// Opens `path`: a data folder (whole, or with the test split alone), a folder of class
+    /// folders, or a CSV of labels. `classes` are the model's; images are matched with them by
+    /// name, or by a synonym. `split` chooses among splits: by default the test split, and everything where nothing
+    /// is split.
+    ///
+    /// # Errors
+    /// There are no images with labels, a class is not the model's, or there is no such split; see
+    /// [`DatasetError`].
+    pub fn open_with(
+        path: &Path,
+        classes: ModelClasses<'_>,
+        split: Option<Split>,
+        options: &OpenOptions,
+        csv: &CsvOptions,
+    ) -> Result<Labelled, DatasetError> {
         let chosen = split.unwrap_or(Split::Test);
-        let known = KnownClasses::new(classes);
+        let known = KnownClasses::new(classes.names).with_synonyms(classes.synonyms);
         if path.is_file() {
             return open_csv(path, &known, split, csv);
         }
@@ -213,5 +237,16 @@ fn number(
     names.sort_by_cached_key(|name| near(name));
     let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", printable(name))).collect();
     let known = listed(&names, SHOWN);
-    Err(DatasetError::UnknownClass { path: path.to_owned(), class: class.to_owned(), known })
+    let hint = if is_synset(class) { SYNSET } else { "" };
+    Err(DatasetError::UnknownClass { path: path.to_owned(), class: class.to_owned(), known, hint })
+}
+
+/// What a class is called like that a model without ImageNet's classes does not know.
+const SYNSET: &str = " (it looks like a WordNet id, as ImageNet's folders are called, which a model with ImageNet's class \
+                      names understands)";
+
+/// Whether a name looks like a WordNet id of a noun: `n01440764`.
+fn is_synset(name: &str) -> bool {
+    let digits = name.strip_prefix('n').unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -47,7 +47,7 @@ pub use error::DatasetError;
 pub use groups::Grouping;
 pub use hold_out::DEFAULT_VAL_FRACTION;
 pub use images::IMAGES_FILE;
-pub use labelled::{ALL, Labelled};
+pub use labelled::{ALL, Labelled, ModelClasses};
 pub use labels::CsvOptions;
 pub use manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, Policy, SplitEntry};
 pub use missing::Missing;

@@ -418,6 +418,28 @@ fn classes_in_two_unicode_normalizations_are_one_or_refused() {
 }
 
 #[test]
+fn classes_are_also_found_by_their_synonyms() {
+    let names = ["tench", "n00000002"].map(str::to_owned);
+    let synonyms = [("n01440764", 0), ("n00000002", 0)];
+    let open = |path: &Path| {
+        let classes = ModelClasses { names: &names, synonyms: &synonyms };
+        Labelled::open_with(path, classes, None, &OpenOptions::default(), &CsvOptions::default())
+    };
+    let classes = |files: &[&str]| -> Vec<u32> {
+        let labelled = open(folder(files).path()).unwrap();
+        labelled.index.samples.iter().map(|sample| sample.class).collect()
+    };
+    assert_eq!(classes(&["n01440764/1.png", "tench/1.png"]), [0, 0]);
+    // A name of its own counts first.
+    assert_eq!(classes(&["n00000002/1.png"]), [1]);
+    let hint = "looks like a WordNet id";
+    let message = open(folder(&["n99999999/1.png"]).path()).unwrap_err().to_string();
+    assert!(message.contains(hint) && message.contains("`n99999999`"), "{message}");
+    let message = open(folder(&["n999/1.png"]).path()).unwrap_err().to_string();
+    assert!(!message.contains(hint), "{message}");
+}
+
+#[test]
 fn any_labelled_folder_is_opened_with_the_classes_of_a_model() {
     let classes = ["a", "b", "c"].map(str::to_owned);
     let labelled = |path: &Path, split| {

@@ -8,8 +8,9 @@ use clap_complete::Shell;
 use ml_cli::exit::usage;
 use ml_cli::flags::{ConsoleArgs, CsvArgs, path, positive_number, whole_number};
 use ml_core::dataset::Split;
-use ml_core::device::DeviceChoice;
-use ml_core::inference::UseEma;
+use ml_core::device::{DeviceChoice, PrecisionChoice};
+use ml_core::inference::{ImageOptions, UseEma};
+use ml_core::transform::{MAX_SIDE, Normalize};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,8 +20,11 @@ Examples:
   ml-inference --checkpoint runs/base rose.jpg tulip.png     predict files
   ml-inference --checkpoint runs/base photos/ 'more/*.jpg'   predict a folder (with all below it) and a pattern
   ml-inference --checkpoint runs/base photos/ --format csv --output predictions.csv
+  ml-inference --weights resnet50:DEFAULT cat.jpg            published weights, without a run
+  ml-inference --weights resnet50:DEFAULT --data_dir imagenet/val
+  ml-inference --weights net.pth --architecture resnet20 --classes names.txt --data_dir cifar10/test
 
-Labels and transforms come from the checkpoint. Flags take - or _ alike.
+Labels and transforms come from the checkpoint, or are those of the published weights. Flags take - or _ alike.
 Exit codes: 0 done, 1 failed or an image could not be read, 2 usage, 130/143 interrupted.
 `ml-inference completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
@@ -33,11 +37,33 @@ pub struct Args {
     pub command: Option<Command>,
 
     /// Checkpoint file, or run folder (its best.pt)
-    #[arg(short, long, value_parser = path(), value_name = "PATH", required = true)]
+    #[arg(short, long, value_parser = path(), value_name = "PATH")]
     pub checkpoint: Option<PathBuf>,
+    /// Weights without a run: torchvision's by name (resnet50:DEFAULT), or a state dict in a file,
+    /// with --architecture; FILE:key names one of several in it
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["checkpoint", "ema"])]
+    pub weights: Option<String>,
     /// Images to predict: files, folders, patterns; without any, a split is evaluated
     #[arg(value_name = "IMAGE")]
     pub inputs: Vec<PathBuf>,
+
+    /// Network that the weights are of: ml-train --list_architectures
+    #[arg(long, value_name = "NAME", help_heading = "Weights")]
+    pub architecture: Option<String>,
+    /// File with the names of the classes, one a line or as a JSON list [default: ImageNet's for
+    /// 1000 logits, else class_0, class_1, …]
+    #[arg(long, value_parser = path(), value_name = "FILE", help_heading = "Weights")]
+    pub classes: Option<PathBuf>,
+    /// Side of the images that the network sees, in pixels [default: that of the published weights,
+    /// or 32 for networks for small images]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = parse_side, help_heading = "Weights")]
+    pub image_size: Option<u32>,
+    /// Mean of red, green and blue that is subtracted, 0 to 1 [default: as --image_size]
+    #[arg(long, num_args = 3, allow_negative_numbers = true, value_names = ["R", "G", "B"], requires = "std", help_heading = "Weights")]
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation that they are divided by
+    #[arg(long, num_args = 3, allow_negative_numbers = true, value_names = ["R", "G", "B"], requires = "mean", help_heading = "Weights")]
+    pub std: Option<Vec<f64>>,
 
     /// Split to evaluate [default: test, or all where nothing is split]
     #[arg(long, value_enum, value_name = "SPLIT", help_heading = "Evaluation")]
@@ -74,6 +100,10 @@ pub struct Args {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
     pub device: DeviceChoice,
+    /// Number format of the computation: auto (the one that the run was validated in; fp32 for
+    /// --weights), fp32, tf32 (CUDA), bf16 or fp16 (CUDA)
+    #[arg(long, default_value = "auto", value_name = "PRECISION")]
+    pub precision: PrecisionChoice,
     /// Threads that compute on a CPU [default: as many as the process may use processors]
     #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = positive_number)]
     pub threads: Option<NonZeroUsize>,
@@ -131,6 +161,13 @@ fn parse_device(text: &str) -> Result<DeviceChoice, String> {
     text.parse()
 }
 
+fn parse_side(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(side) if (1..=MAX_SIDE).contains(&side) => Ok(side),
+        _ => Err(format!("must be a whole number from 1 to {MAX_SIDE}")),
+    }
+}
+
 /// More threads than that are a slip of the fingers.
 const MAX_WORKERS: usize = 1024;
 
@@ -147,6 +184,19 @@ impl Args {
     /// # Errors
     /// Names the flag.
     pub fn check(&self) -> anyhow::Result<()> {
+        if self.checkpoint.is_none() && self.weights.is_none() {
+            return usage("no model is given: --checkpoint RUN, or --weights NAME such as resnet50:DEFAULT");
+        }
+        for (given, flag) in [
+            (self.architecture.is_some(), "--architecture"),
+            (self.classes.is_some(), "--classes"),
+            (self.image_size.is_some(), "--image_size"),
+            (self.mean.is_some(), "--mean"),
+        ] {
+            if given && self.weights.is_none() {
+                return usage(format!("{flag} belongs to --weights; a checkpoint brings its own"));
+            }
+        }
         if self.inputs.is_empty() {
             if self.format.is_some() {
                 return usage("--format is for predictions; name images, or use --json for the evaluation");
@@ -182,6 +232,15 @@ impl Args {
             Ema::Auto => UseEma::Auto,
             Ema::Always => UseEma::Always,
             Ema::Never => UseEma::Never,
+        }
+    }
+
+    /// What is said of the images that weights see.
+    pub fn images(&self) -> ImageOptions {
+        let normalize = self.mean.clone().zip(self.std.clone());
+        ImageOptions {
+            image_size: self.image_size,
+            normalize: normalize.map(|(mean, std)| Normalize { mean, std }),
         }
     }
 

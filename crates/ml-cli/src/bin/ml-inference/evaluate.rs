@@ -79,7 +79,7 @@ fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {
         }
         (None, None) => {
             return usage(
-                "the checkpoint does not say where its data lies; use --data_dir, or name images to predict",
+                "nothing says where labelled images lie; use --data_dir, or name images to predict",
             );
         }
     };
@@ -123,9 +123,4 @@ fn probe(folder: &Path) -> anyhow::Result<()> {
         fs::remove_dir(folder)?;
     }
     Ok(())
-}
-
-/// Errors in what was requested get exit code 2.
-pub fn classified(error: InferenceError) -> anyhow::Error {
-    if error.is_usage() { UsageError(error.into()).into() } else { error.into() }
 }

@@ -1,4 +1,4 @@
-//! ml-inference: a checkpoint → the metrics of its test split, or the classes of images.
+//! ml-inference: a checkpoint or weights → the metrics of labelled images, or the classes of images.
 //!
 //! Stdout is the result (tables, CSV, JSON), stderr the conversation.
 
@@ -8,20 +8,21 @@
 mod args;
 mod evaluate;
 mod inputs;
+mod model;
 mod output;
 mod predict;
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::CommandFactory;
 use ml_cli::console::tell;
-use ml_cli::exit::{UsageError, finish, leave, print_completions, usage};
+use ml_cli::exit::{UsageError, finish, leave, print_completions};
 use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
 use ml_core::device;
-use ml_core::inference::LoadedModel;
 
 use args::{Args, Command};
 use inputs::Inputs;
@@ -37,24 +38,17 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return print_completions(shell, &mut Args::command());
     }
     args.check()?;
-    let Some(checkpoint) = &args.checkpoint else { return usage("--checkpoint is missing") };
     // What was typed is checked before anything slow begins.
     let Inputs { images, left_out } = inputs::expand(&args.inputs)?;
     let interrupt = Interrupt::install().context("cannot catch signals")?;
     let device = device::resolve(args.device, args.threads.map(NonZeroUsize::get))
         .map_err(|error| UsageError(error.into()))?;
-    let model =
-        LoadedModel::open(checkpoint, device.device, args.averaged()).map_err(evaluate::classified)?;
+    let model = match model::open(args, device.device, &interrupt)? {
+        ControlFlow::Continue(model) => model,
+        ControlFlow::Break(code) => return Ok(code),
+    };
     if args.console.quiet == 0 {
-        tell(format_args!(
-            "{}{} after epoch {}, {} classes, from {}, on {}",
-            model.architecture(),
-            if model.is_averaged() { " with EMA weights" } else { "" },
-            model.epoch(),
-            model.classes().len(),
-            model.path().display(),
-            device.description
-        ));
+        model::introduce(&model, &device.description);
         if !left_out.is_empty() {
             tell(format_args!("left out: {left_out}"));
         }

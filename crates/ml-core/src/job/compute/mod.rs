@@ -98,15 +98,10 @@ impl Wish {
 /// # Errors
 /// A precision that the device does not have.
 fn check(wish: Wish, device: Device) -> Result<(), JobError> {
-    let problem = match wish.precision {
-        _ if device.is_cuda() => return Ok(()),
-        Some(Precision::Fp16) => {
-            "fp16 is for CUDA devices: CPUs have no fast convolutions in it; use bf16 or auto"
-        }
-        Some(Precision::Tf32) => "tf32 is a mode of CUDA devices; use fp32, bf16 or auto on a CPU",
-        _ => return Ok(()),
-    };
-    Err(JobError::Usage(format!("--precision (training.precision): {problem}")))
+    match wish.precision.and_then(|precision| precision.problem_on(device)) {
+        Some(problem) => Err(JobError::Usage(format!("--precision (training.precision): {problem}"))),
+        None => Ok(()),
+    }
 }
 
 /// bf16 on the CUDA devices that have it, without measuring.

@@ -78,4 +78,9 @@ impl Layer for Supervised {
         }
         (features, auxiliary)
     }
+
+    /// Those of evaluation.
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        self.stages.iter_mut().map(|stage| stage as &mut dyn Layer).collect()
+    }
 }

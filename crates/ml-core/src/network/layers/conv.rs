@@ -1,6 +1,6 @@
 //! Convolutions.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::{Activation, BatchNorm2d, Layer, Sequential};
 use crate::network::init::Init;
@@ -81,10 +81,37 @@ pub struct Convolution {
     shape: Conv2d,
 }
 
+impl Convolution {
+    /// Takes over what the batch norm after it does in evaluation. Its weights are its own from then
+    /// on, not those of the network's state; they are computed in float64 and rounded once. Not if
+    /// they would be NaN or Inf: nothing is changed then.
+    pub(super) fn fold(&mut self, norm: &BatchNorm2d) -> bool {
+        let (kind, double) = (self.weight.kind(), Kind::Double);
+        let (scale, shift) = norm.scale_and_shift();
+        let weight = self.weight.detach().to_kind(double) * scale.view([-1, 1, 1, 1]);
+        let bias = match &self.bias {
+            Some(bias) => bias.detach().to_kind(double) * scale + shift,
+            None => shift,
+        };
+        let (weight, bias) = (weight.to_kind(kind), bias.to_kind(kind));
+        let is_finite = |tensor: &Tensor| bool::try_from(tensor.isfinite().all()).unwrap_or(false);
+        if !(is_finite(&weight) && is_finite(&bias)) {
+            return false;
+        }
+        self.weight = weight;
+        self.bias = Some(bias);
+        true
+    }
+}
+
 impl Layer for Convolution {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
         let Conv2d { stride, padding, dilation, groups, .. } = self.shape;
         input.conv2d(&self.weight, self.bias.as_ref(), stride, padding, [dilation, dilation], groups)
+    }
+
+    fn as_convolution(&mut self) -> Option<&mut Convolution> {
+        Some(self)
     }
 }
 

@@ -15,6 +15,10 @@ impl Layer for Residual {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         self.0.forward_to_sum(input, input, false, train)
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        vec![&mut self.0]
+    }
 }
 
 /// The same input goes through each layer; the outputs are joined over the channels, in order. No
@@ -33,5 +37,9 @@ impl Layer for Concat {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         let outputs: Vec<Tensor> = self.0.iter().map(|branch| branch.forward_t(input, train)).collect();
         Tensor::cat(&outputs, 1)
+    }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        self.0.iter_mut().map(|branch| &mut **branch as &mut dyn Layer).collect()
     }
 }

@@ -44,6 +44,22 @@ pub trait Layer: std::fmt::Debug + Send {
         sum(&self.forward_t(input, train), shortcut, relu)
     }
 
+    /// The layers within.
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        Vec::new()
+    }
+
+    /// For evaluation alone: batch norms within that follow a convolution become part of it. How
+    /// many.
+    fn fold_batch_norms(&mut self) -> usize {
+        self.children_mut().into_iter().map(Layer::fold_batch_norms).sum()
+    }
+
+    /// Itself, if it is a convolution.
+    fn as_convolution(&mut self) -> Option<&mut Convolution> {
+        None
+    }
+
     /// Itself, if it is a batch norm.
     fn as_batch_norm(&self) -> Option<&BatchNorm2d> {
         None
@@ -106,6 +122,28 @@ impl Layer for Sequential {
     fn forward_to_sum(&self, input: &Tensor, shortcut: &Tensor, relu: bool, train: bool) -> Tensor {
         let Some((last, layers)) = self.0.split_last() else { return sum(&input.copy(), shortcut, relu) };
         last.forward_to_sum(&forward_all(layers, input, train), shortcut, relu, train)
+    }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        self.0.iter_mut().map(|layer| &mut **layer as &mut dyn Layer).collect()
+    }
+
+    fn fold_batch_norms(&mut self) -> usize {
+        let mut folded = 0;
+        for mut layer in std::mem::take(&mut self.0) {
+            let convolution = self.0.last_mut().and_then(|before| before.as_convolution());
+            let is_folded = match (layer.as_batch_norm(), convolution) {
+                (Some(norm), Some(convolution)) => convolution.fold(norm),
+                _ => false,
+            };
+            if is_folded {
+                folded += 1;
+            } else {
+                folded += layer.fold_batch_norms();
+                self.0.push(layer);
+            }
+        }
+        folded
     }
 }
 

@@ -40,6 +40,14 @@ impl BatchNorm2d {
             momentum,
         }
     }
+
+    /// What it multiplies each channel by in evaluation, and what it adds then, both `[C]`, f64.
+    pub(super) fn scale_and_shift(&self) -> (Tensor, Tensor) {
+        let double = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double);
+        let scale = double(&self.weight) / (double(&self.running_var) + self.eps).sqrt();
+        let shift = double(&self.bias) - double(&self.running_mean) * &scale;
+        (scale, shift)
+    }
 }
 
 impl BatchNorm2d {

@@ -42,4 +42,8 @@ impl Layer for SqueezeExcitation {
         let weights = self.gate.forward_t(&self.fc2.forward_t(&squeezed, train), train);
         input * weights
     }
+
+    fn children_mut(&mut self) -> Vec<&mut dyn Layer> {
+        vec![&mut self.fc1, &mut self.fc2]
+    }
 }

@@ -2,6 +2,7 @@ pub(super) mod compare;
 mod formats;
 #[path = "../../../../../docs/examples/plain_net.rs"]
 pub(super) mod plain_net;
+mod prepared;
 mod script;
 mod transformers;
 
@@ -15,7 +16,7 @@ use test_support::{generator, python, python_json};
 
 /// A light network of each family (of vision transformers, `tests/transformers.rs` compares a small
 /// one); all others are compared by `cargo xtask reference --all` and swept by the ignored test.
-pub(super) const LIGHT: [Architecture; 20] = [
+pub(super) const LIGHT: [Architecture; 21] = [
     Architecture::Alexnet,
     Architecture::Vgg11,
     Architecture::Squeezenet11,
@@ -30,6 +31,7 @@ pub(super) const LIGHT: [Architecture; 20] = [
     Architecture::Resnext50,
     Architecture::Resnet18Cifar,
     Architecture::Resnet9,
+    Architecture::Resnet20,
     Architecture::EfficientnetB0,
     Architecture::EfficientnetV2S,
     Architecture::RegnetY400Mf,
@@ -154,6 +156,21 @@ fn networks_for_small_images_have_the_published_sizes() {
     assert_eq!(found, expected);
     for network in [cifar, resnet9] {
         assert_eq!(network.forward_t(&image(2, 32), false).size(), [2, 10]);
+    }
+}
+
+/// In thousands and millions, table 6 of the paper: 0.27M, 0.46M, 0.66M, 0.85M, 1.7M.
+#[test]
+fn residual_networks_for_cifar_have_the_papers_numbers_of_parameters() {
+    for (architecture, parameters) in [
+        (Architecture::Resnet20, 269_722),
+        (Architecture::Resnet32, 464_154),
+        (Architecture::Resnet44, 658_586),
+        (Architecture::Resnet56, 853_018),
+        (Architecture::Resnet110, 1_727_962),
+    ] {
+        let network = Network::new(architecture, 10, 1, Device::Cpu);
+        assert_eq!(network.num_parameters(), parameters, "{}", architecture.name());
     }
 }
 

@@ -9,6 +9,7 @@ mod load;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::imagenet::IMAGENET_CSV;
 use super::table::CSV;
 use super::*;
 use crate::network::Architecture;
@@ -28,6 +29,29 @@ fn the_table_is_torchvisions() {
             let size = transform.output_size().unwrap();
             assert!(size.height >= published.min_size && size.width == size.height, "{published:?}");
         }
+    }
+}
+
+#[test]
+fn imagenets_classes_are_torchvisions_in_the_order_of_their_wordnet_ids() {
+    let classes = imagenet_classes();
+    let folder = tempfile::tempdir().unwrap();
+    let synsets = folder.path().join("synsets.txt");
+    let lines: Vec<&str> = classes.iter().map(|class| class.synset).collect();
+    std::fs::write(&synsets, lines.join("\n")).unwrap();
+    // It also checks that there are 1000 different names, and as many ids in ascending order.
+    assert_eq!(python("imagenet_classes.py", &[&synsets]), IMAGENET_CSV);
+    // From WordNet, since torchvision has no ids.
+    for (number, synset, name) in [
+        (0, "n01440764", "tench"),
+        (134, "n02012849", "crane bird"),
+        (281, "n02123045", "tabby"),
+        (517, "n03126707", "crane"),
+        (638, "n03710637", "maillot"),
+        (639, "n03710721", "maillot tank suit"),
+        (999, "n15075141", "toilet tissue"),
+    ] {
+        assert_eq!(classes[number], ImagenetClass { synset, name });
     }
 }
 
