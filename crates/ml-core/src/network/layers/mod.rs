@@ -53,6 +53,11 @@ pub trait Layer: std::fmt::Debug + Send {
     fn is_relu(&self) -> bool {
         false
     }
+
+    /// The layers that are run one after another, where that is all there is to this one.
+    fn sequence(&self) -> Option<&[Box<dyn Layer>]> {
+        None
+    }
 }
 
 /// What a network gives in training.
@@ -77,7 +82,11 @@ impl Sequential {
 }
 
 /// The forward pass through layers in order; a batch norm and the `ReLU` after it are one operation.
-fn forward_all(layers: &[Box<dyn Layer>], input: &Tensor, train: bool) -> Tensor {
+pub fn forward_all<L>(layers: &[L], input: &Tensor, train: bool) -> Tensor
+where
+    L: std::ops::Deref,
+    L::Target: Layer,
+{
     let mut x = input.shallow_clone();
     let mut rest = layers;
     while let [layer, behind @ ..] = rest {
@@ -106,6 +115,10 @@ impl Layer for Sequential {
     fn forward_to_sum(&self, input: &Tensor, shortcut: &Tensor, relu: bool, train: bool) -> Tensor {
         let Some((last, layers)) = self.0.split_last() else { return sum(&input.copy(), shortcut, relu) };
         last.forward_to_sum(&forward_all(layers, input, train), shortcut, relu, train)
+    }
+
+    fn sequence(&self) -> Option<&[Box<dyn Layer>]> {
+        Some(&self.0)
     }
 }
 
