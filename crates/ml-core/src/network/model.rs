@@ -65,9 +65,9 @@ impl Model {
     /// All layers from images to logits, one after another; those of nested sequences each by
     /// itself.
     pub fn layers(&self) -> Vec<LayerInOrder<'_>> {
-        let mut layers = Vec::new();
+        let (mut layers, mut sequences) = (Vec::new(), 0);
         for part in [&self.features, &self.pool, &self.head] {
-            add_layers(part.as_ref(), None, &mut layers);
+            add_layers(part.as_ref(), None, &mut sequences, &mut layers);
         }
         layers
     }
@@ -77,18 +77,21 @@ impl Model {
 #[derive(Clone, Copy, Debug)]
 pub struct LayerInOrder<'a> {
     layer: &'a dyn Layer,
-    /// The sequence that it stands in, as the number of its first layer; none of a whole part.
+    /// The number of the sequence that it stands in; none of a whole part.
     sequence: Option<usize>,
 }
 
-fn add_layers<'a>(layer: &'a dyn Layer, sequence: Option<usize>, layers: &mut Vec<LayerInOrder<'a>>) {
-    match layer.sequence() {
-        Some(parts) => {
-            let sequence = Some(layers.len());
-            parts.iter().for_each(|part| add_layers(part.as_ref(), sequence, layers));
-        }
-        None => layers.push(LayerInOrder { layer, sequence }),
-    }
+/// `sequences` have been seen so far.
+fn add_layers<'a>(
+    layer: &'a dyn Layer,
+    sequence: Option<usize>,
+    sequences: &mut usize,
+    layers: &mut Vec<LayerInOrder<'a>>,
+) {
+    let Some(parts) = layer.sequence() else { return layers.push(LayerInOrder { layer, sequence }) };
+    let own = Some(*sequences);
+    *sequences += 1;
+    parts.iter().for_each(|part| add_layers(part.as_ref(), own, sequences, layers));
 }
 
 /// Runs layers one after another, those of a sequence as it runs them, in training with auxiliary

@@ -1,6 +1,8 @@
 //! A step from several batches is the step of all their images; one with NaN or Inf changes nothing,
 //! or takes the run back.
 
+mod features;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +101,7 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
     let config = config(&data, &["training.batch_size=2", "training.gradient_accumulation_steps=3"]);
     let mut trainer = Trainer::new(&config, &dataset, Compute::fp32(Device::Cpu), None).unwrap();
     assert_eq!(trainer.steps_per_epoch(), 2);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let mut running = MetricAccumulator::new(Device::Cpu);
     for (step, window) in [0..3, 3..5].into_iter().enumerate() {
         let before: Vec<Tensor> =
@@ -157,7 +159,7 @@ fn a_skipped_first_step_leaves_everything_as_it_was_and_the_next_is_the_first() 
     let data = data(place.path());
     let mut trainer = trainer(&data, &["training.divergence.action=skip"]);
     let mut running = MetricAccumulator::new(Device::Cpu);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let before = tensors(&trainer);
     let poisoned = poison(&trainer);
     let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
@@ -183,7 +185,7 @@ fn skips_end_after_max_times_with_an_error_that_names_the_images() {
     let more = ["training.divergence={action: skip, max_times: 1}"];
     let mut trainer = trainer(&data, &more);
     let mut running = MetricAccumulator::new(Device::Cpu);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let _poisoned = poison(&trainer);
     trainer.train_step(&mut batches, &mut running).unwrap();
     let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
@@ -204,7 +206,7 @@ fn an_update_beyond_float32_is_refused_before_it_is_made() {
     };
     let before = parameters(&trainer);
     let mut running = MetricAccumulator::new(Device::Cpu);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
     let TrainError::NotFinite { loss, grad_norm, .. } = &error else { panic!("{error}") };
     assert!(loss.is_finite() && grad_norm.is_finite());

@@ -1,7 +1,7 @@
 //! A network in two parts, the frozen layers in front and the rest, gives what it gives as a whole.
 
 use super::*;
-use crate::device::{Compute, MemoryFormat};
+use crate::device::{Compute, MemoryFormat, Precision};
 use crate::network::tests::transformers::{small, small_vit};
 use crate::network::{Input, NoPrefix, Prefix, swin};
 
@@ -147,12 +147,12 @@ fn features_keep_their_memory_format_and_number_format() {
     let network = Network::new(Architecture::Resnet18, 5, 1, Device::Cpu);
     network.to_channels_last().unwrap();
     network.freeze(&"until:layer4".parse().unwrap()).unwrap();
-    for autocast in [None, Some(Kind::BFloat16)] {
+    for precision in [Precision::Fp32, Precision::Bf16] {
         let compute =
-            Compute { autocast, memory_format: MemoryFormat::ChannelsLast, ..Compute::fp32(Device::Cpu) };
+            Compute { precision, memory_format: MemoryFormat::ChannelsLast, ..Compute::fp32(Device::Cpu) };
         let [eval, train] = parts_equal_the_whole("resnet18", &network, 64, &compute);
         let (eval, train) = (eval.unwrap(), train.unwrap());
-        assert_eq!(eval.kind(), autocast.unwrap_or(Kind::Float));
+        assert_eq!(eval.kind(), precision.autocast().unwrap_or(Kind::Float));
         assert_eq!((eval.shape(), train.shape()), (&[256, 4, 4][..], &[256, 4, 4][..]));
         assert_eq!(eval.bytes(), 4096 * eval.kind().elt_size_in_bytes());
     }
