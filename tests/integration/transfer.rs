@@ -173,7 +173,7 @@ fn a_feature_cache_that_cannot_be_is_a_config_error() {
         (&[frozen, "training.feature_cache={views: 0}"], &["training.feature_cache.views: must be"]),
         (
             &[frozen, "training.feature_cache={views: 2, max_gb: 0.000001}"],
-            &["training.feature_cache.max_gb: ", "GB"],
+            &["training.feature_cache.max_gb: ", "KB"],
         ),
         (
             &[frozen, "transforms.train.mixup=0.2", "training.feature_cache={views: 2}"],

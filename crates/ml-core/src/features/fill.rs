@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tch::Tensor;
 
@@ -54,7 +55,8 @@ pub enum Filled {
 
 /// Computes, or finds on disk, the features of all images of `source`. With `check`, only if those
 /// of an image do not depend, to the bit, on the batch that it is in, as far as the first batch
-/// tells. `on_batch` is called after each batch and may stop it.
+/// tells. `on_batch` is called after each batch and may stop it. Also says how long it waited for
+/// images.
 ///
 /// # Errors
 /// See [`FeatureError`].
@@ -63,7 +65,7 @@ pub fn fill(
     store: &Store,
     check: bool,
     mut on_batch: impl FnMut() -> ControlFlow<()>,
-) -> Result<Filled, FeatureError> {
+) -> Result<(Filled, Duration), FeatureError> {
     let Source { prefix, loader, .. } = source;
     let images = loader.num_samples();
     let key = match store {
@@ -74,7 +76,7 @@ pub fn fill(
     if let (Store::Disk { folder, .. }, Some(key)) = (store, &key)
         && let Some(table) = DiskTable::open(folder, key, prefix, images)?
     {
-        return Ok(Filled::Whole(features(Table::Disk(table))));
+        return Ok((Filled::Whole(features(Table::Disk(table))), Duration::ZERO));
     }
     let mut writer = match (store, key) {
         (Store::Disk { folder, limit }, Some(key)) => {
@@ -83,27 +85,28 @@ pub fn fill(
         }
         _ => TableWriter::ram(prefix, images)?,
     };
-    for batch in loader.epoch(source.view, 0) {
+    let unreadable = "there are images that cannot be read (data.on_error: skip)";
+    let mut batches = loader.epoch(source.view, 0);
+    while let Some(batch) = batches.next() {
         let batch = batch?.to_device();
         let rows = source.features(&batch.images)?;
         if check && writer.written() == 0 && !source.is_independent_of_batch(&batch.images, &rows)? {
-            return Ok(Filled::Unsuitable(
-                "the features of an image differ in their last bits with the batch that it is in",
-            ));
+            let reason = "the last bits of an image's features depend on the batch that it is in";
+            return Ok((Filled::Unsuitable(reason), batches.waited()));
         }
         let expected = writer.written()..writer.written() + batch.indices.len();
         if !batch.indices.iter().copied().eq(expected) {
-            return Ok(Filled::Unsuitable("there are images that cannot be read (data.on_error: skip)"));
+            return Ok((Filled::Unsuitable(unreadable), batches.waited()));
         }
         writer.add(&rows)?;
         if on_batch().is_break() {
-            return Ok(Filled::Stopped);
+            return Ok((Filled::Stopped, batches.waited()));
         }
     }
     if writer.written() < images {
-        return Ok(Filled::Unsuitable("there are images that cannot be read (data.on_error: skip)"));
+        return Ok((Filled::Unsuitable(unreadable), batches.waited()));
     }
-    Ok(Filled::Whole(features(writer.finish()?)))
+    Ok((Filled::Whole(features(writer.finish()?)), batches.waited()))
 }
 
 impl Source<'_> {

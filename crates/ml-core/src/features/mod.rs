@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tch::Device;
 
-use crate::loader::{self, BatchSamples, Composition, DeviceBatch, LoaderError};
+use crate::loader::{self, BatchSamples, CacheError, Composition, DeviceBatch, LoaderError};
 use crate::network::{ForwardError, Input, Prefix};
 
 pub use config::{FeatureCacheConfig, FeatureCacheMode, FeaturePlace};
@@ -44,8 +44,8 @@ pub enum FeatureError {
     Forward(#[from] ForwardError),
     /// A file of features cannot be written or read.
     #[error(
-        "cannot keep features in {}: {source}; set data.cache_dir to a writable folder, or training.feature_cache to \
-         {{in: ram}} or off", path.display()
+        "cannot keep features in {}: {source}; set data.cache_dir to a writable folder, or training.feature_cache.in to \
+         ram", path.display()
     )]
     File {
         /// The file or folder.
@@ -56,6 +56,12 @@ pub enum FeatureError {
     /// libtorch cannot make a tensor of them.
     #[error("libtorch cannot keep features: {0}")]
     Tensor(String),
+}
+
+impl From<CacheError> for FeatureError {
+    fn from(CacheError { path, source }: CacheError) -> FeatureError {
+        FeatureError::File { path, source }
+    }
 }
 
 impl From<tch::TchError> for FeatureError {

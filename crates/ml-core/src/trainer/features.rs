@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ml_data::dataset::Split;
 use ml_data::transform::TransformConfig;
@@ -12,7 +13,8 @@ use super::loaders::cache_dir;
 use super::{Phase, Reporter, Stop, TrainError, Trainer, flow};
 use crate::config::Config;
 use crate::features::{
-    Batches, FeatureCacheConfig, FeatureCacheMode, FeaturePlace, Features, Filled, Source, Store, fill,
+    Batches, FeatureCacheConfig, FeatureCacheMode, FeatureError, FeaturePlace, Features, Filled, Source,
+    Store, fill,
 };
 use crate::loader::{Budget, CacheKind, Loader};
 use crate::network::{Freeze, NoPrefix, Prefix};
@@ -78,7 +80,7 @@ impl FeatureCache {
         }
         Ok(match self.config.place {
             FeaturePlace::Ram => Budget::half_of_memory().left() / self.default_share,
-            FeaturePlace::Disk => Budget::half_of_disk(&self.folder)?.left(),
+            FeaturePlace::Disk => Budget::half_of_disk(&self.folder).map_err(FeatureError::from)?.left(),
         })
     }
 }
@@ -95,27 +97,34 @@ impl Trainer {
         }
     }
 
-    /// Computes the features that this epoch needs and that are not there yet; false if told to
-    /// stop.
+    /// Computes the features that this epoch needs and that are not there yet; how long it waited
+    /// for images, or none if told to stop.
     pub(super) fn prepare_features(
         &mut self,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<bool, TrainError> {
-        let Some(base) = self.config.model.base() else { return Ok(true) };
+    ) -> Result<Option<Duration>, TrainError> {
+        let Some(base) = self.config.model.base() else { return Ok(Some(Duration::ZERO)) };
         let freeze = base.freeze_after(self.state.epoch).clone();
         if self.features.plan.as_ref().is_none_or(|plan| plan.freeze != freeze) {
             // What was kept of other frozen layers goes first.
-            self.features.plan = None;
+            if self.features.plan.take().is_some_and(|plan| plan.train.is_some() || plan.val.is_some()) {
+                tracing::info!("{KEY}: other layers are frozen now: what was kept is let go");
+            }
             let plan = self.plan(&freeze)?;
             self.describe(&plan);
             self.features.plan = Some(plan);
         }
-        let Some(mut plan) = self.features.plan.take() else { return Ok(true) };
-        let go_on = self.complete(&mut plan, Split::Train, reporter, stop)?
-            && self.complete(&mut plan, Split::Val, reporter, stop)?;
+        let Some(mut plan) = self.features.plan.take() else { return Ok(Some(Duration::ZERO)) };
+        let mut waited = Some(Duration::ZERO);
+        for split in [Split::Train, Split::Val] {
+            if let Some(before) = waited {
+                let more = self.complete(&mut plan, split, reporter, stop)?;
+                waited = more.map(|more| before + more);
+            }
+        }
         self.features.plan = Some(plan);
-        Ok(go_on)
+        Ok(waited)
     }
 
     /// Training batches of this epoch from number `first` on.
@@ -166,6 +175,11 @@ impl Trainer {
         }
         let is_random = !self.config.transforms.train.random_keys().is_empty();
         plan.views = config.views.filter(|_| is_random).unwrap_or(1);
+        if config.views.is_some() && !is_random {
+            tracing::info!(
+                "{KEY}.views: training images are not augmented at random: all views are the same one"
+            );
+        }
         if config.is_explicit() || !is_random {
             match self.prefix(&self.config.transforms.train, true)? {
                 Ok(prefix) => plan.train = Some(prefix.into()),
@@ -201,21 +215,19 @@ impl Trainer {
         if needed <= limit {
             return Ok(plan);
         }
-        let (needed, limit) = (gb(needed), gb(limit));
+        let (needed, limit) = (size(needed), size(limit));
         let setting = "training.feature_cache.max_gb";
         let given = self.features.config.max_gb.is_some();
         let limit = if given { format!("it is {limit}") } else { format!("half of what is free is {limit}") };
         if self.features.config.is_explicit() {
             let reason = format!(
-                "the features of all images take {needed} GB, and {limit}; raise it, keep them on the other place \
-                 ({{in: ram}} or {{in: disk}}), or set {KEY} to off"
+                "the features of all images take {needed}, and {limit}; raise it, or set {KEY} to off"
             );
             return Err(TrainError::FeatureCache { key: setting, reason });
         }
         if plan.train.is_some() || plan.val.is_some() {
             tracing::warn!(
-                "{setting}: the features of all images take {needed} GB, and {limit}: none are kept, and every epoch \
-                 computes them again"
+                "{setting}: the features of all images take {needed}, and {limit}: none are kept, and every epoch computes them again"
             );
         }
         Ok(Plan { train: None, val: None, ..plan })
@@ -262,8 +274,8 @@ impl Trainer {
             Store::Ram => "in memory".to_owned(),
             Store::Disk { .. } => format!("in {}", self.features.folder.display()),
         };
-        let (kept, size) = (kept.join(", "), gb(self.bytes(plan)));
-        tracing::info!("{KEY}: frozen layers are computed once, and kept {place} ({size} GB): {kept}");
+        let (kept, size) = (kept.join(", "), size(self.bytes(plan)));
+        tracing::info!("{KEY}: frozen layers are computed once, and kept {place} ({size}): {kept}");
         if plan.views > 1 {
             tracing::info!(
                 "{KEY}: each training image has {} augmented views, shown in turn, instead of a new one in every epoch: \
@@ -273,22 +285,22 @@ impl Trainer {
         }
     }
 
-    /// Has the features of a split computed that this epoch needs; false if told to stop. Nothing of
-    /// the split is planned any more where they cannot be kept.
+    /// Has the features of a split computed that this epoch needs; how long it waited for images, or
+    /// none if told to stop. Nothing of the split is planned any more where they cannot be kept.
     fn complete(
         &self,
         plan: &mut Plan,
         split: Split,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<bool, TrainError> {
+    ) -> Result<Option<Duration>, TrainError> {
         let (planned, loader, view) = match split {
             Split::Train => (&mut plan.train, &self.train_loader, self.state.epoch % plan.views),
             _ => (&mut plan.val, &self.val_loader, 0),
         };
-        let Some(Planned { prefix, features }) = planned else { return Ok(true) };
+        let Some(Planned { prefix, features }) = planned else { return Ok(Some(Duration::ZERO)) };
         if features.contains_key(&view) {
-            return Ok(true);
+            return Ok(Some(Duration::ZERO));
         }
         // Validation batches are the same ones in every epoch; and where the user has asked for the
         // cache, a resumed run computes the same features again, which is all that is promised.
@@ -302,8 +314,9 @@ impl Trainer {
             flow(reported.is_err(), stop)
         });
         reported?;
-        match filled? {
-            Filled::Stopped => return Ok(false),
+        let (filled, waited) = filled?;
+        match filled {
+            Filled::Stopped => return Ok(None),
             Filled::Whole(filled) => {
                 features.insert(view, Rc::new(filled));
             }
@@ -313,11 +326,16 @@ impl Trainer {
             }
         }
         reporter.phase_finished();
-        Ok(true)
+        Ok(Some(waited))
     }
 }
 
-/// For people.
-fn gb(bytes: u64) -> String {
-    format!("{:.3}", bytes as f64 / 1e9)
+/// For people, as they count: in powers of 1000.
+fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        0.0..1e6 => format!("{:.1} KB", bytes / 1e3),
+        1e6..1e9 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.1} GB", bytes / 1e9),
+    }
 }

@@ -229,11 +229,9 @@ impl Trainer {
     ) -> Result<Ended<EpochReport>, TrainError> {
         self.freeze()?;
         let started = Instant::now();
-        if !self.prepare_features(reporter, stop)? {
-            return Ok(Ended::Stopped);
-        }
+        let Some(before) = self.prepare_features(reporter, stop)? else { return Ok(Ended::Stopped) };
         let waited = match self.train_epoch(reporter, stop, checkpoints)? {
-            Ended::Whole(waited) => waited,
+            Ended::Whole(waited) => before + waited,
             Ended::Stopped => return Ok(Ended::Stopped),
             Ended::RolledBack => return Ok(Ended::RolledBack),
         };

@@ -181,7 +181,7 @@ fn epoch_e_shows_view_e_mod_k_in_its_own_order() {
     for epoch in 0..4 {
         trainer.state.epoch = epoch;
         trainer.freeze().unwrap();
-        assert!(trainer.prepare_features(&mut NoReporter, &stop).unwrap());
+        assert!(trainer.prepare_features(&mut NoReporter, &stop).unwrap().is_some());
         let shown = by_sample(&trainer, trainer.train_batches(0).unwrap());
         let order = |of: &[(usize, Tensor)]| -> Vec<usize> { of.iter().map(|(index, _)| *index).collect() };
         let loaded = by_sample(&trainer, trainer.train_loader.epoch(epoch, 0).into());
@@ -261,7 +261,7 @@ fn a_budget_that_is_too_small_is_a_warning_or_where_the_cache_is_asked_for_an_er
         let error = built.map(drop).unwrap_err();
         assert!(error.is_usage());
         let text = error.to_string();
-        assert!(text.starts_with("training.feature_cache.max_gb: ") && text.contains("GB"), "{text}");
+        assert!(text.starts_with("training.feature_cache.max_gb: ") && text.contains("KB"), "{text}");
     }
 }
 
