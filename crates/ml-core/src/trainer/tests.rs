@@ -294,7 +294,7 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // No gradient of a loss near 1 survives this in 16 bits.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1e30)).unwrap();
     let before = tensors(&trainer);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
     assert!(matches!(stepped, Some(Stepped::Done(1))));
     assert_eq!(trainer.state.divergence.times, 0);
@@ -306,7 +306,7 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // With a smaller one the weights move, and the scale is in the checkpoint.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1024.0)).unwrap();
     let before = floats(tensors(&trainer));
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     trainer.train_step(&mut batches, &mut running).unwrap();
     assert_ne!(floats(tensors(&trainer)), before);
     let saved = trainer.snapshot().unwrap().scaler_state_dict.unwrap();
@@ -315,7 +315,7 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // A scale of 1 scales nothing: what overflows then is the run's own fault.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1.0)).unwrap();
     let poisoned = poison(&trainer);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     assert!(trainer.train_step(&mut batches, &mut running).is_err());
     cure(poisoned);
 }
