@@ -95,3 +95,93 @@ fn what_cannot_be_frozen_grouped_or_dropped_is_a_config_error() {
         fails(train(place.path(), &["--data_dir", data.to_str().unwrap(), "--set", setting]), 2, parts);
     }
 }
+
+#[test]
+fn frozen_layers_are_computed_once_and_the_run_is_the_same_to_the_bit() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 30);
+    let common = [
+        "--data_dir",
+        data.to_str().unwrap(),
+        "--set",
+        "model.freeze=backbone",
+        "--set",
+        "transforms.train.random_crop=null",
+        "--set",
+        "transforms.train.resize=[16, 16]",
+        "--set",
+        "training.ema={decay: 0.9}",
+        "--batch_size",
+        "8",
+    ];
+    let run = |name: &str, more: &[&str]| {
+        ok(train(place.path(), &[&common[..], &["--run_name", name], more].concat()));
+        place.path().join("runs").join(name)
+    };
+    let auto = run("auto", &["--num_epochs", "4"]);
+    let off = run("off", &["--num_epochs", "4", "--set", "training.feature_cache=off"]);
+    let half = run("half", &["--num_epochs", "2"]);
+    ok(train(place.path(), &["--resume", half.to_str().unwrap(), "--num_epochs", "4"]));
+    let hash = |run: &std::path::Path| python("state_hash.py", &[&run.join("last.pt")]);
+    assert_eq!(hash(&auto), hash(&off));
+    assert_eq!(hash(&auto), hash(&half));
+    let log = read(auto.join("logs/train.log"));
+    assert!(log.contains("frozen layers are computed once, and kept in memory"), "{log}");
+    assert!(log.contains("64 features an image for training, 64 features an image for validation"), "{log}");
+    assert!(!read(off.join("logs/train.log")).contains("feature_cache"), "{log}");
+}
+
+#[test]
+fn views_are_another_recipe_and_say_so_and_resume_exactly() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 30);
+    let cache = place.path().join("cache");
+    let set = format!("data.cache_dir={}", cache.display());
+    let common = [
+        "--data_dir",
+        data.to_str().unwrap(),
+        "--set",
+        "model.freeze=backbone",
+        "--set",
+        "training.feature_cache={views: 2, in: disk}",
+        "--set",
+        &set,
+    ];
+    let run = |name: &str, epochs: &str| {
+        ok(train(place.path(), &[&common[..], &["--run_name", name, "--num_epochs", epochs]].concat()));
+        place.path().join("runs").join(name)
+    };
+    let whole = run("whole", "5");
+    let log = read(whole.join("logs/train.log"));
+    assert!(log.contains("2 augmented views") && log.contains("another recipe"), "{log}");
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 3, "two views, and the validation images");
+    let half = run("half", "3");
+    std::fs::remove_dir_all(&cache).unwrap();
+    ok(train(place.path(), &["--resume", half.to_str().unwrap(), "--num_epochs", "5"]));
+    let hash = |run: &std::path::Path| python("state_hash.py", &[&run.join("last.pt")]);
+    assert_eq!(hash(&whole), hash(&half));
+}
+
+#[test]
+fn a_feature_cache_that_cannot_be_is_a_config_error() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    let frozen = "model.freeze=backbone";
+    for (settings, parts) in [
+        (&["training.feature_cache=on"][..], &["training.feature_cache: no layer is frozen"][..]),
+        (&[frozen, "training.feature_cache=on"], &["training.feature_cache: ", "random_crop", "views"]),
+        (&[frozen, "training.feature_cache={views: 0}"], &["training.feature_cache.views: must be"]),
+        (
+            &[frozen, "training.feature_cache={views: 2, max_gb: 0.000001}"],
+            &["training.feature_cache.max_gb: ", "KB"],
+        ),
+        (
+            &[frozen, "transforms.train.mixup=0.2", "training.feature_cache={views: 2}"],
+            &["training.feature_cache: mixup"],
+        ),
+    ] {
+        let sets = settings.iter().flat_map(|setting| ["--set", setting]);
+        let args: Vec<&str> = ["--data_dir", data.to_str().unwrap()].into_iter().chain(sets).collect();
+        fails(train(place.path(), &args), 2, parts);
+    }
+}

@@ -6,10 +6,11 @@ use std::ops::ControlFlow;
 use tch::{Device, Tensor};
 
 use crate::device::Compute;
-use crate::loader::{Batch, DeviceBatch, Loader, LoaderError};
+use crate::features::{Batches, FeatureError, InputBatch};
+use crate::loader::{Batch, Loader, LoaderError};
 use crate::loss::{Loss, LossError, Targets};
 use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
-use crate::network::{Classifier, ForwardError, Network, ScriptError};
+use crate::network::{Classifier, ForwardError, Input, Network, ScriptError};
 use crate::torch_error::{TorchError, catch_torch_panic};
 
 /// A class and how sure the network is of it.
@@ -59,6 +60,9 @@ pub enum EvaluationError {
     /// The forward pass failed.
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    /// Features that were kept cannot be had.
+    #[error(transparent)]
+    Features(FeatureError),
     /// The loss does not take such targets.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -76,6 +80,16 @@ pub enum EvaluationError {
     /// The caller's `on_batch` asked to stop.
     #[error("the evaluation was interrupted")]
     Interrupted,
+}
+
+impl From<FeatureError> for EvaluationError {
+    fn from(error: FeatureError) -> Self {
+        match error {
+            FeatureError::Loader(error) => error.into(),
+            FeatureError::Forward(error) => error.into(),
+            error => EvaluationError::Features(error),
+        }
+    }
 }
 
 impl From<ScriptError> for EvaluationError {
@@ -98,21 +112,21 @@ impl<'a> Evaluator<'a> {
         Evaluator { compute, loss, num_classes }
     }
 
-    /// The sums over all batches of `loader` (its epoch 0) for each of `networks`: the weights and
-    /// their average see the same batches. `on_batch` is called after each and may stop it.
+    /// The sums over all `batches` for each of `networks`: the weights and their average see the
+    /// same. `on_batch` is called after each and may stop it.
     ///
     /// # Errors
     /// See [`EvaluationError`].
     pub fn sums(
         &self,
         networks: &[&Network],
-        loader: &Loader,
+        batches: Batches,
         mut on_batch: impl FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<MetricSums>, EvaluationError> {
         let device = self.compute.device;
         let mut accumulators: Vec<_> = networks.iter().map(|_| MetricAccumulator::new(device)).collect();
-        for batch in loader.epoch(0, 0) {
-            let batch = batch?.to_device();
+        for batch in batches {
+            let batch = batch?;
             for (network, accumulator) in networks.iter().zip(&mut accumulators) {
                 let _logits = self.add(*network, &batch, accumulator)?;
             }
@@ -143,9 +157,9 @@ impl<'a> Evaluator<'a> {
             let batch = batch?;
             let true_classes = numbers(&batch.targets);
             let scored = catch_torch_panic(|| {
-                let batch = batch.to_device();
+                let batch = InputBatch::from(batch.to_device());
                 let logits = self.add(network, &batch, &mut accumulator)?;
-                Ok::<_, EvaluationError>(batch.indices.into_iter().zip(best(&logits, top_k)))
+                Ok::<_, EvaluationError>(batch.batch.indices.into_iter().zip(best(&logits, top_k)))
             })??;
             for (target, (sample, top_k)) in true_classes.into_iter().zip(scored) {
                 confusion.add(target, top_k[0].class);
@@ -169,7 +183,7 @@ impl<'a> Evaluator<'a> {
         top_k: usize,
     ) -> Result<Vec<Vec<ClassProbability>>, EvaluationError> {
         catch_torch_panic(|| {
-            let logits = self.logits(network, &batch.to_device().images)?;
+            let logits = self.logits(network, (&batch.to_device().images).into())?;
             Ok(best(&logits, top_k))
         })?
     }
@@ -178,19 +192,20 @@ impl<'a> Evaluator<'a> {
     fn add(
         &self,
         network: &dyn Classifier,
-        batch: &DeviceBatch,
+        batch: &InputBatch,
         accumulator: &mut MetricAccumulator,
     ) -> Result<Tensor, EvaluationError> {
-        let logits = self.logits(network, &batch.images)?;
-        let targets = Targets::Classes(batch.targets.shallow_clone());
+        let logits = self.logits(network, batch.input())?;
+        let classes = &batch.batch.targets;
+        let targets = Targets::Classes(classes.shallow_clone());
         let loss = tch::no_grad(|| self.loss.forward(&logits, &targets))?;
-        accumulator.add(&loss, &logits, &batch.targets);
+        accumulator.add(&loss, &logits, classes);
         Ok(logits)
     }
 
-    /// `[N, C, H, W]` f32 → `[N, K]` f32, for as many classes as there are.
-    fn logits(&self, network: &dyn Classifier, images: &Tensor) -> Result<Tensor, EvaluationError> {
-        let logits = network.logits(images, &self.compute)?;
+    /// The logits `[N, K]` f32, for as many classes as there are.
+    fn logits(&self, network: &dyn Classifier, input: Input<'_>) -> Result<Tensor, EvaluationError> {
+        let logits = network.logits(input, &self.compute)?;
         match logits.size().as_slice() {
             &[_, classes] if classes == self.num_classes as i64 => Ok(logits),
             size => Err(EvaluationError::Classes {

@@ -3,8 +3,8 @@
 //! [`trainer::Reporter`] is told what happens.
 //!
 //! In import order, each module using only those above it: [`dataset`] and [`transform`] (of
-//! `ml-data`), [`torch_error`] → [`device`] → [`loader`] → [`network`] → [`loss`] → [`optimizer`] →
-//! [`metrics`] → [`evaluation`] → [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] →
+//! `ml-data`), [`torch_error`] → [`device`] → [`loader`] → [`network`] → [`features`] → [`loss`] →
+//! [`optimizer`] → [`metrics`] → [`evaluation`] → [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] →
 //! [`trainer`] → [`starter`] → [`job`] → [`inference`].
 
 pub use torch_file;
@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device;
 pub mod evaluation;
+pub mod features;
 pub mod inference;
 pub mod job;
 pub mod loader;

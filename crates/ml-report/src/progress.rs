@@ -65,6 +65,7 @@ impl Progress {
 
     fn label(&self) -> String {
         match self.phase {
+            Phase::Features => "features".to_owned(),
             Phase::Train => format!("epoch {}/{}", self.epoch + 1, self.num_epochs),
             Phase::Validate => format!("epoch {}/{} validation", self.epoch + 1, self.num_epochs),
             Phase::Evaluate => "evaluation".to_owned(),

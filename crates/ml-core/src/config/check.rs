@@ -28,6 +28,7 @@ impl Config {
         v.section("transforms", self.transforms.violations());
         v.section("training", self.training.violations());
         v.section("model", self.model.violations());
+        self.check_feature_cache(&mut v);
         check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
         v.section("data", self.data.violations());
         check_integers(&serde_json::to_value(self).unwrap_or_default(), "", &mut v);
@@ -35,6 +36,40 @@ impl Config {
             self.check_sizes(&mut v);
         }
         v
+    }
+
+    /// Features that were asked for though they change, or cannot be had.
+    fn check_feature_cache(&self, v: &mut Violations) {
+        let (cache, key) = (&self.training.feature_cache, "training.feature_cache");
+        if !cache.is_explicit() {
+            return;
+        }
+        let Some(base) = self.model.base() else {
+            return v.add(key, "a TorchScript module cannot be run in parts; set it to auto or off");
+        };
+        if base.freeze == Freeze::None || base.unfreeze_epoch == Some(0) {
+            v.add(
+                key,
+                "no layer is frozen, so features change with every step; set model.freeze, or auto here",
+            );
+        }
+        let train = &self.transforms.train;
+        let random = train.random_keys().join(", ");
+        if train.mixes() {
+            v.add(
+                key,
+                "mixup and cutmix make new images of each batch, whose features cannot be kept; remove them from \
+                 transforms.train, or set auto here",
+            );
+        } else if cache.views.is_none() && !random.is_empty() {
+            v.add(
+                key,
+                format!(
+                    "transforms.train is random ({random}), so features are other ones in every epoch; set {{views: 8}} to \
+                     use so many views of each image in turn, or auto here"
+                ),
+            );
+        }
     }
 
     /// Images of sizes that the network does not take; what a TorchScript module needs shows when
@@ -110,6 +145,7 @@ impl TrainingConfig {
         });
         v.section("checkpoint", self.checkpoint.problems());
         v.section("divergence", self.divergence.problems());
+        v.section("feature_cache", self.feature_cache.problems());
         v.section("ema", self.ema.as_ref().map_or_else(Vec::new, EmaConfig::problems));
         let early_stopping = self.early_stopping.as_ref();
         v.section("early_stopping", early_stopping.map_or_else(Vec::new, EarlyStoppingConfig::problems));

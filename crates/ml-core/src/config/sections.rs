@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::device::{DeviceChoice, PrecisionChoice};
+use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::optimizer::EmaConfig;
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
@@ -131,6 +132,10 @@ pub struct TrainingConfig {
     pub early_stopping: Option<EarlyStoppingConfig>,
     /// Keeps an average of the weights and validates it beside them; null keeps none.
     pub ema: Option<EmaConfig>,
+    /// Whether what frozen layers make of images is computed once and kept: `auto` where the result
+    /// is the same to the bit, `on`, `off`, or `{views: 8}`: so many augmented views of each
+    /// training image, in turn.
+    pub feature_cache: FeatureCacheConfig,
     /// When checkpoints are written and which are kept.
     pub checkpoint: CheckpointConfig,
     /// What happens when a loss or a gradient is not finite.
@@ -150,6 +155,7 @@ impl Default for TrainingConfig {
             max_grad_norm: None,
             early_stopping: None,
             ema: None,
+            feature_cache: FeatureCacheConfig::default(),
             checkpoint: CheckpointConfig::default(),
             divergence: DivergenceConfig::default(),
         }

@@ -172,6 +172,37 @@ fn values_out_of_range_are_named_by_path() {
             "model: {architecture: maxvit_t}\ntransforms: {train: {resize: [224, 230]}}",
             "maxvit_t needs height and width to be multiples of 224, such as 224x224",
         ),
+        (
+            "training: {feature_cache: {view: 3}}",
+            "training.feature_cache.view: unknown key; did you mean `views`?",
+        ),
+        ("training: {feature_cache: sometimes}", "training.feature_cache: must be "),
+        (
+            "model: {freeze: backbone}\ntraining: {feature_cache: {views: 0}}",
+            "training.feature_cache.views: must be ",
+        ),
+        (
+            "model: {freeze: backbone}\ntraining: {feature_cache: {max_gb: -1}}",
+            "training.feature_cache.max_gb: must be null or from 0 up, got -1",
+        ),
+        ("training: {feature_cache: on}", "training.feature_cache: no layer is frozen"),
+        (
+            "model: {freeze: backbone, unfreeze_epoch: 0}\ntraining: {feature_cache: {views: 3}}",
+            "training.feature_cache: no layer is frozen",
+        ),
+        (
+            "model: {freeze: backbone}\ntraining: {feature_cache: on}",
+            "training.feature_cache: transforms.train is random (random_horizontal_flip)",
+        ),
+        (
+            "model: {freeze: backbone}\ntraining: {feature_cache: {views: 3}}\n\
+             transforms: {train: {resize: [224, 224], mixup: 0.2}}",
+            "training.feature_cache: mixup and cutmix",
+        ),
+        (
+            "model: {type: torchscript, path: a.pt}\ntraining: {feature_cache: on}",
+            "training.feature_cache: a TorchScript module",
+        ),
         ("seed: -1", "seed: must be at least 0"),
         ("seed: 1.5", "seed: must be a whole number"),
         ("[1, 2]", "must hold keys and values"),

@@ -12,6 +12,7 @@
 
 mod batch;
 mod cache;
+mod composition;
 mod memory;
 mod mix;
 mod odd;
@@ -41,6 +42,7 @@ use skipped::Skipped;
 
 pub use batch::{Batch, DeviceBatch};
 pub use cache::{Budget, Cache, CacheError, CacheKind, Caches};
+pub use composition::{BatchSamples, Composition};
 pub use order::{BalancedConfig, Order, SamplingConfig, ShuffleConfig, WeightedConfig};
 pub use skipped::{OnError, Unreadable};
 
@@ -249,8 +251,7 @@ impl Batches {
     /// epoch. Waits for no image.
     pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
         let Some(Stream { plan, next, .. }) = &self.stream else { return Vec::new() };
-        let last = next.saturating_add(count).min(plan.num_batches());
-        (*next..last).map(|number| plan.classes_of(number)).collect()
+        plan.next_targets(*next, count)
     }
 }
 

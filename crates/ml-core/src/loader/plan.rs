@@ -131,6 +131,12 @@ impl Plan {
         indices.map(|index| i64::from(self.index.samples[index].class)).collect()
     }
 
+    /// Classes of the samples of batch `next` and those behind it, `count` at most.
+    pub(super) fn next_targets(&self, next: usize, count: usize) -> Vec<Vec<i64>> {
+        let last = next.saturating_add(count).min(self.num_batches());
+        (next..last).map(|number| self.classes_of(number)).collect()
+    }
+
     /// Decodes and transforms the sample at `position` into `slot`, which is
     /// [`sample_bytes`](Plan::sample_bytes) long. The slot of an image that is left out is zeros.
     pub(super) fn make_sample(&self, position: usize, slot: &mut [u8]) -> Result<Vec<Remark>, LoaderError> {

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Network, ScriptError, TrainOutputs};
+use super::{Network, Prefix, ScriptError, TrainOutputs};
 use crate::device::Compute;
 
 /// A forward pass failed. Layers of this library do not fail: their shapes are right by
@@ -19,27 +19,50 @@ pub enum ForwardError {
 
 /// What gives logits in evaluation.
 pub trait Classifier {
-    /// The logits `[N, K]` f32 of images `[N, C, H, W]` f32 in evaluation mode, without gradients.
+    /// The logits `[N, K]` f32 of `input` in evaluation mode, without gradients.
     ///
     /// # Errors
     /// See [`ForwardError`].
-    fn logits(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError>;
+    fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError>;
 }
 
 impl Classifier for Network {
-    fn logits(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError> {
-        Network::logits(self, images, compute)
+    fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError> {
+        Network::logits(self, input, compute)
+    }
+}
+
+/// What a forward pass begins with.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// `[N, C, H, W]` f32.
+    Images(&'a Tensor),
+    /// What [`Network::features`] gave, `[N, F]`, or rows of it, and of which layers.
+    Features(&'a Tensor, &'a Prefix),
+}
+
+impl<'a> From<&'a Tensor> for Input<'a> {
+    fn from(images: &'a Tensor) -> Input<'a> {
+        Input::Images(images)
     }
 }
 
 impl Network {
-    /// The logits `[N, K]` f32 of images `[N, C, H, W]` f32 in evaluation mode, without gradients.
+    /// The logits `[N, K]` f32 of `input` in evaluation mode, without gradients.
     ///
     /// # Errors
     /// See [`ForwardError`].
-    pub fn logits(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError> {
-        let images = compute.images(images)?;
-        let logits = tch::no_grad(|| compute.run(|| self.try_forward_t(&images, false)))??;
+    pub fn logits<'a>(&self, input: impl Into<Input<'a>>, compute: &Compute) -> Result<Tensor, ForwardError> {
+        let logits = match input.into() {
+            Input::Images(images) => {
+                let images = compute.images(images)?;
+                tch::no_grad(|| compute.run(|| self.try_forward_t(&images, false)))??
+            }
+            Input::Features(rows, prefix) => {
+                let model = self.model()?;
+                tch::no_grad(|| compute.run(|| prefix.forward_rest(model, rows, false)))?.logits
+            }
+        };
         Ok(in_f32(logits, compute))
     }
 
@@ -48,12 +71,40 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::logits`].
-    pub fn train_outputs(&self, images: &Tensor, compute: &Compute) -> Result<TrainOutputs, ForwardError> {
-        let images = compute.images(images)?;
-        let TrainOutputs { logits, auxiliary } = compute.run(|| self.try_forward_train(&images))??;
+    pub fn train_outputs<'a>(
+        &self,
+        input: impl Into<Input<'a>>,
+        compute: &Compute,
+    ) -> Result<TrainOutputs, ForwardError> {
+        let TrainOutputs { logits, auxiliary } = match input.into() {
+            Input::Images(images) => {
+                let images = compute.images(images)?;
+                compute.run(|| self.try_forward_train(&images))??
+            }
+            Input::Features(rows, prefix) => {
+                let model = self.model()?;
+                compute.run(|| prefix.forward_rest(model, rows, true))?
+            }
+        };
         let auxiliary =
             auxiliary.into_iter().map(|(share, logits)| (share, in_f32(logits, compute))).collect();
         Ok(TrainOutputs { logits: in_f32(logits, compute), auxiliary })
+    }
+
+    /// What the layers of `prefix` make of images `[N, C, H, W]` f32: a row of features an image,
+    /// `[N, F]`, in the dtype in which the next layer gets them. [`Input::Features`] continues from
+    /// there.
+    ///
+    /// # Errors
+    /// As [`Network::logits`].
+    pub fn features(
+        &self,
+        images: &Tensor,
+        prefix: &Prefix,
+        compute: &Compute,
+    ) -> Result<Tensor, ForwardError> {
+        let (model, images) = (self.model()?, compute.images(images)?);
+        Ok(compute.run(|| prefix.forward(model, &images))?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::layers::{Layer, TrainOutputs};
+use super::layers::{Layer, TrainOutputs, forward_all};
 
 /// A backbone (`features`, then `pool`) and a head, in timm's sense. Run one after another, they
 /// are the network: the same operators in the same order as torchvision's `forward`.
@@ -66,4 +66,57 @@ impl Model {
         let (features, auxiliary) = self.features.forward_train(images);
         TrainOutputs { logits: self.forward_head(&self.pool(&features), true), auxiliary }
     }
+
+    /// All layers from images to logits, one after another; those of nested sequences each by
+    /// itself.
+    pub fn layers(&self) -> Vec<LayerInOrder<'_>> {
+        let (mut layers, mut sequences) = (Vec::new(), 0);
+        for part in [&self.features, &self.pool, &self.head] {
+            add_layers(part.as_ref(), None, &mut sequences, &mut layers);
+        }
+        layers
+    }
+}
+
+/// One of a network's layers.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerInOrder<'a> {
+    layer: &'a dyn Layer,
+    /// The number of the sequence that it stands in; none of a whole part.
+    sequence: Option<usize>,
+}
+
+/// `sequences` have been seen so far.
+fn add_layers<'a>(
+    layer: &'a dyn Layer,
+    sequence: Option<usize>,
+    sequences: &mut usize,
+    layers: &mut Vec<LayerInOrder<'a>>,
+) {
+    let Some(parts) = layer.sequence() else { return layers.push(LayerInOrder { layer, sequence }) };
+    let own = Some(*sequences);
+    *sequences += 1;
+    parts.iter().for_each(|part| add_layers(part.as_ref(), own, sequences, layers));
+}
+
+/// Runs layers one after another, those of a sequence as it runs them, in training with auxiliary
+/// heads.
+pub fn run(layers: &[LayerInOrder<'_>], input: &Tensor, train: bool) -> TrainOutputs {
+    let mut outputs = TrainOutputs { logits: input.shallow_clone(), auxiliary: Vec::new() };
+    for group in layers.chunk_by(|one, next| one.sequence == next.sequence) {
+        let alone = group.iter().filter(|layer| layer.sequence.is_none());
+        for LayerInOrder { layer, .. } in alone {
+            let (output, auxiliary) = if train {
+                layer.forward_train(&outputs.logits)
+            } else {
+                (layer.forward_t(&outputs.logits, false), Vec::new())
+            };
+            outputs.logits = output;
+            outputs.auxiliary.extend(auxiliary);
+        }
+        let together: Vec<&dyn Layer> =
+            group.iter().filter(|layer| layer.sequence.is_some()).map(|layer| layer.layer).collect();
+        outputs.logits = forward_all(&together, &outputs.logits, train);
+    }
+    outputs
 }

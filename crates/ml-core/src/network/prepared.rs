@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::state::State;
-use super::{Body, Classifier, ForwardError, ModuleKind, Network};
+use super::{Body, Classifier, ForwardError, Input, ModuleKind, Network};
 use crate::device::{Compute, Precision};
 
 /// A network for evaluation alone, made ready once: see [`Network::prepare`]. It has no state to be
@@ -76,7 +76,7 @@ impl PreparedNetwork {
 }
 
 impl Classifier for PreparedNetwork {
-    fn logits(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError> {
-        self.network.logits(images, compute)
+    fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError> {
+        self.network.logits(input, compute)
     }
 }

@@ -67,12 +67,15 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let class_token = scope.parameter("class_token", &[1, 1, width], Init::ZEROS);
     let encoder = scope.sub("encoder");
     let pos_embedding = encoder.parameter("pos_embedding", &[1, tokens, width], Init::Normal(0.02));
-    let mut blocks = Sequential::default();
+    // Tokens `[N, 1 + patches, D]` after the last norm.
+    let mut features = Sequential::default();
+    features.push(Embedding { conv_proj, class_token, pos_embedding });
+    features.push(Dropout(dropout));
     for number in 0..depth {
         let scope = encoder.sub("layers").sub(format!("encoder_layer_{number}"));
-        blocks.push(EncoderBlock::new(&scope, variant, dropout));
+        features.push(EncoderBlock::new(&scope, variant, dropout));
     }
-    let ln = LayerNorm::new(&encoder.sub("ln"), width, EPS);
+    features.push(LayerNorm::new(&encoder.sub("ln"), width, EPS));
     let head = Linear::new(&scope.sub("heads").sub("head").head(), width, spec.num_classes);
 
     let std = (1.0 / (spec.in_channels * patch * patch) as f64).sqrt();
@@ -81,29 +84,23 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
         "conv_proj.bias" | "heads.head.weight" | "heads.head.bias" => Some(Init::ZEROS),
         _ => None,
     });
-    let encoder = Encoder { conv_proj, class_token, pos_embedding, dropout: Dropout(dropout), blocks, ln };
-    Model::new(encoder, ClassToken, head, width)
+    Model::new(features, ClassToken, head, width)
 }
 
-/// `[N, C, H, W]` → tokens `[N, 1 + patches, D]` after the last norm, the class token first.
+/// `[N, C, H, W]` → tokens `[N, 1 + patches, D]` with their positions, the class token first.
 #[derive(Debug)]
-struct Encoder {
+struct Embedding {
     conv_proj: Convolution,
     class_token: Tensor,
     pos_embedding: Tensor,
-    dropout: Dropout,
-    blocks: Sequential,
-    ln: LayerNorm,
 }
 
-impl Layer for Encoder {
+impl Layer for Embedding {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         // [N, C, h, w] → [N, h · w, C], the class token in front.
         let patches = self.conv_proj.forward_t(input, train).flatten(2, 3).transpose(1, 2);
         let class_token = self.class_token.expand([patches.size()[0], -1, -1], false);
-        let tokens = Tensor::cat(&[class_token, patches], 1).g_add_(&self.pos_embedding);
-        let tokens = self.blocks.forward_t(&self.dropout.forward_t(&tokens, train), train);
-        self.ln.forward_t(&tokens, train)
+        Tensor::cat(&[class_token, patches], 1).g_add_(&self.pos_embedding)
     }
 }
 
@@ -113,7 +110,8 @@ struct ClassToken;
 
 impl Layer for ClassToken {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
-        input.select(1, 0)
+        // Without the other tokens behind it in memory.
+        input.select(1, 0).contiguous()
     }
 }
 

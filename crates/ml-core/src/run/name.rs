@@ -33,7 +33,7 @@ const SHORT: [(&str, &str); 14] = [
 
 /// Keys that never change a result: how images are loaded, what is checked of them, and where a run
 /// trains.
-pub const INCIDENTAL: [&str; 8] = [
+pub const INCIDENTAL: [&str; 10] = [
     "data.num_workers",
     "data.cache",
     "data.cache_max_gb",
@@ -42,6 +42,8 @@ pub const INCIDENTAL: [&str; 8] = [
     "data.on_change",
     "training.device",
     "training.threads",
+    "training.feature_cache.in",
+    "training.feature_cache.max_gb",
 ];
 
 /// Keys that, besides, are not in a run's name: paths of this machine, and when checkpoints are

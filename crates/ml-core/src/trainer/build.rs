@@ -6,6 +6,7 @@ use ml_data::dataset::{Dataset, Split};
 use ml_data::setting::Auto;
 use tch::{Device, Tensor};
 
+use super::features::FeatureCache;
 use super::loaders::loaders;
 use super::state::{
     divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, sums_to_value,
@@ -54,7 +55,7 @@ pub(super) fn trainer(
     );
     let ema = config.training.ema.as_ref();
     let ema = ema.map(|ema| Ema::new(ema, &network)).transpose()?;
-    Ok(Trainer {
+    let trainer = Trainer {
         config: config.clone(),
         classes: dataset.classes.clone(),
         fingerprint: dataset.fingerprint().to_owned(),
@@ -69,9 +70,12 @@ pub(super) fn trainer(
         val_loader,
         train_index: Arc::clone(&dataset.train),
         state: TrainState::default(),
+        features: FeatureCache::new(config, &dataset.root),
         is_unsaved: false,
         first_step: None,
-    })
+    };
+    trainer.check_feature_cache()?;
+    Ok(trainer)
 }
 
 pub(super) fn network(

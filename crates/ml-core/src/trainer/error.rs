@@ -2,6 +2,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::evaluation::EvaluationError;
+use crate::features::FeatureError;
 use crate::loader::{CacheError, LoaderError};
 use crate::loss::LossError;
 use crate::network::{ForwardError, FreezeError, NetworkError, ScriptError};
@@ -185,6 +186,17 @@ pub enum TrainError {
         /// What goes wrong.
         reason: String,
     },
+    /// `training.feature_cache` asks for what cannot be.
+    #[error("{key}: {reason}")]
+    FeatureCache {
+        /// The setting.
+        key: &'static str,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Features cannot be kept.
+    #[error(transparent)]
+    Features(FeatureError),
     /// Decoded images cannot be kept.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -200,6 +212,16 @@ pub enum TrainError {
     },
 }
 
+impl From<FeatureError> for TrainError {
+    fn from(error: FeatureError) -> TrainError {
+        match error {
+            FeatureError::Loader(error) => error.into(),
+            FeatureError::Forward(error) => error.into(),
+            error => TrainError::Features(error),
+        }
+    }
+}
+
 impl TrainError {
     /// Whether what was requested is wrong, rather than the run.
     pub fn is_usage(&self) -> bool {
@@ -211,6 +233,7 @@ impl TrainError {
             | TrainError::ClassWeights { .. }
             | TrainError::NoFullBatch { .. }
             | TrainError::SingleImage { .. }
+            | TrainError::FeatureCache { .. }
             | TrainError::Mismatch { .. } => true,
             TrainError::Run(error) => error.is_usage(),
             TrainError::StartWeights(error) => error.is_usage(),

@@ -67,7 +67,7 @@ fn training_options(config: &Config, device: Device, num_classes: usize) -> Load
 }
 
 /// The folder of the disk cache of the data folder `root`.
-fn cache_dir(data: &DataConfig, root: &Path) -> PathBuf {
+pub(super) fn cache_dir(data: &DataConfig, root: &Path) -> PathBuf {
     data.cache_dir.clone().unwrap_or_else(|| root.join(CACHE_FOLDER))
 }
 

@@ -9,6 +9,7 @@ mod build;
 mod checkpoints;
 mod divergence;
 mod error;
+mod features;
 mod guard;
 mod loaders;
 mod measure;
@@ -53,6 +54,7 @@ use crate::run::{Run, RunError};
 use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
 use checkpoints::CheckpointManager;
+use features::FeatureCache;
 use step::Stepped;
 
 /// Between two readings of the running sums for display: a reading waits for the device.
@@ -100,6 +102,7 @@ pub struct Trainer {
     val_loader: Loader,
     train_index: Arc<Index>,
     state: TrainState,
+    features: FeatureCache,
     /// The state is not that of the run's `last.pt`.
     is_unsaved: bool,
     /// When the first step of this process was done.
@@ -226,8 +229,9 @@ impl Trainer {
     ) -> Result<Ended<EpochReport>, TrainError> {
         self.freeze()?;
         let started = Instant::now();
+        let Some(before) = self.prepare_features(reporter, stop)? else { return Ok(Ended::Stopped) };
         let waited = match self.train_epoch(reporter, stop, checkpoints)? {
-            Ended::Whole(waited) => waited,
+            Ended::Whole(waited) => before + waited,
             Ended::Stopped => return Ok(Ended::Stopped),
             Ended::RolledBack => return Ok(Ended::RolledBack),
         };
@@ -263,7 +267,7 @@ impl Trainer {
     ) -> Result<Ended<Duration>, TrainError> {
         let first = self.state.batch_in_epoch as usize;
         let mut running = MetricAccumulator::from_sums(self.state.running, self.compute.device);
-        let mut batches = self.train_loader.epoch(self.state.epoch, first);
+        let mut batches = self.train_batches(first)?;
         let mut shown = Instant::now();
         reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
         loop {
@@ -314,7 +318,7 @@ impl Trainer {
         let networks: Vec<&Network> =
             [&self.network].into_iter().chain(self.ema.as_ref().map(Ema::network)).collect();
         let mut reported = Ok(());
-        let sums = self.evaluator().sums(&networks, &self.val_loader, || {
+        let sums = self.evaluator().sums(&networks, self.val_batches()?, || {
             reported = reporter.batches_done(1, None);
             flow(reported.is_err(), stop)
         });
@@ -379,6 +383,7 @@ impl Trainer {
     /// The checkpoint is of another network, class list, optimizer, or contains NaN or Inf; unless
     /// `mode` allows changes also another seed, data set or batch size.
     pub fn restore(&mut self, checkpoint: &Checkpoint, mode: ResumeMode) -> Result<(), TrainError> {
+        self.features.forget();
         catch_torch_panic(|| restore::restore(self, checkpoint, mode))?
     }
 
@@ -436,6 +441,7 @@ impl Trainer {
     /// # Errors
     /// The file cannot be read, or its weights are of another network.
     pub fn start_from(&mut self, path: &Path, key: Option<&str>, part: Part) -> Result<Loaded, TrainError> {
+        self.features.forget();
         catch_torch_panic(|| {
             let loaded = weights::load(&self.network, path, key, part)?;
             if let Some(ema) = &mut self.ema {
@@ -451,6 +457,7 @@ impl Trainer {
     /// # Errors
     /// It is of another network or optimizer, or contains NaN or Inf.
     pub fn load_external(&mut self, external: &ExternalCheckpoint) -> Result<(), TrainError> {
+        self.features.forget();
         catch_torch_panic(|| restore::load_external(self, external))?
     }
 }

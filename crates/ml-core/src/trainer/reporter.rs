@@ -27,6 +27,8 @@ impl ReportError {
 /// What the batches are gone through for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// What frozen layers make of the images is computed, to be kept.
+    Features,
     /// Training steps.
     Train,
     /// The validation split after an epoch.

@@ -7,7 +7,8 @@ use tch::Tensor;
 
 use super::guard::{Guard, Trouble};
 use super::{TrainError, Trainer};
-use crate::loader::{Batch, Batches, DeviceBatch};
+use crate::features::{Batches, InputBatch};
+use crate::loader::DeviceBatch;
 use crate::loss::{LossValue, Targets};
 use crate::metrics::MetricAccumulator;
 use crate::optimizer::OptimizerError;
@@ -82,16 +83,20 @@ impl Trainer {
     }
 
     /// Adds the gradients of one micro-batch; `share` is its share of the mean over the step.
-    fn forward_backward(&self, batch: Batch, number: usize, share: f64) -> Result<MicroBatch, TrainError> {
+    fn forward_backward(
+        &self,
+        batch: InputBatch,
+        number: usize,
+        share: f64,
+    ) -> Result<MicroBatch, TrainError> {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         torch_ext::manual_seed(seed).map_err(OptimizerError::from)?;
-        let batch = batch.to_device();
-        let outputs = self.network.train_outputs(&batch.images, &self.compute)?;
-        let LossValue { mean, divisor } = self.loss.of_outputs(&outputs, &Targets::of(&batch))?;
+        let outputs = self.network.train_outputs(batch.input(), &self.compute)?;
+        let LossValue { mean, divisor } = self.loss.of_outputs(&outputs, &Targets::of(&batch.batch))?;
         // A single micro-batch needs no product.
         let part = if share == 1.0 { mean.shallow_clone() } else { &mean * share };
         self.scaler.as_ref().map_or(part.shallow_clone(), |scaler| scaler.scale(&part)).backward();
-        let DeviceBatch { targets, indices, .. } = batch;
+        let DeviceBatch { targets, indices, .. } = batch.batch;
         let loss = LossValue { mean: mean.detach(), divisor };
         Ok(MicroBatch { loss, logits: outputs.logits.detach(), targets, indices })
     }

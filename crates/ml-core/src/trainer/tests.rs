@@ -1,6 +1,8 @@
 //! A step from several batches is the step of all their images; one with NaN or Inf changes nothing,
 //! or takes the run back.
 
+mod features;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +101,7 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
     let config = config(&data, &["training.batch_size=2", "training.gradient_accumulation_steps=3"]);
     let mut trainer = Trainer::new(&config, &dataset, Compute::fp32(Device::Cpu), None).unwrap();
     assert_eq!(trainer.steps_per_epoch(), 2);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let mut running = MetricAccumulator::new(Device::Cpu);
     for (step, window) in [0..3, 3..5].into_iter().enumerate() {
         let before: Vec<Tensor> =
@@ -157,7 +159,7 @@ fn a_skipped_first_step_leaves_everything_as_it_was_and_the_next_is_the_first() 
     let data = data(place.path());
     let mut trainer = trainer(&data, &["training.divergence.action=skip"]);
     let mut running = MetricAccumulator::new(Device::Cpu);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let before = tensors(&trainer);
     let poisoned = poison(&trainer);
     let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
@@ -183,7 +185,7 @@ fn skips_end_after_max_times_with_an_error_that_names_the_images() {
     let more = ["training.divergence={action: skip, max_times: 1}"];
     let mut trainer = trainer(&data, &more);
     let mut running = MetricAccumulator::new(Device::Cpu);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let _poisoned = poison(&trainer);
     trainer.train_step(&mut batches, &mut running).unwrap();
     let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
@@ -204,7 +206,7 @@ fn an_update_beyond_float32_is_refused_before_it_is_made() {
     };
     let before = parameters(&trainer);
     let mut running = MetricAccumulator::new(Device::Cpu);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
     let TrainError::NotFinite { loss, grad_norm, .. } = &error else { panic!("{error}") };
     assert!(loss.is_finite() && grad_norm.is_finite());
@@ -292,7 +294,7 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // No gradient of a loss near 1 survives this in 16 bits.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1e30)).unwrap();
     let before = tensors(&trainer);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
     assert!(matches!(stepped, Some(Stepped::Done(1))));
     assert_eq!(trainer.state.divergence.times, 0);
@@ -304,7 +306,7 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // With a smaller one the weights move, and the scale is in the checkpoint.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1024.0)).unwrap();
     let before = floats(tensors(&trainer));
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     trainer.train_step(&mut batches, &mut running).unwrap();
     assert_ne!(floats(tensors(&trainer)), before);
     let saved = trainer.snapshot().unwrap().scaler_state_dict.unwrap();
@@ -313,7 +315,7 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // A scale of 1 scales nothing: what overflows then is the run's own fault.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1.0)).unwrap();
     let poisoned = poison(&trainer);
-    let mut batches = trainer.train_loader.epoch(0, 0);
+    let mut batches = trainer.train_loader.epoch(0, 0).into();
     assert!(trainer.train_step(&mut batches, &mut running).is_err());
     cure(poisoned);
 }

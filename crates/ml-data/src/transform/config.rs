@@ -193,6 +193,57 @@ impl TransformConfig {
         self.mixup.is_some() || self.cutmix.is_some()
     }
 
+    /// The keys of what is random: an image comes out otherwise in each epoch.
+    pub fn random_keys(&self) -> Vec<&'static str> {
+        let TransformConfig {
+            random_crop,
+            random_resized_crop,
+            random_horizontal_flip,
+            random_vertical_flip,
+            auto_augment,
+            rand_augment,
+            trivial_augment_wide,
+            augmix,
+            random_rotation,
+            random_affine,
+            random_perspective,
+            color_jitter,
+            random_grayscale,
+            gaussian_blur,
+            random_erasing,
+            mixup,
+            cutmix,
+            // The same for an image each time.
+            resize: _,
+            center_crop: _,
+            grayscale: _,
+            channels: _,
+            normalize: _,
+            interpolation: _,
+            decoding: _,
+        } = self;
+        let keys = [
+            ("random_crop", random_crop.is_some()),
+            ("random_resized_crop", random_resized_crop.is_some()),
+            ("random_horizontal_flip", random_horizontal_flip.0 > 0.0),
+            ("random_vertical_flip", random_vertical_flip.0 > 0.0),
+            ("auto_augment", auto_augment.is_some()),
+            ("rand_augment", rand_augment.is_some()),
+            ("trivial_augment_wide", trivial_augment_wide.is_some()),
+            ("augmix", augmix.is_some()),
+            ("random_rotation", random_rotation.is_some()),
+            ("random_affine", random_affine.is_some()),
+            ("random_perspective", random_perspective.is_some()),
+            ("color_jitter", color_jitter.is_some()),
+            ("random_grayscale", random_grayscale.0 > 0.0),
+            ("gaussian_blur", gaussian_blur.is_some()),
+            ("random_erasing", random_erasing.is_some()),
+            ("mixup", mixup.is_some()),
+            ("cutmix", cutmix.is_some()),
+        ];
+        keys.into_iter().filter(|(_, is_on)| *is_on).map(|(key, _)| key).collect()
+    }
+
     /// The default training transform of `configs/default.yaml`.
     pub fn default_train() -> TransformConfig {
         TransformConfig { random_horizontal_flip: Probability(0.5), ..TransformConfig::default_eval() }

@@ -28,11 +28,12 @@ const CRATES: [&[&str]; 6] = [
 /// Only for tests: a dev-dependency of any crate.
 const TEST_SUPPORT: &str = "test-support";
 /// The modules of `ml-core`: each may use those before it.
-const ML_CORE: [&str; 17] = [
+const ML_CORE: [&str; 18] = [
     "torch_error",
     "device",
     "loader",
     "network",
+    "features",
     "loss",
     "optimizer",
     "metrics",

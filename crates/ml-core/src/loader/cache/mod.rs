@@ -70,6 +70,11 @@ impl Budget {
         Ok(Budget::new(free / 2))
     }
 
+    /// Bytes that are left.
+    pub fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Takes `bytes`, or what is left.
     fn take_at_most(&self, bytes: u64) {
         let taken = |left: u64| Some(left.saturating_sub(bytes));

@@ -69,6 +69,11 @@ pub trait Layer: std::fmt::Debug + Send {
     fn is_relu(&self) -> bool {
         false
     }
+
+    /// The layers that are run one after another, where that is all there is to this one.
+    fn sequence(&self) -> Option<&[Box<dyn Layer>]> {
+        None
+    }
 }
 
 /// What a network gives in training.
@@ -93,7 +98,11 @@ impl Sequential {
 }
 
 /// The forward pass through layers in order; a batch norm and the `ReLU` after it are one operation.
-fn forward_all(layers: &[Box<dyn Layer>], input: &Tensor, train: bool) -> Tensor {
+pub fn forward_all<L>(layers: &[L], input: &Tensor, train: bool) -> Tensor
+where
+    L: std::ops::Deref,
+    L::Target: Layer,
+{
     let mut x = input.shallow_clone();
     let mut rest = layers;
     while let [layer, behind @ ..] = rest {
@@ -144,6 +153,10 @@ impl Layer for Sequential {
             }
         }
         folded
+    }
+
+    fn sequence(&self) -> Option<&[Box<dyn Layer>]> {
+        Some(&self.0)
     }
 }
 

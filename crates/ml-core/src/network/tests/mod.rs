@@ -2,6 +2,7 @@ pub(super) mod compare;
 mod formats;
 #[path = "../../../../../docs/examples/plain_net.rs"]
 pub(super) mod plain_net;
+mod prefix;
 mod prepared;
 mod script;
 mod transformers;

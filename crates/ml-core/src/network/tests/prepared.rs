@@ -56,7 +56,7 @@ fn folds(architecture: Architecture) {
         let expected = network.logits(&image(2, side), &Compute::fp32(Device::Cpu)).unwrap();
         let prepared = network.prepare(&compute).unwrap();
         assert_eq!(prepared.num_folded(), norms - before, "{name}");
-        let logits = prepared.logits(&image(2, side), &compute).unwrap();
+        let logits = prepared.logits((&image(2, side)).into(), &compute).unwrap();
         // A vision transformer's head begins as zeros.
         let largest = expected.abs().max().double_value(&[]).max(f64::MIN_POSITIVE);
         let apart = (&logits - &expected).abs().max().double_value(&[]) / largest;
@@ -85,7 +85,7 @@ fn weights_that_are_cast_once_give_the_logits_of_autocast_to_the_bit() {
         let expected = network.logits(&image(2, side), &compute).unwrap();
         let prepared = network.prepare(&compute).unwrap();
         assert_eq!(prepared.num_folded(), 0, "{name}");
-        assert_eq!(prepared.logits(&image(2, side), &compute).unwrap(), expected, "{name}");
+        assert_eq!(prepared.logits((&image(2, side)).into(), &compute).unwrap(), expected, "{name}");
     }
 }
 

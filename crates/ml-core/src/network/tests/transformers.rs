@@ -33,7 +33,7 @@ fn spec(height: i64, width: i64) -> NetworkSpec {
 }
 
 /// A network that is in no list, from seed 7.
-fn small(spec: NetworkSpec, build: impl Fn(&Scope, &NetworkSpec) -> Model) -> Network {
+pub(super) fn small(spec: NetworkSpec, build: impl Fn(&Scope, &NetworkSpec) -> Model) -> Network {
     let scope = Scope::root();
     let model = build(&scope, &spec);
     Network {
@@ -43,7 +43,7 @@ fn small(spec: NetworkSpec, build: impl Fn(&Scope, &NetworkSpec) -> Model) -> Ne
     }
 }
 
-fn small_vit(side: i64) -> Network {
+pub(super) fn small_vit(side: i64) -> Network {
     small(spec(side, side), |scope, spec| vit::build(scope, spec, &VIT))
 }
 

@@ -1,0 +1,88 @@
+//! What the batches of an epoch consist of, without their images.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ml_data::dataset::Index;
+use ml_data::transform::Pipeline;
+use tch::Tensor;
+
+use super::plan::Plan;
+use super::{Loader, LoaderError, LoaderOptions, Order};
+
+/// The samples of each batch of an epoch: those that [`Loader::epoch`] would load.
+pub struct Composition {
+    plan: Plan,
+    /// Number of the batch to be given next.
+    next: usize,
+}
+
+/// The samples of a batch.
+#[derive(Debug)]
+pub struct BatchSamples {
+    /// Places of the samples in the index, `N` long.
+    pub indices: Vec<usize>,
+    /// `[N]`, i64, in `0..num_classes`, in host memory.
+    pub targets: Tensor,
+}
+
+impl Loader {
+    /// The samples of the batches of `epoch` from batch number `first` on. No image is read.
+    ///
+    /// # Errors
+    /// As [`Loader::epoch`] begins with.
+    pub fn composition(&self, epoch: u64, first: usize) -> Result<Composition, LoaderError> {
+        let size = self.pipeline.output_size().ok_or(LoaderError::NoCommonSize)?;
+        Ok(Composition { plan: Plan::new(self, size, epoch), next: first })
+    }
+
+    /// A loader of the same images, augmented alike, each once and in the index's order.
+    pub(crate) fn sequential(&self) -> Loader {
+        let options = LoaderOptions { order: Order::Sequential, drop_last: false, ..self.options.clone() };
+        Loader {
+            index: Arc::clone(&self.index),
+            pipeline: Arc::clone(&self.pipeline),
+            cache: self.cache.clone(),
+            options,
+            destination: Rc::clone(&self.destination),
+            skipped: Rc::clone(&self.skipped),
+            odd: Rc::clone(&self.odd),
+        }
+    }
+
+    /// The images.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What is done to them.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// How they are loaded.
+    pub(crate) fn options(&self) -> &LoaderOptions {
+        &self.options
+    }
+}
+
+impl Composition {
+    /// As [`Batches::next_targets`](super::Batches::next_targets).
+    pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
+        self.plan.next_targets(self.next, count)
+    }
+}
+
+impl Iterator for Composition {
+    type Item = BatchSamples;
+
+    fn next(&mut self) -> Option<BatchSamples> {
+        let number = self.next;
+        if number >= self.plan.num_batches() {
+            return None;
+        }
+        self.next += 1;
+        let indices = self.plan.samples_of(number).map(|position| self.plan.index_of(position)).collect();
+        Some(BatchSamples { indices, targets: Tensor::from_slice(&self.plan.classes_of(number)) })
+    }
+}
