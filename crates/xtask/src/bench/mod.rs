@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod defaults;
+mod features;
 mod first_step;
 mod loader;
 mod measure;
@@ -53,6 +54,8 @@ enum Name {
     Defaults,
     /// Two trainings at once, and one alone
     Neighbours,
+    /// A later epoch with a frozen backbone, with and without the feature cache
+    Features,
     /// A folder of photographs to a CSV
     Photos,
     /// The loader on JPEGs and small PNGs, its caches and memory, and an index of a million samples
@@ -99,6 +102,7 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::Networks => step::networks(&bench),
             Name::Defaults => defaults::run(&bench),
             Name::Neighbours => neighbours::run(&bench),
+            Name::Features => features::run(&bench),
             Name::Photos => photos::run(&bench),
             Name::Loader => loader::run(&bench),
             Name::Checkpoint => checkpoint::run(&bench),
