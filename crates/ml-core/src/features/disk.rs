@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use atomic_file::AtomicFile;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::{FeatureError, key};
+use super::FeatureError;
 use crate::network::Prefix;
 
 /// What a file begins with. The number changes with whatever changes features.
@@ -137,7 +137,7 @@ impl DiskWriter {
 
     /// Adds rows `[N, F]`.
     pub fn add(&mut self, rows: &Tensor) -> Result<(), FeatureError> {
-        let bytes = key::bytes(rows)?;
+        let bytes = bytes(rows)?;
         self.checksum.update(&bytes);
         self.written += rows.size()[0] as usize;
         self.file.write_all(&bytes).map_err(|source| FeatureError::File { path: self.path.clone(), source })
@@ -198,4 +198,12 @@ fn header_of(key: &[u8; 32]) -> [u8; HEADER_BYTES] {
     header[..NAME.len()].copy_from_slice(NAME.as_bytes());
     header[NAME.len()..].copy_from_slice(key);
     header
+}
+
+/// The elements as they lie in memory, row by row.
+pub(super) fn bytes(tensor: &Tensor) -> Result<Vec<u8>, FeatureError> {
+    let tensor = tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    Ok(bytes)
 }

@@ -8,26 +8,10 @@ use std::time::Duration;
 use tch::Tensor;
 
 use super::disk::{self, DiskTable, DiskWriter};
+use super::source::Source;
 use super::table::{Table, TableWriter};
 use super::{FeatureError, Features, key};
-use crate::device::Compute;
-use crate::loader::Loader;
-use crate::network::{ForwardError, Network, Prefix};
-
-/// What features are computed from.
-#[derive(Clone, Copy)]
-pub struct Source<'a> {
-    /// Its weights in front of the cut are frozen.
-    pub network: &'a Network,
-    /// The frozen layers.
-    pub prefix: &'a Prefix,
-    /// How they compute.
-    pub compute: &'a Compute,
-    /// All images of the split, in the index's order.
-    pub loader: &'a Loader,
-    /// The epoch whose augmentation the images get; 0 where nothing is random.
-    pub view: u64,
-}
+use crate::network::ForwardError;
 
 /// Where features are kept.
 #[derive(Clone, Debug)]

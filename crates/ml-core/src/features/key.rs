@@ -4,9 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use sha2::{Digest as _, Sha256};
-use tch::{Device, Tensor};
 
-use super::fill::Source;
+use super::source::Source;
 use super::{FeatureError, disk};
 use crate::loader::Loader;
 use crate::network::Network;
@@ -58,16 +57,8 @@ fn add_weights(hash: &mut Sha256, network: &Network) -> Result<(), FeatureError>
         let frozen = module.parameters().filter(|(_, tensor)| !tensor.requires_grad());
         for (name, tensor) in frozen.chain(module.buffers().filter(|_| keeps_buffers)) {
             hash.update(format!("{name} {:?} {:?}", tensor.kind(), tensor.size()));
-            hash.update(bytes(tensor)?);
+            hash.update(disk::bytes(tensor)?);
         }
     }
     Ok(())
-}
-
-/// The elements as they lie in memory, row by row.
-pub(super) fn bytes(tensor: &Tensor) -> Result<Vec<u8>, FeatureError> {
-    let tensor = tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?;
-    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-    Ok(bytes)
 }

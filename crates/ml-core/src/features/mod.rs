@@ -14,6 +14,7 @@ mod config;
 mod disk;
 mod fill;
 mod key;
+mod source;
 mod table;
 
 use std::path::PathBuf;
@@ -26,7 +27,8 @@ use crate::loader::{self, BatchSamples, CacheError, Composition, DeviceBatch, Lo
 use crate::network::{ForwardError, Input, Prefix};
 
 pub use config::{FeatureCacheConfig, FeatureCacheMode, FeaturePlace};
-pub use fill::{Filled, Source, Store, fill};
+pub use fill::{Filled, Store, fill};
+pub use source::Source;
 
 use table::Table;
 

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::layers::TrainOutputs;
 use super::model::{LayerInOrder, Model, run};
-use super::{Body, ForwardError, Network};
+use super::{Body, Network};
 use crate::device::Compute;
 
 /// The frozen layers at a network's beginning, and the layout of their output.
@@ -109,13 +109,13 @@ impl Network {
     /// where nothing is random. Reseeds libtorch's generator; nothing else of the network changes.
     ///
     /// # Errors
-    /// See [`ForwardError`].
+    /// No memory, or libtorch has no such autocast.
     pub fn frozen_prefix(
         &self,
         [channels, height, width]: [i64; 3],
         train: bool,
         compute: &Compute,
-    ) -> Result<Result<Prefix, NoPrefix>, ForwardError> {
+    ) -> Result<Result<Prefix, NoPrefix>, torch_ext::Error> {
         let Ok(model) = self.model() else { return Ok(Err(NoPrefix::Script)) };
         let images = Tensor::zeros([2, channels, height, width], (Kind::Float, self.device));
         let images = compute.images(&images)?;
@@ -126,7 +126,7 @@ impl Network {
         for ((_, buffer), before) in buffers.into_iter().zip(before) {
             tch::no_grad(|| buffer.shallow_clone().copy_(&before));
         }
-        Ok(found??)
+        found?
     }
 
     /// Which layers it consists of.

@@ -17,7 +17,7 @@ use crate::features::{
     Store, fill,
 };
 use crate::loader::{Budget, CacheKind, Loader};
-use crate::network::{Freeze, NoPrefix, Prefix};
+use crate::network::{ForwardError, Freeze, NoPrefix, Prefix};
 use crate::optimizer::Ema;
 
 /// The key that messages begin with.
@@ -256,7 +256,8 @@ impl Trainer {
     ) -> Result<Result<Prefix, NoPrefix>, TrainError> {
         let Some(size) = transform.output_size() else { return Ok(Err(NoPrefix::Trained)) };
         let image = [transform.channels.count() as i64, i64::from(size.height), i64::from(size.width)];
-        Ok(self.network.frozen_prefix(image, train, &self.compute)?)
+        let found = self.network.frozen_prefix(image, train, &self.compute);
+        Ok(found.map_err(ForwardError::from)?)
     }
 
     fn describe(&self, plan: &Plan) {
