@@ -83,7 +83,7 @@ pub(super) fn check_count(names: &[String], count: usize) -> Result<(), String> 
     Err(format!("--classes has {} names, but the model outputs {count} logits", names.len()))
 }
 
-/// The WordNet ids of classes that are all `ImageNet`'s, each with its class's place; none for
+/// The `WordNet` ids of classes that are all `ImageNet`'s, each with its class's place; none for
 /// others.
 pub(super) fn synsets(classes: &[String]) -> Vec<(&'static str, usize)> {
     let known: HashMap<&str, &'static str> =

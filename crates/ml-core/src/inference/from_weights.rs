@@ -152,8 +152,8 @@ fn load_weights(
         Ok((_, Loaded { classes: Some(classes), .. }, _)) if *classes > 0 => load(*classes),
         _ => first,
     };
-    let (network, mut loaded, num_classes) =
-        loaded.map_err(|error| InferenceError::Weights { fits: fits(&error, &weights), source: error })?;
+    let (network, mut loaded, num_classes) = loaded
+        .map_err(|error| InferenceError::Weights { fits: fits(&error, &weights), source: Box::new(error) })?;
     if !loaded.fresh.is_empty() {
         return Err(InferenceError::Usage(format!(
             "{}: there is no classifier in it ({} {} missing), so it cannot predict; weights to train from are given to \

@@ -67,7 +67,7 @@ pub enum InferenceError {
     #[error("{source}{fits}")]
     Weights {
         /// Why.
-        source: WeightsError,
+        source: Box<WeightsError>,
         /// The networks that they are of, as a line of its own, or nothing.
         fits: String,
     },
@@ -105,7 +105,7 @@ impl InferenceError {
 
 impl From<WeightsError> for InferenceError {
     fn from(source: WeightsError) -> InferenceError {
-        InferenceError::Weights { source, fits: String::new() }
+        InferenceError::Weights { source: Box::new(source), fits: String::new() }
     }
 }
 

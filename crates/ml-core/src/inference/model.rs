@@ -248,7 +248,7 @@ impl LoadedModel {
     }
 
     /// Opens images with labels, matched with the model's classes by name, or, where these are
-    /// `ImageNet`'s, by WordNet id: see [`Labelled::open_with`]. `fold` is another than the run's.
+    /// `ImageNet`'s, by `WordNet` id: see [`Labelled::open_with`]. `fold` is another than the run's.
     ///
     /// # Errors
     /// As [`Labelled::open_with`].

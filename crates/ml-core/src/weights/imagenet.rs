@@ -1,5 +1,5 @@
 //! The classes of ImageNet-1K in the order of torchvision's logits, as data: `imagenet.csv`, which
-//! `tests/reference/imagenet_classes.py` prints from torchvision's metadata and a list of WordNet
+//! `tests/reference/imagenet_classes.py` prints from torchvision's metadata and a list of `WordNet`
 //! ids.
 
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ static CLASSES: LazyLock<Vec<ImagenetClass>> = LazyLock::new(|| {
 /// A class of ImageNet-1K.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImagenetClass {
-    /// Its WordNet id, as ImageNet's folders are called: `n01440764`.
+    /// Its `WordNet` id, as ImageNet's folders are called: `n01440764`.
     pub synset: &'static str,
     /// Its name in torchvision's metadata: `tench`. No two are the same, though two differ in case
     /// alone (`Cardigan`, a dog, and `cardigan`).

@@ -35,7 +35,7 @@ pub struct Labelled {
 }
 
 /// The classes of a model, in order, and other names that some go by, each with its class's place:
-/// ImageNet's folders are called by WordNet ids, for example.
+/// ImageNet's folders are called by `WordNet` ids, for example.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelClasses<'a> {
     /// In order.
@@ -245,7 +245,7 @@ fn number(
 const SYNSET: &str = " (it looks like a WordNet id, as ImageNet's folders are called, which a model with ImageNet's class \
                       names understands)";
 
-/// Whether a name looks like a WordNet id of a noun: `n01440764`.
+/// Whether a name looks like a `WordNet` id of a noun: `n01440764`.
 fn is_synset(name: &str) -> bool {
     let digits = name.strip_prefix('n').unwrap_or_default();
     digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())

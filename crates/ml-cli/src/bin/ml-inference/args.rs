@@ -30,6 +30,7 @@ Exit codes: 0 done, 1 failed or an image could not be read, 2 usage, 130/143 int
 
 /// Evaluate a trained model, or predict the classes of images
 #[derive(Parser, Debug)]
+#[expect(clippy::doc_markdown, reason = "these are the texts of --help, which shows backticks as they are")]
 #[command(name = "ml-inference", version, after_help = EXAMPLES, rename_all = "snake_case")]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub struct Args {
