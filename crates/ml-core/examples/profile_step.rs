@@ -1,6 +1,6 @@
 //! Where the time of a training step goes, by kind of operation:
 //! `ARCHITECTURE BATCH SIZE STEPS [--bf16] [--channels_last]`. The last line is JSON: milliseconds
-//! of a step by kind. `benches/python/profile.py` does the same in PyTorch.
+//! of a step by kind. `benches/python/profile_step.py` does the same in PyTorch.
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@
 //! that uses them.
 
 mod check;
+mod decided;
 mod differences;
 mod file;
 mod layers;

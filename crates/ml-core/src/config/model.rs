@@ -205,7 +205,7 @@ impl Config {
 impl Resolved {
     /// Where this leaves open which content its TorchScript file has, and `run`, which is resumed,
     /// has written it down: takes that.
-    pub fn keep_script(&mut self, run: &Config) {
+    pub(super) fn keep_script(&mut self, run: &Config) {
         if let (ModelConfig::TorchScript(own), ModelConfig::TorchScript(run)) =
             (&mut self.config.model, &run.model)
             && own.sha256.is_none()

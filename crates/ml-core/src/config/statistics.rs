@@ -30,7 +30,7 @@ impl Resolved {
     /// Where this says `normalize: auto` and `run`, which is resumed, has numbers: takes these.
     /// They are what the run has trained with, whatever the images are now. ImageNet's are no data
     /// set's own, and so never taken.
-    pub fn keep_statistics(&mut self, run: &Config) {
+    pub(super) fn keep_statistics(&mut self, run: &Config) {
         let TransformsConfig { train, val, test } = &mut self.config.transforms;
         let TransformsConfig { train: run_train, val: run_val, test: run_test } = &run.transforms;
         for (split, transform, run) in

@@ -84,6 +84,32 @@ impl Drop for Courtesy {
     }
 }
 
+/// Whether other programs take processor time from the compute threads, over a while.
+#[derive(Debug)]
+pub struct Contention {
+    sensor: Option<Sensor>,
+    started: Instant,
+}
+
+impl Contention {
+    /// Begins now, for the calling thread and those that compute for it.
+    pub fn watch() -> Contention {
+        let mut sensor = Sensor::new();
+        if let Some(sensor) = &mut sensor {
+            sensor.waiting_share(Duration::ZERO, 1);
+        }
+        Contention { sensor, started: Instant::now() }
+    }
+
+    /// Whether they did since it began; false where the system does not tell.
+    pub fn is_high(&mut self) -> bool {
+        let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+        let elapsed = self.started.elapsed();
+        let share = self.sensor.as_mut().map(|sensor| sensor.waiting_share(elapsed, threads));
+        share.is_some_and(|share| share > Policy::THRESHOLD)
+    }
+}
+
 /// When waiting threads are to sleep at once.
 #[derive(Debug)]
 struct Policy {

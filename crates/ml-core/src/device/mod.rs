@@ -15,6 +15,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::Device;
 
+pub use courtesy::Contention;
 use courtesy::Courtesy;
 
 pub use compute::{Compute, MemoryFormat};

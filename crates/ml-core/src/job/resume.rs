@@ -157,8 +157,7 @@ fn state_of(options: ResumeOptions<'_>, run: Run, resolve: Resolve<'_>) -> Resul
     }
     let own = configuration_of(&checkpoint)?;
     let mut resolved = resolve(Some(&run.read_config()?))?;
-    resolved.keep_statistics(&own);
-    resolved.keep_script(&own);
+    resolved.keep_decided(&own);
     refuse_changes(&own, &resolved.config, options.mode)?;
     tracing::info!(
         "{} is not the newest state of its run: a new run continues it (--rewind continues it in its own folder)",
@@ -196,8 +195,7 @@ fn continue_run(
         Some(checkpoint) => configuration_of(checkpoint)?,
         None => config::resolve(Some((&text, Source::Run)), &[], &Origin::read)?.config,
     };
-    resolved.keep_statistics(&own);
-    resolved.keep_script(&own);
+    resolved.keep_decided(&own);
     refuse_changes(&own, &resolved.config, options.mode)?;
     if !rewinds {
         refuse_finished(&run, &own, &resolved.config, checkpoint.as_ref())?;
@@ -231,8 +229,7 @@ fn loose(path: &Path, mode: ResumeMode, resolve: Resolve<'_>) -> Result<Resumed,
     let checkpoint = Checkpoint::from_value(&value).map_err(in_file)?;
     let own = configuration_of(&checkpoint)?;
     let mut resolved = resolve(Some(&checkpoint.config.to_string()))?;
-    resolved.keep_statistics(&own);
-    resolved.keep_script(&own);
+    resolved.keep_decided(&own);
     refuse_changes(&own, &resolved.config, mode)?;
     let resume = Resume { checkpoint, from: path.to_owned(), is_saved: false, mode };
     let start = Start::Resume(Box::new(resume));
@@ -296,8 +293,7 @@ fn newest_run(runs_dir: &Path, wanted: &Resolved) -> Result<Option<Run>, JobErro
         let Ok(text) = run.read_config() else { continue };
         let Ok(own) = config::resolve(Some((&text, Source::Run)), &[], &Origin::read) else { continue };
         let mut wanted = wanted.clone();
-        wanted.keep_statistics(&own.config);
-        wanted.keep_script(&own.config);
+        wanted.keep_decided(&own.config);
         let same =
             differences(&own.config, &wanted.config).iter().all(|path| INCIDENTAL.contains(&path.as_str()));
         // Killed before its first summary, a run has none.

@@ -1,5 +1,5 @@
-//! How long a training step takes in each of several ways of computing: on random images, with a
-//! network that is thrown away.
+//! How long a training step takes in each of several ways of computing: on random images, with
+//! networks that are thrown away.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use tch::{Kind, Tensor};
 
 use super::{Stop, TrainError, build};
 use crate::config::Config;
-use crate::device::Compute;
+use crate::device::{Compute, Contention};
 use crate::loss::{Loss, Targets};
 use crate::network::{ForwardError, Network, ScriptFile};
 use crate::optimizer::{Optimizer, OptimizerError};
 use crate::torch_error::catch_torch_panic;
 
 /// Steps of each candidate that are counted, if the budget allows them.
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 2;
 /// Images in the first steps, which say how many fit into the budget.
 const FEW: usize = 4;
 /// A candidate whose first step takes so many times as long as the best is not tried further.
@@ -28,11 +28,14 @@ pub struct StepTimes {
     pub batch_size: usize,
     /// Seconds of a step of each candidate, the least of a few.
     pub seconds: Vec<f64>,
+    /// Whether other programs used the processors meanwhile.
+    pub was_busy: bool,
 }
 
-/// Measures a training step of the network of `config` in each of `candidates`, all on one device,
-/// those with channels innermost last: forward, loss, backward, update. It takes about `budget`, more where two steps of each candidate
-/// take longer. None if `stop` was raised, or images have no fixed size.
+/// Measures a training step of the network of `config` in each of `candidates`, all on one device:
+/// forward, loss, backward, update. They take turns, so that whatever else the machine does slows
+/// all of them. It takes about `budget`, more where two steps of each candidate take longer. None
+/// if `stop` was raised, or images have no fixed size.
 ///
 /// # Errors
 /// The network cannot be built or run.
@@ -46,52 +49,73 @@ pub fn measure_steps(
 ) -> Result<Option<StepTimes>, TrainError> {
     catch_torch_panic(|| {
         let started = Instant::now();
-        let Some(&plain) = candidates.first() else { return Ok(None) };
-        let mut steps = Steps::new(config, num_classes, plain, script)?;
-        if plain.is_channels_last() {
-            steps.to_channels_last(config)?;
-        }
+        let Some(plain) = candidates.first() else { return Ok(None) };
+        let mut networks = Networks::new(config, num_classes, candidates, script)?;
         let few = FEW.min(config.training.batch_size);
-        let Some(samples) = Samples::new(config, few, num_classes, plain) else { return Ok(None) };
-        steps.seconds(&samples, &plain)?;
-        let each = steps.seconds(&samples, &plain)? / few as f64;
+        let Some(samples) = Samples::new(config, few, num_classes, *plain) else { return Ok(None) };
+        networks.seconds(&samples, plain)?;
+        let each = networks.seconds(&samples, plain)? / few as f64;
         let wanted = budget.as_secs_f64() / (candidates.len() as f64 * f64::from(ROUNDS + 1)) / each;
         let batch_size = (wanted as usize).clamp(few, config.training.batch_size);
-        let Some(samples) = Samples::new(config, batch_size, num_classes, plain) else { return Ok(None) };
-        let mut seconds: Vec<f64> = Vec::new();
-        for compute in candidates {
-            if compute.is_channels_last() && !steps.is_channels_last {
-                steps.to_channels_last(config)?;
+        let Some(samples) = Samples::new(config, batch_size, num_classes, *plain) else { return Ok(None) };
+        let mut contention = Contention::watch();
+        let mut seconds = vec![f64::INFINITY; candidates.len()];
+        for round in 0..=ROUNDS {
+            if round > 1 && started.elapsed() > budget {
+                break;
             }
             let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-            // It also prepares what later steps use again.
-            let mut least = steps.seconds(&samples, compute)?;
-            let rounds = if least > HOPELESS * best { 0 } else { ROUNDS };
-            for round in 0..rounds {
+            for (compute, least) in candidates.iter().zip(&mut seconds) {
                 if stop.load(Ordering::Relaxed) != 0 {
                     return Ok(None);
                 }
-                if round > 0 && started.elapsed() > budget {
-                    break;
+                if *least <= HOPELESS * best || best.is_infinite() {
+                    let took = networks.seconds(&samples, compute)?;
+                    // The first step also prepares what later steps use again.
+                    *least = if round <= 1 { took } else { took.min(*least) };
                 }
-                let took = steps.seconds(&samples, compute)?;
-                least = if round == 0 { took } else { took.min(least) };
             }
-            seconds.push(least);
         }
-        Ok(Some(StepTimes { batch_size, seconds }))
+        Ok(Some(StepTimes { batch_size, seconds, was_busy: contention.is_high() }))
     })?
 }
 
-/// Training steps of a network of its own, in one memory format after the other.
+/// A network in each memory format that is tried.
+struct Networks {
+    contiguous: Option<Steps>,
+    channels_last: Option<Steps>,
+}
+
+impl Networks {
+    fn new(
+        config: &Config,
+        num_classes: usize,
+        candidates: &[Compute],
+        script: Option<&ScriptFile>,
+    ) -> Result<Networks, TrainError> {
+        let of = |is_channels_last: bool| {
+            let first = candidates.iter().find(|compute| compute.is_channels_last() == is_channels_last);
+            first.map(|&compute| Steps::new(config, num_classes, compute, script)).transpose()
+        };
+        Ok(Networks { contiguous: of(false)?, channels_last: of(true)? })
+    }
+
+    /// Of a step.
+    fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
+        let steps = if compute.is_channels_last() { &mut self.channels_last } else { &mut self.contiguous };
+        steps.as_mut().map_or(Ok(f64::INFINITY), |steps| steps.seconds(samples, compute))
+    }
+}
+
+/// Training steps of a network of its own.
 struct Steps {
     network: Network,
     optimizer: Optimizer,
     loss: Loss,
-    is_channels_last: bool,
 }
 
 impl Steps {
+    /// In the memory format of `compute`.
     fn new(
         config: &Config,
         num_classes: usize,
@@ -99,24 +123,19 @@ impl Steps {
         script: Option<&ScriptFile>,
     ) -> Result<Steps, TrainError> {
         let network = build::network(config, num_classes as i64, compute.device, script)?;
+        if compute.is_channels_last() {
+            network.to_channels_last().map_err(ForwardError::from)?;
+        }
         if let Some(base) = config.model.base() {
             network.freeze(&base.freeze)?;
         }
         let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
         let loss = Loss::new(&config.loss, &vec![1; num_classes], compute.device);
-        Ok(Steps { network, optimizer, loss, is_channels_last: false })
+        Ok(Steps { network, optimizer, loss })
     }
 
-    /// The optimizer begins anew: its state has the layout of the weights.
-    fn to_channels_last(&mut self, config: &Config) -> Result<(), TrainError> {
-        self.optimizer.zero_grad()?;
-        self.network.to_channels_last().map_err(ForwardError::from)?;
-        self.optimizer = Optimizer::new(&config.optimizer, self.network.parameters())?;
-        self.is_channels_last = true;
-        Ok(())
-    }
-
-    /// Of a step. With a learning rate of 0, weights stay what they are.
+    /// Of a step in the precision of `compute`. With a learning rate of 0, weights stay what they
+    /// are.
     fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
         let started = Instant::now();
         self.optimizer.zero_grad()?;
@@ -126,6 +145,7 @@ impl Steps {
         self.optimizer.step(0.0, None)?;
         // Waits for the device.
         loss.mean.f_double_value(&[]).map_err(|error| OptimizerError::from(torch_ext::Error::from(error)))?;
+        self.optimizer.zero_grad()?;
         Ok(started.elapsed().as_secs_f64())
     }
 }

@@ -18,12 +18,8 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
         let (one, all) = (seconds(bench, &data, cache, 1)?, seconds(bench, &data, cache, 1 + epochs)?);
         Ok((all - one) / epochs as f64)
     };
-    let (ours, theirs) = in_turn(
-        bench.rounds,
-        "feature cache",
-        || later_epoch("auto", 20),
-        || later_epoch("off", 1),
-    )?;
+    let (ours, theirs) =
+        in_turn(bench.rounds, "feature cache", || later_epoch("auto", 20), || later_epoch("off", 1))?;
     Ok(vec![Comparison {
         what: format!("a later epoch of resnet18 with a frozen backbone, {PHOTOS} photos, 224 px").into(),
         peer: "without the feature cache",

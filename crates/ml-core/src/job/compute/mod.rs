@@ -17,7 +17,7 @@ use crate::trainer::{Stop, TrainError, measure_steps};
 use kept::{Kept, Key};
 
 /// How long measuring may take.
-const BUDGET: Duration = Duration::from_secs(10);
+const BUDGET: Duration = Duration::from_secs(20);
 /// A way of computing must be so many times as fast as the plain one to be taken: less may be noise.
 const WORTHWHILE: f64 = 1.1;
 /// Runs over fewer pixels, all epochs together, are over before measuring pays: 4,000 images of 224
@@ -49,7 +49,7 @@ pub(super) fn resolve(
         _ => question.on_cpu(wish)?,
     };
     if wish.precision == Some(Precision::Bf16) && !has_bf16(device)? {
-        question.warn_of_emulation(compute)?;
+        question.warn_of_emulation(compute);
     }
     let mut config = config;
     config.training.precision = compute.precision.into();
@@ -79,7 +79,7 @@ impl Wish {
         }
     }
 
-    /// All that it allows on a CPU, the plain one first, those with channels innermost last.
+    /// All that it allows on a CPU, the plain one first.
     fn candidates(self, has_bf16: bool) -> Vec<Compute> {
         let mut candidates = Vec::new();
         for channels_last in [false, true] {
@@ -143,7 +143,7 @@ impl Question<'_> {
             tracing::info!("precision: {} (a short run: nothing else is measured)", describe(self.plain));
             return Ok(self.plain);
         }
-        let Some(times) = self.times(&candidates)? else { return Ok(self.plain) };
+        let Some(times) = self.times(&candidates) else { return Ok(self.plain) };
         let chosen = fastest(&times.seconds);
         let faster = |number: usize| times.seconds[0] / times.seconds[number];
         let others: Vec<String> = (1..candidates.len())
@@ -170,41 +170,57 @@ impl Question<'_> {
     }
 
     /// Of a step in each of the `candidates`: kept from an earlier run, or measured. None if a
-    /// signal asked to stop, which whatever comes next heeds.
-    fn times(&self, candidates: &[Compute]) -> Result<Option<Times>, JobError> {
+    /// signal asked to stop, which whatever comes next heeds, or the network cannot be run.
+    fn times(&self, candidates: &[Compute]) -> Option<Times> {
         let key = Key::new(self.config, self.script);
         let names: Vec<String> = candidates.iter().map(|&candidate| describe(candidate)).collect();
         let mut kept = Kept::open();
         if let Some(seconds) = kept.get(&key, &names) {
-            return Ok(Some(Times { seconds, origin: format!("kept in {}", kept.place()) }));
+            return Some(Times { seconds, origin: format!("kept in {}", kept.place()) });
         }
         tracing::info!("precision: measuring {} for some seconds …", names.join("; "));
         let started = std::time::Instant::now();
         let num_classes = self.dataset.classes.len();
-        let measured = measure_steps(self.config, num_classes, candidates, self.script, BUDGET, self.stop)?;
-        let Some(measured) = measured else { return Ok(None) };
+        let measured = measure_steps(self.config, num_classes, candidates, self.script, BUDGET, self.stop);
+        let measured = match measured {
+            // What keeps the network from running ends the run where it is reported with advice.
+            Err(error) => {
+                tracing::warn!(
+                    "precision: {}, since nothing could be measured: {error}",
+                    describe(self.plain)
+                );
+                return None;
+            }
+            Ok(None) => return None,
+            Ok(Some(measured)) => measured,
+        };
         let origin = format!(
             "measured in {:.0} s with {} images a step",
             started.elapsed().as_secs_f64(),
             measured.batch_size
         );
+        if measured.was_busy {
+            tracing::warn!(
+                "precision: other programs used the processors meanwhile; delete {} to measure again",
+                kept.place()
+            );
+        }
         kept.put(key, &names, &measured.seconds);
-        Ok(Some(Times { seconds: measured.seconds, origin }))
+        Some(Times { seconds: measured.seconds, origin })
     }
 
     /// bf16 was asked for where it is emulated: says what that costs.
-    fn warn_of_emulation(&self, compute: Compute) -> Result<(), JobError> {
+    fn warn_of_emulation(&self, compute: Compute) {
         let place = if compute.device.is_cuda() { "this GPU" } else { "this processor" };
         let plain = Compute { precision: Precision::Fp32, ..compute };
         let figure = if compute.device.is_cuda() {
             None
         } else {
-            self.times(&[plain, compute])?.map(|times| times.seconds[1] / times.seconds[0])
+            self.times(&[plain, compute]).map(|times| times.seconds[1] / times.seconds[0])
         };
         let figure = figure
             .map_or(String::new(), |slower| format!(": a step takes {slower:.1} times as long as in fp32"));
         tracing::warn!("training.precision: {place} has no bf16 of its own{figure}; use auto or fp32");
-        Ok(())
     }
 }
 
