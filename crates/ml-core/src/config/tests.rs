@@ -105,6 +105,7 @@ fn a_name_that_begins_several_suggests_them() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn values_out_of_range_are_named_by_path() {
     for (yaml, part) in [
         ("optimizer: {lr: -1}", "optimizer.lr: must be positive, got -1"),

@@ -166,9 +166,10 @@ pub(super) fn make_room(folder: &Path, bytes: u64, limit: u64) -> Result<(), Fea
     let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let is_ours =
-            name.to_str().is_some_and(|name| name.starts_with("features-") && name.ends_with(".bin"));
+        let path = entry.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let is_ours = stem.is_some_and(|stem| stem.starts_with("features-"))
+            && path.extension().is_some_and(|extension| extension == "bin");
         // Another run may delete it at this moment.
         if let (true, Ok(status)) = (is_ours, entry.metadata()) {
             files.push((status.modified().unwrap_or(SystemTime::UNIX_EPOCH), status.len(), entry.path()));

@@ -69,7 +69,7 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let pos_embedding = encoder.parameter("pos_embedding", &[1, tokens, width], Init::Normal(0.02));
     // Tokens `[N, 1 + patches, D]` after the last norm.
     let mut features = Sequential::default();
-    features.push(Embedding { conv_proj, class_token, pos_embedding });
+    features.push(Tokens { conv_proj, class_token, pos_embedding });
     features.push(Dropout(dropout));
     for number in 0..depth {
         let scope = encoder.sub("layers").sub(format!("encoder_layer_{number}"));
@@ -89,13 +89,13 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
 
 /// `[N, C, H, W]` → tokens `[N, 1 + patches, D]` with their positions, the class token first.
 #[derive(Debug)]
-struct Embedding {
+struct Tokens {
     conv_proj: Convolution,
     class_token: Tensor,
     pos_embedding: Tensor,
 }
 
-impl Layer for Embedding {
+impl Layer for Tokens {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         // [N, C, h, w] → [N, h · w, C], the class token in front.
         let patches = self.conv_proj.forward_t(input, train).flatten(2, 3).transpose(1, 2);

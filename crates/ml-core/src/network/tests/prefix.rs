@@ -77,12 +77,13 @@ fn a_frozen_backbone_and_its_head_give_the_bits_of_the_whole_network() {
         }
         match (name, train) {
             ("googlenet" | "inception_v3", train) => assert_eq!(train, Err(NoPrefix::Auxiliary)),
-            // Stochastic depth; of the classifier's dropout only the head is behind.
-            ("efficientnet_b0" | "efficientnet_v2_s" | "convnext_tiny" | "maxvit_t" | "swin_v2_t", train) => {
+            // Stochastic depth; dropout of the classifier, of which only the head is behind.
+            (
+                "efficientnet_b0" | "efficientnet_v2_s" | "convnext_tiny" | "maxvit_t" | "swin_v2_t"
+                | "alexnet" | "vgg11",
+                train,
+            ) => {
                 assert!(train.unwrap().num_layers() < eval.num_layers(), "{name}");
-            }
-            ("alexnet" | "vgg11", train) => {
-                assert!(train.unwrap().num_layers() < eval.num_layers(), "{name}")
             }
             (_, train) => assert_eq!(train.unwrap().shape(), eval.shape(), "{name}"),
         }

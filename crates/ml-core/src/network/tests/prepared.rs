@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Architecture, LIGHT, Network, NetworkSpec, image};
 use crate::device::{Compute, MemoryFormat, Precision};
-use crate::network::{Classifier, ModuleKind};
+use crate::network::{Classifier, Module, ModuleKind};
 
 /// A network whose norms have been somewhere: weights, biases and statistics as training leaves
 /// them, by a formula.
@@ -35,10 +35,8 @@ fn batch_norms(network: &Network) -> (usize, usize) {
         is_densenet || last == "pre_norm" || name.starts_with("aux") || name.starts_with("AuxLogits")
     };
     let modules = network.modules().into_iter();
-    let norms: Vec<&str> = modules
-        .filter(|module| module.kind() == ModuleKind::BatchNorm2d)
-        .map(|module| module.name())
-        .collect();
+    let norms: Vec<&str> =
+        modules.filter(|module| module.kind() == ModuleKind::BatchNorm2d).map(Module::name).collect();
     (norms.len(), norms.iter().filter(|name| is_before(name)).count())
 }
 
