@@ -45,7 +45,8 @@ pub(super) fn resolve(
     let is_channels_last =
         match config.pointer("/training/channels_last").and_then(serde_json::Value::as_bool) {
             Some(given) => given,
-            None => device.is_cuda() && precision.autocast().is_some(),
+            // What convolutions in 16 bits are fastest with.
+            None => precision.autocast().is_some(),
         };
     let memory_format = if is_channels_last { MemoryFormat::ChannelsLast } else { MemoryFormat::Contiguous };
     Ok((Compute { device, precision, memory_format }, note))
