@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(flags("Runs"), ["--resume", "--rewind", "--allow_changes", "--runs_dir", "--run_name"]);
         assert_eq!(flags("Inspect").first().map(String::as_str), Some("--init_config"));
         let configuration = flags("Configuration");
-        assert_eq!((configuration.len(), configuration.last().map(String::as_str)), (15, Some("--seed")));
+        assert_eq!((configuration.len(), configuration.last().map(String::as_str)), (16, Some("--seed")));
     }
 
     #[test]
