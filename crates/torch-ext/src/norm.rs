@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use tch::Tensor;
 
 use crate::Error;
-use crate::shim::result;
+use crate::shim::{pointer, result};
 
 unsafe extern "C" {
     fn te_batch_norm_relu_takes(images: *const c_void, shortcut: *const c_void) -> bool;
@@ -38,11 +38,6 @@ pub struct BatchNorm<'a> {
     pub momentum: f64,
     /// Added to the variance.
     pub eps: f64,
-}
-
-/// Null where there is none; it must not outlive the tensor.
-fn pointer(tensor: Option<&Tensor>) -> *const c_void {
-    tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr().cast())
 }
 
 /// `relu(batch_norm(images) + shortcut)` with the statistics of the batch, which are computed in

@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_void};
 use tch::Tensor;
 
 use crate::Error;
-use crate::shim::{Pointers, pointers, result};
+use crate::shim::{Pointers, pointer, pointers, result};
 
 /// One SGD step's settings, PyTorch's names.
 #[repr(C)]
@@ -148,11 +148,6 @@ fn same_length(name: &str, wanted: usize, given: usize) -> Result<(), Error> {
     } else {
         Err(Error(format!("{name}: {given} tensors for {wanted} parameters")))
     }
-}
-
-/// Null where there is none; it must not outlive the tensor.
-fn pointer(tensor: Option<&Tensor>) -> *const c_void {
-    tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr().cast())
 }
 
 /// The 2-norm over all elements of all `tensors` (at least one; floating point), a scalar, as

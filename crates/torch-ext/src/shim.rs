@@ -31,6 +31,11 @@ pub(crate) fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
     tensors.iter().map(|tensor| tensor.as_ptr().cast()).collect()
 }
 
+/// Null where there is none; it must not outlive the tensor.
+pub(crate) fn pointer(tensor: Option<&Tensor>) -> *const c_void {
+    tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr().cast())
+}
+
 /// Takes over a message of the shim, if there is one.
 ///
 /// # Safety
