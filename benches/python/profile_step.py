@@ -9,13 +9,14 @@ import sys
 import time
 
 import torch
+import torch._inductor.config as inductor
 import torchvision
 from torch.profiler import ProfilerActivity, profile
 
 # As in crates/ml-core/examples/profile_step.rs.
 KINDS = [
-    ("optimizer", ["_fused_", "_foreach_", "Optimizer"]),
     ("fused", ["cpp_fused", "graph_", "CompiledFxGraph", "Torch-Compiled", "CompiledFunction"]),
+    ("optimizer", ["_fused_", "_foreach_", "Optimizer"]),
     ("convolution", ["conv"]),
     ("attention", ["attention"]),
     ("norm", ["norm"]),
@@ -42,9 +43,7 @@ def main():
     targets = torch.randint(10, (batch,))
     autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled="--bf16" in flags)
     if "--compile" in flags:
-        import torch._inductor.config
-
-        torch._inductor.config.cpp.enable_kernel_profile = True
+        inductor.cpp.enable_kernel_profile = True
     forward = torch.compile(network) if "--compile" in flags else network
 
     def step():

@@ -5,6 +5,7 @@
 //! of the project.
 
 mod amp;
+mod conv;
 mod cuda;
 mod fill;
 mod memory;
@@ -17,6 +18,7 @@ mod slots;
 mod team;
 
 pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
+pub use conv::depthwise_conv2d;
 pub use cuda::{CudaError, load_cuda};
 pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, set_cublas_workspace};
@@ -61,6 +63,7 @@ mod tests {
     fn every_function_of_the_shim_keeps_exceptions_in() {
         let sources = [
             include_str!("cpp/amp.cpp"),
+            include_str!("cpp/conv.cpp"),
             include_str!("cpp/norm.cpp"),
             include_str!("cpp/optim.cpp"),
             include_str!("cpp/record.cpp"),

@@ -102,11 +102,50 @@ impl Convolution {
         self.bias = Some(bias);
         true
     }
+
+    /// The output `[N, C, 1, 1]`, where the kernel, wider than one pixel, fits the image and its
+    /// padding only once: what lies on the padding is left out, as it changes nothing but the order
+    /// of the sum. Of 3 × 3 weights over a single pixel, the one in the middle is left. Networks
+    /// for large images end so when the images are small, in the layers that have most weights.
+    fn single_pixel(&self, input: &Tensor) -> Option<Tensor> {
+        let Conv2d { kernel, stride, padding, dilation, groups, .. } = self.shape;
+        let [batch, _, height, width] = *input.size().as_slice() else { return None };
+        let outputs = |size: i64, axis: usize| (size + 2 * padding[axis] - kernel[axis]) / stride[axis] + 1;
+        let meets =
+            |size: i64, axis: usize| size + 2 * padding[axis] >= kernel[axis] && padding[axis] < kernel[axis];
+        let is_single = |size: i64, axis: usize| size > 0 && meets(size, axis) && outputs(size, axis) == 1;
+        if dilation != 1 || kernel == [1, 1] || !is_single(height, 0) || !is_single(width, 1) {
+            return None;
+        }
+        let (mut pixels, mut weight) = (input.shallow_clone(), self.weight.shallow_clone());
+        for (axis, size) in [height, width].into_iter().enumerate() {
+            let reached = size.min(kernel[axis] - padding[axis]);
+            let dimension = 2 + axis as i64;
+            pixels = pixels.narrow(dimension, 0, reached);
+            weight = weight.narrow(dimension, padding[axis], reached);
+        }
+        Some(if groups == 1 {
+            pixels.flatten(1, -1).linear(&weight.flatten(1, -1), self.bias.as_ref()).view([batch, -1, 1, 1])
+        } else {
+            pixels.conv2d(&weight, self.bias.as_ref(), 1, 0, 1, groups)
+        })
+    }
 }
 
 impl Layer for Convolution {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
+        if let Some(output) = self.single_pixel(input) {
+            return output;
+        }
         let Conv2d { stride, padding, dilation, groups, .. } = self.shape;
+        if dilation == 1 && groups > 1 {
+            let (weight, bias) = (&self.weight, self.bias.as_ref());
+            // An error can only be one that the plain operation has too.
+            let taken = torch_ext::depthwise_conv2d(input, weight, bias, stride, padding, groups);
+            if let Some(output) = taken.ok().flatten() {
+                return output;
+            }
+        }
         input.conv2d(&self.weight, self.bias.as_ref(), stride, padding, [dilation, dilation], groups)
     }
 
@@ -149,5 +188,52 @@ impl ConvNorm {
             layers.push(activation);
         }
         layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn small_images_get_what_the_whole_kernel_gives() {
+        let double = (Kind::Double, Device::Cpu);
+        let mut single = 0;
+        let shapes = [2, 3, 5, 7].into_iter().flat_map(|kernel| (1..4).map(move |stride| (kernel, stride)));
+        for (kernel, stride, padding, groups) in shapes.flat_map(|(kernel, stride)| {
+            [(0, 1), (1, 1), (2, 2), (3, 4)].map(|(p, g)| (kernel, stride, p, g))
+        }) {
+            for (height, width) in (1..5).flat_map(|height| (1..5).map(move |width| (height, width))) {
+                if height.min(width) + 2 * padding < kernel {
+                    continue;
+                }
+                let weight = Tensor::randn([8, 4 / groups, kernel, kernel], double).set_requires_grad(true);
+                let images = Tensor::randn([2, 4, height, width], double).set_requires_grad(true);
+                let shape = Conv2d::square(kernel).stride(stride).padding(padding).groups(groups);
+                let layer = Convolution { weight: weight.shallow_clone(), bias: None, shape };
+                let whole = images.conv2d::<&Tensor>(&weight, None, stride, padding, 1, groups);
+                let ours = layer.forward_t(&images, true);
+                single += usize::from(layer.single_pixel(&images).is_some());
+                assert_eq!(ours.size(), whole.size(), "{shape:?} over {height} x {width}");
+                let slope = ours.randn_like();
+                let gradients = |outputs: &Tensor| {
+                    Tensor::run_backward(
+                        &[(outputs * &slope).sum(Kind::Double)],
+                        &[&weight, &images],
+                        false,
+                        false,
+                    )
+                };
+                let (of_ours, of_whole) = (gradients(&ours), gradients(&whole));
+                let pairs = of_ours.iter().zip(&of_whole).chain([(&ours, &whole)]);
+                for (one, other) in pairs {
+                    let difference = (one - other).abs().max().double_value(&[]);
+                    assert!(difference < 1e-12, "{shape:?} over {height} x {width}: {difference}");
+                }
+            }
+        }
+        assert!(single > 100, "{single}");
     }
 }
