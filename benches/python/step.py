@@ -1,8 +1,9 @@
 """The median milliseconds of a training step, or of an inference pass, on random images, and the process's peak memory:
-ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16] [--channels_last] [--compile].
+ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16|--fp16|--tf32] [--channels_last] [--compile] [--cuda] [--profile].
 
-A step is forward, cross entropy, backward, SGD with momentum, on the CPU, after two that are not counted. The last line
-is JSON.
+A step is forward, cross entropy, backward, SGD with momentum, after two that are not counted (--compile: and what
+compiling takes). The last line is JSON; with --profile it is the milliseconds of a step by kind of operation, where
+what inductor has made one kernel of counts as "fused". crates/ml-core/examples/bench_step.rs does the same.
 """
 
 import json
@@ -12,6 +13,24 @@ import time
 
 import torch
 import torchvision
+from torch.profiler import ProfilerActivity, profile
+
+# As in bench_step.rs.
+KINDS = [
+    ("fused", ["cpp_fused", "graph_", "CompiledFxGraph", "Torch-Compiled", "CompiledFunction"]),
+    ("optimizer", ["_fused_", "_foreach_", "Optimizer"]),
+    ("convolution", ["conv"]),
+    ("attention", ["attention"]),
+    ("norm", ["norm"]),
+    ("matrix product", ["mm", "linear", "bmm", "dot"]),
+    ("activation", ["relu", "gelu", "silu", "hardswish", "hardsigmoid", "threshold", "sigmoid", "softmax"]),
+    ("pooling", ["pool", "mean"]),
+    ("copies and casts", ["copy", "clone", "contiguous", "to_mkldnn", "cat", "fill", "zero"]),
+]
+
+
+def kind(name):
+    return next((kind for kind, parts in KINDS if any(part in name for part in parts)), "elementwise and other")
 
 
 def peak_mb():
@@ -19,18 +38,43 @@ def peak_mb():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 
 
+def profiled(step, steps):
+    start = time.perf_counter()
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        for _ in range(steps):
+            step()
+        end = time.perf_counter()
+    kinds = {}
+    for event in found.key_averages():
+        name = kind(event.key)
+        kinds[name] = kinds.get(name, 0) + event.self_cpu_time_total / 1e3 / steps
+    kinds["all"] = (end - start) * 1e3 / steps
+    return kinds
+
+
 def main():
     flags = {arg for arg in sys.argv[1:] if arg.startswith("--")}
     architecture, *numbers = (arg for arg in sys.argv[1:] if not arg.startswith("--"))
     batch, size, steps = map(int, numbers)
     torch.manual_seed(0)
+    device = "cuda" if "--cuda" in flags else "cpu"
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = bool(
+            flags & {"--tf32", "--bf16", "--fp16"}
+        )
     layout = torch.channels_last if "--channels_last" in flags else torch.contiguous_format
-    network = torchvision.models.get_model(architecture, num_classes=10).to(memory_format=layout)
+    network = torchvision.models.get_model(architecture, num_classes=10).to(device, memory_format=layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    images = torch.randn(batch, 3, size, size).to(memory_format=layout)
-    targets = torch.randint(10, (batch,))
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled="--bf16" in flags)
+    images = torch.randn(batch, 3, size, size, device=device).to(memory_format=layout)
+    targets = torch.randint(10, (batch,), device=device)
+    dtype = torch.float16 if "--fp16" in flags else torch.bfloat16
+    autocast = torch.autocast(device, dtype=dtype, enabled=bool(flags & {"--bf16", "--fp16"}))
+    scaler = torch.amp.GradScaler(device, enabled="--fp16" in flags)
+    if "--profile" in flags:
+        from torch._inductor import config
 
+        config.cpp.enable_kernel_profile = True
     forward = torch.compile(network) if "--compile" in flags else network
 
     def infer():
@@ -41,18 +85,24 @@ def main():
         with autocast:
             loss = torch.nn.functional.cross_entropy(forward(images), targets)
         optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         loss.item()
 
     network.train("--inference" not in flags)
     step = infer if "--inference" in flags else train
+    for _ in range(2):
+        step()
+    if "--profile" in flags:
+        print(json.dumps(profiled(step, steps)))
+        return
     milliseconds = []
-    for _ in range(2 + steps):
+    for _ in range(steps):
         start = time.perf_counter()
         step()
         milliseconds.append((time.perf_counter() - start) * 1e3)
-    median = statistics.median(milliseconds[2:])
+    median = statistics.median(milliseconds)
     print(json.dumps({"architecture": architecture, "ms_median": median, "peak_mb": peak_mb()}))
 
 

@@ -29,7 +29,7 @@ fn main() {
         }
         build.files(files.iter().map(|file| format!("src/cpp/{file}.cpp"))).compile(name);
     };
-    build("torch_ext_shim", &["amp", "conv", "optim", "record", "script", "shim", "team"], None);
+    build("torch_ext_shim", &["amp", "conv", "cuda", "optim", "record", "script", "shim", "team"], None);
     // Loops over images, which are for the compiler to vectorise in every profile.
     build("torch_ext_kernels", &["norm"], Some(3));
     // After the shim, which needs them.

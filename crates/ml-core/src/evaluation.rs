@@ -124,17 +124,18 @@ impl<'a> Evaluator<'a> {
         mut on_batch: impl FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<MetricSums>, EvaluationError> {
         let device = self.compute.device;
-        let mut accumulators: Vec<_> = networks.iter().map(|_| MetricAccumulator::new(device)).collect();
+        let new = || networks.iter().map(|_| MetricAccumulator::new(device)).collect();
+        let mut accumulators: Vec<_> = catch_torch_panic(new)?;
         for batch in batches {
             let batch = batch?;
             for (network, accumulator) in networks.iter().zip(&mut accumulators) {
-                let _logits = self.add(*network, &batch, accumulator)?;
+                let _logits = catch_torch_panic(|| self.add(*network, &batch, accumulator))??;
             }
             if on_batch().is_break() {
                 return Err(EvaluationError::Interrupted);
             }
         }
-        Ok(accumulators.iter().map(MetricAccumulator::sums).collect())
+        Ok(catch_torch_panic(|| accumulators.iter().map(MetricAccumulator::sums).collect())?)
     }
 
     /// Evaluates `network` on all batches of `loader` (its epoch 0): sums, a confusion matrix, and
@@ -150,7 +151,7 @@ impl<'a> Evaluator<'a> {
         top_k: usize,
         mut on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, EvaluationError> {
-        let mut accumulator = MetricAccumulator::new(self.compute.device);
+        let mut accumulator = catch_torch_panic(|| MetricAccumulator::new(self.compute.device))?;
         let mut confusion = ConfusionMatrix::new(self.num_classes);
         let mut predictions = Vec::with_capacity(loader.num_samples());
         for batch in loader.epoch(0, 0) {
@@ -169,7 +170,8 @@ impl<'a> Evaluator<'a> {
                 return Err(EvaluationError::Interrupted);
             }
         }
-        Ok(Evaluation { sums: accumulator.sums(), confusion, predictions })
+        let sums = catch_torch_panic(|| accumulator.sums())?;
+        Ok(Evaluation { sums, confusion, predictions })
     }
 
     /// The `top_k` (at least 1) most probable classes of each image of a batch, best first.

@@ -1,8 +1,8 @@
 //! What libtorch refuses to do in the middle of a computation, as an error with advice.
 //!
 //! tch's operators panic there. Networks are written with them, since their shapes are right by
-//! construction; what remains is what no construction rules out: too little memory, or an operator
-//! without a deterministic kernel.
+//! construction; what remains is what no construction rules out: too little memory, an operator
+//! without a deterministic kernel, or a device that fails.
 
 use ml_data::guard;
 
@@ -20,6 +20,12 @@ pub enum TorchError {
         "deterministic: true cannot be kept: {0}. Set it to false, train on the CPU, or choose a network without this operator"
     )]
     NotDeterministic(String),
+    /// A GPU is lost to this process.
+    #[error(
+        "the GPU failed: {0}. What it held is lost, and this process cannot use it any more; resume from the last \
+         checkpoint (--resume). `nvidia-smi` and the system's log say more of it"
+    )]
+    Device(String),
     /// Anything else.
     #[error("libtorch: {0}")]
     Other(String),
@@ -34,13 +40,49 @@ impl TorchError {
         // == 0. DefaultCPUAllocator: …`.
         let checked = first.strip_prefix("[enforce fail").and_then(|rest| rest.split_once(". "));
         let first = checked.map_or(first, |(_, meaning)| meaning).to_owned();
-        if message.contains("out of memory") || message.contains("can't allocate memory") {
-            TorchError::Memory(first)
+        let is_any = |words: &[&str]| words.iter().any(|words| message.contains(words));
+        if is_any(&OF_MEMORY) {
+            // PyTorch goes on with its allocator's own figures and switches.
+            let first = first.split(" Of the allocated memory").next().unwrap_or(&first);
+            TorchError::Memory(first.trim_end_matches('.').to_owned())
         } else if message.contains("does not have a deterministic implementation") {
             TorchError::NotDeterministic(first)
+        } else if is_any(&OF_DEVICE) {
+            TorchError::Device(first)
         } else {
             TorchError::Other(first)
         }
+    }
+}
+
+/// What libtorch, cuBLAS and cuDNN say where memory is lacking. cuBLAS cannot make its handle then,
+/// and cuDNN finds no algorithm.
+const OF_MEMORY: [&str; 6] = [
+    "out of memory",
+    "can't allocate memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine",
+];
+
+/// What they say of a device that does not answer as it should.
+const OF_DEVICE: [&str; 4] = ["CUDA error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "cuDNN error"];
+
+impl TorchError {
+    /// What libtorch said, with advice where there is any, for a message that says itself whose words
+    /// they are.
+    pub fn said(message: &str) -> String {
+        match TorchError::new(message) {
+            TorchError::Other(message) => message,
+            known => known.to_string(),
+        }
+    }
+}
+
+impl From<torch_ext::Error> for TorchError {
+    fn from(error: torch_ext::Error) -> TorchError {
+        TorchError::new(error.message())
     }
 }
 
@@ -84,6 +126,35 @@ mod tests {
         let Err(TorchError::Memory(message)) = memory else { panic!("{memory:?}") };
         assert!(message.starts_with("DefaultCPUAllocator: can't allocate memory"), "{message}");
         assert!(!message.contains("\\n"), "{message}");
+    }
+
+    /// Messages of the libraries, as they are in their issue trackers.
+    #[test]
+    fn a_gpu_without_memory_and_one_that_failed_are_told_apart() {
+        for message in [
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.15 GiB of which 1.56 MiB \
+             is free. Process 7 has 79.14 GiB memory in use. Of the allocated memory 77.00 GiB is allocated by PyTorch, \
+             and 1.10 GiB is reserved by PyTorch but unallocated. If reserved but unallocated memory is large try …",
+            "CUDA error: out of memory",
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+            "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+            "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+            "GET was unable to find an engine to execute this computation",
+        ] {
+            let error = TorchError::new(message);
+            let text = error.to_string();
+            assert!(matches!(error, TorchError::Memory(_)) && text.contains("--batch_size"), "{text}");
+            assert!(!text.contains("PyTorch"), "{text}");
+        }
+        for message in [
+            "CUDA error: unspecified launch failure",
+            "CUDA error: device-side assert triggered",
+            "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        ] {
+            let error = TorchError::new(message);
+            let text = error.to_string();
+            assert!(matches!(error, TorchError::Device(_)) && text.contains("--resume"), "{text}");
+        }
     }
 
     #[test]

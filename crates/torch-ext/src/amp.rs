@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_void};
 
 use tch::{Device, Tensor};
 
-use crate::Error;
 use crate::shim::{Pointers, pointers, result};
+use crate::{Error, cuda_device};
 
 unsafe extern "C" {
     fn te_unscale(
@@ -23,7 +23,6 @@ unsafe extern "C" {
         interval: i64,
     ) -> *mut c_char;
     fn te_cpu_has_bf16(out: *mut bool) -> *mut c_char;
-    fn te_cuda_has_bf16(out: *mut bool) -> *mut c_char;
     fn te_allow_tf32(on: bool) -> *mut c_char;
 }
 
@@ -80,16 +79,17 @@ pub fn update_scale(
 }
 
 /// Whether `device` computes in bf16 itself: a processor for which oneDNN has convolutions and
-/// matrix products in bf16, or a CUDA device from Ampere on (the current one).
+/// matrix products in bf16, or a CUDA device from Ampere on (compute capability 8.0).
 ///
 /// # Errors
 /// libtorch's.
 pub fn has_bf16(device: Device) -> Result<bool, Error> {
+    if let Device::Cuda(index) = device {
+        return Ok(cuda_device(index).is_some_and(|device| device.capability >= (8, 0)));
+    }
     let mut has = false;
     // SAFETY: `has` lives through the call.
-    result(unsafe {
-        if device.is_cuda() { te_cuda_has_bf16(&raw mut has) } else { te_cpu_has_bf16(&raw mut has) }
-    })?;
+    result(unsafe { te_cpu_has_bf16(&raw mut has) })?;
     Ok(has)
 }
 

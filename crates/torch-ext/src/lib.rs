@@ -1,6 +1,7 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused
 //! optimizer steps, autocast and gradient scaling, memory format, gradients set to none, norms and
-//! averages over many tensors, determinism, TorchScript modules with their whole state, records of
+//! averages over many tensors, determinism, TorchScript modules with their whole state, depthwise convolutions and batch norms that are faster
+//! on the CPU, warnings, records of
 //! what runs and of the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code
 //! of the project.
 
@@ -16,10 +17,11 @@ mod script;
 mod shim;
 mod slots;
 mod team;
+mod warnings;
 
 pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
 pub use conv::depthwise_conv2d;
-pub use cuda::{CudaError, load_cuda};
+pub use cuda::{CudaDevice, CudaError, CudaVersion, cuda_device, load_cuda, use_cuda_device};
 pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, set_cublas_workspace};
 pub use norm::{BatchNorm, batch_norm_relu};
@@ -32,6 +34,7 @@ pub use script::{Script, ScriptTensor};
 pub use shim::{Autocast, Generator, channels_last, clear_grads, manual_seed, set_deterministic, version};
 pub use slots::{HostBuffers, Part};
 pub use team::IdleTeam;
+pub use warnings::tell_warnings;
 
 /// libtorch refused; its own message without the C++ stack.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +67,7 @@ mod tests {
         let sources = [
             include_str!("cpp/amp.cpp"),
             include_str!("cpp/conv.cpp"),
+            include_str!("cpp/cuda.cpp"),
             include_str!("cpp/norm.cpp"),
             include_str!("cpp/optim.cpp"),
             include_str!("cpp/record.cpp"),

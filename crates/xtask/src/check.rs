@@ -90,7 +90,10 @@ fn run_one(shell: &Shell, check: &Check, heading: &str) -> Result<()> {
     let variables = check.env.iter().map(|(key, value)| format!("{key}='{value}'"));
     let shown = variables.chain([shell.show(program, check.args)]).collect::<Vec<_>>().join(" ");
     eprintln!("\n== {heading}\n$ {shown}");
-    shell::check(shell.command(program).args(check.args).envs(check.env.iter().copied()), &shown)
+    let mut command = shell.command(program);
+    // What the tests expect is computed on the CPU, also where there is a GPU.
+    command.args(check.args).env("CUDA_VISIBLE_DEVICES", "").envs(check.env.iter().copied());
+    shell::check(&mut command, &shown)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod chaos;
 mod check;
 mod corpus;
 mod demo;
+mod gpu;
 mod reference;
 mod setup;
 mod shell;
@@ -53,6 +54,8 @@ enum Command {
     /// Kill and resume training again and again, and compare the result with that of a run left
     /// alone
     Chaos(chaos::Args),
+    /// Set up, build, and pack what checks and times the programs on a machine with a GPU
+    Gpu(gpu::Args),
     /// Read a million mutated checkpoints, and as many mutated images
     Fuzz {
         /// How many of each
@@ -92,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Reference(args) => reference::run(&shell, &args),
         Command::Corpus(args) => corpus::run(&shell, &args),
         Command::Chaos(args) => chaos::run(&shell, &args),
+        Command::Gpu(args) => gpu::run(&shell, &args),
         Command::Fuzz { inputs, seed, options } => fuzz(&shell, inputs, seed, &options),
     }
 }

@@ -58,7 +58,7 @@ impl Compute {
     /// No memory.
     pub fn images(&self, images: &Tensor) -> Result<Tensor, torch_ext::Error> {
         match self.memory_format {
-            MemoryFormat::Contiguous => Ok(images.shallow_clone()),
+            MemoryFormat::Contiguous => Ok(images.f_contiguous()?),
             MemoryFormat::ChannelsLast => torch_ext::channels_last(images),
         }
     }

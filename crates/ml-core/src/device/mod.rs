@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 pub use courtesy::Contention;
 use courtesy::Courtesy;
+
+use crate::torch_error::{TorchError, catch_torch_panic};
 
 pub use compute::{Compute, MemoryFormat};
 pub use precision::{Precision, PrecisionChoice};
@@ -107,6 +109,8 @@ pub struct ResolvedDevice {
     pub device: Device,
     /// One line for the user: `cpu with 2 threads (no NVIDIA driver found)`.
     pub description: String,
+    /// What a user should know who has a GPU that is not used: why, and what to do.
+    pub warning: Option<String>,
     /// On a CPU, while this or a clone of it lives: threads that wait leave the processors to
     /// others where those are shared.
     _courtesy: Option<Arc<Courtesy>>,
@@ -141,39 +145,94 @@ pub fn resolve(choice: DeviceChoice, threads: Option<usize>) -> Result<ResolvedD
         ResolvedDevice {
             device: Device::Cpu,
             description: format!("cpu with {threads} thread{plural}: {bound} ({why})"),
+            warning: None,
             _courtesy: Courtesy::start(threads).map(Arc::new),
         }
     };
     let cuda = |number: usize, why: &str| ResolvedDevice {
         device: Device::Cuda(number),
         description: format!("cuda:{number} ({why})"),
+        warning: None,
         _courtesy: None,
     };
     if choice == DeviceChoice::Cpu {
         return Ok(cpu("as requested"));
     }
-    match (choice, cuda_devices()) {
-        (DeviceChoice::Cuda(number), Ok(count)) if (number as i64) < count => {
-            Ok(cuda(number, "as requested"))
+    let number = if let DeviceChoice::Cuda(number) = choice { number } else { 0 };
+    match (choice, usable(number)) {
+        (DeviceChoice::Auto, Ok((found, 1))) => Ok(cuda(0, &found)),
+        (DeviceChoice::Auto, Ok((found, count))) => Ok(cuda(0, &format!("{found}; the first of {count}"))),
+        (_, Ok((found, _))) => Ok(cuda(number, &found)),
+        (DeviceChoice::Auto, Err(NoCuda { reason, is_expected })) => {
+            if is_expected {
+                return Ok(cpu(&reason));
+            }
+            let warning = format!("device: the CPU is used: {reason}; --device cpu silences this");
+            Ok(ResolvedDevice { warning: Some(warning), ..cpu("the GPU cannot be used") })
         }
-        (DeviceChoice::Cuda(_), Ok(count)) => Err(DeviceError::NoCuda {
-            wanted: choice,
-            reason: format!("this machine has only {count} CUDA device(s), numbered from 0"),
-        }),
-        (DeviceChoice::Cuda(_), Err(reason)) => Err(DeviceError::NoCuda { wanted: choice, reason }),
-        (_, Ok(count)) => Ok(cuda(0, &format!("the first of {count} found"))),
-        (_, Err(reason)) => Ok(cpu(&reason)),
+        (_, Err(NoCuda { reason, .. })) => Err(DeviceError::NoCuda { wanted: choice, reason }),
     }
 }
 
-/// The number of usable CUDA devices, at least 1, or why there is none.
-fn cuda_devices() -> Result<i64, String> {
-    torch_ext::load_cuda().map_err(|error| error.to_string())?;
-    match tch::Cuda::device_count() {
-        count if count > 0 => Ok(count),
-        _ => Err("libtorch sees no CUDA device".to_owned()),
-    }
+/// Why a CUDA device cannot be used, and whether nobody would expect that it can.
+struct NoCuda {
+    reason: String,
+    is_expected: bool,
 }
+
+/// What the CUDA device of this number is and how many there are, if it can be used: its driver,
+/// its kernels and cuDNN's are there, and it has memory left. It is this thread's current device
+/// from then on.
+fn usable(number: usize) -> Result<(String, i64), NoCuda> {
+    let unexpected = |reason: String| NoCuda { reason, is_expected: false };
+    torch_ext::load_cuda().map_err(|error| NoCuda {
+        reason: error.to_string(),
+        is_expected: error == torch_ext::CudaError::NoDriver,
+    })?;
+    let count = tch::Cuda::device_count();
+    if i64::try_from(number).map_or(true, |number| number >= count) {
+        let plural = if count == 1 { "" } else { "s" };
+        return Err(unexpected(format!(
+            "this machine has only {count} CUDA device{plural}, numbered from 0"
+        )));
+    }
+    let found = torch_ext::cuda_device(number);
+    let name = found.map_or_else(|| format!("cuda:{number}"), |device| device.to_string());
+    let tried = torch_ext::use_cuda_device(number).map_err(TorchError::from).and_then(|()| try_out(number));
+    tried.map_err(|error| unexpected(format!("{name} cannot be used: {}", advice(&error.to_string()))))?;
+    Ok((name, count))
+}
+
+/// One small step of a convolution, and its result read.
+fn try_out(number: usize) -> Result<(), TorchError> {
+    catch_torch_panic(|| {
+        let options = (Kind::Float, Device::Cuda(number));
+        let (images, weight) = (Tensor::ones([1, 4, 8, 8], options), Tensor::ones([4, 4, 3, 3], options));
+        let weight = weight.set_requires_grad(true);
+        images.conv2d::<&Tensor>(&weight, None, 1, 1, 1, 1).sum(Kind::Float).backward();
+        weight.grad().sum(Kind::Float).double_value(&[]);
+    })
+}
+
+/// What CUDA says where a device cannot be used at all, with what to do about it.
+fn advice(message: &str) -> String {
+    const KNOWN: [(&str, &str); 5] = [
+        ("no kernel image", "this libtorch has no code for a GPU of that generation; it needs a newer GPU"),
+        ("VERSION_MISMATCH", "another cuDNN was found first; unset LD_LIBRARY_PATH"),
+        (
+            "Unable to find an engine",
+            "cuDNN cannot compute there; unset LD_LIBRARY_PATH if it leads to other libraries",
+        ),
+        ("busy or unavailable", "another process has the GPU for itself"),
+        ("out of memory", "other programs hold its memory; `nvidia-smi` lists them"),
+    ];
+    let known = KNOWN.iter().find(|(words, _)| message.contains(words));
+    known.map_or_else(|| message.to_owned(), |(_, advice)| format!("{message} ({advice})"))
+}
+
+/// What libtorch warns of in this thread goes to `tell` from now on, a line each, not to stderr. For
+/// programs, before they compute.
+pub use torch_ext::tell_warnings;
 
 #[cfg(test)]
 mod tests {

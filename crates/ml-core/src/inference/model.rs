@@ -161,10 +161,13 @@ impl LoadedModel {
             return Err(content("eval_transform", "leaves images at different sizes".into()));
         };
         let shape = [pipeline.channels() as i64, i64::from(height), i64::from(width)];
-        let (name, network) = catch_torch_panic(|| network(&checkpoint, &path, shape, device))??;
-        network
-            .load_state_dict(checkpoint.weights(averaged))
-            .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
+        let (name, network) = catch_torch_panic(|| -> Result<_, InferenceError> {
+            let (name, network) = network(&checkpoint, &path, shape, device)?;
+            network
+                .load_state_dict(checkpoint.weights(averaged))
+                .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
+            Ok((name, network))
+        })??;
         let (compute, note) = precision::resolve(precision, &checkpoint.config, device)?;
         Ok(LoadedModel {
             name,
@@ -289,7 +292,7 @@ impl LoadedModel {
         on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, InferenceError> {
         let options = LoaderOptions::sequential(batch_size, num_workers, self.device());
-        let loader = Loader::new(index, Arc::clone(&self.pipeline), options);
+        let loader = catch_torch_panic(|| Loader::new(index, Arc::clone(&self.pipeline), options))?;
         Ok(self.evaluator().evaluate(&self.network, &loader, top_k, on_batch)?)
     }
 }

@@ -9,6 +9,7 @@ use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
 use crate::evaluation::ClassProbability;
 use crate::loader::{Batch, Loader, LoaderError, LoaderOptions, Unreadable};
+use crate::torch_error::catch_torch_panic;
 
 /// How to predict. None of it changes the predictions.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,8 @@ impl LoadedModel {
         options: PredictOptions,
         mut tell: impl FnMut(usize, Outcome) -> ControlFlow<()>,
     ) -> Result<(), InferenceError> {
-        for batch in self.loader(paths, options).epoch(0, 0) {
+        let loader = catch_torch_panic(|| self.loader(paths, options))?;
+        for batch in loader.epoch(0, 0) {
             for (place, outcome) in self.outcomes(batch?, options.top_k)? {
                 if tell(place, outcome).is_break() {
                     return Ok(());

@@ -180,6 +180,13 @@ impl Job {
         // What is refused in no time comes before the statistics, for which every image may be
         // read.
         let device = device::resolve(config.training.device, config.training.threads.given())?;
+        if let Some(warning) = &device.warning {
+            tracing::warn!("{warning}");
+        }
+        if device.device.is_cuda() {
+            // Measures cuDNN's algorithms for each shape once, and may take another each time.
+            tch::Cuda::cudnn_set_benchmark(!config.deterministic);
+        }
         if let Start::Weights(choice) = &start {
             weights::check(choice)?;
         }
@@ -199,7 +206,7 @@ impl Job {
             Start::Fresh => {}
             Start::Weights(choice) => weights::start(&choice, &mut trainer, dry_run, reporter, stop)?,
             Start::External(external, path) => load_external(&mut trainer, &external, &path)?,
-            Start::Resume(resume) => restore(&mut trainer, &resume, &options, &device)?,
+            Start::Resume(resume) => restore(&mut trainer, &resume, &options, &device, &config)?,
         }
         if let Some(outcome) = trainer.outcome().filter(|_| is_new) {
             return Err(JobError::Usage(format!("--resume: {}", nothing_left(&trainer, &config, outcome))));
@@ -409,10 +416,11 @@ fn restore(
     resume: &Resume,
     options: &JobOptions,
     device: &ResolvedDevice,
+    config: &Config,
 ) -> Result<(), JobError> {
     trainer.restore(&resume.checkpoint, resume.mode)?;
     let earlier = options.existing().and_then(|existing| existing.run.read_summary().ok());
-    warn_if_inexact(&resume.checkpoint, earlier.as_ref(), device);
+    warn_if_inexact(&resume.checkpoint, earlier.as_ref(), device, config);
     if options.existing().is_none() {
         trainer.forget_other_epochs();
     }
@@ -442,15 +450,28 @@ fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint, path: &Pa
 }
 
 /// Says what keeps a resumed run from giving the bytes of an uninterrupted one.
-fn warn_if_inexact(checkpoint: &Checkpoint, earlier: Option<&Summary>, device: &ResolvedDevice) {
-    let is_cuda = |description: &str| description.starts_with("cuda");
+fn warn_if_inexact(
+    checkpoint: &Checkpoint,
+    earlier: Option<&Summary>,
+    device: &ResolvedDevice,
+    config: &Config,
+) {
     let mut other = Vec::new();
-    if earlier.is_some_and(|earlier| is_cuda(&earlier.device) != is_cuda(&device.description)) {
-        other.push("another kind of device".to_owned());
+    let here = device.description.as_str();
+    if let Some(earlier) = earlier.map(|earlier| earlier.device.as_str()) {
+        match (gpu(earlier), gpu(here)) {
+            (before, now) if before == now => {}
+            (Some(before), Some(now)) => other.push(format!("{now} instead of {before}")),
+            _ => other.push("another kind of device".to_owned()),
+        }
+    }
+    let is_cuda = gpu(here).is_some();
+    if is_cuda && !config.deterministic {
+        other.push("deterministic: false on a GPU".to_owned());
     }
     let threads = checkpoint.versions["num_threads"].as_i64();
     let here = i64::from(tch::get_num_threads());
-    if let Some(threads) = threads.filter(|threads| *threads != here && !is_cuda(&device.description)) {
+    if let Some(threads) = threads.filter(|threads| *threads != here && !is_cuda) {
         other.push(format!("{here} threads instead of {threads}"));
     }
     let libtorch = checkpoint.versions["libtorch"].as_str();
@@ -460,6 +481,14 @@ fn warn_if_inexact(checkpoint: &Checkpoint, earlier: Option<&Summary>, device: &
     if !other.is_empty() {
         tracing::warn!("resuming with {}: the last bits of the result may differ", other.join(", "));
     }
+}
+
+/// The GPU's name in a [`ResolvedDevice::description`]: `cuda:0 (NVIDIA H200, compute capability
+/// 9.0, …)`; older runs have none.
+fn gpu(description: &str) -> Option<&str> {
+    let rest = description.strip_prefix("cuda")?;
+    let name = rest.split_once(" (").and_then(|(_, rest)| rest.split_once(", compute capability"));
+    Some(name.map_or("a GPU", |(name, _)| name))
 }
 
 /// Why a run whose state is complete does not resume.

@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 use torch_ext::HostBuffers;
 
 use super::LoaderError;
+use crate::torch_error::TorchError;
 
 /// What a batch's memory holds.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +61,13 @@ impl Memory {
                 Err(shared) => self.given.push(shared),
             }
         }
-        free.map_or_else(|| self.layout.allocate(), Ok).map_err(|source| {
-            let (height, width) = self.layout.size;
-            LoaderError::Memory { batch_size: self.layout.samples, height, width, source }
+        free.map_or_else(|| self.layout.allocate(), Ok).map_err(|source| match TorchError::from(source) {
+            TorchError::Memory(reason) => {
+                let (height, width) = self.layout.size;
+                LoaderError::Memory { batch_size: self.layout.samples, height, width, reason }
+            }
+            // Pinned memory is CUDA's, which may fail for other reasons.
+            other => LoaderError::Tensor(other.to_string()),
         })
     }
 

@@ -106,7 +106,8 @@ pub enum LoaderError {
     },
     /// A batch does not fit into memory.
     #[error(
-        "no memory for a batch of {batch_size} images of {height} x {width}; lower `training.batch_size`"
+        "no memory for a batch of {batch_size} images of {height} x {width} ({reason}); lower --batch_size \
+         (training.batch_size)"
     )]
     Memory {
         /// Samples a batch.
@@ -116,7 +117,7 @@ pub enum LoaderError {
         /// Of an image, in pixels.
         width: u32,
         /// The allocator's answer.
-        source: torch_ext::Error,
+        reason: String,
     },
     /// Too many images cannot be read.
     #[error(
@@ -141,7 +142,7 @@ pub enum LoaderError {
         error: DecodeError,
     },
     /// libtorch cannot make the tensor.
-    #[error("libtorch cannot make a batch: {0}")]
+    #[error("a batch cannot be made: {0}")]
     Tensor(String),
 }
 

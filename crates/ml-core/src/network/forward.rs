@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::{Network, Prefix, ScriptError, TrainOutputs};
 use crate::device::Compute;
+use crate::torch_error::TorchError;
 
 /// A forward pass failed. Layers of this library do not fail: their shapes are right by
 /// construction.
@@ -12,9 +13,15 @@ pub enum ForwardError {
     /// A TorchScript module raised an error.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// libtorch has no such autocast or memory format.
+    /// libtorch cannot do what it takes.
     #[error(transparent)]
-    Torch(#[from] torch_ext::Error),
+    Torch(#[from] TorchError),
+}
+
+impl From<torch_ext::Error> for ForwardError {
+    fn from(error: torch_ext::Error) -> ForwardError {
+        TorchError::from(error).into()
+    }
 }
 
 /// What gives logits in evaluation.

@@ -197,23 +197,33 @@ impl Network {
     /// # Errors
     /// A TorchScript module cannot be copied.
     pub fn deep_copy(&self) -> Result<Network, ScriptError> {
+        self.deep_copy_on(self.device)
+    }
+
+    fn deep_copy_on(&self, device: Device) -> Result<Network, ScriptError> {
         match &self.body {
             Body::Layers { architecture, spec, .. } => {
                 let (architecture, spec, scope) = (*architecture, spec.clone(), Scope::root());
                 let model = architecture.build(&scope, &spec);
                 let mut state = scope.finish_uninitialised();
                 for (own, original) in state.entries.iter_mut().zip(&self.state.entries) {
-                    own.tensor.set_data(&original.tensor.detach().copy());
+                    let original_values = original.tensor.detach();
+                    own.tensor.set_data(&original_values.to_device_(
+                        device,
+                        original_values.kind(),
+                        false,
+                        true,
+                    ));
                     if original.role == Role::Parameter {
                         let _ = own.tensor.set_requires_grad(original.tensor.requires_grad());
                     }
                 }
-                Ok(Network { body: Body::Layers { architecture, spec, model }, device: self.device, state })
+                Ok(Network { body: Body::Layers { architecture, spec, model }, device, state })
             }
             Body::Script(script) => {
                 let copy = script.copy()?;
-                let state = State::of(copy.entries(self.device));
-                Ok(Network { body: Body::Script(copy), device: self.device, state })
+                let state = State::of(copy.entries(device));
+                Ok(Network { body: Body::Script(copy), device, state })
             }
         }
     }
@@ -349,6 +359,10 @@ impl Network {
     ) -> Result<Option<String>, ScriptError> {
         if matches!(self.body, Body::Layers { .. }) && self.buffers().is_empty() {
             return Ok(None);
+        }
+        if self.device.is_cuda() && matches!(self.body, Body::Layers { .. }) {
+            // cuDNN does not say what it makes of the variance of one value.
+            return self.deep_copy_on(Device::Cpu)?.single_value_batch_norm([channels, height, width]);
         }
         let buffers = self.buffers();
         let before: Vec<Tensor> = buffers.iter().map(|(_, buffer)| buffer.copy()).collect();

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::Script;
 
 use super::entry::{Entry, Role};
+use crate::torch_error::TorchError;
 
 /// The bytes of a TorchScript file.
 #[derive(Clone)]
@@ -287,7 +288,7 @@ impl ScriptLayer {
             return Err(ScriptError::NoGradient { path: path() });
         }
         logits.mean(Kind::Float).f_backward().map_err(|error| {
-            let message = torch_ext::first_line(&error);
+            let message = TorchError::said(&torch_ext::first_line(&error));
             let (what, shape) = ("the backward pass", images.size());
             ScriptError::Failed { path: path(), what, shape, message }
         })
@@ -299,7 +300,7 @@ impl ScriptLayer {
     }
 
     fn failed(&self, what: &'static str, shape: &[i64], error: &torch_ext::Error) -> ScriptError {
-        let message = error.message().to_owned();
+        let message = TorchError::said(error.message());
         ScriptError::Failed { path: self.path.clone(), what, shape: shape.to_vec(), message }
     }
 

@@ -36,18 +36,26 @@ use update::State;
 
 use torch_file::{Field, Key, Value, ValueError};
 
+use crate::torch_error::TorchError;
+
 /// An update failed, or a state is of other parameters.
 #[derive(Debug, thiserror::Error)]
 pub enum OptimizerError {
     /// libtorch refused the update.
     #[error("the optimizer's step failed: {0}")]
-    Step(#[from] torch_ext::Error),
+    Step(#[from] TorchError),
     /// A value of the state is missing or of another type.
     #[error("the optimizer's state: {0}")]
     Value(#[from] ValueError),
     /// The state is of another optimizer or of other parameters.
     #[error("the optimizer's state does not fit: {0}")]
     Mismatch(String),
+}
+
+impl From<torch_ext::Error> for OptimizerError {
+    fn from(error: torch_ext::Error) -> OptimizerError {
+        TorchError::from(error).into()
+    }
 }
 
 /// What an optimizer keeps of one parameter, PyTorch's names.

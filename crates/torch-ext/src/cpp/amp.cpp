@@ -6,7 +6,6 @@
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
 #include <ATen/ops/_amp_update_scale.h>
 
@@ -40,11 +39,6 @@ char *te_cpu_has_bf16(bool *out) noexcept {
     const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_is_mkldnn_bf16_supported", ""});
     *out = found && found->typed<bool()>().call();
   });
-}
-
-// Whether the current CUDA device is of Ampere's generation or newer.
-char *te_cuda_has_bf16(bool *out) noexcept {
-  return guarded([&] { *out = at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8(); });
 }
 
 char *te_allow_tf32(bool on) noexcept {

@@ -67,7 +67,13 @@ pub fn run(shell: &Shell, purpose: Purpose, options: &Options) -> Result<Shell> 
     let wanted = match (purpose, &external) {
         (Purpose::Test, _) => Profile::Test,
         (Purpose::Run, Some(_)) => Profile::Tools,
-        (Purpose::Run, None) => Profile::runtime(options.compute, Machine::this()),
+        (Purpose::Run, None) => {
+            let machine = Machine::this(options.python.as_deref());
+            if let Some(problem) = machine.driver_problem().filter(|_| options.compute != Compute::Cpu) {
+                eprintln!("warning: {problem}");
+            }
+            Profile::runtime(options.compute, machine)
+        }
     };
     let mut changed = match venv.state() {
         State::Foreign => {

@@ -1,6 +1,7 @@
 //! What to install: four locked lists of requirements, each holding all of the one before it.
 
 use std::path::Path;
+use std::process::Command;
 
 use clap::ValueEnum;
 
@@ -82,7 +83,7 @@ impl Profile {
     /// The smallest that a machine's runs need.
     pub fn runtime(compute: Compute, machine: Machine) -> Self {
         let cuda = match compute {
-            Compute::Auto => machine.nvidia_driver,
+            Compute::Auto => machine.driver.is_some_and(Driver::serves_libtorch),
             Compute::Cpu => false,
             Compute::Cuda => true,
         };
@@ -96,22 +97,64 @@ impl Profile {
 pub struct Machine {
     /// Linux on x86-64.
     pub linux_x86_64: bool,
-    /// An NVIDIA driver is installed.
-    pub nvidia_driver: bool,
+    /// NVIDIA's, if one is installed.
+    pub driver: Option<Driver>,
 }
 
 impl Machine {
-    /// This one.
-    pub fn this() -> Self {
+    /// This one, with the help of `python` where there is one.
+    pub fn this(python: Option<&Path>) -> Self {
+        let python = python.unwrap_or(Path::new("python3"));
         Self {
             linux_x86_64: cfg!(all(target_os = "linux", target_arch = "x86_64")),
-            nvidia_driver: nvidia_driver(),
+            driver: asked(python).or_else(|| shows().then_some(Driver { cuda: None })),
         }
+    }
+
+    /// What keeps its GPU from being used, with the remedy.
+    pub fn driver_problem(self) -> Option<String> {
+        let found = self.driver.filter(|driver| !driver.serves_libtorch())?.cuda?;
+        let (major, minor) = (found / 1000, found % 1000 / 10);
+        Some(format!(
+            "the NVIDIA driver serves CUDA {major}.{minor}, but this libtorch needs {}.0 (driver 580 or newer): \
+             update the driver, then run `cargo xtask setup --compute cuda`",
+            CUDA / 1000
+        ))
     }
 }
 
-/// The driver shows itself in `/proc`, or (in WSL and containers) by its library.
-fn nvidia_driver() -> bool {
+/// The version of CUDA that the locked libtorch is built for, as the driver counts: 13.0.
+const CUDA: i64 = 13_000;
+
+/// NVIDIA's driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Driver {
+    /// The version of CUDA that it serves, 12080 for 12.8, if it says so.
+    pub cuda: Option<i64>,
+}
+
+impl Driver {
+    fn serves_libtorch(self) -> bool {
+        self.cuda.is_none_or(|version| version >= CUDA)
+    }
+}
+
+/// Asks the driver's library, which is found as the programs will find it.
+const ASK: &str = "
+import ctypes
+version = ctypes.c_int()
+if ctypes.CDLL('libcuda.so.1').cuDriverGetVersion(ctypes.byref(version)) == 0:
+    print(version.value)
+";
+
+fn asked(python: &Path) -> Option<Driver> {
+    let output = Command::new(python).args(["-I", "-c", ASK]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Some(Driver { cuda: Some(text.trim().parse().ok()?) })
+}
+
+/// Without Python, the driver shows itself in `/proc`, or (in WSL and containers) by its library.
+fn shows() -> bool {
     let folders = [
         "/usr/lib/x86_64-linux-gnu",
         "/usr/lib64",
@@ -137,7 +180,10 @@ mod tests {
 
     #[test]
     fn cuda_is_fetched_where_there_is_a_driver_or_it_is_asked_for() {
-        let machine = |nvidia_driver| Machine { linux_x86_64: true, nvidia_driver };
+        let machine = |has_driver: bool| Machine {
+            linux_x86_64: true,
+            driver: has_driver.then_some(Driver { cuda: None }),
+        };
         assert_eq!(Profile::runtime(Compute::Auto, machine(false)), Profile::RuntimeCpu);
         assert_eq!(Profile::runtime(Compute::Auto, machine(true)), Profile::RuntimeCuda);
         assert_eq!(Profile::runtime(Compute::Cpu, machine(true)), Profile::RuntimeCpu);
@@ -145,8 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_that_is_too_old_gets_the_cpus_libraries_and_is_named() {
+        let machine = |cuda| Machine { linux_x86_64: true, driver: Some(Driver { cuda: Some(cuda) }) };
+        assert_eq!(Profile::runtime(Compute::Auto, machine(12_080)), Profile::RuntimeCpu);
+        assert_eq!(Profile::runtime(Compute::Cuda, machine(12_080)), Profile::RuntimeCuda);
+        assert_eq!(Profile::runtime(Compute::Auto, machine(13_010)), Profile::RuntimeCuda);
+        let problem = machine(12_080).driver_problem().unwrap();
+        assert!(problem.contains("12.8") && problem.contains("13.0") && problem.contains("580"), "{problem}");
+        assert_eq!(machine(13_000).driver_problem(), None);
+    }
+
+    #[test]
     fn other_platforms_get_the_whole_of_torch() {
-        let machine = Machine { linux_x86_64: false, nvidia_driver: false };
+        let machine = Machine { linux_x86_64: false, driver: None };
         assert_eq!(Profile::runtime(Compute::Cpu, machine), Profile::RuntimeCuda);
     }
 

@@ -41,8 +41,12 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What was typed is checked before anything slow begins.
     let Inputs { images, left_out } = inputs::expand(&args.inputs)?;
     let interrupt = Interrupt::install().context("cannot catch signals")?;
+    device::tell_warnings(|text| tell(format_args!("warning: libtorch: {text}")))?;
     let device = device::resolve(args.device, args.threads.map(NonZeroUsize::get))
         .map_err(|error| UsageError(error.into()))?;
+    if let Some(warning) = &device.warning {
+        tell(format_args!("warning: {warning}"));
+    }
     let model = match model::open(args, device.device, &interrupt)? {
         ControlFlow::Continue(model) => model,
         ControlFlow::Break(code) => return Ok(code),

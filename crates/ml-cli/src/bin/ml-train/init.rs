@@ -29,11 +29,13 @@ pub fn print(data_dir: &Path, overrides: &[Override], stop: &Stop) -> anyhow::Re
     }
     let config = config::resolve(None, overrides, &Origin::read).map_err(crate::resolve::usage)?.config;
     let device = device::resolve(config.training.device, config.training.threads.given())
-        .map_err(crate::resolve::usage)?
-        .device;
+        .map_err(crate::resolve::usage)?;
+    if let Some(warning) = &device.warning {
+        tracing::warn!("{warning}");
+    }
     let options = StarterOptions {
         fold: config.data.fold,
-        cuda: device.is_cuda(),
+        cuda: device.device.is_cuda(),
         threads: config.num_workers(),
         stop,
     };

@@ -20,7 +20,7 @@ use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
 use ml_core::config;
 use ml_core::dataset::DatasetError;
-use ml_core::device::{keep_freed_memory, set_cublas_workspace};
+use ml_core::device::{keep_freed_memory, set_cublas_workspace, tell_warnings};
 use ml_data::files::variable_in;
 use ml_report::console::Console;
 
@@ -72,6 +72,7 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     let console = Console::new(draws_bars(&args.console));
     let writer = console.clone();
     let log = start_log(&args.console, move || writer.writer());
+    tell_warnings(|text| tracing::warn!("libtorch: {text}"))?;
     let overrides = args.overrides().map_err(usage)?;
     // Before a resumed run is touched, so that no signal leaves it half taken over.
     let stop = Interrupt::install().context("cannot catch signals")?.flag();

@@ -234,6 +234,6 @@ mod tests {
                 }
             }
         }
-        assert!(single > 100, "{single}");
+        assert!(single > 50, "{single}");
     }
 }

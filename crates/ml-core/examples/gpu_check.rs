@@ -1,0 +1,392 @@
+//! What a device computes, beside the CPU: `gpu_check CHECK cpu|cuda [DATA_FOLDER]`, a check of
+//! [`CHECKS`]. A line each, `PASS`, `FAIL` or `SKIP`, with figures; the exit code is 1 if one
+//! failed. `cargo xtask gpu` packs it for a machine with a GPU.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ml_core::dataset::{Dataset, OpenOptions, Split};
+use ml_core::device::{self, Compute, DeviceChoice, MemoryFormat, Precision};
+use ml_core::loader::{Loader, LoaderOptions, Order};
+use ml_core::loss::{Loss, LossConfig, Targets};
+use ml_core::network::{Architecture, Network, NetworkSpec};
+use ml_core::optimizer::{Optimizer, OptimizerConfig};
+use ml_core::torch_error::{TorchError, catch_torch_panic};
+use ml_core::transform::{Pipeline, TransformConfig};
+use tch::{Device, Kind, Tensor};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const CLASSES: i64 = 2;
+
+/// One network of each family.
+const NETWORKS: [&str; 21] = [
+    "alexnet",
+    "vgg11_bn",
+    "squeezenet1_1",
+    "densenet121",
+    "googlenet",
+    "inception_v3",
+    "shufflenet_v2_x0_5",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "resnet18",
+    "resnext50_32x4d",
+    "resnet18_cifar",
+    "resnet9",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "regnet_y_400mf",
+    "convnext_tiny",
+    "maxvit_t",
+    "swin_v2_t",
+    "vit_b_16",
+];
+
+/// A check on a device; the second argument is the data folder, if there is one.
+type Check = fn(&mut Report, Device, Option<&Path>) -> Result<()>;
+
+/// By name.
+const CHECKS: [(&str, Check); 9] = [
+    ("networks", networks),
+    ("precision", precision),
+    ("tf32", tf32),
+    ("optimizers", optimizers),
+    ("loader", loader),
+    ("deterministic", deterministic),
+    ("single_image", single_image),
+    ("memory", memory),
+    ("lost_device", lost_device),
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("FAIL {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    torch_ext::keep_freed_memory();
+    torch_ext::set_cublas_workspace();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [name, device, data @ ..] = args.as_slice() else {
+        return Err("usage: gpu_check CHECK cpu|cuda [DATA_FOLDER]".into());
+    };
+    let known = CHECKS.iter().find(|(known, _)| known == name);
+    let &(name, check) = known.ok_or_else(|| format!("there is no check {name}"))?;
+    // Before CUDA is loaded: it looks at the settings once.
+    torch_ext::set_deterministic(name == "deterministic")?;
+    let device = device::resolve(device.parse::<DeviceChoice>()?, None)?;
+    let mut report = Report { name, is_good: true };
+    check(&mut report, device.device, data.first().map(Path::new))?;
+    Ok(report.is_good)
+}
+
+/// Prints.
+struct Report {
+    name: &'static str,
+    is_good: bool,
+}
+
+impl Report {
+    fn line(&mut self, is_good: bool, what: &str, figures: &str) {
+        self.is_good &= is_good;
+        println!("{} {} {what}: {figures}", if is_good { "PASS" } else { "FAIL" }, self.name);
+    }
+
+    /// A figure that must not be above a bound; NaN is.
+    fn at_most(&mut self, what: &str, found: f64, bound: f64) {
+        self.line(found <= bound, what, &format!("{found:.2e} (at most {bound:.0e})"));
+    }
+
+    fn skip(&self, why: &str) {
+        println!("SKIP {}: {why}", self.name);
+    }
+}
+
+/// The largest difference, in parts of the largest magnitude of `wanted`.
+fn difference(found: &Tensor, wanted: &Tensor) -> f64 {
+    let double = |tensor: &Tensor| tensor.detach().to_device(Device::Cpu).to_kind(Kind::Double);
+    let (found, wanted) = (double(found), double(wanted));
+    ((found - &wanted).abs().max() / wanted.abs().max().clamp_min(1e-12)).double_value(&[])
+}
+
+fn normal(shape: &[i64]) -> Tensor {
+    Tensor::randn(shape, (Kind::Float, Device::Cpu))
+}
+
+/// What a training step of a network gives.
+struct Step {
+    logits: Tensor,
+    loss: Tensor,
+    gradients: Vec<(String, Tensor)>,
+}
+
+/// The side of images that a check of all networks takes: small, but none is too small for it.
+fn side(architecture: Architecture) -> i64 {
+    i64::from(architecture.side_from(64))
+}
+
+fn network(architecture: Architecture, device: Device) -> Network {
+    let side = side(architecture);
+    let spec = NetworkSpec { image_size: Some((side, side)), ..NetworkSpec::from(CLASSES) };
+    Network::new(architecture, spec, 7, device)
+}
+
+/// Forward and backward pass in evaluation mode: without dropout, and with statistics that sum in
+/// any order.
+fn step(network: &Network, images: &Tensor, compute: &Compute) -> Result<Step> {
+    let images = compute.images(&images.to_device(compute.device))?;
+    let logits = compute.run(|| network.forward_t(&images, false))?.to_kind(Kind::Float);
+    let targets = Tensor::arange(images.size()[0], (Kind::Int64, compute.device)).remainder(CLASSES);
+    let loss: LossConfig = serde_yaml::from_str("name: cross_entropy")?;
+    let loss = Loss::new(&loss, &[1; CLASSES as usize], compute.device);
+    let loss = loss.forward(&logits, &Targets::Classes(targets))?.mean;
+    loss.backward();
+    let gradients = network.parameters().into_iter().map(|(name, parameter)| (name, parameter.grad()));
+    let gradients = gradients.filter(|(_, gradient)| gradient.defined()).collect();
+    Ok(Step { logits, loss, gradients })
+}
+
+/// The worst parameter's gradient.
+fn worst(found: &Step, wanted: &Step) -> (f64, String) {
+    let pairs = found.gradients.iter().zip(&wanted.gradients);
+    let all = pairs.map(|((name, one), (_, other))| (difference(one, other), name.clone()));
+    // Biases before a norm have gradients that are nothing but rounding.
+    let largest = wanted.gradients.iter().map(|(_, g)| g.abs().max().double_value(&[])).fold(0.0, f64::max);
+    let matter = |name: &String| {
+        let own = wanted.gradients.iter().find(|(other, _)| other == name);
+        own.is_some_and(|(_, g)| g.abs().max().double_value(&[]) > 1e-4 * largest)
+    };
+    all.filter(|(_, name)| matter(name)).fold((0.0, String::new()), |a, b| if b.0 > a.0 { b } else { a })
+}
+
+fn networks(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    torch_ext::allow_tf32(false)?;
+    for name in NETWORKS {
+        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        torch_ext::manual_seed(1)?;
+        let side = side(architecture);
+        let images = normal(&[2, 3, side, side]);
+        let wanted = step(&network(architecture, Device::Cpu), &images, &Compute::fp32(Device::Cpu))?;
+        let found = step(&network(architecture, device), &images, &Compute::fp32(device))?;
+        let (gradient, parameter) = worst(&found, &wanted);
+        let logits = difference(&found.logits, &wanted.logits);
+        let figures = format!(
+            "{side} px, logits {logits:.1e}, loss {:.1e}, gradients {gradient:.1e} ({parameter})",
+            difference(&found.loss, &wanted.loss)
+        );
+        report.line(logits < 1e-3 && gradient < 1e-2, name, &figures);
+    }
+    Ok(())
+}
+
+/// Every precision and memory format beside fp32.
+fn precision(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    for name in ["resnet18", "mobilenet_v3_small", "convnext_tiny", "vit_b_16"] {
+        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        torch_ext::manual_seed(1)?;
+        let side = side(architecture);
+        let images = normal(&[4, 3, side, side]);
+        let fp32 = Compute::fp32(device);
+        let wanted = step(&network(architecture, device), &images, &fp32)?;
+        for precision in Precision::ALL {
+            if precision.problem_on(device).is_some() {
+                continue;
+            }
+            for memory_format in [MemoryFormat::Contiguous, MemoryFormat::ChannelsLast] {
+                let compute = Compute { precision, memory_format, ..fp32 };
+                let own = network(architecture, device);
+                if compute.is_channels_last() {
+                    own.to_channels_last()?;
+                }
+                let found = step(&own, &images, &compute)?;
+                let bound = if precision == Precision::Fp32 { 1e-3 } else { 5e-2 };
+                let layout = if compute.is_channels_last() { " channels_last" } else { "" };
+                let what = format!("{name} {precision}{layout}, logits against fp32");
+                report.at_most(&what, difference(&found.logits, &wanted.logits), bound);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A matrix product with TF32 differs from one without, a little.
+fn tf32(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    if !device.is_cuda() || !torch_ext::has_bf16(device)? {
+        report.skip("for GPUs from Ampere on");
+        return Ok(());
+    }
+    let matrix = normal(&[1024, 1024]).to_device(device);
+    let product = |on: bool| -> Result<Tensor> {
+        let precision = if on { Precision::Tf32 } else { Precision::Fp32 };
+        Ok(Compute { precision, ..Compute::fp32(device) }.run(|| matrix.matmul(&matrix))?)
+    };
+    let found = difference(&product(true)?, &product(false)?);
+    report.line(found > 1e-6 && found < 1e-2, "difference of a product", &format!("{found:.1e}"));
+    let exact =
+        difference(&product(false)?, &matrix.to_device(Device::Cpu).matmul(&matrix.to_device(Device::Cpu)));
+    report.at_most("off, against the CPU", exact, 1e-5);
+    Ok(())
+}
+
+/// Ten steps of each optimizer, beside the CPU.
+fn optimizers(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    torch_ext::allow_tf32(false)?;
+    for text in [
+        "{name: sgd, lr: 0.1}",
+        "{name: sgd, lr: 0.1, momentum: 0.9}",
+        "{name: sgd, lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.01}",
+        "{name: adam, lr: 0.01}",
+        "{name: adamw, lr: 0.01, weight_decay: 0.1}",
+        "{name: adamw, lr: 0.01, amsgrad: true}",
+        "{name: rmsprop, lr: 0.01, momentum: 0.9}",
+    ] {
+        let config: OptimizerConfig = serde_yaml::from_str(text)?;
+        let run = |device: Device| -> Result<Tensor> {
+            torch_ext::manual_seed(3)?;
+            let weight = normal(&[64, 32]).to_device(device).set_requires_grad(true);
+            let (inputs, wanted) = (normal(&[16, 32]).to_device(device), normal(&[16, 64]).to_device(device));
+            let mut optimizer = Optimizer::new(&config, vec![("weight".to_owned(), weight.shallow_clone())])?;
+            for _ in 0..10 {
+                optimizer.zero_grad()?;
+                (inputs.linear::<&Tensor>(&weight, None) - &wanted).square().mean(Kind::Float).backward();
+                let norm = optimizer.grad_norm()?;
+                optimizer.clip_grad_norm(&norm, 1.0)?;
+                optimizer.step(config.lr(), None)?;
+            }
+            Ok(weight.detach())
+        };
+        report.at_most(text, difference(&run(device)?, &run(Device::Cpu)?), 1e-5);
+    }
+    Ok(())
+}
+
+/// Batches on the device beside those on the CPU, with everything that is done there.
+fn loader(report: &mut Report, device: Device, data: Option<&Path>) -> Result<()> {
+    let Some(data) = data else {
+        report.skip("no data folder was given");
+        return Ok(());
+    };
+    let dataset = Dataset::open(data, &OpenOptions::default())?;
+    let index = dataset.index(Split::Train).ok_or("no training images")?;
+    for (what, more) in [
+        ("plain", ""),
+        ("erasing, a number", ", random_erasing: {p: 0.5, value: 0.3}"),
+        ("erasing, noise", ", random_erasing: {p: 0.5, value: random}"),
+        ("mixup", ", mixup: {alpha: 0.4}"),
+        ("cutmix", ", cutmix: {alpha: 1.0}"),
+    ] {
+        let text = format!(
+            "{{random_resized_crop: 32, normalize: {{mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}{more}}}"
+        );
+        let config: TransformConfig = serde_yaml::from_str(&text)?;
+        let pipeline = Arc::new(Pipeline::new(&config)?);
+        for workers in [1, 8] {
+            let batches = |device: Device| {
+                let options = LoaderOptions {
+                    order: Order::shuffled(1),
+                    num_classes: dataset.classes.len(),
+                    ..LoaderOptions::sequential(32, workers, device)
+                };
+                Loader::new(Arc::clone(index), Arc::clone(&pipeline), options).epoch(0, 0)
+            };
+            let (mut worst, mut count, mut same) = (0.0f64, 0, true);
+            for (found, wanted) in batches(device).zip(batches(Device::Cpu)) {
+                let (found, wanted) = (found?.to_device(), wanted?.to_device());
+                let images = (found.images.to_device(Device::Cpu) - &wanted.images).abs().max();
+                worst = worst.max(images.double_value(&[]));
+                same &= found.targets.to_device(Device::Cpu).equal(&wanted.targets);
+                count += 1;
+            }
+            // Values are below 3, rounded once or twice more.
+            let figures = format!("{count} batches, {workers} workers, images differ by {worst:.1e}");
+            report.line(worst < 2e-6 && same && count > 0, what, &figures);
+        }
+    }
+    Ok(())
+}
+
+/// Two steps twice from one seed, under deterministic algorithms: the same bits.
+fn deterministic(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    for name in NETWORKS {
+        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        let run = || -> Result<Vec<(String, Tensor)>> {
+            torch_ext::manual_seed(5)?;
+            let side = side(architecture);
+            let (images, own) =
+                (normal(&[4, 3, side, side]).to_device(device), network(architecture, device));
+            let config: OptimizerConfig = serde_yaml::from_str("{name: sgd, lr: 0.01, momentum: 0.9}")?;
+            let mut optimizer = Optimizer::new(&config, own.parameters())?;
+            for _ in 0..2 {
+                optimizer.zero_grad()?;
+                own.forward_train(&images)
+                    .logits
+                    .logsumexp([1].as_slice(), false)
+                    .sum(Kind::Float)
+                    .backward();
+                optimizer.step(0.01, None)?;
+            }
+            Ok(own.state_dict())
+        };
+        match catch_torch_panic(|| Ok::<_, Box<dyn std::error::Error>>((run()?, run()?))) {
+            Ok(runs) => {
+                let (one, other) = runs?;
+                let differ = one.iter().zip(&other).filter(|((_, a), (_, b))| !a.equal(b)).count();
+                report.line(differ == 0, name, &format!("{differ} of {} tensors differ", one.len()));
+            }
+            Err(error) => report.line(false, name, &error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// A batch norm that would see one value is found on the device as on the CPU.
+fn single_image(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    for name in ["resnet18", "densenet121", "vgg11", "inception_v3"] {
+        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        let side = if name == "inception_v3" { side(architecture) } else { 32 };
+        let found = |device| -> Result<Option<String>> {
+            let spec = NetworkSpec { image_size: Some((side, side)), ..NetworkSpec::from(CLASSES) };
+            Ok(Network::new(architecture, spec, 7, device).single_value_batch_norm([3, side, side])?)
+        };
+        let (here, there) = (found(device)?, found(Device::Cpu)?);
+        report.line(here == there, name, &format!("{here:?} as on the CPU: {there:?}"));
+    }
+    Ok(())
+}
+
+/// Too large a tensor is an error that says what to do.
+fn memory(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    let huge = catch_torch_panic(|| Tensor::zeros([1 << 46], (Kind::Float, device)));
+    let text = huge.as_ref().map_or_else(ToString::to_string, |_| "there was room".to_owned());
+    report.line(matches!(huge, Err(TorchError::Memory(_))), "advice", &text);
+    // The device serves on.
+    let one = catch_torch_panic(|| Tensor::ones([1], (Kind::Float, device)).double_value(&[]));
+    report.line(one == Ok(1.0), "afterwards", &format!("{one:?}"));
+    Ok(())
+}
+
+/// An assertion that fails on the device leaves it useless for the process: all after it are errors
+/// that say so, and nothing ends the process.
+fn lost_device(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    if !device.is_cuda() {
+        report.skip("for GPUs");
+        return Ok(());
+    }
+    let rows = Tensor::zeros([4, 2], (Kind::Float, device));
+    let beyond = Tensor::from_slice(&[7i64]).to_device(device);
+    let read = catch_torch_panic(|| rows.index_select(0, &beyond).double_value(&[0, 0]));
+    let text = read.as_ref().map_or_else(ToString::to_string, |value| format!("read {value}"));
+    report.line(matches!(read, Err(TorchError::Device(_))), "a failed assertion", &text);
+    let seeded = torch_ext::manual_seed(1);
+    report.line(true, "seeding afterwards", &format!("{seeded:?}"));
+    Ok(())
+}
