@@ -137,7 +137,18 @@ fn side(architecture: Architecture) -> i64 {
 fn network(architecture: Architecture, device: Device) -> Network {
     let side = side(architecture);
     let spec = NetworkSpec { image_size: Some((side, side)), ..NetworkSpec::from(CLASSES) };
-    Network::new(architecture, spec, 7, device)
+    let network = Network::new(architecture, spec, 7, device);
+    // Heads that begin at zero (of vision transformers) would hide everything before them.
+    let parameters = network.parameters().into_iter().map(|(_, parameter)| parameter);
+    for mut parameter in parameters.filter(|parameter| parameter.dim() == 2) {
+        tch::no_grad(|| {
+            if parameter.abs().max().double_value(&[]) == 0.0 {
+                let wave = Tensor::arange(parameter.numel() as i64, (Kind::Double, device)).cos() * 0.05;
+                parameter.copy_(&wave.view(parameter.size().as_slice()));
+            }
+        });
+    }
+    network
 }
 
 /// Forward and backward pass in evaluation mode: without dropout, and with statistics that sum in
