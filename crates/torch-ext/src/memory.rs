@@ -28,6 +28,16 @@ pub fn keep_freed_memory() {
     }
 }
 
+/// Hands freed memory back to the kernel after all, once: for the end of something large that will
+/// not come again. Without effect where the C library is not glibc.
+pub fn return_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes a number, and the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Sets `CUBLAS_WORKSPACE_CONFIG=:4096:8`, unless the user has set it: without it, matrix products
 /// on CUDA are not deterministic, and libtorch refuses them after
 /// [`set_deterministic`](crate::set_deterministic). cuBLAS reads it when it is first used.

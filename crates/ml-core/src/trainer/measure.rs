@@ -47,7 +47,7 @@ pub fn measure_steps(
     budget: Duration,
     stop: &Stop,
 ) -> Result<Option<StepTimes>, TrainError> {
-    catch_torch_panic(|| {
+    let measured = catch_torch_panic(|| {
         let started = Instant::now();
         let Some(plain) = candidates.first() else { return Ok(None) };
         let mut networks = Networks::new(config, num_classes, candidates, script)?;
@@ -77,7 +77,10 @@ pub fn measure_steps(
             }
         }
         Ok(Some(StepTimes { batch_size, seconds, was_busy: contention.is_high() }))
-    })?
+    });
+    // What two networks and their steps took is not for the training to keep.
+    torch_ext::return_freed_memory();
+    measured?
 }
 
 /// A network in each memory format that is tried.
