@@ -375,6 +375,7 @@ fn single_image(report: &mut Report, device: Device, _: Option<&Path>) -> Result
 }
 
 /// Too large a tensor is an error that says what to do.
+#[expect(clippy::unnecessary_wraps, reason = "as the other checks")]
 fn memory(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
     let huge = catch_torch_panic(|| Tensor::zeros([1 << 46], (Kind::Float, device)));
     let text = huge.as_ref().map_or_else(ToString::to_string, |_| "there was room".to_owned());
@@ -387,6 +388,7 @@ fn memory(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
 
 /// An assertion that fails on the device leaves it useless for the process: all after it are errors
 /// that say so, and nothing ends the process.
+#[expect(clippy::unnecessary_wraps, reason = "as the other checks")]
 fn lost_device(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
     if !device.is_cuda() {
         report.skip("for GPUs");
