@@ -16,6 +16,8 @@ const PROGRAMS: [&str; 2] = ["ml-train", "ml-inference"];
 /// Examples of the package ml-core.
 const EXAMPLES: [&str; 2] = ["gpu_check", "bench_step"];
 const SCRIPT: &str = include_str!("run.sh");
+/// Digits a class that are trained with; the others are the test split.
+const DIGITS_A_CLASS: usize = 140;
 /// Images a class that a folder of one's own gives.
 const IMAGES_A_CLASS: usize = 300;
 
@@ -55,9 +57,11 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
         let path = shell.path(name);
         copy(&path, &pack.join("python").join(path.file_name().context("a file has a name")?))?;
     }
-    images(&shell.path("tests/data/digits/raw"), &pack.join("digits/train"), usize::MAX)?;
+    let digits = shell.path("tests/data/digits/raw");
+    images(&digits, &pack.join("digits/train"), 0, DIGITS_A_CLASS)?;
+    images(&digits, &pack.join("digits/test"), DIGITS_A_CLASS, usize::MAX)?;
     if let Some(folder) = &args.images {
-        images(folder, &pack.join("images/train"), IMAGES_A_CLASS)?;
+        images(folder, &pack.join("images/train"), 0, IMAGES_A_CLASS)?;
     }
     let script = pack.join("run.sh");
     fs::write(&script, SCRIPT.replace("@VERSION@", LIBTORCH_VERSION))
@@ -104,11 +108,11 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The first `count` files of each class folder in `from`.
-fn images(from: &Path, to: &Path, count: usize) -> Result<()> {
+/// Of each class folder in `from`, `count` files after the first `skipped`.
+fn images(from: &Path, to: &Path, skipped: usize, count: usize) -> Result<()> {
     for class in entries(from)?.into_iter().filter(|path| path.is_dir()) {
         let own = to.join(class.file_name().context("a folder has a name")?);
-        for file in entries(&class)?.into_iter().filter(|path| path.is_file()).take(count) {
+        for file in entries(&class)?.into_iter().filter(|path| path.is_file()).skip(skipped).take(count) {
             copy(&file, &own.join(file.file_name().context("a file has a name")?))?;
         }
     }
@@ -137,10 +141,12 @@ mod tests {
             fs::write(path, "xy").unwrap();
         }
         fs::write(place.join("from/list.txt"), "no class").unwrap();
-        images(&place.join("from"), &place.join("to"), 2).unwrap();
+        images(&place.join("from"), &place.join("to"), 0, 2).unwrap();
         let files = |class: &str| entries(&place.join("to").join(class)).unwrap().len();
         assert_eq!((files("a"), files("b")), (2, 1));
         assert_eq!(size(&place.join("to")).unwrap(), 6);
+        images(&place.join("from"), &place.join("rest"), 2, 9).unwrap();
+        assert!(place.join("rest/a/3.png").exists() && !place.join("rest/a/2.png").exists());
         fs::remove_dir_all(&place).unwrap();
     }
 }
