@@ -41,7 +41,13 @@ fn seconds(bench: &Bench, data: &Path, cache: &str, epochs: usize) -> Result<f64
     command
         .args(["--device", "cpu", "-q", "--architecture", "resnet18", "--num_epochs", &epochs.to_string()])
         .args(["--set", "model.freeze=backbone", "--set", &format!("training.feature_cache={cache}")])
-        .args(["--set", "transforms.train={resize: [224, 224]}", "--precision", "fp32", "--data_dir"])
+        .args([
+            "--set",
+            "transforms.train={resize: [224, 224], random_horizontal_flip: false}",
+            "--precision",
+            "fp32",
+            "--data_dir",
+        ])
         .arg(data)
         .arg("--runs_dir")
         .arg(&runs);
