@@ -134,6 +134,10 @@ fn side(architecture: Architecture) -> i64 {
     i64::from(architecture.side_from(64))
 }
 
+fn named(name: &str) -> Result<Architecture> {
+    Architecture::from_name(name).ok_or_else(|| format!("no network {name}").into())
+}
+
 fn network(architecture: Architecture, device: Device) -> Network {
     let side = side(architecture);
     let spec = NetworkSpec { image_size: Some((side, side)), ..NetworkSpec::from(CLASSES) };
@@ -182,7 +186,7 @@ fn worst(found: &Step, wanted: &Step) -> (f64, String) {
 fn networks(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
     torch_ext::allow_tf32(false)?;
     for name in NETWORKS {
-        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        let architecture = named(name)?;
         torch_ext::manual_seed(1)?;
         let side = side(architecture);
         let images = normal(&[2, 3, side, side]);
@@ -202,7 +206,7 @@ fn networks(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()>
 /// Every precision and memory format beside fp32.
 fn precision(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
     for name in ["resnet18", "mobilenet_v3_small", "convnext_tiny", "vit_b_16"] {
-        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        let architecture = named(name)?;
         torch_ext::manual_seed(1)?;
         let side = side(architecture);
         let images = normal(&[4, 3, side, side]);
@@ -328,7 +332,7 @@ fn loader(report: &mut Report, device: Device, data: Option<&Path>) -> Result<()
 /// Two steps twice from one seed, under deterministic algorithms: the same bits.
 fn deterministic(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
     for name in NETWORKS {
-        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        let architecture = named(name)?;
         let run = || -> Result<Vec<(String, Tensor)>> {
             torch_ext::manual_seed(5)?;
             let side = side(architecture);
@@ -362,7 +366,7 @@ fn deterministic(report: &mut Report, device: Device, _: Option<&Path>) -> Resul
 /// A batch norm that would see one value is found on the device as on the CPU.
 fn single_image(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
     for name in ["resnet18", "densenet121", "vgg11", "inception_v3"] {
-        let architecture = Architecture::from_name(name).ok_or_else(|| format!("no network {name}"))?;
+        let architecture = named(name)?;
         let side = if name == "inception_v3" { side(architecture) } else { 32 };
         let found = |device| -> Result<Option<String>> {
             let spec = NetworkSpec { image_size: Some((side, side)), ..NetworkSpec::from(CLASSES) };
@@ -399,7 +403,10 @@ fn lost_device(report: &mut Report, device: Device, _: Option<&Path>) -> Result<
     let read = catch_torch_panic(|| rows.index_select(0, &beyond).double_value(&[0, 0]));
     let text = read.as_ref().map_or_else(ToString::to_string, |value| format!("read {value}"));
     report.line(matches!(read, Err(TorchError::Device(_))), "a failed assertion", &text);
+    // An error or not, it must not end the process.
     let seeded = torch_ext::manual_seed(1);
-    report.line(true, "seeding afterwards", &format!("{seeded:?}"));
+    let after = catch_torch_panic(|| Tensor::ones([1], (Kind::Float, device)).double_value(&[]));
+    let figures = format!("{after:?}; seeding: {seeded:?}");
+    report.line(matches!(after, Err(TorchError::Device(_))), "afterwards", &figures);
     Ok(())
 }

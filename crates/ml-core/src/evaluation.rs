@@ -124,18 +124,17 @@ impl<'a> Evaluator<'a> {
         mut on_batch: impl FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<MetricSums>, EvaluationError> {
         let device = self.compute.device;
-        let new = || networks.iter().map(|_| MetricAccumulator::new(device)).collect();
-        let mut accumulators: Vec<_> = catch_torch_panic(new)?;
+        let mut accumulators: Vec<_> = networks.iter().map(|_| MetricAccumulator::new(device)).collect();
         for batch in batches {
             let batch = batch?;
             for (network, accumulator) in networks.iter().zip(&mut accumulators) {
-                let _logits = catch_torch_panic(|| self.add(*network, &batch, accumulator))??;
+                let _logits = self.add(*network, &batch, accumulator)?;
             }
             if on_batch().is_break() {
                 return Err(EvaluationError::Interrupted);
             }
         }
-        Ok(catch_torch_panic(|| accumulators.iter().map(MetricAccumulator::sums).collect())?)
+        Ok(accumulators.iter().map(MetricAccumulator::sums).collect())
     }
 
     /// Evaluates `network` on all batches of `loader` (its epoch 0): sums, a confusion matrix, and

@@ -70,6 +70,16 @@ const OF_MEMORY: [&str; 6] = [
 const OF_DEVICE: [&str; 4] = ["CUDA error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "cuDNN error"];
 
 impl TorchError {
+    /// What libtorch said, without advice.
+    pub fn message(&self) -> &str {
+        match self {
+            TorchError::Memory(message)
+            | TorchError::NotDeterministic(message)
+            | TorchError::Device(message)
+            | TorchError::Other(message) => message,
+        }
+    }
+
     /// What libtorch said, with advice where there is any, for a message that says itself whose words
     /// they are.
     pub fn said(message: &str) -> String {

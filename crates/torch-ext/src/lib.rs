@@ -1,7 +1,7 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused
 //! optimizer steps, autocast and gradient scaling, memory format, gradients set to none, norms and
-//! averages over many tensors, determinism, TorchScript modules with their whole state, depthwise convolutions and batch norms that are faster
-//! on the CPU, warnings, records of
+//! averages over many tensors, determinism, TorchScript modules with their whole state, depthwise
+//! convolutions and batch norms that are faster on the CPU, warnings, records of
 //! what runs and of the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code
 //! of the project.
 

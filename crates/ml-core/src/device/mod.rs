@@ -199,7 +199,7 @@ fn usable(number: usize) -> Result<(String, i64), NoCuda> {
     let found = torch_ext::cuda_device(number);
     let name = found.map_or_else(|| format!("cuda:{number}"), |device| device.to_string());
     let tried = torch_ext::use_cuda_device(number).map_err(TorchError::from).and_then(|()| try_out(number));
-    tried.map_err(|error| unexpected(format!("{name} cannot be used: {}", advice(&error.to_string()))))?;
+    tried.map_err(|error| unexpected(format!("{name} cannot be used: {}", advice(error.message()))))?;
     Ok((name, count))
 }
 
@@ -220,7 +220,7 @@ fn advice(message: &str) -> String {
         ("no kernel image", "this libtorch has no code for a GPU of that generation; it needs a newer GPU"),
         ("VERSION_MISMATCH", "another cuDNN was found first; unset LD_LIBRARY_PATH"),
         (
-            "Unable to find an engine",
+            "unable to find an engine",
             "cuDNN cannot compute there; unset LD_LIBRARY_PATH if it leads to other libraries",
         ),
         ("busy or unavailable", "another process has the GPU for itself"),

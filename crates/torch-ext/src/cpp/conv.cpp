@@ -2,6 +2,7 @@
 // backwards in f32 with channels innermost, where oneDNN is several times faster than in bf16.
 
 #include "guarded.h"
+#include "tensors.h"
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
@@ -52,8 +53,6 @@ struct DepthwiseConv2d : torch::autograd::Function<DepthwiseConv2d> {
     return {dx, d_weight, d_bias, at::Tensor(), at::Tensor()};
   }
 };
-
-const at::Tensor &tensor_at(const void *tensor) { return *static_cast<const at::Tensor *>(tensor); }
 
 bool is_recorded(const at::Tensor &tensor) { return at::GradMode::is_enabled() && tensor.requires_grad(); }
 

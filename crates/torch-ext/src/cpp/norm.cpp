@@ -7,6 +7,7 @@
 // results are the same whatever computes them.
 
 #include "guarded.h"
+#include "tensors.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -268,8 +269,6 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     return {dx, d_shortcut, d_weight, d_bias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
-
-const at::Tensor &tensor_at(const void *tensor) { return *static_cast<const at::Tensor *>(tensor); }
 
 bool is_suitable(const at::Tensor &x) {
   return x.defined() && x.dim() == 4 && x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && x.numel() > 0 &&

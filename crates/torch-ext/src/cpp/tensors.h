@@ -1,4 +1,4 @@
-// Lists of tensors as they come from Rust: arrays of pointers to at::Tensor.
+// Tensors as they come from Rust: pointers to at::Tensor, and arrays of these.
 
 #pragma once
 
@@ -8,11 +8,13 @@
 
 using Pointers = const void *const *;
 
+inline const at::Tensor &tensor_at(const void *tensor) { return *static_cast<const at::Tensor *>(tensor); }
+
 inline std::vector<at::Tensor> list(Pointers pointers, size_t count) {
   std::vector<at::Tensor> tensors;
   tensors.reserve(count);
   for (size_t i = 0; i < count; i++) {
-    tensors.push_back(*static_cast<const at::Tensor *>(pointers[i]));
+    tensors.push_back(tensor_at(pointers[i]));
   }
   return tensors;
 }
