@@ -29,7 +29,8 @@ fn main() {
         }
         build.files(files.iter().map(|file| format!("src/cpp/{file}.cpp"))).compile(name);
     };
-    build("torch_ext_shim", &["amp", "conv", "cuda", "optim", "record", "script", "shim", "team"], None);
+    let shim = ["amp", "conv", "cuda", "optim", "record", "script", "shim", "team", "transfer"];
+    build("torch_ext_shim", &shim, None);
     // Loops over images, which are for the compiler to vectorise in every profile.
     build("torch_ext_kernels", &["norm"], Some(3));
     // After the shim, which needs them.

@@ -1,9 +1,9 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused
 //! optimizer steps, autocast and gradient scaling, memory format, gradients set to none, norms and
 //! averages over many tensors, determinism, TorchScript modules with their whole state, depthwise
-//! convolutions and batch norms that are faster on the CPU, warnings, records of
-//! what runs and of the memory it takes, the allocator's manners. With jpeg-ext the only unsafe code
-//! of the project.
+//! convolutions and batch norms that are faster on the CPU, copies that the host does not wait for,
+//! warnings, records of what runs and of the memory it takes, the allocator's manners. With jpeg-ext
+//! the only unsafe code of the project.
 
 mod amp;
 mod conv;
@@ -17,6 +17,7 @@ mod script;
 mod shim;
 mod slots;
 mod team;
+mod transfer;
 mod warnings;
 
 pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
@@ -34,6 +35,7 @@ pub use script::{Script, ScriptTensor};
 pub use shim::{Autocast, Generator, channels_last, clear_grads, manual_seed, set_deterministic, version};
 pub use slots::{HostBuffers, Part};
 pub use team::IdleTeam;
+pub use transfer::{CopyStream, Fetch, Sent, host_waits, to_host};
 pub use warnings::tell_warnings;
 
 /// libtorch refused; its own message without the C++ stack.
@@ -74,6 +76,7 @@ mod tests {
             include_str!("cpp/script.cpp"),
             include_str!("cpp/shim.cpp"),
             include_str!("cpp/team.cpp"),
+            include_str!("cpp/transfer.cpp"),
         ];
         let mut found = 0;
         for source in sources {

@@ -19,7 +19,6 @@ unsafe extern "C" {
     fn te_generator_skip(generator: *mut c_void, count: u64) -> *mut c_char;
     fn te_uniform(tensor: *const c_void, from: f64, to: f64, generator: *mut c_void) -> *mut c_char;
     fn te_normal(tensor: *const c_void, mean: f64, std: f64, generator: *mut c_void) -> *mut c_char;
-    fn te_empty_pinned(shape: *const i64, dims: usize, out: *mut *mut c_void) -> *mut c_char;
     fn te_autocast_enter(device: i8, dtype: i8, was_on: *mut bool, was_dtype: *mut i8) -> *mut c_char;
     fn te_autocast_leave(device: i8, was_on: bool, was_dtype: i8) -> *mut c_char;
     fn te_channels_last(tensor: *const c_void, out: *mut *mut c_void) -> *mut c_char;
@@ -122,15 +121,6 @@ impl Drop for Autocast {
         // SAFETY: plain values. It sets what was set before, which cannot fail.
         let _ = result(unsafe { te_autocast_leave(self.device, self.was_on, self.was_dtype) });
     }
-}
-
-/// A byte tensor in pinned memory; CUDA must be loaded.
-pub(crate) fn empty_pinned(shape: &[i64]) -> Result<Tensor, Error> {
-    let mut out = std::ptr::null_mut();
-    // SAFETY: the shape lives through the call.
-    result(unsafe { te_empty_pinned(shape.as_ptr(), shape.len(), &raw mut out) })?;
-    // SAFETY: without an error, `out` is a new `at::Tensor` that nobody else owns.
-    Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
 /// Whether no other tensor has this one's memory, and no other handle leads to this one.

@@ -50,7 +50,7 @@ impl HostBuffers {
     /// # Errors
     /// No memory, or no CUDA.
     pub fn pinned(shape: &[i64]) -> Result<HostBuffers, Error> {
-        crate::shim::empty_pinned(shape).map(HostBuffers::over)
+        crate::transfer::empty_pinned(shape, None).map(HostBuffers::over)
     }
 
     /// Memory for a tensor of this shape; `kind` must take any byte (u8, f32).

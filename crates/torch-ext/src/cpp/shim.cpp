@@ -9,7 +9,6 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 
 #include <cstdlib>
 #include <mutex>
@@ -23,16 +22,6 @@ void te_free(char *message) noexcept {
 }
 
 const char *te_version() noexcept { return TORCH_EXT_LIBTORCH_VERSION; }
-
-// A byte tensor in pinned host memory of PyTorch's own allocator, which gives memory out again only
-// when the copies that were made from it are done. `*out` is a new at::Tensor, for the caller to
-// own.
-char *te_empty_pinned(const int64_t *shape, size_t dims, void **out) noexcept {
-  return guarded([&] {
-    const auto options = at::TensorOptions().dtype(at::kByte).pinned_memory(true);
-    *out = new at::Tensor(at::empty(at::IntArrayRef(shape, dims), options));
-  });
-}
 
 // Switches autocast on for a device type of PyTorch's numbering (0 the CPU, 1 CUDA), as
 // torch.autocast does when it is entered; what was there before goes to `was_on` and `was_dtype`.
