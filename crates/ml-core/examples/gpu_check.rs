@@ -311,11 +311,11 @@ fn loader(report: &mut Report, device: Device, data: Option<&Path>) -> Result<()
                     num_classes: dataset.classes.len(),
                     ..LoaderOptions::sequential(32, workers, device)
                 };
-                Loader::new(Arc::clone(index), Arc::clone(&pipeline), options).epoch(0, 0)
+                Loader::new(Arc::clone(index), Arc::clone(&pipeline), options).epoch(0, 0).on_device()
             };
             let (mut worst, mut count, mut same) = (0.0f64, 0, true);
             for (found, wanted) in batches(device).zip(batches(Device::Cpu)) {
-                let (found, wanted) = (found?.to_device(), wanted?.to_device());
+                let (found, wanted) = (found?, wanted?);
                 let images = (found.images.to_device(Device::Cpu) - &wanted.images).abs().max();
                 worst = worst.max(images.double_value(&[]));
                 same &= found.targets.to_device(Device::Cpu).equal(&wanted.targets);

@@ -3,11 +3,12 @@
 
 use std::ops::ControlFlow;
 
-use tch::{Device, Tensor};
+use tch::Tensor;
+use torch_ext::Fetch;
 
 use crate::device::Compute;
 use crate::features::{Batches, FeatureError, InputBatch};
-use crate::loader::{Batch, Loader, LoaderError};
+use crate::loader::{Loader, LoaderError};
 use crate::loss::{Loss, LossError, Targets};
 use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
 use crate::network::{Classifier, ForwardError, Input, Network, ScriptError};
@@ -134,7 +135,7 @@ impl<'a> Evaluator<'a> {
                 return Err(EvaluationError::Interrupted);
             }
         }
-        Ok(accumulators.iter().map(MetricAccumulator::sums).collect())
+        Ok(accumulators.iter().map(MetricAccumulator::sums).collect::<Result<_, _>>()?)
     }
 
     /// Evaluates `network` on all batches of `loader` (its epoch 0): sums, a confusion matrix, and
@@ -151,42 +152,54 @@ impl<'a> Evaluator<'a> {
         mut on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, EvaluationError> {
         let mut accumulator = catch_torch_panic(|| MetricAccumulator::new(self.compute.device))?;
-        let mut confusion = ConfusionMatrix::new(self.num_classes);
-        let mut predictions = Vec::with_capacity(loader.num_samples());
-        for batch in loader.epoch(0, 0) {
-            let batch = batch?;
-            let true_classes = numbers(&batch.targets);
-            let scored = catch_torch_panic(|| {
-                let batch = InputBatch::from(batch.to_device());
-                let logits = self.add(network, &batch, &mut accumulator)?;
-                Ok::<_, EvaluationError>(batch.batch.indices.into_iter().zip(best(&logits, top_k)))
-            })??;
-            for (target, (sample, top_k)) in true_classes.into_iter().zip(scored) {
-                confusion.add(target, top_k[0].class);
-                predictions.push(Prediction { sample, target, top_k });
+        let mut evaluation = Evaluation {
+            sums: MetricSums::default(),
+            confusion: ConfusionMatrix::new(self.num_classes),
+            predictions: Vec::with_capacity(loader.num_samples()),
+        };
+        let mut take = |scored: Scored| {
+            for (sample, top_k) in scored.samples()? {
+                let target = loader.class_of(sample);
+                evaluation.confusion.add(target, top_k[0].class);
+                evaluation.predictions.push(Prediction { sample, target, top_k });
             }
-            if on_batch(predictions.len()).is_break() {
-                return Err(EvaluationError::Interrupted);
+            match on_batch(evaluation.predictions.len()) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(EvaluationError::Interrupted),
+            }
+        };
+        // A batch is read while the next is computed.
+        let mut under_way: Option<Scored> = None;
+        for batch in loader.epoch(0, 0).on_device() {
+            let batch = InputBatch::from(batch?);
+            let scored = catch_torch_panic(|| {
+                let logits = self.add(network, &batch, &mut accumulator)?;
+                Ok::<_, EvaluationError>(Scored::start(batch.batch.indices, &logits, top_k)?)
+            })??;
+            if let Some(before) = under_way.replace(scored) {
+                take(before)?;
             }
         }
-        let sums = catch_torch_panic(|| accumulator.sums())?;
-        Ok(Evaluation { sums, confusion, predictions })
+        under_way.map_or(Ok(()), take)?;
+        evaluation.sums = accumulator.sums()?;
+        Ok(evaluation)
     }
 
-    /// The `top_k` (at least 1) most probable classes of each image of a batch, best first.
+    /// The `top_k` (at least 1) most probable classes of each of `images` `[N, C, H, W]`, best first.
     ///
     /// # Errors
     /// See [`EvaluationError`].
     pub fn predict(
         &self,
         network: &dyn Classifier,
-        batch: Batch,
+        images: &Tensor,
         top_k: usize,
     ) -> Result<Vec<Vec<ClassProbability>>, EvaluationError> {
-        catch_torch_panic(|| {
-            let logits = self.logits(network, (&batch.to_device().images).into())?;
-            Ok(best(&logits, top_k))
-        })?
+        let scored = catch_torch_panic(|| {
+            let logits = self.logits(network, images.into())?;
+            Ok::<_, EvaluationError>(Scored::start(Vec::new(), &logits, top_k)?)
+        })??;
+        Ok(scored.top_k()?)
     }
 
     /// Adds a batch to the sums; its logits.
@@ -217,27 +230,37 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]`, best first.
-fn best(logits: &Tensor, k: usize) -> Vec<Vec<ClassProbability>> {
-    let (classes, probabilities) = metrics::top_k(logits, k.max(1));
-    let width = classes.size()[1] as usize;
-    let classes = numbers(&classes);
-    let mut values = vec![0f32; classes.len()];
-    let probabilities = probabilities.to_device(Device::Cpu).contiguous();
-    probabilities.copy_data(&mut values, classes.len());
-    let scored: Vec<ClassProbability> = classes
-        .into_iter()
-        .zip(values)
-        .map(|(class, probability)| ClassProbability { class, probability })
-        .collect();
-    scored.chunks(width.max(1)).map(<[ClassProbability]>::to_vec).collect()
+/// The most probable classes of a batch, on their way to the host.
+struct Scored {
+    samples: Vec<usize>,
+    /// Classes `[N, k]` i64 and probabilities `[N, k]` f32.
+    fetch: Fetch,
 }
 
-/// The elements of an i64 tensor, row by row.
-fn numbers(tensor: &Tensor) -> Vec<usize> {
-    let tensor = tensor.to_device(Device::Cpu).contiguous();
-    let mut values = vec![0i64; tensor.numel()];
-    let count = values.len();
-    tensor.copy_data(&mut values, count);
-    values.into_iter().map(|value| value as usize).collect()
+impl Scored {
+    /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]`, best first.
+    fn start(samples: Vec<usize>, logits: &Tensor, k: usize) -> Result<Scored, TorchError> {
+        let (classes, probabilities) = metrics::top_k(logits, k.max(1));
+        Ok(Scored { samples, fetch: Fetch::start(&[classes, probabilities], Vec::new())? })
+    }
+
+    fn top_k(self) -> Result<Vec<Vec<ClassProbability>>, TorchError> {
+        let [classes, probabilities] = &self.fetch.wait()?[..] else { return Ok(Vec::new()) };
+        let width = classes.size()[1] as usize;
+        let flat = |tensor: &Tensor| tensor.flatten(0, -1);
+        let classes = Vec::<i64>::try_from(flat(classes)).map_err(torch_ext::Error::from)?;
+        let probabilities = Vec::<f32>::try_from(flat(probabilities)).map_err(torch_ext::Error::from)?;
+        let scored: Vec<ClassProbability> = classes
+            .into_iter()
+            .zip(probabilities)
+            .map(|(class, probability)| ClassProbability { class: class as usize, probability })
+            .collect();
+        Ok(scored.chunks(width.max(1)).map(<[ClassProbability]>::to_vec).collect())
+    }
+
+    /// With the sample's place in the index.
+    fn samples(mut self) -> Result<impl Iterator<Item = (usize, Vec<ClassProbability>)>, TorchError> {
+        let samples = std::mem::take(&mut self.samples);
+        Ok(samples.into_iter().zip(self.top_k()?))
+    }
 }

@@ -27,15 +27,15 @@ pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, return_freed_memory, set_cublas_workspace};
 pub use norm::{BatchNorm, batch_norm_relu};
 pub use optim::{
-    AdamSettings, AdamState, RmspropSettings, RmspropState, SgdSettings, clip_grads_with_norm, fused_adam,
-    fused_sgd, lerp, rmsprop, total_norm,
+    AdamSettings, AdamState, RmspropSettings, RmspropState, SgdSettings, clip_grads_with_norm, copy_all,
+    fused_adam, fused_sgd, lerp, rmsprop, total_norm,
 };
 pub use record::{MemoryEvent, Operator, Seen, record_memory, record_operators, storage_address};
 pub use script::{Script, ScriptTensor};
 pub use shim::{Autocast, Generator, channels_last, clear_grads, manual_seed, set_deterministic, version};
 pub use slots::{HostBuffers, Part};
 pub use team::IdleTeam;
-pub use transfer::{CopyStream, Fetch, Sent, host_waits, to_host};
+pub use transfer::{CopyStream, Fetch, Sent, host_waits, scalar, to_host};
 pub use warnings::tell_warnings;
 
 /// libtorch refused; its own message without the C++ stack.

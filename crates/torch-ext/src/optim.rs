@@ -109,6 +109,7 @@ unsafe extern "C" {
         norm: *const c_void,
         max_norm: f64,
     ) -> *mut c_char;
+    fn te_copy_all(tensors: Pointers, from: Pointers, count: usize) -> *mut c_char;
     fn te_lerp(tensors: Pointers, ends: Pointers, count: usize, weight: f64) -> *mut c_char;
     fn te_fused_sgd(
         parameters: Pointers,
@@ -194,6 +195,20 @@ pub fn lerp(tensors: &[Tensor], ends: &[Tensor], weight: f64) -> Result<(), Erro
     let (t, e) = (pointers(tensors), pointers(ends));
     // SAFETY: both lists hold as many pointers of live tensors as said.
     result(unsafe { te_lerp(t.as_ptr(), e.as_ptr(), t.len(), weight) })
+}
+
+/// Copies each of `from` into its counterpart, in as few calls as their dtypes and devices allow.
+///
+/// # Errors
+/// Tensors of different size.
+pub fn copy_all(tensors: &[Tensor], from: &[Tensor]) -> Result<(), Error> {
+    same_length("tensors to copy", tensors.len(), from.len())?;
+    if tensors.is_empty() {
+        return Ok(());
+    }
+    let (t, f) = (pointers(tensors), pointers(from));
+    // SAFETY: both lists hold as many pointers of live tensors as said.
+    result(unsafe { te_copy_all(t.as_ptr(), f.as_ptr(), t.len()) })
 }
 
 /// One SGD step in place, `torch.optim.SGD(fused=True)`. `momenta` is not read if the momentum is

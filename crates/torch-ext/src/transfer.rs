@@ -40,7 +40,7 @@ thread_local! {
 }
 
 /// How often this thread has waited for a device, or on the CPU would have waited for one: once for
-/// each [`to_host`] and each [`Fetch::wait`].
+/// each [`to_host`], [`scalar`] and [`Fetch::wait`].
 pub fn host_waits() -> u64 {
     WAITS.get()
 }
@@ -53,6 +53,14 @@ pub fn host_waits() -> u64 {
 pub fn to_host(tensor: &Tensor) -> Result<Tensor, Error> {
     let mut all = Fetch::start(std::slice::from_ref(tensor), Vec::new())?.wait()?;
     all.pop().ok_or_else(|| Error("a tensor was lost".to_owned()))
+}
+
+/// The value of a tensor of one element; waits as [`to_host`].
+///
+/// # Errors
+/// It has not one element, or as for [`to_host`].
+pub fn scalar(tensor: &Tensor) -> Result<f64, Error> {
+    Ok(to_host(&tensor.detach())?.f_reshape([1i64])?.f_double_value(&[0])?)
 }
 
 /// Copies to host memory that are under way.
@@ -131,6 +139,7 @@ impl Drop for Event {
 /// A queue for copies to a device, beside that of the computations.
 #[derive(Debug)]
 pub struct CopyStream {
+    device: Device,
     /// None on the CPU, where nothing is copied.
     stream: Option<*mut c_void>,
 }
@@ -148,21 +157,26 @@ impl CopyStream {
     /// # Errors
     /// libtorch's.
     pub fn new(device: Device) -> Result<CopyStream, Error> {
-        let Device::Cuda(index) = device else { return Ok(CopyStream { stream: None }) };
+        let Device::Cuda(index) = device else { return Ok(CopyStream { device, stream: None }) };
         let mut stream = std::ptr::null_mut();
         // SAFETY: on success `stream` is ours.
         result(unsafe { te_copy_stream(i32::try_from(index).unwrap_or(i32::MAX), &raw mut stream) })?;
-        Ok(CopyStream { stream: Some(stream) })
+        Ok(CopyStream { device, stream: Some(stream) })
     }
 
-    /// Begins to copy `tensor`, which must be in pinned memory for that to run beside
-    /// computations. It may be dropped at once: its memory is kept until the copy is done.
+    /// Begins to copy `tensor`, from pinned memory: one that is not there is copied to it before. It
+    /// may be dropped at once: its memory is kept until the copy is done.
     ///
     /// # Errors
     /// No memory, or what the device could not do before.
     pub fn send(&self, tensor: &Tensor) -> Result<Sent, Error> {
         let Some(stream) = self.stream else {
             return Ok(Sent { tensor: tensor.shallow_clone(), arrival: None });
+        };
+        let tensor = if tensor.f_is_pinned(self.device)? {
+            tensor.shallow_clone()
+        } else {
+            tensor.f_pin_memory(self.device)?
         };
         let (mut out, mut event) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: stream and tensor live; on success both results are ours.

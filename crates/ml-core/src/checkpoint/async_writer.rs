@@ -13,11 +13,14 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+use torch_ext::Fetch;
 
 use super::{Checkpoint, CheckpointError};
 use atomic_file::{FileOps, System, also_name_through};
 use torch_file::Value;
+
+use crate::torch_error::TorchError;
 
 /// The names that a checkpoint's file gets, in this order.
 #[derive(Clone, Debug, Default)]
@@ -111,8 +114,7 @@ impl AsyncWriter {
         self.wait()?;
         self.last.clone_from(&files.last);
         let state = state.into_value().map_err(|error| error.in_file(&self.last))?;
-        let mut buffers = std::mem::take(&mut self.buffers).into_iter();
-        let state = state.map_tensors(&mut |tensor| copied(tensor, buffers.next()));
+        let state = self.copied(&state)?;
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job { state, files }).is_ok());
         if !sent {
             return Err(self.ended());
@@ -123,6 +125,19 @@ impl AsyncWriter {
         self.stats.paused += pause;
         self.stats.longest_pause = self.stats.longest_pause.max(pause);
         Ok(pause)
+    }
+
+    /// `state` with its tensors in host memory, in that of the state before where they fit; waited
+    /// for once.
+    fn copied(&mut self, state: &Value) -> Result<Value, CheckpointError> {
+        let mut tensors = Vec::new();
+        let _ = state.map_tensors(&mut |tensor| {
+            tensors.push(tensor.detach());
+            tensor.shallow_clone()
+        });
+        let copies = Fetch::start(&tensors, std::mem::take(&mut self.buffers)).and_then(Fetch::wait);
+        let mut copies = copies.map_err(TorchError::from)?.into_iter();
+        Ok(state.map_tensors(&mut |tensor| copies.next().unwrap_or_else(|| tensor.copy())))
     }
 
     /// Whether something went wrong meanwhile; does not wait.
@@ -184,17 +199,6 @@ impl Drop for AsyncWriter {
 
 fn cannot_write(path: &Path, error: std::io::Error) -> CheckpointError {
     torch_file::Error::write(path, error).into()
-}
-
-/// A copy on the CPU, in `buffer` where that fits.
-fn copied(tensor: &Tensor, buffer: Option<Tensor>) -> Tensor {
-    tch::no_grad(|| {
-        let fits = |buffer: &Tensor| buffer.size() == tensor.size() && buffer.kind() == tensor.kind();
-        let mut copy =
-            buffer.filter(fits).unwrap_or_else(|| Tensor::empty(tensor.size(), (tensor.kind(), Device::Cpu)));
-        copy.copy_(&tensor.detach());
-        copy
-    })
 }
 
 /// The file operations of one save; a kill between any two leaves `last` or `previous` whole.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use torch_file::ValueError;
 
+use crate::torch_error::TorchError;
+
 /// Why a checkpoint cannot be written or read. Each message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -35,6 +37,9 @@ pub enum CheckpointError {
         /// The newest version that is understood.
         newest: u64,
     },
+    /// The state cannot be brought to the host.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
 }
 
 impl CheckpointError {
@@ -49,7 +54,7 @@ impl CheckpointError {
             CheckpointError::Version { path, found, newest } => {
                 CheckpointError::Version { path: path.or(file), found, newest }
             }
-            error @ CheckpointError::File(_) => error,
+            error @ (CheckpointError::File(_) | CheckpointError::Torch(_)) => error,
         }
     }
 

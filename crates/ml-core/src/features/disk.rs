@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use atomic_file::AtomicFile;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::FeatureError;
 use crate::network::Prefix;
@@ -203,7 +203,7 @@ fn header_of(key: &[u8; 32]) -> [u8; HEADER_BYTES] {
 
 /// The elements as they lie in memory, row by row.
 pub(super) fn bytes(tensor: &Tensor) -> Result<Vec<u8>, FeatureError> {
-    let tensor = tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?;
+    let tensor = torch_ext::to_host(&tensor.detach())?;
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
     Ok(bytes)

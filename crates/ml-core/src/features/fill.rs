@@ -1,5 +1,6 @@
 //! One forward pass of the prefix over all images.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -56,7 +57,7 @@ pub fn fill(
         Store::Ram => None,
         Store::Disk { .. } => Some(key::of(source)?),
     };
-    let features = |table| Features { prefix: Rc::new((*prefix).clone()), table };
+    let features = |table| Features { prefix: Rc::new((*prefix).clone()), table, stream: OnceCell::new() };
     if let (Store::Disk { folder, .. }, Some(key)) = (store, &key)
         && let Some(table) = DiskTable::open(folder, key, prefix, images)?
     {
@@ -70,9 +71,9 @@ pub fn fill(
         _ => TableWriter::ram(prefix, images)?,
     };
     let unreadable = "there are images that cannot be read (data.on_error: skip)";
-    let mut batches = loader.epoch(source.view, 0);
+    let mut batches = loader.epoch(source.view, 0).on_device();
     while let Some(batch) = batches.next() {
-        let batch = batch?.to_device();
+        let batch = batch?;
         let rows = source.features(&batch.images)?;
         if check && writer.written() == 0 && !source.is_independent_of_batch(&batch.images, &rows)? {
             let reason = "the last bits of an image's features depend on the batch that it is in";

@@ -17,11 +17,13 @@ mod key;
 mod source;
 mod table;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tch::Device;
+use torch_ext::CopyStream;
 
 use crate::loader::{self, BatchSamples, CacheError, Composition, DeviceBatch, LoaderError};
 use crate::network::{ForwardError, Input, Prefix};
@@ -66,6 +68,12 @@ impl From<CacheError> for FeatureError {
     }
 }
 
+impl From<torch_ext::Error> for FeatureError {
+    fn from(error: torch_ext::Error) -> FeatureError {
+        FeatureError::Tensor(error.message().to_owned())
+    }
+}
+
 impl From<tch::TchError> for FeatureError {
     fn from(error: tch::TchError) -> FeatureError {
         FeatureError::Tensor(torch_ext::first_line(&error))
@@ -76,15 +84,25 @@ impl From<tch::TchError> for FeatureError {
 pub struct Features {
     prefix: Rc<Prefix>,
     table: Table,
+    /// Made when a batch is sent.
+    stream: OnceCell<CopyStream>,
 }
 
 impl Features {
     /// The batch of these samples on `device`.
     fn batch(&self, samples: BatchSamples, device: Device) -> Result<InputBatch, FeatureError> {
         let BatchSamples { indices, targets } = samples;
-        let images = self.table.rows(&indices)?.to_device(device);
-        let targets = targets.to_device(device);
-        let batch = DeviceBatch { images, targets, soft_targets: None, indices };
+        let stream = match self.stream.get() {
+            Some(stream) => stream,
+            None => {
+                let new = CopyStream::new(device)?;
+                self.stream.get_or_init(|| new)
+            }
+        };
+        let images = stream.send(&self.table.rows(&indices)?)?.receive()?;
+        let targets = stream.send(&targets)?.receive()?;
+        let unreadable = Vec::new();
+        let batch = DeviceBatch { images, targets, soft_targets: None, indices, unreadable };
         Ok(InputBatch { batch, prefix: Some(Rc::clone(&self.prefix)) })
     }
 }
@@ -117,7 +135,7 @@ impl From<DeviceBatch> for InputBatch {
 #[allow(clippy::large_enum_variant)] // There is one at a time.
 pub enum Batches {
     /// Images.
-    Images(loader::Batches),
+    Images(loader::DeviceBatches),
     /// Features of the images that the loader would give.
     Features {
         /// Of all its images.
@@ -150,7 +168,7 @@ impl Batches {
 
 impl From<loader::Batches> for Batches {
     fn from(batches: loader::Batches) -> Batches {
-        Batches::Images(batches)
+        Batches::Images(batches.on_device())
     }
 }
 
@@ -161,7 +179,7 @@ impl Iterator for Batches {
         match self {
             Batches::Images(batches) => {
                 let batch = batches.next()?;
-                Some(batch.map(|batch| batch.to_device().into()).map_err(FeatureError::from))
+                Some(batch.map(InputBatch::from).map_err(FeatureError::from))
             }
             Batches::Features { features, composition, device } => {
                 composition.next().map(|samples| features.batch(samples, *device))

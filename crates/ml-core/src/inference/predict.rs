@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
 use crate::evaluation::ClassProbability;
-use crate::loader::{Batch, Loader, LoaderError, LoaderOptions, Unreadable};
+use crate::loader::{DeviceBatch, Loader, LoaderError, LoaderOptions, Unreadable};
 use crate::torch_error::catch_torch_panic;
 
 /// How to predict. None of it changes the predictions.
@@ -44,7 +44,7 @@ impl LoadedModel {
         mut tell: impl FnMut(usize, Outcome) -> ControlFlow<()>,
     ) -> Result<(), InferenceError> {
         let loader = catch_torch_panic(|| self.loader(paths, options))?;
-        for batch in loader.epoch(0, 0) {
+        for batch in loader.epoch(0, 0).on_device() {
             for (place, outcome) in self.outcomes(batch?, options.top_k)? {
                 if tell(place, outcome).is_break() {
                     return Ok(());
@@ -55,14 +55,18 @@ impl LoadedModel {
     }
 
     /// What came of each image of a batch, by its place and in order.
-    fn outcomes(&self, mut batch: Batch, top_k: usize) -> Result<Vec<(usize, Outcome)>, InferenceError> {
+    fn outcomes(
+        &self,
+        mut batch: DeviceBatch,
+        top_k: usize,
+    ) -> Result<Vec<(usize, Outcome)>, InferenceError> {
         let unreadable = std::mem::take(&mut batch.unreadable).into_iter();
         let unreadable = unreadable.map(|(place, error)| (place, Outcome::Unreadable(error)));
         let places = batch.indices.clone();
         let predicted = if places.is_empty() {
             Vec::new()
         } else {
-            self.evaluator().predict(self.network(), batch, top_k)?
+            self.evaluator().predict(self.network(), &batch.images, top_k)?
         };
         let predicted = places.into_iter().zip(predicted.into_iter().map(Outcome::Predicted));
         let mut outcomes: Vec<(usize, Outcome)> = predicted.chain(unreadable).collect();

@@ -1,18 +1,21 @@
 //! What a network takes: [`Batch`] in host memory → [`DeviceBatch`] on the device.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ml_data::geometry::Area;
 use ml_data::transform::{Erasure, Fill, Mix, Pipeline};
 use tch::{Device, Kind, Tensor};
+use torch_ext::{CopyStream, Sent};
 
 use super::{LoaderError, mix};
+use crate::torch_error::{TorchError, catch_torch_panic};
 
 /// Images and their classes, in host memory.
 #[derive(Debug)]
 pub struct Batch {
     /// `[N, C, H, W]`, f32, normalised; or, on the way to CUDA, `[N, H, W, C]`, u8, in pinned
-    /// memory, a quarter of the bytes: [`Batch::to_device`] normalises them there.
+    /// memory, a quarter of the bytes: they are normalised there.
     pub images: Tensor,
     /// `[N]`, i64, in `0..num_classes`.
     pub targets: Tensor,
@@ -21,11 +24,26 @@ pub struct Batch {
     /// Under [`Unreadable::Tell`](super::Unreadable::Tell), the places of those that were left out,
     /// in order, and why.
     pub unreadable: Vec<(usize, LoaderError)>,
+    /// Its number in the epoch.
+    pub(super) number: usize,
+    /// The memory that `images` and `targets` lie in, where it crosses the bus as a whole.
+    pub(super) packed: Option<Packed>,
     pub(super) destination: Rc<Destination>,
-    /// Rectangles to be overwritten once the images are normalised, by row.
-    pub(super) erasures: Vec<(usize, Erasure)>,
+    /// Rectangles to be overwritten once the images are normalised, by row, with noise where that
+    /// is what is written.
+    pub(super) erasures: Vec<Overwritten>,
     /// What mixup or cutmix does to this batch.
     pub(super) mix: Option<Mix>,
+}
+
+/// A rectangle of an image to be overwritten.
+#[derive(Debug)]
+pub(super) struct Overwritten {
+    /// The image's place in the batch.
+    pub row: usize,
+    pub erasure: Erasure,
+    /// `[C, h, w]`, of noise alone.
+    pub noise: Vec<f32>,
 }
 
 /// A batch on its device.
@@ -39,50 +57,168 @@ pub struct DeviceBatch {
     pub soft_targets: Option<Tensor>,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
+    /// As [`Batch::unreadable`].
+    pub unreadable: Vec<(usize, LoaderError)>,
+}
+
+/// Images and targets in one piece of memory.
+#[derive(Debug)]
+pub(super) struct Packed {
+    /// `[B]`, u8.
+    bytes: Tensor,
+    /// `[N, H, W, C]`.
+    shape: [i64; 4],
+    /// Of the targets in `bytes`, a multiple of 8.
+    targets_at: usize,
+}
+
+impl Packed {
+    /// The memory of a batch, whose targets are written into it.
+    pub(super) fn new(
+        bytes: Tensor,
+        shape: [i64; 4],
+        targets_at: usize,
+        targets: &[i64],
+    ) -> Result<Packed, tch::TchError> {
+        let packed = Packed { bytes, shape, targets_at };
+        let (_, mut place) = packed.parts()?;
+        place.f_copy_(&Tensor::f_from_slice(targets)?)?;
+        Ok(packed)
+    }
+
+    /// Images `[N, H, W, C]` u8 and targets `[N]` i64, without a copy.
+    pub(super) fn parts(&self) -> Result<(Tensor, Tensor), tch::TchError> {
+        let Packed { bytes, shape, targets_at } = self;
+        let images = bytes.f_narrow(0, 0, shape.iter().product())?.f_view(shape.as_slice())?;
+        let targets = bytes.f_narrow(0, *targets_at as i64, 8 * shape[0])?.f_view_dtype(Kind::Int64)?;
+        Ok((images, targets))
+    }
 }
 
 /// Where batches go, and what is left to do there.
 #[derive(Debug)]
 pub(super) struct Destination {
     device: Device,
-    /// What makes normalised values of bytes, on a CUDA device.
+    /// What makes normalised values of bytes, where bytes are sent.
     normalize: Option<Normalize>,
     /// Of soft targets, where images are mixed.
     num_classes: Option<usize>,
+    /// Made when something is sent.
+    stream: OnceCell<CopyStream>,
 }
 
 impl Destination {
+    /// Bytes are sent to CUDA devices.
     pub(super) fn new(device: Device, pipeline: &Pipeline, num_classes: Option<usize>) -> Destination {
-        let normalize = device.is_cuda().then(|| {
+        Destination::with_bytes(device, pipeline, num_classes, device.is_cuda())
+    }
+
+    /// As for a GPU, if `bytes`.
+    pub(super) fn with_bytes(
+        device: Device,
+        pipeline: &Pipeline,
+        num_classes: Option<usize>,
+        bytes: bool,
+    ) -> Destination {
+        let normalize = bytes.then(|| {
             let (mean, std) = pipeline.normalization();
             Normalize::new(&mean, &std, device)
         });
-        Destination { device, normalize, num_classes }
+        Destination { device, normalize, num_classes, stream: OnceCell::new() }
     }
 
-    /// Whether batches cross a bus, as bytes, from pinned memory.
+    /// Whether batches cross a bus, as bytes.
     pub(super) fn is_remote(&self) -> bool {
         self.normalize.is_some()
     }
+
+    /// Whether they wait for that in pinned memory.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.device.is_cuda()
+    }
+
+    /// Begins to send a tensor.
+    fn send(&self, tensor: &Tensor) -> Result<Sent, torch_ext::Error> {
+        let stream = match self.stream.get() {
+            Some(stream) => stream,
+            None => {
+                let new = CopyStream::new(self.device)?;
+                self.stream.get_or_init(|| new)
+            }
+        };
+        stream.send(tensor)
+    }
+}
+
+/// A batch on its way to its device.
+#[derive(Debug)]
+pub(super) struct SentBatch {
+    pixels: SentPixels,
+    /// `[n]` f32: what is written into rectangles, one after the other.
+    noise: Option<Sent>,
+    /// The rest of it: its tensors are still in host memory.
+    batch: Batch,
+}
+
+#[derive(Debug)]
+enum SentPixels {
+    /// Images and targets in one.
+    Packed(Sent),
+    Apart(Sent, Sent),
 }
 
 impl Batch {
-    /// The batch on the device that the loader was made for, without waiting for the copy; mixed,
-    /// if the loader mixes.
-    pub fn to_device(self) -> DeviceBatch {
-        let Destination { device, normalize, num_classes } = &*self.destination;
-        let mut images = self.images.to_device_(*device, self.images.kind(), true, false);
-        if let Some(normalize) = normalize {
-            images = normalize.apply(&images);
+    /// Begins to send it, on a stream beside that of the computations.
+    pub(super) fn send(mut self) -> Result<SentBatch, TorchError> {
+        let to = &self.destination;
+        let noise: Vec<f32> = self.erasures.iter().flat_map(|one| &one.noise).copied().collect();
+        let noise = if noise.is_empty() { None } else { Some(to.send(&Tensor::from_slice(&noise))?) };
+        let pixels = match &self.packed {
+            Some(packed) => SentPixels::Packed(to.send(&packed.bytes)?),
+            None => SentPixels::Apart(to.send(&self.images)?, to.send(&self.targets)?),
+        };
+        for one in &mut self.erasures {
+            one.noise = Vec::new();
         }
-        erase(&images, &self.erasures);
-        let targets = sent(&self.targets, *device);
-        DeviceBatch {
-            soft_targets: num_classes.map(|count| mix::probabilities(self.mix, &targets, count)),
-            targets: mix::main_targets(self.mix, targets),
-            images: mix::images(self.mix, images),
-            indices: self.indices,
-        }
+        Ok(SentBatch { pixels, noise, batch: self })
+    }
+}
+
+impl SentBatch {
+    /// Its number in the epoch.
+    pub(super) fn number(&self) -> usize {
+        self.batch.number
+    }
+
+    /// The batch on its device, normalised, and erased and mixed, if the loader does that. Nothing
+    /// is waited for.
+    pub(super) fn receive(self) -> Result<DeviceBatch, TorchError> {
+        let SentBatch { pixels, noise, batch } = self;
+        let Batch { indices, unreadable, packed, destination, erasures, mix, .. } = batch;
+        let tensor = |sent: Sent| sent.receive().map_err(TorchError::from);
+        let (images, targets) = match (pixels, packed) {
+            (SentPixels::Packed(sent), Some(packed)) => {
+                let there = Packed { bytes: tensor(sent)?, ..packed };
+                there.parts().map_err(torch_ext::Error::from)?
+            }
+            (SentPixels::Packed(images), None) => (tensor(images)?, batch.targets),
+            (SentPixels::Apart(images, targets), _) => (tensor(images)?, tensor(targets)?),
+        };
+        let noise = noise.map(tensor).transpose()?;
+        catch_torch_panic(|| {
+            let images = match &destination.normalize {
+                Some(normalize) => normalize.apply(&images),
+                None => images,
+            };
+            erase(&images, &erasures, noise.as_ref());
+            DeviceBatch {
+                soft_targets: destination.num_classes.map(|count| mix::probabilities(mix, &targets, count)),
+                targets: mix::main_targets(mix, targets),
+                images: mix::images(mix, images),
+                indices,
+                unreadable,
+            }
+        })
     }
 }
 
@@ -114,51 +250,36 @@ impl Normalize {
     }
 }
 
-/// On `device`; where that is another one, the host does not wait for the copy.
-fn sent(tensor: &Tensor, device: Device) -> Tensor {
-    if device.is_cuda() {
-        tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false)
-    } else {
-        tensor.shallow_clone()
-    }
-}
-
-/// Overwrites rectangles of `images` `[N, C, H, W]` f32 on any device, by row. Noise crosses to the
-/// device at once for all rectangles, constants do not cross.
-fn erase(images: &Tensor, erasures: &[(usize, Erasure)]) {
+/// Overwrites rectangles of `images` `[N, C, H, W]` f32 on any device; `noise` has the values of
+/// those with noise, one after the other, on the same device.
+fn erase(images: &Tensor, erasures: &[Overwritten], noise: Option<&Tensor>) {
     let channels = images.size()[1];
-    let part = |row: usize, area: Area| {
-        let image = images.get(row as i64);
-        let rows = image.narrow(1, i64::from(area.top), i64::from(area.size.height));
-        rows.narrow(2, i64::from(area.left), i64::from(area.size.width))
-    };
-    let mut noise: Vec<f32> = Vec::new();
-    let mut noisy: Vec<Tensor> = Vec::new();
-    for (row, erasure) in erasures {
-        let part = part(*row, erasure.area);
-        match erasure.fill {
-            Fill::Values(values) => {
+    let mut first = 0;
+    for Overwritten { row, erasure, .. } in erasures {
+        let mut part = part(images, *row, erasure.area);
+        match (erasure.fill, noise) {
+            (Fill::Noise { .. }, Some(noise)) => {
+                let shape = part.size();
+                let count: i64 = shape.iter().product();
+                part.copy_(&noise.narrow(0, first, count).view(shape.as_slice()));
+                first += count;
+            }
+            // Its noise was written by the thread that made the image.
+            (Fill::Noise { .. }, None) => {}
+            (Fill::Values(values), _) => {
                 for (channel, value) in (0..channels).zip(values) {
                     let _ = part.get(channel).fill_(f64::from(value));
                 }
             }
-            Fill::Noise { .. } => {
-                noise.extend(erasure.values(channels as usize));
-                noisy.push(part);
-            }
         }
     }
-    if noisy.is_empty() {
-        return;
-    }
-    let noise = sent(&Tensor::from_slice(&noise), images.device());
-    let mut first = 0;
-    for mut part in noisy {
-        let shape = part.size();
-        let count: i64 = shape.iter().product();
-        part.copy_(&noise.narrow(0, first, count).view(shape.as_slice()));
-        first += count;
-    }
+}
+
+/// A rectangle of one image of `[N, C, H, W]`, `[C, h, w]`.
+fn part(images: &Tensor, row: usize, area: Area) -> Tensor {
+    let image = images.get(row as i64);
+    let rows = image.narrow(1, i64::from(area.top), i64::from(area.size.height));
+    rows.narrow(2, i64::from(area.left), i64::from(area.size.width))
 }
 
 #[cfg(test)]
@@ -185,21 +306,25 @@ mod tests {
     #[test]
     fn rectangles_get_their_own_values() {
         let area = |top, left| Area { top, left, size: Size { height: 2, width: 3 } };
+        let overwritten = |row, area, fill| {
+            let erasure = Erasure { area, fill };
+            let noise = if matches!(fill, Fill::Noise { .. }) { erasure.values(3) } else { Vec::new() };
+            Overwritten { row, erasure, noise }
+        };
         let erasures = [
-            (0, Erasure { area: area(1, 0), fill: Fill::Noise { seed: 3 } }),
-            (1, Erasure { area: area(0, 2), fill: Fill::Values([1.0, 2.0, 3.0]) }),
-            (1, Erasure { area: area(3, 4), fill: Fill::Noise { seed: 4 } }),
+            overwritten(0, area(1, 0), Fill::Noise { seed: 3 }),
+            overwritten(1, area(0, 2), Fill::Values([1.0, 2.0, 3.0])),
+            overwritten(1, area(3, 4), Fill::Noise { seed: 4 }),
         ];
         let images = Tensor::zeros([2, 3, 5, 7], (Kind::Float, Device::Cpu));
-        erase(&images, &erasures);
+        let noise: Vec<f32> = erasures.iter().flat_map(|one| &one.noise).copied().collect();
+        erase(&images, &erasures, Some(&Tensor::from_slice(&noise)));
         let mut wanted = vec![0f32; 2 * 3 * 5 * 7];
-        for (row, Erasure { area, .. }) in &erasures {
-            let erasure =
-                erasures.iter().find(|(other, erasure)| other == row && erasure.area == *area).unwrap().1;
+        for Overwritten { row, erasure, .. } in &erasures {
             for (number, value) in erasure.values(3).into_iter().enumerate() {
                 let (channel, y, x) = (number / 6, number % 6 / 3, number % 3);
-                let place = ((row * 3 + channel) * 5 + area.top as usize + y) * 7 + area.left as usize + x;
-                wanted[place] = value;
+                let Area { top, left, .. } = erasure.area;
+                wanted[((row * 3 + channel) * 5 + top as usize + y) * 7 + left as usize + x] = value;
             }
         }
         assert!(images.equal(&Tensor::from_slice(&wanted).view([2, 3, 5, 7])));

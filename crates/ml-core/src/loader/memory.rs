@@ -15,8 +15,11 @@ pub(super) struct Layout {
     pub channels: usize,
     /// Of an image: (height, width).
     pub size: (u32, u32),
-    /// Bytes `[H, W, C]` in pinned memory, rather than normalised floats `[C, H, W]`.
+    /// Bytes `[H, W, C]` of all samples and then their classes as i64, rather than normalised floats
+    /// `[C, H, W]`.
     pub is_remote: bool,
+    /// Of those bytes: in pinned memory.
+    pub is_pinned: bool,
 }
 
 impl Layout {
@@ -26,13 +29,26 @@ impl Layout {
         values * if self.is_remote { 1 } else { size_of::<f32>() }
     }
 
+    /// Of the bytes of `samples` images.
+    pub(super) fn shape(&self, samples: usize) -> [i64; 4] {
+        [samples as i64, i64::from(self.size.0), i64::from(self.size.1), self.channels as i64]
+    }
+
+    /// Where the classes stand behind the bytes of the images.
+    pub(super) fn targets_at(&self) -> usize {
+        (self.samples * self.sample_bytes()).next_multiple_of(size_of::<i64>())
+    }
+
     fn allocate(&self) -> Result<HostBuffers, torch_ext::Error> {
-        let (samples, channels) = (self.samples as i64, self.channels as i64);
-        let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
-        if self.is_remote {
-            HostBuffers::pinned(&[samples, height, width, channels])
-        } else {
+        let bytes = [(self.targets_at() + self.samples * size_of::<i64>()) as i64];
+        if !self.is_remote {
+            let (samples, channels) = (self.samples as i64, self.channels as i64);
+            let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
             HostBuffers::new(&[samples, channels, height, width], Kind::Float)
+        } else if self.is_pinned {
+            HostBuffers::pinned(&bytes)
+        } else {
+            HostBuffers::new(&bytes, Kind::Uint8)
         }
     }
 }
@@ -67,7 +83,7 @@ impl Memory {
                 LoaderError::Memory { batch_size: self.layout.samples, height, width, reason }
             }
             // Pinned memory is CUDA's, which may fail for other reasons.
-            other => LoaderError::Tensor(other.to_string()),
+            other => other.into(),
         })
     }
 

@@ -10,6 +10,7 @@
 //! most a few batches (see [`LoaderOptions::num_workers`]) are under way at a time, so memory stays
 //! bounded however slow the consumer is.
 
+mod ahead;
 mod batch;
 mod cache;
 mod composition;
@@ -33,13 +34,16 @@ use ml_data::decode::DecodeError;
 use ml_data::transform::Pipeline;
 use tch::{Device, Tensor};
 
-use batch::Destination;
+use batch::{Destination, Overwritten, Packed};
 use memory::Memory;
 use odd::OddOnce;
 use plan::{Plan, Remark};
 use pool::Pool;
 use skipped::Skipped;
 
+use crate::torch_error::TorchError;
+
+pub use ahead::DeviceBatches;
 pub use batch::{Batch, DeviceBatch};
 pub use cache::{Budget, Cache, CacheError, CacheKind, Caches};
 pub use composition::{BatchSamples, Composition};
@@ -144,6 +148,9 @@ pub enum LoaderError {
     /// libtorch cannot make the tensor.
     #[error("a batch cannot be made: {0}")]
     Tensor(String),
+    /// The device does not take it.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
 }
 
 /// Makes the batches of one split, epoch by epoch.
@@ -176,6 +183,22 @@ impl Loader {
         }
     }
 
+    /// The same with batches that cross to their device as bytes, as on the way to a GPU.
+    #[cfg(test)]
+    fn sending_bytes(self) -> Loader {
+        let soft = self.pipeline.mixes().then_some(self.options.num_classes);
+        let to = Destination::with_bytes(self.options.device, &self.pipeline, soft, true);
+        Loader { destination: Rc::new(to), ..self }
+    }
+
+    /// The class of a sample of the index.
+    ///
+    /// # Panics
+    /// There is no such sample.
+    pub fn class_of(&self, sample: usize) -> usize {
+        self.index.samples[sample].class as usize
+    }
+
     /// The same with a cache, if there is one: that which [`Caches::for_preparation`] gives for
     /// this index and this pipeline.
     #[must_use]
@@ -198,7 +221,8 @@ impl Loader {
     /// Workers start at once, and are stopped and joined when the stream ends or is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
         let Some(size) = self.pipeline.output_size() else {
-            return Batches { stream: None, failed: Some(LoaderError::NoCommonSize), waited: Duration::ZERO };
+            let failed = Some(LoaderError::NoCommonSize);
+            return Batches { stream: None, failed, waited: Duration::ZERO };
         };
         let plan = Arc::new(Plan::new(self, size, epoch));
         let left = plan.num_batches().saturating_sub(first);
@@ -254,6 +278,26 @@ impl Batches {
         let Some(Stream { plan, next, .. }) = &self.stream else { return Vec::new() };
         plan.next_targets(*next, count)
     }
+
+    /// The batches on the loader's device. Where that is a GPU, each is sent, on a stream of its
+    /// own, while the one before is computed with.
+    pub fn on_device(self) -> DeviceBatches {
+        let plan = self.stream.as_ref().map(|stream| Arc::clone(&stream.plan));
+        DeviceBatches::new(self, plan)
+    }
+
+    fn crosses_a_bus(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.destination.is_remote())
+    }
+
+    /// Whether `next` would not wait.
+    fn is_ready(&self) -> bool {
+        match self.stream.as_ref().map(|stream| &stream.source) {
+            Some(Source::Threads(pool)) => pool.is_ready(),
+            Some(Source::Here(_)) => false,
+            None => true,
+        }
+    }
 }
 
 impl Iterator for Batches {
@@ -291,7 +335,7 @@ impl Iterator for Batches {
 }
 
 impl Stream {
-    /// The pixels of batch `self.next`, all samples in place, and remarks on samples by position.
+    /// The memory of batch `self.next`, all samples in place, and remarks on samples by position.
     fn fill(&mut self) -> Result<(Tensor, Vec<(usize, Remark)>), LoaderError> {
         let memory = match &mut self.source {
             Source::Threads(pool) => return pool.wait_for(self.next),
@@ -308,7 +352,7 @@ impl Stream {
     }
 
     /// Batch `self.next`, without the images that are to be left out.
-    fn deliver(&mut self, images: &Tensor, remarks: Vec<(usize, Remark)>) -> Result<Batch, LoaderError> {
+    fn deliver(&mut self, memory: &Tensor, remarks: Vec<(usize, Remark)>) -> Result<Batch, LoaderError> {
         let number = self.next;
         let positions = self.plan.samples_of(number);
         let targets = self.plan.classes_of(number);
@@ -332,29 +376,41 @@ impl Stream {
                     unreadable.push((self.plan.index_of(position), error));
                     left_out.push(position);
                 }
-                // The row, counting those that are left.
-                (Remark::Erase(erasure), _) => {
-                    erasures.push((position - positions.start - left_out.len(), erasure));
+                (Remark::Erase(erasure, noise), _) => {
+                    // The row, counting those that are left.
+                    let row = position - positions.start - left_out.len();
+                    erasures.push(Overwritten { row, erasure, noise });
                 }
             }
         }
         let kept = |position: &usize| !left_out.contains(position);
         let tensor_error = |error: tch::TchError| LoaderError::Tensor(torch_ext::first_line(&error));
-        let images = images.f_narrow(0, 0, positions.len() as i64).map_err(tensor_error)?;
-        let targets = Tensor::f_from_slice(&targets).map_err(tensor_error)?;
-        let (images, targets) = if left_out.is_empty() {
-            (images, targets)
-        } else {
+        let layout = self.plan.layout();
+        let packed = layout.is_remote.then(|| {
+            let shape = layout.shape(positions.len());
+            Packed::new(memory.shallow_clone(), shape, layout.targets_at(), &targets)
+        });
+        let mut packed = packed.transpose().map_err(tensor_error)?;
+        let (mut images, mut targets) = match &packed {
+            Some(packed) => packed.parts().map_err(tensor_error)?,
+            None => (
+                memory.f_narrow(0, 0, positions.len() as i64).map_err(tensor_error)?,
+                Tensor::f_from_slice(&targets).map_err(tensor_error)?,
+            ),
+        };
+        if !left_out.is_empty() {
+            packed = None;
             let row = |position| (position - positions.start) as i64;
             let rows: Vec<i64> = positions.clone().filter(kept).map(row).collect();
             let rows = Tensor::f_from_slice(&rows).map_err(tensor_error)?;
-            let some = |tensor: &Tensor| tensor.f_index_select(0, &rows).map_err(tensor_error);
-            (some(&images)?, some(&targets)?)
-        };
+            for tensor in [&mut images, &mut targets] {
+                *tensor = tensor.f_index_select(0, &rows).map_err(tensor_error)?;
+            }
+        }
         let indices: Vec<usize> =
             positions.filter(kept).map(|position| self.plan.index_of(position)).collect();
         let mix = self.plan.mix(number, indices.len());
         let destination = Rc::clone(&self.destination);
-        Ok(Batch { images, targets, indices, unreadable, destination, erasures, mix })
+        Ok(Batch { images, targets, indices, unreadable, number, packed, destination, erasures, mix })
     }
 }

@@ -11,7 +11,7 @@ use ml_data::dataset::Index;
 use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded, Oddity};
 use ml_data::guard;
 use ml_data::rng::{self, Purpose};
-use ml_data::transform::{Erasure, Mix, Pipeline, Size};
+use ml_data::transform::{Erasure, Fill, Mix, Pipeline, Size};
 
 use super::memory::Layout;
 use super::order::Entry;
@@ -44,8 +44,9 @@ pub(super) enum Remark {
     Untold(LoaderError),
     /// The image of this index comes out black, or of one colour.
     Odd(usize, Oddity),
-    /// To be overwritten once the sample is normalised, on its device.
-    Erase(Erasure),
+    /// To be overwritten once the sample is normalised, on its device, with this noise `[C, h, w]`
+    /// if it is with noise.
+    Erase(Erasure, Vec<f32>),
 }
 
 /// What is still to be erased of a sample, and what is odd about its image.
@@ -69,6 +70,7 @@ impl Plan {
                 channels: pipeline.channels(),
                 size,
                 is_remote: destination.is_remote(),
+                is_pinned: destination.is_pinned(),
             },
             seed: options.seed,
             epoch,
@@ -148,7 +150,12 @@ impl Plan {
                 (Ok((erasure, oddity)), _) => {
                     let bad = bad.into_iter().map(|(index, error)| Remark::Bad(index, error));
                     let odd = oddity.map(|oddity| Remark::Odd(candidate, oddity));
-                    return Ok(bad.chain(odd).chain(erasure.map(Remark::Erase)).collect());
+                    let erasure = erasure.map(|erasure| {
+                        let is_noise = matches!(erasure.fill, Fill::Noise { .. });
+                        let noise = is_noise.then(|| erasure.values(self.layout.channels));
+                        Remark::Erase(erasure, noise.unwrap_or_default())
+                    });
+                    return Ok(bad.chain(odd).chain(erasure).collect());
                 }
                 (Err(LoaderError::Decode(error)), Unreadable::LeaveOut { .. }) => {
                     slot.fill(0);

@@ -117,6 +117,11 @@ impl Pool {
         (!workers.is_empty()).then_some(Pool { shared, workers })
     }
 
+    /// Whether the next batch is complete.
+    pub(super) fn is_ready(&self) -> bool {
+        self.shared.lock().batches.front().is_some_and(|batch| batch.missing == 0)
+    }
+
     /// Waits until batch `number` is complete; they are to be requested in order. All samples'
     /// slots, and remarks on samples by position in the epoch.
     pub(super) fn wait_for(&mut self, number: usize) -> Result<(Tensor, Vec<(usize, Remark)>), LoaderError> {

@@ -494,7 +494,7 @@ fn erased_and_mixed_batches_are_a_function_of_epoch_and_batch() {
     let epoch = |num_workers, epoch, first| -> Vec<(Vec<f64>, Vec<f64>, Vec<i64>)> {
         let options = LoaderOptions { num_classes: 3, ..options(num_workers) };
         let loader = Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options);
-        let batches = loader.epoch(epoch, first).map(|batch| batch.unwrap().to_device());
+        let batches = loader.epoch(epoch, first).on_device().map(Result::unwrap);
         let floats = |tensor: &Tensor| Vec::try_from(tensor.flatten(0, -1).to_kind(Kind::Double)).unwrap();
         batches
             .map(|inputs| {
@@ -532,7 +532,7 @@ fn erasing_happens_after_normalising_and_only_in_its_rectangle() {
         );
         let loader = Loader::new(Arc::clone(&index), pipeline(&text), options(2));
         let images: Vec<Tensor> =
-            loader.epoch(0, 0).map(|batch| batch.unwrap().to_device().images.copy()).collect();
+            loader.epoch(0, 0).on_device().map(|batch| batch.unwrap().images.copy()).collect();
         Tensor::cat(&images, 0)
     };
     let (plain, erased) = (with("null"), with("{p: 1.0, value: 7.5}"));
@@ -553,4 +553,72 @@ fn images_of_one_channel_come_as_one() {
     let loader = Loader::new(Arc::clone(&index), pipeline, options(2));
     let batch = loader.epoch(0, 0).next().unwrap().unwrap();
     assert_eq!(batch.images.size(), [4, 1, 4, 6]);
+}
+
+/// What crosses to a GPU, sent to the CPU: one piece of memory, bytes, noise of the workers.
+#[test]
+fn batches_that_are_sent_as_bytes_are_those_that_the_cpu_normalises() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = images(folder.path(), 21);
+    fs::write(folder.path().join("004.ppm"), "not an image").unwrap();
+    for more in [
+        "",
+        ", random_erasing: {p: 1.0, value: random}",
+        ", random_erasing: {p: 0.7, value: [1, 2, 3]}, mixup: 0.4",
+        ", random_erasing: {p: 0.7, value: random}, cutmix: 1.0",
+    ] {
+        let text = format!(
+            "{{resize: [8, 6], random_horizontal_flip: true, normalize: {{mean: [0.5, 0.4, 0.3], \
+             std: [0.2, 0.3, 0.2]}}{more}}}"
+        );
+        let pipeline = pipeline(&text);
+        for (num_workers, on_error) in [(0, false), (1, true), (3, false), (3, true)] {
+            let unreadable = match on_error {
+                true => Unreadable::LeaveOut { limit: 5 },
+                false => Unreadable::Replace { limit: 5 },
+            };
+            let loader = || {
+                let options = LoaderOptions { num_classes: 3, unreadable, ..options(num_workers) };
+                Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options)
+            };
+            let plain: Vec<DeviceBatch> = loader().epoch(2, 1).on_device().map(Result::unwrap).collect();
+            let mut targets = loader().epoch(2, 1).next_targets(usize::MAX).into_iter();
+            let mut sent = loader().sending_bytes().epoch(2, 1).on_device();
+            assert_eq!(sent.size_hint(), (1, Some(5)));
+            for wanted in &plain {
+                assert_eq!(sent.next_targets(1), [targets.next().unwrap()], "whether or not one is ahead");
+                let got = sent.next().unwrap().unwrap();
+                assert_eq!(got.indices, wanted.indices);
+                assert!(got.targets.equal(&wanted.targets));
+                match (&got.soft_targets, &wanted.soft_targets) {
+                    (None, None) => {}
+                    (Some(got), Some(wanted)) => assert!(got.equal(wanted)),
+                    _ => panic!("{more}: soft targets on one side"),
+                }
+                let difference = (&got.images - &wanted.images).abs().max().double_value(&[]);
+                // Two roundings of f32; values are below 5.
+                assert!(difference < 2e-6, "{more}, {num_workers} workers: {difference}");
+                // Later than the next one would be sent.
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            assert!(sent.next().is_none());
+        }
+    }
+}
+
+#[test]
+fn an_error_comes_in_its_turn_though_batches_are_sent_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = images(folder.path(), 12);
+    fs::write(folder.path().join("009.ppm"), "not an image").unwrap();
+    let options = LoaderOptions { order: Order::Sequential, ..options(2) };
+    let loader = Loader::new(index, pipeline("{resize: [4, 4]}"), options).sending_bytes();
+    let mut batches = loader.epoch(0, 0).on_device();
+    for _ in 0..2 {
+        assert_eq!(batches.next().unwrap().unwrap().indices.len(), 4);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let Some(Err(LoaderError::Decode(error))) = batches.next() else { panic!("the third has a bad image") };
+    assert!(error.to_string().contains("009.ppm"), "{error}");
+    assert!(batches.next().is_none());
 }

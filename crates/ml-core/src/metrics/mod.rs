@@ -12,6 +12,7 @@ mod tests;
 use tch::{Device, Kind, Tensor};
 
 use crate::loss::LossValue;
+use crate::torch_error::TorchError;
 
 pub use classification::{Average, ClassMetrics, ClassificationReport};
 pub use confusion::ConfusionMatrix;
@@ -98,19 +99,22 @@ impl MetricAccumulator {
     }
 
     /// Reads the sums, in one copy from the device.
-    pub fn sums(&self) -> MetricSums {
+    ///
+    /// # Errors
+    /// What the device could not do.
+    pub fn sums(&self) -> Result<MetricSums, TorchError> {
         // Counts below 2^53 are exact in float64.
         let all = Tensor::cat(&[&self.losses, &self.counts.to_kind(Kind::Double)], 0);
         let mut values = [0.0; 5];
-        all.to_device(Device::Cpu).copy_data(&mut values, 5);
+        torch_ext::to_host(&all)?.copy_data(&mut values, 5);
         let [loss_sum, loss_divisor, correct, correct_top5, count] = values;
-        MetricSums {
+        Ok(MetricSums {
             loss_sum,
             loss_divisor,
             correct: correct as u64,
             correct_top5: correct_top5 as u64,
             count: count as u64,
-        }
+        })
     }
 }
 

@@ -76,15 +76,18 @@ impl Ema {
     pub fn update(&mut self, network: &Network) -> Result<(), OptimizerError> {
         let decay = self.config.decay_after(self.num_updates);
         let (mut averages, mut weights) = (Vec::new(), Vec::new());
-        for ((_, mut average), (_, weight)) in self.network.tensors().into_iter().zip(network.tensors()) {
+        let (mut copies, mut originals) = (Vec::new(), Vec::new());
+        for ((_, average), (_, weight)) in self.network.tensors().into_iter().zip(network.tensors()) {
             if weight.is_floating_point() && decay > 0.0 {
                 averages.push(average);
                 weights.push(weight);
             } else {
-                tch::no_grad(|| average.copy_(&weight));
+                copies.push(average);
+                originals.push(weight);
             }
         }
         torch_ext::lerp(&averages, &weights, 1.0 - decay)?;
+        torch_ext::copy_all(&copies, &originals)?;
         self.num_updates += 1;
         Ok(())
     }

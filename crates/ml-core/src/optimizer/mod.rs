@@ -129,7 +129,7 @@ impl Optimizer {
     pub fn step(&mut self, lr: f64, found_inf: Option<&Tensor>) -> Result<(), OptimizerError> {
         if let Some(flag) = found_inf
             && self.has_first_step()
-            && flag.f_double_value(&[]).map_err(torch_ext::Error::from)? != 0.0
+            && torch_ext::scalar(flag)? != 0.0
         {
             return Ok(());
         }

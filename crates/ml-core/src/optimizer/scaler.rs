@@ -34,8 +34,11 @@ impl GradScaler {
     }
 
     /// The scale; read from the device.
-    pub fn value(&self) -> f64 {
-        self.scale.double_value(&[])
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn value(&self) -> Result<f64, OptimizerError> {
+        Ok(torch_ext::scalar(&self.scale)?)
     }
 
     /// The loss (scalar) times the scale, for the backward pass.
@@ -63,14 +66,17 @@ impl GradScaler {
     }
 
     /// PyTorch's `scaler.state_dict()`.
-    pub fn state_dict(&self) -> Value {
-        Value::dict([
-            ("scale", Value::Float(self.value())),
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn state_dict(&self) -> Result<Value, OptimizerError> {
+        Ok(Value::dict([
+            ("scale", Value::Float(self.value()?)),
             ("growth_factor", Value::Float(RULE.growth_factor)),
             ("backoff_factor", Value::Float(RULE.backoff_factor)),
             ("growth_interval", Value::Int(RULE.growth_interval)),
-            ("_growth_tracker", Value::Int(self.growth_tracker.int64_value(&[]))),
-        ])
+            ("_growth_tracker", Value::Int(torch_ext::scalar(&self.growth_tracker)? as i64)),
+        ]))
     }
 
     /// Takes over the scale of a state written by [`GradScaler::state_dict`] or by PyTorch.
@@ -106,18 +112,18 @@ mod tests {
         scaler.unscale(&optimizer).unwrap();
         assert_eq!(weight.grad(), Tensor::from_slice(&[6.0f32, -4.0]));
         scaler.update().unwrap();
-        assert_eq!(scaler.value(), 65536.0);
+        assert_eq!(scaler.value().unwrap(), 65536.0);
         weight.grad().shallow_clone().copy_(&Tensor::from_slice(&[f32::INFINITY, 1.0]));
         scaler.unscale(&optimizer).unwrap();
         scaler.update().unwrap();
-        assert_eq!(scaler.value(), 32768.0);
+        assert_eq!(scaler.value().unwrap(), 32768.0);
     }
 
     #[test]
     fn the_state_is_pytorchs_and_survives() {
         let mut scaler = GradScaler::new(Device::Cpu);
         scaler.update().unwrap();
-        let state = scaler.state_dict();
+        let state = scaler.state_dict().unwrap();
         let mut other = GradScaler::new(Device::Cpu);
         other.load_state_dict(&state).unwrap();
         assert_eq!(other.growth_tracker.int64_value(&[]), 1);
@@ -125,6 +131,6 @@ mod tests {
             let state = Value::dict([("scale", Value::Float(bad)), ("_growth_tracker", Value::Int(0))]);
             assert!(other.load_state_dict(&state).is_err(), "{bad}");
         }
-        assert_eq!(other.value(), 65536.0);
+        assert_eq!(other.value().unwrap(), 65536.0);
     }
 }

@@ -162,7 +162,7 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         scheduler_state_dict: trainer.schedule.state(trainer.state.step),
         ema_state_dict: trainer.ema.as_ref().map(|ema| detached(ema.state_dict())),
         ema_num_updates: trainer.ema.as_ref().map(Ema::num_updates),
-        scaler_state_dict: trainer.scaler.as_ref().map(GradScaler::state_dict),
+        scaler_state_dict: trainer.scaler.as_ref().map(GradScaler::state_dict).transpose()?,
         // Streams are derived from the seed; there is no other state.
         rng_state: Value::dict([("seed", Value::Int(trainer.config.seed as i64))]),
         metrics: history_to_value(&trainer.state.history),

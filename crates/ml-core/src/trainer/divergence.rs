@@ -1,7 +1,7 @@
 //! What is done about losses, gradients and weights that are NaN or Inf:
 //! `training.divergence.action` decides.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::guard::Trouble;
 use super::step::{MicroBatch, Stepped};
@@ -109,7 +109,7 @@ impl Trainer {
         let numbers: Vec<Tensor> =
             state.iter().filter(|(_, t)| t.is_floating_point()).map(|(_, t)| t.detach()).collect();
         let norm = torch_ext::total_norm(&numbers).map_err(OptimizerError::from)?;
-        if norm.to_kind(Kind::Double).double_value(&[]).is_finite() {
+        if torch_ext::scalar(&norm).map_err(OptimizerError::from)?.is_finite() {
             return Ok(true);
         }
         // The norm of large finite numbers overflows too.

@@ -4,6 +4,9 @@
 //! set, so that it need not be known on the host before the update is under way: one read a step.
 
 use tch::{Kind, Tensor};
+use torch_ext::Fetch;
+
+use crate::optimizer::OptimizerError;
 
 /// The largest update that float32 can hold: beyond it, finite gradients make infinite weights.
 const LARGEST_UPDATE: f64 = f32::MAX as f64;
@@ -46,15 +49,34 @@ impl Guard {
         &self.found_inf
     }
 
-    /// Reads the verdict, in one copy from the device.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    /// Sends the verdict to the host, in one copy.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub(super) fn verdict(&self) -> Result<Verdict, OptimizerError> {
         let all = Tensor::cat(&[&self.scalars, &self.found_inf.to_kind(Kind::Double).view([1])], 0);
-        let mut values = vec![0.0; all.numel()];
-        let count = values.len();
-        all.to_device(tch::Device::Cpu).copy_data(&mut values, count);
-        let found = values.pop().is_some_and(|found| found != 0.0);
+        Ok(Verdict(Fetch::start(&[all], Vec::new())?))
+    }
+}
+
+/// A [`Guard`]'s verdict on its way to the host.
+#[derive(Debug)]
+pub(super) struct Verdict(Fetch);
+
+impl Verdict {
+    /// What is wrong, if anything is; waits until the gradients are computed, not for what was
+    /// queued since.
+    ///
+    /// # Errors
+    /// What the device could not do.
+    pub(super) fn wait(self) -> Result<Option<Trouble>, OptimizerError> {
+        let mut values = Vec::new();
+        for all in self.0.wait()? {
+            values = Vec::<f64>::try_from(all).map_err(torch_ext::Error::from)?;
+        }
+        let found = values.pop().is_none_or(|found| found != 0.0);
         let grad_norm = values.pop().unwrap_or(f64::NAN);
-        found.then_some(Trouble { losses: values, grad_norm })
+        Ok(found.then_some(Trouble { losses: values, grad_norm }))
     }
 }
 
@@ -88,7 +110,7 @@ mod tests {
         {
             let guard = guard(losses, norm, lr);
             assert_eq!(guard.found_inf().double_value(&[]), 0.0);
-            assert_eq!(guard.trouble(), None);
+            assert_eq!(guard.verdict().unwrap().wait().unwrap(), None);
         }
     }
 
@@ -104,7 +126,7 @@ mod tests {
         ] {
             let guard = guard(losses, norm, lr);
             assert_eq!(guard.found_inf().double_value(&[]), 1.0, "{losses:?} {norm} {lr}");
-            let trouble = guard.trouble().expect("it is found");
+            let trouble = guard.verdict().unwrap().wait().unwrap().expect("it is found");
             assert_eq!(trouble.suspects(), suspects, "{losses:?} {norm} {lr}");
         }
     }

@@ -147,7 +147,7 @@ impl Steps {
         loss.mean.backward();
         self.optimizer.step(0.0, None)?;
         // Waits for the device.
-        loss.mean.f_double_value(&[]).map_err(|error| OptimizerError::from(torch_ext::Error::from(error)))?;
+        torch_ext::scalar(&loss.mean).map_err(OptimizerError::from)?;
         self.optimizer.zero_grad()?;
         Ok(started.elapsed().as_secs_f64())
     }

@@ -272,7 +272,7 @@ impl Trainer {
         reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
         loop {
             if stop.load(Ordering::Relaxed) != 0 {
-                self.state.running = running.sums();
+                self.state.running = running.sums()?;
                 // The last update may have been one too many.
                 if !self.check_weights_finite()? {
                     return self.roll_back(checkpoints);
@@ -286,22 +286,23 @@ impl Trainer {
             };
             checkpoints.check()?;
             if let Some(anchor) = checkpoints.is_due(self.state.step) {
-                self.state.running = running.sums();
+                self.state.running = running.sums()?;
                 if !self.check_weights_finite()? {
                     return self.roll_back(checkpoints);
                 }
                 checkpoints.save(self, Vec::new(), anchor)?;
             }
-            let sums = (shown.elapsed() >= DISPLAY_INTERVAL).then(|| {
+            let is_due = shown.elapsed() >= DISPLAY_INTERVAL;
+            let sums = is_due.then(|| running.sums()).transpose()?;
+            if is_due {
                 shown = Instant::now();
-                running.sums()
-            });
+            }
             reporter.batches_done(num_batches, sums.as_ref())?;
         }
         if !self.check_weights_finite()? {
             return self.roll_back(checkpoints);
         }
-        self.state.running = running.sums();
+        self.state.running = running.sums()?;
         reporter.phase_finished();
         Ok(Ended::Whole(batches.waited()))
     }

@@ -62,10 +62,12 @@ impl Trainer {
             self.optimizer.clip_grad_norm(&norm, max_norm)?;
         }
         let guard = Guard::new(micro_batches.iter().map(|micro| &micro.loss.mean), &norm, lr);
+        // On its way to the host while the update is under way.
+        let verdict = guard.verdict()?;
         // Leaves everything as it is where the guard has found something.
         self.optimizer.step(lr, Some(guard.found_inf()))?;
-        let trouble = guard.trouble();
-        let is_overflow = self.is_overflow(trouble.as_ref());
+        let trouble = verdict.wait()?;
+        let is_overflow = self.is_overflow(trouble.as_ref())?;
         if let Some(scaler) = &mut self.scaler {
             scaler.update()?;
         }
@@ -103,9 +105,9 @@ impl Trainer {
 
     /// Whether what is wrong with a step is only that its scaled gradients were too large for fp16:
     /// a smaller scale mends it, and the run has not diverged.
-    fn is_overflow(&self, trouble: Option<&Trouble>) -> bool {
-        let (Some(trouble), Some(scaler)) = (trouble, &self.scaler) else { return false };
-        trouble.losses.iter().all(|loss| loss.is_finite()) && scaler.value() > 1.0
+    fn is_overflow(&self, trouble: Option<&Trouble>) -> Result<bool, TrainError> {
+        let (Some(trouble), Some(scaler)) = (trouble, &self.scaler) else { return Ok(false) };
+        Ok(trouble.losses.iter().all(|loss| loss.is_finite()) && scaler.value()? > 1.0)
     }
 
     /// What part of the step's mean each of the next `count` batches is, by what their losses are

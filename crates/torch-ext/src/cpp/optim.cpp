@@ -8,6 +8,7 @@
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_addcdiv.h>
 #include <ATen/ops/_foreach_addcmul.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
@@ -72,6 +73,13 @@ char *te_lerp(Pointers tensors, Pointers ends, size_t count, double weight) noex
     auto t = list(tensors, count), e = list(ends, count);
     check_like(t, e, "end");
     at::_foreach_lerp_(t, e, weight);
+  });
+}
+
+char *te_copy_all(Pointers tensors, Pointers from, size_t count) noexcept {
+  return guarded([&] {
+    at::AutoGradMode no_grad(false);
+    at::_foreach_copy_(list(tensors, count), list(from, count));
   });
 }
 

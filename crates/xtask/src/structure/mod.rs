@@ -88,8 +88,39 @@ fn check(crates: &Path) -> Result<Vec<Finding>> {
             let edges = modules.edges();
             if name == "ml-core" {
                 findings.extend(check_order(&modules, &edges));
+                findings.extend(check_waits(&root)?);
             }
             findings.extend(check_circles(&edges));
+        }
+    }
+    Ok(findings)
+}
+
+/// Modules that run at every step, epoch or evaluation.
+const COUNTED: [&str; 5] = ["evaluation", "features", "metrics", "optimizer", "trainer"];
+/// What waits for a device without being counted.
+const UNCOUNTED: [&str; 3] = ["double_value(", "int64_value(", "to_device(Device::Cpu)"];
+
+/// Every wait for a device in the modules of ml-core that run at every step is one that
+/// `torch_ext::host_waits` counts.
+fn check_waits(library: &Path) -> Result<Vec<Finding>> {
+    let source = library.parent().context("a library lies in a folder")?;
+    let mut findings = Vec::new();
+    for module in COUNTED {
+        let mut files = vec![source.join(format!("{module}.rs"))];
+        if source.join(module).is_dir() {
+            files.extend(sorted_folder(&source.join(module))?);
+        }
+        files.retain(|file| file.is_file() && file.file_name().is_some_and(|name| name != "tests.rs"));
+        for file in files {
+            let text = read(&file)?;
+            let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for (number, line) in code.lines().enumerate() {
+                if let Some(call) = UNCOUNTED.iter().find(|call| line.contains(*call)) {
+                    let what = format!("`{call}` waits for a device uncounted; torch_ext::to_host counts");
+                    findings.push(Finding { file: file.clone(), line: number + 1, what });
+                }
+            }
         }
     }
     Ok(findings)

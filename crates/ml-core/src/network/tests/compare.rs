@@ -7,11 +7,6 @@ use tch::{Device, Kind, Tensor};
 
 use super::Network;
 
-/// Limit of [`Comparison::init`]: one unit in the last place of every element. The same calls to the
-/// same generator are made, but the inverse of erf behind truncated normal distributions is MKL's,
-/// whose last bit depends on the processor. Other random numbers differ by 1e-4 and more.
-pub const INIT_LIMIT: f64 = f32::EPSILON as f64;
-
 /// Differences between a network and torchvision's, whose names and shapes are equal.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Comparison {

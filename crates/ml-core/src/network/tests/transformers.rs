@@ -74,7 +74,7 @@ fn dropouts_and_odd_sizes_are_torchvisions() {
         let found =
             compare(&network, size, &case["figures"]).unwrap_or_else(|error| panic!("{name}: {error}"));
         // Limits as for the networks themselves; nothing amplifies here.
-        assert!(found.init <= compare::INIT_LIMIT, "{name}: {found:?}");
+        assert!(found.init <= INIT_LIMIT, "{name}: {found:?}");
         assert!(found.logits <= 1e-5 && found.gradients <= 1e-4, "{name}: {found:?}");
         assert!(found.train_logits <= 1e-5, "{name}: {found:?}");
         let others = tch::no_grad(|| network.forward_t(&compare::image(2, size), true));
