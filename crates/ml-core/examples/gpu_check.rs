@@ -49,7 +49,7 @@ const NETWORKS: [&str; 21] = [
 type Check = fn(&mut Report, Device, Option<&Path>) -> Result<()>;
 
 /// By name.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("networks", networks),
     ("precision", precision),
     ("tf32", tf32),
@@ -59,6 +59,7 @@ const CHECKS: [(&str, Check); 9] = [
     ("single_image", single_image),
     ("memory", memory),
     ("lost_device", lost_device),
+    ("other_device", other_device),
 ];
 
 fn main() -> ExitCode {
@@ -83,6 +84,12 @@ fn run() -> Result<bool> {
     let &(name, check) = known.ok_or_else(|| format!("there is no check {name}"))?;
     // Before CUDA is loaded: it looks at the settings once.
     torch_ext::set_deterministic(name == "deterministic")?;
+    if name == "other_device" {
+        // Nothing may be done on the first one.
+        let mut report = Report { name, is_good: true };
+        check(&mut report, Device::Cpu, data.first().map(Path::new))?;
+        return Ok(report.is_good);
+    }
     let device = device::resolve(device.parse::<DeviceChoice>()?, None)?;
     let mut report = Report { name, is_good: true };
     check(&mut report, device.device, data.first().map(Path::new))?;
@@ -408,5 +415,40 @@ fn lost_device(report: &mut Report, device: Device, _: Option<&Path>) -> Result<
     let after = catch_torch_panic(|| Tensor::ones([1], (Kind::Float, device)).double_value(&[]));
     let figures = format!("{after:?}; seeding: {seeded:?}");
     report.line(matches!(after, Err(TorchError::Device(_))), "afterwards", &figures);
+    Ok(())
+}
+
+/// Batches and steps on the second GPU leave the first alone.
+fn other_device(report: &mut Report, _: Device, data: Option<&Path>) -> Result<()> {
+    if torch_ext::cuda_device(1).is_none() {
+        report.skip("there is no second GPU");
+        return Ok(());
+    }
+    let Some(data) = data else {
+        report.skip("no data folder was given");
+        return Ok(());
+    };
+    let device = device::resolve("cuda:1".parse::<DeviceChoice>()?, None)?.device;
+    let dataset = Dataset::open(data, &OpenOptions::default())?;
+    let config: TransformConfig = serde_yaml::from_str("{resize: [32, 32]}")?;
+    let index = dataset.index(Split::Train).ok_or("there is no train split")?;
+    let options = LoaderOptions::sequential(8, 2, device);
+    let loader = Loader::new(Arc::clone(index), Arc::new(Pipeline::new(&config)?), options);
+    let count = dataset.classes.len() as i64;
+    let network = Network::new(Architecture::Resnet18Cifar, NetworkSpec::from(count), 1, device);
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), network.parameters())?;
+    let mut loss = f64::NAN;
+    for batch in loader.epoch(0, 0).on_device().take(3) {
+        let batch = batch?;
+        optimizer.zero_grad()?;
+        let outputs = network.train_outputs(&batch.images, &Compute::fp32(device))?;
+        let mean = outputs.logits.cross_entropy_for_logits(&batch.targets);
+        mean.backward();
+        optimizer.step(0.01, None)?;
+        loss = torch_ext::scalar(&mean)?;
+    }
+    report.line(loss.is_finite(), "three steps on cuda:1", &format!("loss {loss:.4}"));
+    let first = torch_ext::has_cuda_context(0);
+    report.line(first == Some(false), "the first GPU is left alone", &format!("in use: {first:?}"));
     Ok(())
 }

@@ -172,6 +172,12 @@ pub fn use_cuda_device(index: usize) -> Result<(), Error> {
     result(unsafe { te_cuda_use(index) })
 }
 
+/// Whether this process has anything on the CUDA device of this number; none where the driver does
+/// not say.
+pub fn has_cuda_context(index: usize) -> Option<bool> {
+    driver()?.has_context(index)
+}
+
 /// NVIDIA's library, which comes with the driver.
 #[derive(Debug)]
 struct Driver(Library);
@@ -195,6 +201,22 @@ impl Driver {
             get(&raw mut number)
         };
         (code == 0).then(|| CudaVersion::of(number.into()))
+    }
+
+    fn has_context(&self, index: usize) -> Option<bool> {
+        let (mut device, mut flags, mut active) = (0, 0u32, 0);
+        let index = c_int::try_from(index).ok()?;
+        // SAFETY: the functions have these signatures (cuda.h); all places live through the calls.
+        unsafe {
+            type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
+            let get = self.0.get::<Get>(b"cuDeviceGet\0").ok()?;
+            type State = unsafe extern "C" fn(c_int, *mut u32, *mut c_int) -> c_int;
+            let state = self.0.get::<State>(b"cuDevicePrimaryCtxGetState\0").ok()?;
+            if get(&raw mut device, index) != 0 || state(device, &raw mut flags, &raw mut active) != 0 {
+                return None;
+            }
+        }
+        Some(active != 0)
     }
 
     fn device(&self, index: usize) -> Option<CudaDevice> {

@@ -22,7 +22,9 @@ mod warnings;
 
 pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
 pub use conv::depthwise_conv2d;
-pub use cuda::{CudaDevice, CudaError, CudaVersion, cuda_device, load_cuda, use_cuda_device};
+pub use cuda::{
+    CudaDevice, CudaError, CudaVersion, cuda_device, has_cuda_context, load_cuda, use_cuda_device,
+};
 pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, return_freed_memory, set_cublas_workspace};
 pub use norm::{BatchNorm, batch_norm_relu};

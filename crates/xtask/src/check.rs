@@ -20,7 +20,7 @@ struct Check {
 const PYTHON: &str = "the Python of .venv";
 
 /// The tests come last: what cargo prints of them ends the output.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     Check { name: "formatting", program: "cargo", args: &["fmt", "--all", "--check"], env: &[] },
     Check { name: "structure", program: "cargo", args: &["xtask", "structure"], env: &[] },
     Check {
@@ -52,6 +52,12 @@ const CHECKS: [Check; 8] = [
         name: "killed and resumed runs",
         program: "cargo",
         args: &["xtask", "chaos", "--debug", "--kills", "12"],
+        env: &[],
+    },
+    Check {
+        name: "the checks of a GPU, on the CPU",
+        program: "cargo",
+        args: &["xtask", "gpu", "--try-on-cpu"],
         env: &[],
     },
     Check {

@@ -25,12 +25,15 @@ const IMAGES_A_CLASS: usize = 300;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the pack; it must not exist
-    #[arg(long, value_name = "FOLDER")]
-    pack: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "try_on_cpu")]
+    pack: Option<PathBuf>,
     /// A folder of class folders with larger images (CIFAR-10's, say), of which some are packed for
     /// the timing of epochs
     #[arg(long, value_name = "FOLDER")]
     images: Option<PathBuf>,
+    /// Pack the programs of the dev profile in target/gpu-check, and run the script here on the CPU
+    #[arg(long, conflicts_with = "pack")]
+    try_on_cpu: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -38,14 +41,21 @@ pub struct Args {
 /// # Errors
 /// Set-up or the build fails, a file cannot be copied, or the pack is too large.
 pub fn run(shell: &Shell, args: &Args) -> Result<()> {
-    let pack = &args.pack;
+    let tried = shell.path("target/gpu-check");
+    let pack = args.pack.as_ref().unwrap_or(&tried);
+    if args.pack.is_none() && pack.exists() {
+        fs::remove_dir_all(pack).with_context(|| format!("cannot remove {}", pack.display()))?;
+    }
     if pack.exists() {
         bail!("--pack: {} exists already", pack.display());
     }
-    let shell = setup::run(shell, Purpose::Run, &args.options)?;
-    shell.run("cargo", &["build", "--release", "--package", "ml-cli"])?;
-    shell.run("cargo", &["build", "--release", "--package", "ml-core", "--examples"])?;
-    let release = shell.target_dir()?.join("release");
+    let purpose = if args.try_on_cpu { Purpose::Test } else { Purpose::Run };
+    let shell = setup::run(shell, purpose, &args.options)?;
+    // All of the workspace, so that its crates are built with the features that the tests are.
+    let profile: &[&str] = if args.try_on_cpu { &[] } else { &["--release"] };
+    let build = ["build", "--locked", "--workspace", "--bins", "--examples"];
+    shell.run("cargo", &[&build, profile].concat())?;
+    let release = shell.target_dir()?.join(if args.try_on_cpu { "debug" } else { "release" });
     let programs = pack.join("bin");
     for name in PROGRAMS {
         copy(&release.join(name), &programs.join(name))?;
@@ -67,6 +77,10 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     fs::write(&script, SCRIPT.replace("@VERSION@", LIBTORCH_VERSION))
         .with_context(|| format!("cannot write {}", script.display()))?;
     make_executable(&script)?;
+    if args.try_on_cpu {
+        let python = setup::venv_python(&shell);
+        return shell.run(&script, &["--device", "cpu", "--python", &python.to_string_lossy()]);
+    }
     let bytes = size(pack)?;
     if bytes > MAX_BYTES {
         bail!("{} has {bytes} bytes, more than {MAX_BYTES}", pack.display());

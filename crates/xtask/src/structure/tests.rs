@@ -51,6 +51,21 @@ fn a_module_without_a_place_in_the_order_is_reported() {
 }
 
 #[test]
+fn a_wait_for_the_device_that_nobody_counts_is_named() {
+    let files = [
+        ("ml-core/src/lib.rs", "pub mod loss;\npub mod trainer;"),
+        ("ml-core/src/loss.rs", "fn f(t: T) { t.double_value(&[]); }"),
+        ("ml-core/src/trainer/mod.rs", "mod step;"),
+        (
+            "ml-core/src/trainer/step.rs",
+            "fn f(t: T) {\n    t.int64_value(&[]);\n}\n\n#[cfg(test)]\nmod tests {\n    fn g(t: T) { t.double_value(&[]); }\n}",
+        ),
+    ];
+    let call = "`int64_value(` waits for a device uncounted; torch_ext::to_host counts";
+    assert_eq!(found(&files), [format!("ml-core/src/trainer/step.rs:2: {call}")]);
+}
+
+#[test]
 fn a_circle_is_reported_with_each_of_its_imports() {
     let files = [
         ("ml-data/src/lib.rs", "mod a;\nmod b;\nmod c;"),
