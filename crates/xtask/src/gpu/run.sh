@@ -105,10 +105,17 @@ if [ -n "$has_python" ]; then
 else
   say "SKIP comparing runs: $python has no torch and numpy"
 fi
-CUDA_VISIBLE_DEVICES= "$bin/ml-inference" --device cpu --checkpoint "$work/runs/one/last.pt" "$here/digits" > "$work/out" 2> "$work/log"
-verdict "[ $? -eq 0 ]" "its last.pt is evaluated on the CPU: $(grep -im 1 accuracy "$work/out" || last_line)"
-"$bin/ml-inference" --device "$device" --checkpoint "$work/runs/one/last.pt" "$here/digits" > "$work/out" 2> "$work/log"
-verdict "[ $? -eq 0 ]" "and on $device: $(grep -im 1 accuracy "$work/out" || last_line)"
+accuracy() { sed -n 's/.*"accuracy": *\([0-9.]*\).*/\1/p' "$work/out" | head -n 1; }
+evaluate() { # DEVICE
+  timeout 120 "$bin/ml-inference" --device "$1" --checkpoint "$work/runs/one/last.pt" --data_dir "$here/digits" \
+    --output "$work/evaluated" --json > "$work/out" 2> "$work/log"
+}
+CUDA_VISIBLE_DEVICES= evaluate cpu
+on_cpu=$(accuracy)
+verdict "[ -n '$on_cpu' ]" "its last.pt is evaluated on the CPU: accuracy ${on_cpu:-none, $(last_line)}"
+evaluate "$device"
+on_device=$(accuracy)
+verdict "awk -v a='${on_device:-0}' -v b='${on_cpu:-1}' 'BEGIN { exit !(a - b < 0.005 && b - a < 0.005) }'" "and on $device: accuracy ${on_device:-none, $(last_line)}"
 if [ "$device" != cpu ]; then
   train full --architecture resnet50 --batch_size 1500 --num_epochs 1 --precision fp32 --num_workers 4 \
     --set 'transforms={train: {resize: [768, 768]}, val: {resize: [32, 32]}}'
