@@ -112,6 +112,7 @@ fn state(network: &Network, optimizer: &Optimizer) -> Checkpoint {
         config: json.clone(),
         classes: Vec::new(),
         eval_transform: json.clone(),
+        calibration: None,
         timestamp: String::new(),
         versions: json,
         extra: Vec::new(),

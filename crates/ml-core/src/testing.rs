@@ -27,6 +27,7 @@ pub fn checkpoint(step: u64, fill: f64) -> Checkpoint {
         config: serde_json::json!({}),
         classes: vec!["a".into()],
         eval_transform: serde_json::json!({}),
+        calibration: None,
         timestamp: String::new(),
         versions: serde_json::json!({}),
         extra: Vec::new(),

@@ -51,6 +51,9 @@ pub struct Checkpoint {
     pub classes: Vec<String>,
     /// The transform of validation, which inference applies too.
     pub eval_transform: serde_json::Value,
+    /// What validation said about the probabilities of the selected weights, in the `best.pt` of a
+    /// run that has ended.
+    pub calibration: Option<serde_json::Value>,
     /// When it was written, RFC 3339.
     pub timestamp: String,
     /// Versions of the program and its libraries.
@@ -59,7 +62,7 @@ pub struct Checkpoint {
     pub extra: Vec<(Key, Value)>,
 }
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "format_version",
     "epoch",
     "step",
@@ -80,6 +83,7 @@ const KEYS: [&str; 22] = [
     "config",
     "classes",
     "eval_transform",
+    "calibration",
     "timestamp",
     "versions",
 ];
@@ -118,6 +122,9 @@ impl Checkpoint {
         put("config", json("config", &self.config)?);
         put("classes", Value::list(self.classes));
         put("eval_transform", json("eval_transform", &self.eval_transform)?);
+        if let Some(calibration) = &self.calibration {
+            put("calibration", json("calibration", calibration)?);
+        }
         put("timestamp", Value::Str(self.timestamp));
         put("versions", json("versions", &self.versions)?);
         entries.extend(self.extra);
@@ -157,6 +164,7 @@ impl Checkpoint {
             config: json("config")?,
             classes: get("classes")?.as_strings()?,
             eval_transform: json("eval_transform")?,
+            calibration: root.optional("calibration")?.map(|field| plain(&field)).transpose()?,
             timestamp: get("timestamp")?.as_str()?.to_owned(),
             versions: json("versions")?,
             extra: extra(&root)?,

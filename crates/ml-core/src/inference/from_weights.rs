@@ -79,6 +79,7 @@ impl LoadedModel {
             notes: notes.chain([transform_note]).chain(classes_note).chain(slow).collect(),
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
+            calibration: None,
             path: file.to_owned(),
         })
     }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tch::Device;
 
 use super::InferenceError;
@@ -13,7 +14,7 @@ use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
 use crate::device::{Compute, PrecisionChoice};
-use crate::evaluation::{Evaluation, EvaluationError, Evaluator};
+use crate::evaluation::{Calibration, Evaluation, EvaluationError, Evaluator};
 use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{Loss, LossConfig};
 use crate::network::{Architecture, ForwardError, Network, NetworkSpec, PreparedNetwork, ScriptFile};
@@ -36,6 +37,8 @@ pub struct LoadedModel {
     pub(super) compute: Compute,
     /// Plain cross entropy, which losses of different runs can be compared by.
     pub(super) loss: Loss,
+    /// None where the run had none, or for other weights than these.
+    pub(super) calibration: Option<Calibration>,
 }
 
 /// Which weights of a checkpoint to use, where the run kept an average of them.
@@ -169,6 +172,21 @@ impl LoadedModel {
             Ok((name, network))
         })??;
         let (compute, note) = precision::resolve(precision, &checkpoint.config, device)?;
+        let mut notes: Vec<String> = note.into_iter().collect();
+        let selected = averaged == checkpoint.selects_by_ema();
+        let calibration = checkpoint.calibration.as_ref().filter(|_| selected);
+        let calibration = calibration.map(|value| {
+            Calibration::deserialize(value)
+                .map_err(|error| error.to_string())
+                .and_then(|read| read.problem().map_or(Ok(read.clone()), |problem| Err(problem.to_owned())))
+                .map_err(|problem| content("calibration", format!("cannot be used: {problem}")))
+        });
+        let calibration = calibration.transpose()?;
+        if checkpoint.calibration.is_some() && !selected {
+            notes.push(
+                "probabilities are not calibrated: the calibration is of the run's other weights".into(),
+            );
+        }
         Ok(LoadedModel {
             name,
             network: prepared(network, &compute)?,
@@ -177,11 +195,28 @@ impl LoadedModel {
             config: checkpoint.config,
             epoch: Some(checkpoint.epoch),
             averaged,
-            notes: note.into_iter().collect(),
+            notes,
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
+            calibration,
             path,
         })
+    }
+
+    /// The same, with the network's own probabilities.
+    #[must_use]
+    pub fn uncalibrated(self) -> LoadedModel {
+        LoadedModel { calibration: None, ..self }
+    }
+
+    /// What the run's validation said about the probabilities, if they follow it.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// What logits are divided by before the softmax; 1 without a calibration.
+    pub fn temperature(&self) -> f64 {
+        self.calibration.as_ref().map_or(1.0, |calibration| calibration.temperature)
     }
 
     /// The checkpoint file.
@@ -247,7 +282,8 @@ impl LoadedModel {
 
     /// Runs the network on batches.
     pub(super) fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator::new(self.compute, &self.loss, self.classes.len())
+        let evaluator = Evaluator::new(self.compute, &self.loss, self.classes.len());
+        evaluator.with_temperature(self.temperature())
     }
 
     /// Opens images with labels, matched with the model's classes by name, or, where these are

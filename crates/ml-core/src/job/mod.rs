@@ -27,13 +27,13 @@ pub use resume::{Resolve, ResumeOptions, Resumed, resume};
 use crate::checkpoint::Checkpoint;
 use crate::config::{BaseModel, Config};
 use crate::device::{self, ResolvedDevice};
-use crate::evaluation::{Evaluation, EvaluationError};
+use crate::evaluation::{Calibration, Evaluation, EvaluationError};
 use crate::loader::Loader;
 use crate::network::ScriptFile;
 use crate::run::{Run, RunLock, Status, Summary};
 use crate::trainer::{
-    self, Evaluated, ExternalCheckpoint, Phase, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer,
-    resolve_script,
+    self, Evaluated, ExternalCheckpoint, Phase, ReportError, Reporter, ResumeMode, RunStart, Stop,
+    TrainError, Trainer, resolve_script,
 };
 use crate::weights::Choice;
 use summary::{Facts, SummaryWriter, sizes};
@@ -127,6 +127,8 @@ pub struct JobOptions {
     pub dry_run: bool,
     /// From when seconds are counted.
     pub started: Instant,
+    /// The command line that asks for it, for the run's summary.
+    pub command: Option<String>,
 }
 
 impl JobOptions {
@@ -253,8 +255,8 @@ impl Job {
     }
 
     /// Trains to the end, or until `stop` is raised or `reporter` breaks off; then the state is
-    /// saved. After the last epoch the best weights are evaluated on the test split, if there is
-    /// one.
+    /// saved. After the last epoch the best weights are evaluated on the validation split, which
+    /// calibrates their probabilities, and on the test split, if there is one.
     ///
     /// # Errors
     /// Anything that keeps the run from completing; its summary says `failed` then.
@@ -279,6 +281,7 @@ impl Job {
                 earlier: earlier.as_ref(),
                 resumed_from: self.resumed_from.clone(),
                 started: self.options.started,
+                command: self.options.command.take(),
             },
         );
         match self.train(&run, &mut summary, reporter, stop) {
@@ -341,63 +344,83 @@ impl Job {
                 Status::EarlyStopped
             }
         };
-        match self.test(run, reporter, stop)? {
-            Tested::NoTestSplit => tracing::info!("there is no test split to evaluate"),
-            Tested::Interrupted => return summary.write(Status::Interrupted, &self.trainer),
-            Tested::Accuracy(accuracy) => summary.summary.test_accuracy = Some(accuracy),
+        match self.evaluate_best(run, reporter, stop) {
+            Err(JobError::Evaluation(EvaluationError::Interrupted)) => {
+                return summary.write(Status::Interrupted, &self.trainer);
+            }
+            accuracy => summary.summary.test_accuracy = accuracy?,
         }
         summary.write(status, &self.trainer)
     }
 
-    /// Evaluates `best.pt` on the test split. The trainer's network has the best weights
-    /// afterwards.
-    fn test(&self, run: &Run, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Tested, JobError> {
-        let Some(index) = self.dataset.index(Split::Test) else { return Ok(Tested::NoTestSplit) };
-        let best = Checkpoint::load(&run.best_path())?;
+    /// Evaluates `best.pt` on the validation split, calibrates it by that, and evaluates it on the
+    /// test split, if there is one: the accuracy there, a fraction. The trainer's network has the
+    /// best weights afterwards.
+    fn evaluate_best(
+        &self,
+        run: &Run,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Option<f64>, JobError> {
+        let mut best = Checkpoint::load(&run.best_path())?;
+        let epoch = best.epoch;
         self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
+        let threads = tch::get_num_threads().max(1) as usize;
+        let val = self.evaluate(epoch, self.trainer.val_loader(), reporter, stop)?;
+        let classes = &self.dataset.classes;
+        let temperature = match Calibration::fit(&val, classes, threads) {
+            Ok(calibration) => {
+                let Calibration { temperature, ece: [before, after], .. } = calibration;
+                tracing::info!(
+                    "calibration: temperature {temperature:.3}; expected calibration error on the validation split \
+                     {before:.4}, with it {after:.4}"
+                );
+                best.calibration = Some(serde_json::to_value(&calibration).map_err(ReportError::new)?);
+                best.save(&run.best_path())?;
+                temperature
+            }
+            Err(reason) => {
+                tracing::info!("probabilities are not calibrated: {reason}");
+                1.0
+            }
+        };
+        let (index, evaluation) = (&self.dataset.val, &val.at_temperature(temperature));
+        let split = Split::Val;
+        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, temperature, epoch })?;
+        let Some(index) = self.dataset.index(Split::Test) else {
+            tracing::info!("there is no test split to evaluate");
+            return Ok(None);
+        };
         let pipeline = Pipeline::new(&self.config.transforms.test)?;
         let options = trainer::evaluation_options(&self.config, self.device.device);
         let loader = Loader::new(Arc::clone(index), Arc::new(pipeline), options);
-        reporter.phase_started(Phase::Evaluate, best.epoch, loader.num_batches(), 0);
-        let evaluation = match self.evaluate(&loader, reporter, stop) {
-            Err(JobError::Evaluation(EvaluationError::Interrupted)) => return Ok(Tested::Interrupted),
-            evaluation => evaluation?,
-        };
-        reporter.phase_finished();
-        reporter.evaluated(&Evaluated {
-            run,
-            split: Split::Test,
-            classes: &self.dataset.classes,
-            index,
-            evaluation: &evaluation,
-            epoch: best.epoch,
-        })?;
-        Ok(Tested::Accuracy(evaluation.sums.accuracy()))
+        let test = self.evaluate(epoch, &loader, reporter, stop)?;
+        let accuracy = test.sums.accuracy();
+        let evaluation = &test.at_temperature(temperature);
+        let split = Split::Test;
+        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, temperature, epoch })?;
+        Ok(Some(accuracy))
     }
 
+    /// Evaluates the trainer's network, as after `epoch`, on what `loader` gives.
     fn evaluate(
         &self,
+        epoch: u64,
         loader: &Loader,
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Evaluation, JobError> {
+        reporter.phase_started(Phase::Evaluate, epoch, loader.num_batches(), 0);
         let mut reported = Ok(());
-        let network = self.trainer.network();
-        let evaluation = self.trainer.evaluator().evaluate(network, loader, TOP_K, |_| {
+        let evaluation = self.trainer.evaluator().evaluate(self.trainer.network(), loader, TOP_K, |_| {
             reported = reporter.batches_done(1, None);
             trainer::flow(reported.is_err(), stop)
         });
         reported?;
-        Ok(evaluation?)
+        let evaluation = evaluation?;
+        reporter.phase_finished();
+        Ok(evaluation)
     }
-}
-
-/// What came of the evaluation on the test split.
-enum Tested {
-    NoTestSplit,
-    Interrupted,
-    /// A fraction.
-    Accuracy(f64),
 }
 
 impl Start {

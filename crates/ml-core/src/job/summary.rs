@@ -7,7 +7,7 @@ use ml_data::dataset::Dataset;
 use super::JobError;
 use crate::config::Config;
 use crate::device::ResolvedDevice;
-use crate::run::{CheckpointSummary, DatasetSizes, Run, Status, Summary};
+use crate::run::{CheckpointSummary, DatasetSizes, Run, Status, Summary, TimeSummary};
 use crate::trainer::Trainer;
 
 /// Writes `summary.yaml`.
@@ -15,6 +15,7 @@ pub(super) struct SummaryWriter {
     run: Run,
     pub(super) summary: Summary,
     seconds_before: f64,
+    time_before: TimeSummary,
     started: Instant,
 }
 
@@ -30,11 +31,13 @@ pub(super) struct Facts<'a> {
     pub resumed_from: Option<String>,
     /// When the process started.
     pub started: Instant,
+    /// The command line, where there is one.
+    pub command: Option<String>,
 }
 
 impl SummaryWriter {
     pub(super) fn new(run: &Run, facts: Facts<'_>) -> SummaryWriter {
-        let Facts { config, dataset, device, trainer, earlier, resumed_from, started } = facts;
+        let Facts { config, dataset, device, trainer, earlier, resumed_from, started, command } = facts;
         let before = earlier.and_then(|earlier| earlier.resumed_from.clone());
         let summary = Summary {
             status: Status::Running,
@@ -51,7 +54,9 @@ impl SummaryWriter {
             updated: now(),
             seconds: 0.0,
             seconds_to_first_step: None,
+            time: None,
             checkpoints: None,
+            command: earlier.and_then(|earlier| earlier.command.clone()).or(command),
             device: device.description.clone(),
             parameters: trainer.network().num_parameters() as u64,
             architecture: config.model.name().into_owned(),
@@ -62,7 +67,8 @@ impl SummaryWriter {
             libtorch: crate::LIBTORCH_VERSION.to_owned(),
         };
         let seconds_before = earlier.map_or(0.0, |earlier| earlier.seconds);
-        SummaryWriter { run: run.clone(), summary, seconds_before, started }
+        let time_before = earlier.and_then(|earlier| earlier.time).unwrap_or_default();
+        SummaryWriter { run: run.clone(), summary, seconds_before, time_before, started }
     }
 
     pub(super) fn saved(&mut self, stats: crate::checkpoint::WriteStats) {
@@ -88,6 +94,7 @@ impl SummaryWriter {
             .and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch))
             .map(|m| m.val_accuracy);
         summary.updated = now();
+        summary.time = Some(self.time_before + trainer.time());
         summary.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         summary.seconds_to_first_step =
             trainer.first_step().map(|first| (first - self.started).as_secs_f64());

@@ -573,10 +573,8 @@ fn batches_that_are_sent_as_bytes_are_those_that_the_cpu_normalises() {
         );
         let pipeline = pipeline(&text);
         for (num_workers, on_error) in [(0, false), (1, true), (3, false), (3, true)] {
-            let unreadable = match on_error {
-                true => Unreadable::LeaveOut { limit: 5 },
-                false => Unreadable::Replace { limit: 5 },
-            };
+            let unreadable =
+                if on_error { Unreadable::LeaveOut { limit: 5 } } else { Unreadable::Replace { limit: 5 } };
             let loader = || {
                 let options = LoaderOptions { num_classes: 3, unreadable, ..options(num_workers) };
                 Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options)

@@ -2,10 +2,23 @@
 //!
 //! [`MetricAccumulator`] sums loss and hits over batches without reading the device;
 //! [`ConfusionMatrix`] counts pairs of true and predicted classes; [`ClassificationReport`] makes
-//! precision, recall and F1 of it.
+//! precision, recall and F1 of it, and [`agreement`] single figures. What is left takes the
+//! probabilities of all samples, plain numbers: [`ranking`] (ROC-AUC, average precision),
+//! [`calibration`], [`selective`] prediction and [`label_issues`]. [`intervals`] says how sure a
+//! figure is, or a difference of two.
 
+pub mod agreement;
+pub mod calibration;
 mod classification;
 mod confusion;
+pub mod intervals;
+pub mod label_issues;
+mod parallel;
+pub mod probabilities;
+pub mod ranking;
+pub mod selective;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +29,7 @@ use crate::torch_error::TorchError;
 
 pub use classification::{Average, ClassMetrics, ClassificationReport};
 pub use confusion::ConfusionMatrix;
+pub use probabilities::Probabilities;
 
 /// The `k` of "top-5"; with fewer classes, their number.
 pub const TOP_K: i64 = 5;

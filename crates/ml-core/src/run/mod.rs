@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 pub use lock::RunLock;
 pub use name::{INCIDENTAL, run_name};
-pub use summary::{CheckpointSummary, DatasetSizes, Status, Summary};
+pub use summary::{CheckpointSummary, DatasetSizes, Status, Summary, TimeSummary};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::network::ScriptFile;

@@ -25,6 +25,32 @@ impl Status {
     }
 }
 
+/// Seconds of the epochs that were done from their beginning to their end, summed over resumptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimeSummary {
+    /// How many.
+    pub epochs: u64,
+    /// Training, with what it waited for.
+    pub train_seconds: f64,
+    /// Of these, waiting for images.
+    pub waiting_seconds: f64,
+    /// Validation, and the writing of what follows it.
+    pub validation_seconds: f64,
+}
+
+impl std::ops::Add for TimeSummary {
+    type Output = TimeSummary;
+
+    fn add(self, other: TimeSummary) -> TimeSummary {
+        TimeSummary {
+            epochs: self.epochs + other.epochs,
+            train_seconds: self.train_seconds + other.train_seconds,
+            waiting_seconds: self.waiting_seconds + other.waiting_seconds,
+            validation_seconds: self.validation_seconds + other.validation_seconds,
+        }
+    }
+}
+
 /// What writing checkpoints cost in the process that wrote last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointSummary {
@@ -85,9 +111,15 @@ pub struct Summary {
     pub seconds: f64,
     /// Seconds from the start of the process to the end of its first optimizer step.
     pub seconds_to_first_step: Option<f64>,
+    /// Where the time of its epochs went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeSummary>,
     /// What writing checkpoints cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoints: Option<CheckpointSummary>,
+    /// The command that began the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// What it ran on and why.
     pub device: String,
     /// Elements of all parameters.

@@ -19,6 +19,7 @@ use crate::loss::Loss;
 use crate::network::{ForwardError, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, GradScaler, Optimizer};
+use crate::run::TimeSummary;
 use torch_file::Value;
 
 pub(super) fn trainer(
@@ -73,6 +74,7 @@ pub(super) fn trainer(
         features: FeatureCache::new(config, &dataset.root),
         is_unsaved: false,
         first_step: None,
+        time: TimeSummary::default(),
     };
     trainer.check_feature_cache()?;
     Ok(trainer)
@@ -173,6 +175,7 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         config: json(serde_json::to_value(&trainer.config))?,
         classes: trainer.classes.clone(),
         eval_transform: json(serde_json::to_value(&trainer.config.transforms.val))?,
+        calibration: None,
         timestamp: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         versions: serde_json::json!({
             "ml": env!("CARGO_PKG_VERSION"),

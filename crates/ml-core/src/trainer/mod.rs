@@ -50,7 +50,7 @@ use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, GradScaler, Optimizer};
 use crate::policy::{Ranked, Ranking};
-use crate::run::{Run, RunError};
+use crate::run::{Run, RunError, TimeSummary};
 use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
 use checkpoints::CheckpointManager;
@@ -107,6 +107,8 @@ pub struct Trainer {
     is_unsaved: bool,
     /// When the first step of this process was done.
     first_step: Option<Instant>,
+    /// Of this process.
+    time: TimeSummary,
 }
 
 /// How a part of an epoch ended.
@@ -153,6 +155,16 @@ impl Trainer {
     /// When this process finished its first step.
     pub fn first_step(&self) -> Option<Instant> {
         self.first_step
+    }
+
+    /// Validation images. One that cannot be read is told once, however often it is met.
+    pub fn val_loader(&self) -> &Loader {
+        &self.val_loader
+    }
+
+    /// Where the time of this process's epochs went.
+    pub fn time(&self) -> TimeSummary {
+        self.time
     }
 
     /// Optimizer steps an epoch; the last may be of fewer batches than the others.
@@ -228,6 +240,7 @@ impl Trainer {
         checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<Ended<EpochReport>, TrainError> {
         self.freeze()?;
+        let is_whole = self.state.batch_in_epoch == 0;
         let started = Instant::now();
         let Some(before) = self.prepare_features(reporter, stop)? else { return Ok(Ended::Stopped) };
         let waited = match self.train_epoch(reporter, stop, checkpoints)? {
@@ -235,12 +248,23 @@ impl Trainer {
             Ended::Stopped => return Ok(Ended::Stopped),
             Ended::RolledBack => return Ok(Ended::RolledBack),
         };
+        let trained = started.elapsed();
         let Some((val, ema)) = self.validate(reporter, stop)? else { return Ok(Ended::Stopped) };
         if !self.check_validation_loss(&val)? {
             return self.roll_back(checkpoints);
         }
         let improved = self.finish_epoch(val, ema, checkpoints)?;
         let num_epochs = self.config.training.num_epochs as u64;
+        // One that was begun by an earlier process says nothing of a whole epoch.
+        if is_whole {
+            self.time = self.time
+                + TimeSummary {
+                    epochs: 1,
+                    train_seconds: trained.as_secs_f64(),
+                    waiting_seconds: waited.as_secs_f64(),
+                    validation_seconds: started.elapsed().saturating_sub(trained).as_secs_f64(),
+                };
+        }
         Ok(Ended::Whole(EpochReport { num_epochs, improved, elapsed: started.elapsed(), waited }))
     }
 

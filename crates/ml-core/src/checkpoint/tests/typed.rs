@@ -37,6 +37,7 @@ fn checkpoint() -> Checkpoint {
         config: json!({"optimizer": {"lr": 0.1, "name": "sgd"}, "data": {"fold": null}, "sizes": [1, 2]}),
         classes: vec!["Löwe".into(), "cat".into()],
         eval_transform: json!({"resize": [224, 224]}),
+        calibration: Some(serde_json::json!({"temperature": 1.5})),
         timestamp: "2026-11-23T10:15:00Z".into(),
         versions: json!({"libtorch": "2.11.0"}),
         extra: vec![(Key::Str("note".into()), "kept".into())],

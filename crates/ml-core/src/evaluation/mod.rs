@@ -1,9 +1,12 @@
 //! Network + loss + batches → sums, predictions: the one forward path of validation, test and
 //! prediction. Precision, memory format and device are decided in its [`Compute`].
 
+mod analysis;
+mod calibration;
+
 use std::ops::ControlFlow;
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use torch_ext::Fetch;
 
 use crate::device::Compute;
@@ -13,6 +16,9 @@ use crate::loss::{Loss, LossError, Targets};
 use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
 use crate::network::{Classifier, ForwardError, Input, Network, ScriptError};
 use crate::torch_error::{TorchError, catch_torch_panic};
+
+pub use analysis::{Analysis, Confidence, Logits};
+pub use calibration::{AnswerThreshold, Calibration};
 
 /// A class and how sure the network is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +56,8 @@ pub struct Evaluation {
     pub confusion: ConfusionMatrix,
     /// In the loader's order.
     pub predictions: Vec<Prediction>,
+    /// Of the same samples.
+    pub logits: Logits,
 }
 
 /// Why an evaluation did not end.
@@ -105,12 +113,20 @@ pub struct Evaluator<'a> {
     compute: Compute,
     loss: &'a Loss,
     num_classes: usize,
+    temperature: f64,
 }
 
 impl<'a> Evaluator<'a> {
     /// Computes as `compute` says, and `loss` for the sums, for networks of `num_classes` logits.
     pub fn new(compute: Compute, loss: &'a Loss, num_classes: usize) -> Evaluator<'a> {
-        Evaluator { compute, loss, num_classes }
+        Evaluator { compute, loss, num_classes, temperature: 1.0 }
+    }
+
+    /// The same with probabilities that are the softmax of the logits divided by `temperature`.
+    /// Logits and losses stay what they are.
+    #[must_use]
+    pub fn with_temperature(self, temperature: f64) -> Evaluator<'a> {
+        Evaluator { temperature, ..self }
     }
 
     /// The sums over all `batches` for each of `networks`: the weights and their average see the
@@ -156,9 +172,11 @@ impl<'a> Evaluator<'a> {
             sums: MetricSums::default(),
             confusion: ConfusionMatrix::new(self.num_classes),
             predictions: Vec::with_capacity(loader.num_samples()),
+            logits: Logits { values: Vec::new(), num_classes: self.num_classes },
         };
+        evaluation.logits.values.reserve_exact(loader.num_samples() * self.num_classes);
         let mut take = |scored: Scored| {
-            for (sample, top_k) in scored.samples()? {
+            for (sample, top_k) in scored.samples(&mut evaluation.logits.values)? {
                 let target = loader.class_of(sample);
                 evaluation.confusion.add(target, top_k[0].class);
                 evaluation.predictions.push(Prediction { sample, target, top_k });
@@ -174,7 +192,7 @@ impl<'a> Evaluator<'a> {
             let batch = InputBatch::from(batch?);
             let scored = catch_torch_panic(|| {
                 let logits = self.add(network, &batch, &mut accumulator)?;
-                Ok::<_, EvaluationError>(Scored::start(batch.batch.indices, &logits, top_k)?)
+                Ok::<_, EvaluationError>(self.scored(batch.batch.indices, &logits, top_k)?)
             })??;
             if let Some(before) = under_way.replace(scored) {
                 take(before)?;
@@ -197,9 +215,20 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Vec<Vec<ClassProbability>>, EvaluationError> {
         let scored = catch_torch_panic(|| {
             let logits = self.logits(network, images.into())?;
-            Ok::<_, EvaluationError>(Scored::start(Vec::new(), &logits, top_k)?)
+            Ok::<_, EvaluationError>(self.scored(Vec::new(), &logits, top_k)?)
         })??;
-        Ok(scored.top_k()?)
+        Ok(scored.top_k(&mut Vec::new())?)
+    }
+
+    /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]`, best first.
+    fn scored(&self, samples: Vec<usize>, logits: &Tensor, k: usize) -> Result<Scored, TorchError> {
+        let logits = logits.to_kind(Kind::Float);
+        let (classes, probabilities) = if self.temperature == 1.0 {
+            metrics::top_k(&logits, k.max(1))
+        } else {
+            metrics::top_k(&(&logits / self.temperature), k.max(1))
+        };
+        Ok(Scored { samples, fetch: Fetch::start(&[classes, probabilities, logits], Vec::new())? })
     }
 
     /// Adds a batch to the sums; its logits.
@@ -233,23 +262,19 @@ impl<'a> Evaluator<'a> {
 /// The most probable classes of a batch, on their way to the host.
 struct Scored {
     samples: Vec<usize>,
-    /// Classes `[N, k]` i64 and probabilities `[N, k]` f32.
+    /// Classes `[N, k]` i64, probabilities `[N, k]` f32 and logits `[N, K]` f32.
     fetch: Fetch,
 }
 
 impl Scored {
-    /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]`, best first.
-    fn start(samples: Vec<usize>, logits: &Tensor, k: usize) -> Result<Scored, TorchError> {
-        let (classes, probabilities) = metrics::top_k(logits, k.max(1));
-        Ok(Scored { samples, fetch: Fetch::start(&[classes, probabilities], Vec::new())? })
-    }
-
-    fn top_k(self) -> Result<Vec<Vec<ClassProbability>>, TorchError> {
-        let [classes, probabilities] = &self.fetch.wait()?[..] else { return Ok(Vec::new()) };
+    /// The classes, and the logits behind those that are there.
+    fn top_k(self, all_logits: &mut Vec<f32>) -> Result<Vec<Vec<ClassProbability>>, TorchError> {
+        let [classes, probabilities, logits] = &self.fetch.wait()?[..] else { return Ok(Vec::new()) };
         let width = classes.size()[1] as usize;
         let flat = |tensor: &Tensor| tensor.flatten(0, -1);
         let classes = Vec::<i64>::try_from(flat(classes)).map_err(torch_ext::Error::from)?;
         let probabilities = Vec::<f32>::try_from(flat(probabilities)).map_err(torch_ext::Error::from)?;
+        all_logits.extend(Vec::<f32>::try_from(flat(logits)).map_err(torch_ext::Error::from)?);
         let scored: Vec<ClassProbability> = classes
             .into_iter()
             .zip(probabilities)
@@ -259,8 +284,11 @@ impl Scored {
     }
 
     /// With the sample's place in the index.
-    fn samples(mut self) -> Result<impl Iterator<Item = (usize, Vec<ClassProbability>)>, TorchError> {
+    fn samples(
+        mut self,
+        all_logits: &mut Vec<f32>,
+    ) -> Result<impl Iterator<Item = (usize, Vec<ClassProbability>)>, TorchError> {
         let samples = std::mem::take(&mut self.samples);
-        Ok(samples.into_iter().zip(self.top_k()?))
+        Ok(samples.into_iter().zip(self.top_k(all_logits)?))
     }
 }
