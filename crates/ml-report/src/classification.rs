@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::write::{ReportError, make_folder, replace};
 use super::{figures, predictions};
-use ml_core::evaluation::Evaluation;
+use ml_core::evaluation::{Analysis, Evaluation};
+use ml_core::metrics::calibration::{CalibrationMetrics, ReliabilityBin};
+use ml_core::metrics::intervals::{BootstrapMetrics, DEFAULT_LEVEL, Estimate, Interval};
 use ml_core::metrics::{Average, ClassificationReport};
 use ml_data::dataset::Index;
 use ml_data::table::{Align, printable, table};
@@ -24,6 +26,8 @@ pub struct EvaluationReport<'a> {
     pub index: &'a Index,
     /// What came out.
     pub evaluation: &'a Evaluation,
+    /// What that means.
+    pub analysis: &'a Analysis,
 }
 
 /// Where the files of an evaluation lie.
@@ -37,21 +41,18 @@ pub struct ReportFiles {
     pub confusion_matrix: PathBuf,
     /// `predictions_<split>.csv`
     pub predictions: PathBuf,
+    /// `label_issues_<split>.csv`
+    pub label_issues: PathBuf,
 }
 
 impl EvaluationReport<'_> {
-    /// The metrics of every class.
-    pub fn metrics(&self) -> ClassificationReport {
-        ClassificationReport::new(&self.evaluation.confusion, self.classes)
-    }
-
     /// The report as text: a head line, the table of classes, averages and the pairs confused most
     /// often. With `worst`, only so many classes are in the table, those with the lowest F1.
     pub fn text(&self, worst: Option<usize>) -> String {
-        let metrics = self.metrics();
+        let metrics = &self.analysis.report;
         let sums = self.evaluation.sums;
         let mut out = format!(
-            "{}: {} images, {} classes\naccuracy {:.4}   top-{} accuracy {:.4}   loss {:.4}\n\n",
+            "{}: {} images, {} classes\naccuracy {:.4}   top-{} accuracy {:.4}   loss {:.4}\n{}\n",
             if self.split == ml_data::dataset::ALL {
                 "no splits".to_owned()
             } else {
@@ -63,14 +64,15 @@ impl EvaluationReport<'_> {
             self.top_k(),
             sums.top5_accuracy(),
             sums.loss(),
+            self.figures(),
         );
         let limit = worst.unwrap_or(usize::MAX);
-        let shown = rows_to_show(&metrics, limit);
+        let shown = rows_to_show(metrics, limit);
         if shown.len() < self.classes.len() {
             let _ =
                 writeln!(out, "the {} classes with the lowest F1, of {}:", shown.len(), self.classes.len());
         }
-        out.push_str(&class_table(&metrics, &shown));
+        out.push_str(&class_table(metrics, &shown));
         if metrics.classes.iter().any(|class| class.support == 0 || class.predicted == 0) {
             out.push_str(
                 "\nMetrics without a denominator (a class without images, or never predicted) are given as 0; \
@@ -89,33 +91,103 @@ impl EvaluationReport<'_> {
                 .collect();
             out.push_str(&table(&rows, [Align::Left, Align::Left, Align::Left, Align::Right]));
         }
+        let issues = self.analysis.label_issues.issues.len();
+        if issues > 0 {
+            let images =
+                if issues == 1 { "1 image may be".to_owned() } else { format!("{issues} images may be") };
+            let _ = writeln!(out, "\n{images} labelled wrong; see label_issues_{}.csv", self.split);
+        }
+        out
+    }
+
+    /// Lines of single figures; those that are not defined are left out.
+    fn figures(&self) -> String {
+        let Analysis { intervals, ranking, calibration, temperature, .. } = self.analysis;
+        let mut out = String::new();
+        if let Some(all) = intervals {
+            let range = |found: &BootstrapMetrics, of: fn(&BootstrapMetrics) -> Estimate| {
+                let Interval { lower, upper } = of(found).interval;
+                format!("{lower:.4} to {upper:.4}")
+            };
+            let _ = writeln!(
+                out,
+                "95 % intervals: accuracy {}   balanced accuracy {}   macro F1 {}",
+                range(all, |all| all.accuracy),
+                range(all, |all| all.balanced_accuracy),
+                range(all, |all| all.macro_f1),
+            );
+        }
+        let figures = [
+            ("balanced accuracy", self.analysis.balanced_accuracy),
+            ("kappa", self.analysis.cohen_kappa),
+            ("MCC", Some(self.analysis.matthews_correlation)),
+            ("ROC-AUC", ranking.macro_roc_auc),
+            ("average precision", ranking.macro_average_precision),
+            ("calibration error", Some(calibration.ece).filter(|ece| ece.is_finite())),
+        ];
+        let known = figures.iter().filter_map(|(name, value)| Some(format!("{name} {:.4}", (*value)?)));
+        out.push_str(&known.collect::<Vec<_>>().join("   "));
+        if *temperature != 1.0 {
+            let _ = write!(out, " (temperature {temperature:.3})");
+        }
+        out.push('\n');
         out
     }
 
     /// The report as one JSON object; fractions in `0..=1`, the matrix's rows by true class.
     pub fn json(&self) -> serde_json::Value {
-        let metrics = self.metrics();
+        let Analysis { report: metrics, ranking, risk_coverage, .. } = self.analysis;
         let sums = self.evaluation.sums;
         let classes: Vec<_> = metrics
             .classes
             .iter()
-            .map(|class| {
+            .zip(ranking.roc_auc.iter().zip(&ranking.average_precision))
+            .map(|(class, (roc_auc, average_precision))| {
                 json!({
                     "class": class.class, "precision": class.precision, "recall": class.recall,
                     "f1_score": class.f1, "support": class.support, "predicted": class.predicted,
+                    "roc_auc": roc_auc, "average_precision": average_precision,
                 })
             })
             .collect();
+        let intervals = self.analysis.intervals.map(|all| {
+            let pair = |of: Estimate| [of.interval.lower, of.interval.upper];
+            json!({
+                "level": DEFAULT_LEVEL,
+                "accuracy": pair(all.accuracy),
+                "balanced_accuracy": pair(all.balanced_accuracy),
+                "macro_f1": pair(all.macro_f1),
+            })
+        });
+        let points: Vec<_> =
+            risk_coverage.points.iter().map(|p| json!([p.threshold, p.coverage, p.risk])).collect();
         let average =
             |of: Average| json!({"precision": of.precision, "recall": of.recall, "f1_score": of.f1});
         let rows: Vec<&[u64]> = self.evaluation.confusion.rows().collect();
         json!({
             "split": self.split,
+            "root": self.root(),
             "num_samples": sums.count,
             "accuracy": sums.accuracy(),
             "top_k": self.top_k(),
             "top_k_accuracy": sums.top5_accuracy(),
             "loss": sums.loss(),
+            "balanced_accuracy": self.analysis.balanced_accuracy,
+            "cohen_kappa": self.analysis.cohen_kappa,
+            "matthews_correlation": self.analysis.matthews_correlation,
+            "macro_roc_auc": ranking.macro_roc_auc,
+            "macro_average_precision": ranking.macro_average_precision,
+            "intervals": intervals,
+            "calibration": {
+                "temperature": self.analysis.temperature,
+                "uncalibrated": calibration_json(&self.analysis.uncalibrated),
+                "calibrated": calibration_json(&self.analysis.calibration),
+            },
+            "risk_coverage": {"aurc": risk_coverage.aurc, "points": points},
+            "label_issues": {
+                "count": self.analysis.label_issues.issues.len(),
+                "examined": self.evaluation.predictions.len() as u64 - self.analysis.label_issues.left_out,
+            },
             "macro_average": average(metrics.macro_average),
             "weighted_average": average(metrics.weighted_average),
             "classes": classes,
@@ -123,7 +195,13 @@ impl EvaluationReport<'_> {
         })
     }
 
-    /// Writes all four files into `dir`, which is made if need be.
+    /// Where the images lie; paths of predictions are relative to it.
+    fn root(&self) -> String {
+        let root = &self.index.root;
+        std::path::absolute(root).unwrap_or_else(|_| root.clone()).to_string_lossy().into_owned()
+    }
+
+    /// Writes all five files into `dir`, which is made if need be.
     ///
     /// # Errors
     /// The first file that could not be written; those before it are complete.
@@ -135,6 +213,7 @@ impl EvaluationReport<'_> {
             json: dir.join(format!("classification_report_{split}.json")),
             confusion_matrix: dir.join(format!("confusion_matrix_{split}.png")),
             predictions: dir.join(format!("predictions_{split}.csv")),
+            label_issues: dir.join(format!("label_issues_{split}.csv")),
         };
         replace(&files.text, self.text(None).as_bytes())?;
         replace(&files.json, lines_of(&self.json()).as_bytes())?;
@@ -143,8 +222,13 @@ impl EvaluationReport<'_> {
         let png = png
             .map_err(|reason| ReportError::Draw { path: files.confusion_matrix.clone(), reason: reason.0 })?;
         replace(&files.confusion_matrix, &png)?;
-        let rows = predictions::csv(self.classes, self.index, &self.evaluation.predictions);
+        let confidences = self.analysis.confidences();
+        let predictions = &self.evaluation.predictions;
+        let rows = predictions::csv(self.classes, self.index, predictions, confidences);
         replace(&files.predictions, rows.as_bytes())?;
+        let issues = &self.analysis.label_issues.issues;
+        let rows = predictions::label_issues(self.classes, self.index, predictions, issues);
+        replace(&files.label_issues, rows.as_bytes())?;
         Ok(files)
     }
 
@@ -163,6 +247,17 @@ impl EvaluationReport<'_> {
     fn top_k(&self) -> usize {
         self.classes.len().min(ml_core::metrics::TOP_K as usize)
     }
+}
+
+fn calibration_json(of: &CalibrationMetrics) -> serde_json::Value {
+    let bin = |bin: &ReliabilityBin| {
+        json!({
+            "lower": bin.lower, "upper": bin.upper, "count": bin.count,
+            "confidence": bin.confidence, "accuracy": bin.accuracy,
+        })
+    };
+    let bins: Vec<_> = of.reliability.bins.iter().map(bin).collect();
+    json!({"ece": of.ece, "mce": of.mce, "brier": of.brier, "nll": of.nll, "bins": bins})
 }
 
 /// All classes in order, or the `limit` with the lowest F1, worst first.

@@ -1,18 +1,24 @@
 //! Predictions → `predictions_<split>.csv`: a row for each image.
 
-use ml_core::evaluation::{ClassProbability, Prediction};
+use ml_core::evaluation::{ClassProbability, Confidence, Prediction};
+use ml_core::metrics::label_issues::LabelIssue;
 use ml_data::csv_text::CsvText;
 use ml_data::dataset::Index;
 
 /// The columns `path` (relative to the index's root), `label`, `prediction`, `probability`,
-/// `correct`, and `top_<i>_class`, `top_<i>_probability` for the best classes; in the order of
-/// `predictions`.
-pub fn csv(classes: &[String], index: &Index, predictions: &[Prediction]) -> String {
+/// `correct`, `margin` (what the second most probable class has less), and `top_<i>_class`,
+/// `top_<i>_probability` for the best classes; in the order of `predictions`.
+pub fn csv(
+    classes: &[String],
+    index: &Index,
+    predictions: &[Prediction],
+    confidences: &[Confidence],
+) -> String {
     let width = predictions.iter().map(|prediction| prediction.top_k.len()).max().unwrap_or(0);
     let mut rows = CsvText::new();
-    let columns = ["path", "label", "prediction", "probability", "correct"].map(str::to_owned);
+    let columns = ["path", "label", "prediction", "probability", "correct", "margin"].map(str::to_owned);
     rows.row(columns.into_iter().chain(top_k_columns(width)));
-    for prediction in predictions {
+    for (prediction, confidence) in predictions.iter().zip(confidences) {
         let best = prediction.best();
         let path = index.samples[prediction.sample].path.to_string_lossy();
         let fields = [
@@ -21,8 +27,31 @@ pub fn csv(classes: &[String], index: &Index, predictions: &[Prediction]) -> Str
             classes[best.class].clone(),
             best.probability.to_string(),
             (best.class == prediction.target).to_string(),
+            confidence.margin.to_string(),
         ];
         rows.row(fields.into_iter().chain(top_k_fields(classes, &prediction.top_k)));
+    }
+    rows.finish()
+}
+
+/// The columns `path`, `label`, `suggested` and `self_confidence` (the label's probability), the
+/// least probable label first: what `ml-split --exclude` and `--relabel` take.
+pub fn label_issues(
+    classes: &[String],
+    index: &Index,
+    predictions: &[Prediction],
+    issues: &[LabelIssue],
+) -> String {
+    let mut rows = CsvText::new();
+    rows.row(["path", "label", "suggested", "self_confidence"].map(str::to_owned));
+    for issue in issues {
+        let path = index.samples[predictions[issue.sample].sample].path.to_string_lossy();
+        rows.row([
+            path.into_owned(),
+            classes[issue.label].clone(),
+            classes[issue.suggested].clone(),
+            issue.self_confidence.to_string(),
+        ]);
     }
     rows.finish()
 }
@@ -57,19 +86,26 @@ mod tests {
             Prediction { sample: 1, target: 1, top_k: vec![scored(0, 0.75), scored(1, 0.25)] },
             Prediction { sample: 0, target: 0, top_k: vec![scored(0, 1.0), scored(1, 0.0)] },
         ];
-        let text = csv(&classes, &index, &predictions);
+        let confidence = |probability, margin| Confidence { probability, margin };
+        let text = csv(&classes, &index, &predictions, &[confidence(0.75, 0.5), confidence(1.0, 1.0)]);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().unwrap().clone();
-        let columns: Vec<&str> = header.iter().skip(3).take(4).collect();
-        assert_eq!(columns, ["probability", "correct", "top_1_class", "top_1_probability"]);
+        let columns: Vec<&str> = header.iter().skip(3).take(5).collect();
+        assert_eq!(columns, ["probability", "correct", "margin", "top_1_class", "top_1_probability"]);
         let rows: Vec<Vec<String>> =
             reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
         assert_eq!(
             rows,
             [
-                ["y\n2.png", "say \"c\"", "a,b", "0.75", "false", "a,b", "0.75", "say \"c\"", "0.25"],
-                ["x,1.png", "a,b", "a,b", "1", "true", "a,b", "1", "say \"c\"", "0"],
+                ["y\n2.png", "say \"c\"", "a,b", "0.75", "false", "0.5", "a,b", "0.75", "say \"c\"", "0.25"],
+                ["x,1.png", "a,b", "a,b", "1", "true", "1", "a,b", "1", "say \"c\"", "0"],
             ]
         );
+        let issues = [LabelIssue { sample: 0, label: 1, suggested: 0, self_confidence: 0.25 }];
+        let text = label_issues(&classes, &index, &predictions, &issues);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(reader.headers().unwrap(), vec!["path", "label", "suggested", "self_confidence"]);
+        let row = reader.records().next().unwrap().unwrap();
+        assert_eq!(row, vec!["y\n2.png", "say \"c\"", "a,b", "0.25"]);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use ml_core::evaluation::Analysis;
 use ml_core::metrics::MetricSums;
 use ml_core::run::unix_seconds;
 use ml_core::trainer::{EpochMetrics, EpochReport, Evaluated, ReportError, Reporter, RunStart};
@@ -50,8 +51,10 @@ impl Reporter for RunReporter {
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {
-        let Evaluated { run, split, classes, index, evaluation, epoch } = *evaluated;
-        let report = EvaluationReport { split: split.name(), classes, index, evaluation };
+        let Evaluated { run, split, classes, index, evaluation, temperature, epoch } = *evaluated;
+        let threads = tch::get_num_threads().max(1) as usize;
+        let analysis = &Analysis::new(evaluation, classes, temperature, threads);
+        let report = EvaluationReport { split: split.name(), classes, index, evaluation, analysis };
         report.write(&run.report_dir()).map_err(ReportError::new)?;
         match &mut self.board {
             Some(board) => board.evaluation(&report, epoch, unix_seconds()).map_err(ReportError::new),

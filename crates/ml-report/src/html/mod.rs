@@ -1,0 +1,78 @@
+//! A run's results → one HTML file, to be read in any browser, mailed or printed: it fetches
+//! nothing and has no script. All text from outside is escaped by maud and shortened where it is
+//! very long; every list is capped and says how many are not shown.
+//!
+//! In: plain data, [`Report`], [`Comparison`] or [`Folds`]. Out: the text of the file.
+
+mod classes;
+mod comparison;
+mod confusion;
+mod curves;
+mod folds;
+mod format;
+mod header;
+mod images;
+mod intervals;
+mod metrics;
+mod page;
+mod plot;
+mod report;
+mod results;
+mod scale;
+mod setup;
+mod several;
+mod time;
+mod trust;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use page::MAX_THUMBNAIL_BYTES;
+pub use report::{Curves, DataSet, Epoch, Header, Headline, Network, Report, Setting, Setup, Status, Timing};
+pub use results::{
+    Attention, Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, Explanation, LabelIssue,
+    LabelIssues, Metric, MetricKind, Mistakes, OutOfDistribution, Reliability, ReliabilityBin, Selective,
+    SplitMetrics, Threshold, Thumbnail,
+};
+pub use several::{ComparedRun, Comparison, Fold, FoldKind, Folds, PairedTest, Spread};
+
+pub use value::{Estimate, Interval, Part};
+
+use page::{Section, page};
+
+/// The report of a run.
+pub fn render(report: &Report) -> String {
+    let sections = [
+        Section::of("setup", "What was trained", &report.setup, setup::setup),
+        Section::of("curves", "Learning curves", &report.curves, curves::curves),
+        Section::of("metrics", "Metrics", &report.metrics, |splits| metrics::metrics(splits)),
+        Section::of("classes", "Per-class metrics", &report.classes, classes::classes),
+        Section::of("confusion", "Confusion matrix", &report.confusion, confusion::confusion),
+        Section::of("pairs", "Most confused classes", &report.confused_pairs, |pairs| {
+            images::confused_pairs(pairs)
+        }),
+        Section::of("mistakes", "Mistakes and uncertain images", &report.mistakes, images::mistakes),
+        Section::of("labels", "Possible label errors", &report.label_issues, images::label_issues),
+        Section::of("calibration", "Calibration", &report.calibration, trust::calibration),
+        Section::of("selective", "Selective prediction", &report.selective, trust::selective),
+        Section::of("ood", "Out of distribution", &report.out_of_distribution, trust::out_of_distribution),
+        Section::of("attention", "Where the network looks", &report.attention, images::attention),
+        Section::of("time", "Time and memory", &report.timing, time::timing),
+        Section::of("environment", "Environment", &report.environment, |rows| time::environment(rows)),
+    ];
+    let title = format!("{}: training report", report.header.name);
+    page(&title, &header::header(report), sections, &report.header.program)
+}
+
+/// A comparison of runs on one data set.
+pub fn render_comparison(comparison: &Comparison) -> String {
+    let title = format!("Comparison of runs on {}", comparison.data_set);
+    page(&title, &comparison::header(comparison), comparison::sections(comparison), &comparison.program)
+}
+
+/// A summary of runs over folds or seeds, with links to their reports.
+pub fn render_folds(folds: &Folds) -> String {
+    let title = format!("{}: summary of the runs", folds.name);
+    page(&title, &folds::header(folds), folds::sections(folds), &folds.program)
+}

@@ -1,0 +1,288 @@
+//! Results of an evaluation, as plain data.
+
+use super::value::Estimate;
+
+/// A metric of a whole split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MetricKind {
+    /// Share of images predicted right.
+    Accuracy,
+    /// Share of images whose class is among the `k` most probable.
+    TopK(u32),
+    /// Mean recall over classes.
+    BalancedAccuracy,
+    /// Mean F1 over classes.
+    MacroF1,
+    /// Mean F1 over classes, weighted by support.
+    WeightedF1,
+    /// Cohen's kappa.
+    Kappa,
+    /// Matthews' correlation coefficient.
+    Mcc,
+    /// Mean one-against-rest area under the ROC curve.
+    MacroRocAuc,
+    /// Mean average precision over classes.
+    MacroAp,
+    /// Mean loss.
+    Loss,
+}
+
+/// A metric and its value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    /// Which one.
+    pub kind: MetricKind,
+    /// Accuracies are fractions in 0 to 1.
+    pub estimate: Estimate,
+}
+
+/// Metrics of a split.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SplitMetrics {
+    /// Name of the split, `test`.
+    pub split: String,
+    /// Number of images.
+    pub images: u64,
+    /// In the order of the table.
+    pub metrics: Vec<Metric>,
+}
+
+impl SplitMetrics {
+    /// The estimate of a metric.
+    pub fn get(&self, kind: MetricKind) -> Option<Estimate> {
+        self.metrics.iter().find(|metric| metric.kind == kind).map(|metric| metric.estimate)
+    }
+}
+
+/// Metrics of a class against the rest; NaN where one is not defined.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassRow {
+    /// Its name.
+    pub class: String,
+    /// A fraction in 0 to 1.
+    pub precision: f64,
+    /// A fraction in 0 to 1.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall.
+    pub f1: f64,
+    /// Average precision.
+    pub ap: Option<f64>,
+    /// Area under the ROC curve.
+    pub auc: Option<f64>,
+    /// Images of the class in the split.
+    pub support: u64,
+    /// Images of the class in the training split.
+    pub train_images: Option<u64>,
+}
+
+/// Metrics of each class.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ClassTable {
+    /// Name of the split.
+    pub split: String,
+    /// In any order.
+    pub rows: Vec<ClassRow>,
+    /// Classes with fewer training images than this are listed; 0 lists none.
+    pub few_images: u64,
+}
+
+/// Counts of true and predicted classes.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Confusion {
+    /// Name of the split.
+    pub split: String,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// `[classes, classes]`, row-major: a row for each true class.
+    pub counts: Vec<u64>,
+}
+
+impl Confusion {
+    /// Images of class `row` predicted as class `column`; 0 outside the matrix.
+    pub fn count(&self, row: usize, column: usize) -> u64 {
+        let classes = self.classes.len();
+        if row >= classes || column >= classes {
+            return 0;
+        }
+        self.counts.get(row * classes + column).copied().unwrap_or(0)
+    }
+
+    /// Images of each true class.
+    pub fn support(&self) -> Vec<u64> {
+        let classes = self.classes.len();
+        (0..classes).map(|row| (0..classes).map(|column| self.count(row, column)).sum()).collect()
+    }
+}
+
+/// A small JPEG image.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Thumbnail {
+    /// The JPEG file's bytes; empty if the image could not be read. Files of more than
+    /// [`MAX_THUMBNAIL_BYTES`](super::MAX_THUMBNAIL_BYTES) are not embedded.
+    pub jpeg: Vec<u8>,
+    /// What a screen reader says for it.
+    pub alt: String,
+    /// Shown below it, as a rule the image's path.
+    pub caption: String,
+}
+
+/// A pair of classes, and images of one that were predicted as the other.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ConfusedPair {
+    /// The class of the images.
+    pub true_class: String,
+    /// The class that was predicted.
+    pub predicted: String,
+    /// Images of `true_class` predicted as `predicted`.
+    pub count: u64,
+    /// Images of `true_class`.
+    pub support: u64,
+    /// Some of the images.
+    pub examples: Vec<Thumbnail>,
+}
+
+/// An image and its prediction.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Example {
+    /// The image.
+    pub image: Thumbnail,
+    /// Its class.
+    pub label: String,
+    /// The most probable class.
+    pub prediction: String,
+    /// The probability of `prediction`, a fraction in 0 to 1.
+    pub probability: f64,
+}
+
+/// Images worth looking at.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Mistakes {
+    /// Name of the split.
+    pub split: String,
+    /// Wrong predictions, most probable first.
+    pub worst: Vec<Example>,
+    /// Images whose two most probable classes are closest.
+    pub uncertain: Vec<Example>,
+    /// For each class, images that the network is surest of.
+    pub exemplars: Vec<(String, Vec<Thumbnail>)>,
+}
+
+/// An image whose label is probably wrong.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LabelIssue {
+    /// The image.
+    pub image: Thumbnail,
+    /// Its label.
+    pub given: String,
+    /// The label that the network suggests.
+    pub suggested: String,
+    /// Out-of-sample probability of the given label, a fraction in 0 to 1.
+    pub self_confidence: f64,
+}
+
+/// Images whose labels are probably wrong.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LabelIssues {
+    /// Lowest self-confidence first.
+    pub issues: Vec<LabelIssue>,
+    /// How many there are, listed here or not.
+    pub total: u64,
+    /// Images that were examined.
+    pub examined: u64,
+    /// What a command does, and the command.
+    pub commands: Vec<(String, String)>,
+}
+
+/// A bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReliabilityBin {
+    /// Mean probability of the predicted class, a fraction in 0 to 1.
+    pub confidence: f64,
+    /// A fraction in 0 to 1.
+    pub accuracy: f64,
+    /// Images in the bin.
+    pub count: u64,
+}
+
+/// Reliability of a set of probabilities.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Reliability {
+    /// In order of confidence; bins without images are skipped.
+    pub bins: Vec<ReliabilityBin>,
+    /// Expected calibration error, a fraction in 0 to 1.
+    pub ece: f64,
+}
+
+/// How well probabilities match accuracies.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Calibration {
+    /// Name of the split.
+    pub split: String,
+    /// Of the network's own probabilities.
+    pub before: Reliability,
+    /// After temperature scaling.
+    pub after: Option<Reliability>,
+    /// What the logits are divided by.
+    pub temperature: Option<f64>,
+}
+
+/// The threshold below which the program abstains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Threshold {
+    /// Of the probability of the predicted class, a fraction in 0 to 1.
+    pub confidence: f64,
+    /// Share of images that are predicted.
+    pub coverage: f64,
+    /// Share of these that are wrong.
+    pub risk: f64,
+    /// Upper bound of the risk at `level`.
+    pub bound: Option<f64>,
+    /// Confidence level of the bound, 0.95.
+    pub level: f64,
+}
+
+/// The risk-coverage curve.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Selective {
+    /// Name of the split.
+    pub split: String,
+    /// Coverage and risk, in order of coverage.
+    pub points: Vec<(f64, f64)>,
+    /// The chosen threshold.
+    pub threshold: Option<Threshold>,
+    /// Area under the curve.
+    pub aurc: Option<f64>,
+}
+
+/// The threshold for images unlike those of the training split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutOfDistribution {
+    /// `energy`.
+    pub score: String,
+    /// Images that score higher are reported as out of distribution.
+    pub threshold: f64,
+    /// Share of in-distribution images below it.
+    pub accepted: f64,
+    /// Name of the split that `accepted` is measured on.
+    pub split: String,
+}
+
+/// An image and what of it the prediction rests on.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Explanation {
+    /// The image and its prediction.
+    pub example: Example,
+    /// The image under its Grad-CAM heat map.
+    pub overlay: Thumbnail,
+}
+
+/// Grad-CAM overlays.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Attention {
+    /// Layer whose activations are shown, `layer4`.
+    pub layer: String,
+    /// Images predicted right.
+    pub right: Vec<Explanation>,
+    /// Images predicted wrong.
+    pub wrong: Vec<Explanation>,
+}

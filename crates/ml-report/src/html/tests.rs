@@ -1,0 +1,179 @@
+//! Whole pages.
+
+mod fake;
+
+use super::*;
+use fake::{comparison, folds, full, header, hostile};
+
+fn hostile_pages() -> [String; 3] {
+    let names = hostile();
+    [render(&full(&names, 20, 9)), render_comparison(&comparison(&names)), render_folds(&folds(&names))]
+}
+
+/// Names and values of the attributes of `html`, in which `<` and `>` are only ends of tags.
+fn attributes(html: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for tag in html.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag) {
+        let pieces: Vec<&str> = tag.split('"').collect();
+        for pair in pieces.chunks_exact(2) {
+            let name = pair[0].rsplit(char::is_whitespace).next().unwrap_or_default().trim_end_matches('=');
+            found.push((name.to_owned(), pair[1].to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn text_from_outside_is_escaped() {
+    for page in hostile_pages() {
+        assert!(page.contains("&lt;script&gt;alert(1)"));
+        assert!(!page.contains("<script") && !page.contains("<b>bold"));
+        assert_eq!(
+            [
+                page.matches("</title>").count() - page.matches("<title>").count(),
+                page.matches("</style>").count()
+            ],
+            [0, 1]
+        );
+        let known = attributes(&page);
+        assert!(known.iter().all(|(name, _)| !name.starts_with("on")), "an event handler");
+        assert!(!page.contains('\u{202e}') && !page.contains('\0'));
+    }
+}
+
+#[test]
+fn a_page_fetches_nothing() {
+    for page in hostile_pages() {
+        for (name, value) in attributes(&page) {
+            match name.as_str() {
+                "src" => assert!(value.starts_with("data:image/jpeg;base64,"), "{value}"),
+                "href" => assert!(!value.contains(':') || value == "data:,", "{value}"),
+                "style" => assert!(!value.contains("url("), "{value}"),
+                _ => {}
+            }
+        }
+        assert!(!page.contains("@import") && !page.contains("url("));
+        assert!(page.contains("default-src 'none'"));
+    }
+}
+
+#[test]
+fn headings_are_in_order_and_images_and_headers_are_described() {
+    for page in hostile_pages() {
+        let levels: Vec<u32> = page
+            .match_indices("<h")
+            .filter_map(|(at, _)| page[at + 2..].chars().next().and_then(|c| c.to_digit(10)))
+            .collect();
+        assert_eq!(levels[0], 1);
+        assert_eq!(levels.iter().filter(|level| **level == 1).count(), 1);
+        assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{levels:?}");
+        let with = |tag: &str, attribute: &str| {
+            page.split(tag)
+                .skip(1)
+                .filter(|rest| !rest.split('>').next().is_some_and(|tag| tag.contains(attribute)))
+                .count()
+        };
+        assert_eq!(with("<img ", "alt=\""), 0);
+        assert_eq!(with("<th>", "scope"), 0);
+        assert_eq!(with("<th ", "scope=\""), 0);
+        assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+    }
+}
+
+#[test]
+fn the_ids_of_a_page_are_unique_and_its_contents_lead_to_them() {
+    for page in hostile_pages() {
+        let all = attributes(&page);
+        let mut ids: Vec<&str> = all.iter().filter(|of| of.0 == "id").map(|of| of.1.as_str()).collect();
+        for (_, target) in all.iter().filter(|of| of.0 == "href" && of.1.starts_with('#')) {
+            assert!(ids.contains(&&target[1..]), "{target}");
+        }
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+}
+
+#[test]
+fn a_report_with_a_thousand_classes_and_large_images_is_below_20_megabytes() {
+    let names: Vec<String> = (0..1000).map(|class| format!("{class} {}", "name ".repeat(20))).collect();
+    // More images than any list shows, as large as they may be.
+    let page = render(&full(&names, 60, MAX_THUMBNAIL_BYTES));
+    assert!(page.len() < 20_000_000, "{}", page.len());
+    // Of lists that are very long, it shows as much as of these.
+    let page = render(&full(&names, 50_000, 9));
+    assert!(page.len() < 5_000_000, "{}", page.len());
+    assert!(page.contains("49,976 images are not shown."));
+}
+
+#[test]
+fn a_missing_part_is_left_out_or_says_why() {
+    let mut report = full(&["a".to_owned(), "b".to_owned()], 2, 9);
+    let complete = render(&report);
+    let mut sections = 0;
+    macro_rules! check {
+        ($($part:ident $id:literal),*) => {$(
+            sections += 1;
+            let section = concat!("<section id=\"", $id, "\"");
+            assert!(complete.contains(section), $id);
+            report.$part = Part::Missing("There <is> none.".into());
+            let page = render(&report);
+            assert!(page.contains(section) && page.contains("There &lt;is&gt; none."), $id);
+            report.$part = Part::Omitted;
+            assert!(!render(&report).contains(section), $id);
+        )*};
+    }
+    check!(
+        setup "setup", curves "curves", metrics "metrics", classes "classes", confusion "confusion",
+        confused_pairs "pairs", mistakes "mistakes", label_issues "labels", calibration "calibration",
+        selective "selective", out_of_distribution "ood", attention "attention", timing "time",
+        environment "environment"
+    );
+    assert_eq!(sections, complete.matches("<section ").count());
+    assert!(!render(&report).contains("<section"));
+}
+
+#[test]
+fn empty_parts_are_shown_without_numbers_that_are_none() {
+    let mut report = Report::new(header("run"));
+    report.setup = Part::Present(Setup::default());
+    report.curves = Part::Present(Curves::default());
+    report.metrics = Part::Present(vec![SplitMetrics::default()]);
+    report.classes = Part::Present(ClassTable::default());
+    report.confusion = Part::Present(Confusion::default());
+    report.confused_pairs = Part::Present(Vec::new());
+    report.mistakes = Part::Present(Mistakes::default());
+    report.label_issues = Part::Present(LabelIssues::default());
+    report.calibration = Part::Present(Calibration::default());
+    report.selective = Part::Present(Selective::default());
+    report.attention = Part::Present(Attention::default());
+    report.timing = Part::Present(Timing::default());
+    report.environment = Part::Present(Vec::new());
+    let runs = vec![
+        ComparedRun::default(),
+        ComparedRun { metrics: Part::Missing("why".into()), ..ComparedRun::default() },
+    ];
+    let compared = [
+        Comparison::default(),
+        Comparison { runs, pairs: Part::Present(Vec::new()), ..Comparison::default() },
+    ];
+    let pages = [render(&report), render_comparison(&compared[0]), render_comparison(&compared[1])];
+    for page in pages {
+        assert!(!page.contains("NaN") && !page.contains(">inf"), "{page}");
+    }
+}
+
+#[test]
+fn the_summary_states_accuracy_images_and_interval() {
+    let mut header = header("run");
+    header.network = "resnet18".into();
+    header.data_set = "flowers".into();
+    let interval = Some(Interval { low: 0.9149, high: 0.947 });
+    let accuracy = Estimate { value: 0.9324, interval };
+    header.headline = Some(Headline { split: "test".into(), accuracy, images: 1024 });
+    let page = render(&Report::new(header)).replace('\u{a0}', " ").replace("<bdi>", "").replace("</bdi>", "");
+    let expected = "resnet18 on flowers, 5 classes: <strong>93.2 %</strong> of 1,024 test images right \
+                    (95 % interval 91.5 to 94.7 %).";
+    assert!(page.contains(expected), "{page}");
+}

@@ -1,0 +1,111 @@
+//! A run folder → its `report/report.html`.
+//!
+//! In: `config.yaml`, `summary.yaml`, `metrics.csv`, the reports of evaluations, and the images that
+//! they name, where these can still be read. Out: one file, see [`html`]. What a run lacks (a run
+//! that was killed, copied, or made by an earlier version) is said in its place.
+
+mod data;
+mod evaluations;
+mod images;
+mod setup;
+
+use std::path::{Path, PathBuf};
+
+use ml_core::run::{Run, RunError, Status, Summary};
+
+use crate::html::{self, Estimate, Header, Headline, MetricKind, Part, Report};
+use crate::write::{ReportError, make_folder, replace};
+use evaluations::Evaluations;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum RunReportError {
+    /// There is no run, or its summary cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The report cannot be written.
+    #[error(transparent)]
+    Write(#[from] ReportError),
+}
+
+/// Writes the report of a run; where it is.
+///
+/// # Errors
+/// There is no run, its summary cannot be read, or the file cannot be written.
+pub fn write(run: &Run) -> Result<PathBuf, RunReportError> {
+    let page = html::render(&report(run)?);
+    make_folder(&run.report_dir())?;
+    let path = run.report_dir().join("report.html");
+    replace(&path, page.as_bytes())?;
+    Ok(path)
+}
+
+/// What the report of a run shows.
+///
+/// # Errors
+/// The summary is missing or cannot be read.
+pub fn report(run: &Run) -> Result<Report, RunReportError> {
+    let summary = run.read_summary()?;
+    let evaluations = Evaluations::read(&run.report_dir());
+    let main = evaluations.main();
+    let settings = setup::settings(run);
+    let mut report = Report::new(header(run, &summary, main));
+    report.setup = setup::setup(run, &summary, &settings, main);
+    report.curves = setup::curves(run, summary.best_epoch);
+    report.timing = setup::timing(&summary);
+    report.environment = setup::environment(&summary, &settings);
+    evaluations.fill(&mut report, run);
+    Ok(report)
+}
+
+fn header(run: &Run, summary: &Summary, main: Option<&data::Evaluation>) -> Header {
+    let headline = main.map(|evaluation| Headline {
+        split: evaluation.split.clone(),
+        accuracy: evaluation
+            .metrics()
+            .get(MetricKind::Accuracy)
+            .unwrap_or(Estimate { value: evaluation.accuracy, interval: None }),
+        images: evaluation.num_samples,
+    });
+    let data_dir = Path::new(&summary.data_dir);
+    let data_set = data_dir.file_name().unwrap_or(data_dir.as_os_str()).to_string_lossy().into_owned();
+    let name = run.folder().file_name().unwrap_or(run.folder().as_os_str());
+    Header {
+        name: name.to_string_lossy().into_owned(),
+        status: status(summary),
+        network: summary.architecture.clone(),
+        data_set,
+        classes: main.map_or(0, |evaluation| evaluation.classes.len() as u64),
+        headline,
+        date: summary.updated.replace('T', " "),
+        program: format!("ml-train {}", summary.version),
+    }
+}
+
+fn status(summary: &Summary) -> html::Status {
+    let epochs = match summary.epochs {
+        1 => "1 epoch".to_owned(),
+        count => format!("{count} epochs"),
+    };
+    match summary.status {
+        Status::Completed => html::Status::Completed,
+        Status::EarlyStopped => {
+            html::Status::EarlyStopped(format!("{} no longer improved after {epochs}.", summary.monitor))
+        }
+        Status::Interrupted => {
+            html::Status::Interrupted(format!("Stopped after {epochs}; ml-train --resume continues it."))
+        }
+        Status::Running => html::Status::Interrupted(format!(
+            "The run was still going when this was written, or was killed; {epochs} are done."
+        )),
+        Status::Failed => html::Status::Failed(summary.error.clone().unwrap_or_default()),
+    }
+}
+
+/// A part, or why it is missing.
+fn part<T>(found: Result<T, String>) -> Part<T> {
+    match found {
+        Ok(part) => Part::Present(part),
+        Err(reason) => Part::Missing(reason),
+    }
+}

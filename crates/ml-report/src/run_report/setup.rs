@@ -1,0 +1,170 @@
+//! What a run folder says of its settings, its epochs, its time and its machine.
+
+use std::collections::BTreeMap;
+
+use ml_core::config::{self, Config, Source};
+use ml_core::run::{Run, Summary};
+use ml_core::transform::TransformConfig;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::data::{self, Evaluation};
+use super::part;
+use crate::html::{Curves, DataSet, Epoch, Network, Part, Setting, Setup, Timing};
+
+/// The resolved configuration, as far as this version understands it.
+pub type Settings = Result<Config, String>;
+
+/// Of `config.yaml`.
+pub fn settings(run: &Run) -> Settings {
+    let text = run.read_config().map_err(|error| format!("{error}."))?;
+    // What the weights decide on is written out there.
+    match config::resolve(Some((&text, Source::Run)), &[], &|_| Ok(None)) {
+        Ok(resolved) => Ok(resolved.config),
+        Err(error) => Err(format!("The configuration cannot be read: {error}.")),
+    }
+}
+
+/// Settings, network, data set and command.
+pub fn setup(run: &Run, summary: &Summary, settings: &Settings, main: Option<&Evaluation>) -> Part<Setup> {
+    let listed = settings.as_ref().map(listed).map_err(Clone::clone);
+    let listed = match listed {
+        Ok(Ok(listed)) => listed,
+        Ok(Err(reason)) | Err(reason) => return Part::Missing(reason),
+    };
+    let config = settings.as_ref().ok();
+    let size = config.and_then(|config| image_size(&config.transforms.val));
+    let weights =
+        listed.iter().find(|setting| setting.key == "model.weights").map(|found| found.value.clone());
+    let network = Network {
+        architecture: summary.architecture.clone(),
+        parameters: summary.parameters,
+        trainable: None,
+        input: size.unwrap_or_else(|| "not known".to_owned()),
+        weights: weights.filter(|value| value != "null").unwrap_or_else(|| "random".to_owned()),
+    };
+    let sizes = summary.dataset;
+    let splits = [("train", sizes.train), ("val", sizes.val), ("test", sizes.test)];
+    let data_set = DataSet {
+        path: summary.data_dir.clone(),
+        classes: main.map_or(0, |evaluation| evaluation.classes.len() as u64),
+        splits: splits
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| ((*name).to_owned(), *count as u64))
+            .collect(),
+        groups: None,
+    };
+    let command = summary.command.clone().unwrap_or_else(|| {
+        format!("ml-train --config {}", ml_data::dataset::shell_quoted(&run.config_path()))
+    });
+    Part::Present(Setup {
+        command,
+        settings: listed,
+        network: Part::Present(network),
+        data_set: Part::Present(data_set),
+    })
+}
+
+/// `3 × 224 × 224`.
+fn image_size(transform: &TransformConfig) -> Option<String> {
+    let size = transform.output_size()?;
+    Some(format!("{} × {} × {}", transform.channels.count(), size.height, size.width))
+}
+
+/// Every setting by its path, with its default.
+fn listed(config: &Config) -> Result<Vec<Setting>, String> {
+    let tree = |config: &Config| serde_json::to_value(config).map_err(|error| format!("{error}."));
+    let (mut values, mut defaults) = (Vec::new(), Vec::new());
+    flatten("", &tree(config)?, &mut values);
+    flatten("", &tree(&Config::default())?, &mut defaults);
+    let defaults: BTreeMap<String, String> = defaults.into_iter().collect();
+    let setting =
+        |(key, value): (String, String)| Setting { default: defaults.get(&key).cloned(), key, value };
+    Ok(values.into_iter().map(setting).collect())
+}
+
+fn flatten(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(entries) if !entries.is_empty() => {
+            for (key, value) in entries {
+                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&below, value, into);
+            }
+        }
+        Value::String(text) => into.push((path.to_owned(), text.clone())),
+        value => into.push((path.to_owned(), value.to_string())),
+    }
+}
+
+/// A row of `metrics.csv`; what is not a number is left empty there.
+#[derive(Deserialize)]
+struct Row {
+    epoch: u64,
+    learning_rate: Option<f64>,
+    train_loss: Option<f64>,
+    train_accuracy: Option<f64>,
+    val_loss: Option<f64>,
+    val_accuracy: Option<f64>,
+}
+
+/// Of `metrics.csv`.
+pub fn curves(run: &Run, best_epoch: Option<u64>) -> Part<Curves> {
+    let figure = |value: Option<f64>| value.unwrap_or(f64::NAN);
+    let epoch = |row: Row| Epoch {
+        epoch: row.epoch,
+        train_loss: figure(row.train_loss),
+        val_loss: figure(row.val_loss),
+        train_accuracy: figure(row.train_accuracy),
+        val_accuracy: figure(row.val_accuracy),
+        learning_rate: figure(row.learning_rate),
+    };
+    let rows = data::rows(&run.metrics_path()).and_then(|rows: Vec<Row>| {
+        if rows.is_empty() { Err("No epoch is done.".to_owned()) } else { Ok(rows) }
+    });
+    part(rows.map(|rows| Curves { epochs: rows.into_iter().map(epoch).collect(), best_epoch }))
+}
+
+/// Where the time went.
+pub fn timing(summary: &Summary) -> Part<Timing> {
+    let Some(time) = summary.time else {
+        return Part::Missing("An earlier version trained this run, which did not note its time.".to_owned());
+    };
+    let epochs = time.train_seconds + time.validation_seconds;
+    let other = (summary.seconds - epochs).max(0.0);
+    let computing = (time.train_seconds - time.waiting_seconds).max(0.0);
+    let phases = [
+        ("training", computing),
+        ("waiting for images", time.waiting_seconds),
+        ("validation", time.validation_seconds),
+        ("start, checkpoints and evaluation", other),
+    ];
+    Part::Present(Timing {
+        total_seconds: summary.seconds,
+        epochs: summary.epochs,
+        seconds_per_epoch: epochs / time.epochs.max(1) as f64,
+        waiting_share: (time.train_seconds > 0.0).then(|| time.waiting_seconds / time.train_seconds),
+        images_per_second: (time.train_seconds > 0.0)
+            .then(|| (summary.dataset.train as u64 * time.epochs) as f64 / time.train_seconds),
+        peak_memory: Vec::new(),
+        phases: phases.map(|(name, seconds)| (name.to_owned(), seconds)).into(),
+    })
+}
+
+/// Device and versions.
+pub fn environment(summary: &Summary, settings: &Settings) -> Part<Vec<(String, String)>> {
+    let mut rows = vec![
+        ("device", summary.device.clone()),
+        ("ml-train", summary.version.clone()),
+        ("libtorch", summary.libtorch.clone()),
+        ("begun", summary.started.replace('T', " ")),
+        ("data set, SHA-256 over classes and samples", summary.dataset_fingerprint.clone()),
+    ];
+    if let Ok(config) = settings {
+        rows.insert(1, ("precision", config.training.precision.to_string()));
+    }
+    if let Some(origin) = &summary.resumed_from {
+        rows.push(("continues", origin.clone()));
+    }
+    Part::Present(rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
