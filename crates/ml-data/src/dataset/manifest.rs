@@ -10,15 +10,16 @@ use super::labels::CsvOptions;
 
 /// The newest version of the format that is read. Version 1 has no `labels`, `duplicates`, `groups`
 /// and no method `given`; it is still written where none of them is there.
-/// Version 2 has no `labels.options`.
-const NEWEST_VERSION: u32 = 3;
+/// Version 2 has no `labels.options`, and version 3 no `excluded`.
+const NEWEST_VERSION: u32 = 4;
 
 /// The oldest version that can say what `manifest` says.
 pub(super) fn version_for(manifest: &Manifest) -> u32 {
-    let Manifest { labels, duplicates, groups, method, .. } = manifest;
+    let Manifest { labels, duplicates, groups, method, excluded, .. } = manifest;
     let newer = labels.is_some() || duplicates.is_some() || groups.is_some();
     match labels {
-        Some(CsvLabels { options: Some(_), .. }) => NEWEST_VERSION,
+        _ if !excluded.is_empty() => NEWEST_VERSION,
+        Some(CsvLabels { options: Some(_), .. }) => 3,
         _ if newer || matches!(method, Method::Given { .. }) => 2,
         _ => 1,
     }
@@ -54,6 +55,9 @@ pub struct Manifest {
     /// Groups that were kept together; absent if there are none. `pictures.csv` names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<GroupsEntry>,
+    /// Images that were left out on purpose, as index lines name them, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<String>,
     /// In order: a class's number is its place.
     pub classes: Vec<String>,
     /// All images; with folds, each is counted once.

@@ -14,6 +14,7 @@
 
 mod audit;
 mod class_names;
+mod corrections;
 mod divide;
 pub mod duplicates;
 mod error;
@@ -42,6 +43,7 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest, Sha256};
 
 pub use audit::{Audit, Changes, Checks, Leaks};
+pub use corrections::{read_labels, read_paths};
 pub use divide::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Ratio};
 pub use error::DatasetError;
 pub use groups::Grouping;

@@ -192,6 +192,7 @@ impl Source {
             }),
             duplicates: self.duplicates,
             groups,
+            excluded: self.excluded.clone(),
             classes: self.classes().map(str::to_owned).collect(),
             total,
             splits,

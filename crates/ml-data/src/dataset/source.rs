@@ -42,6 +42,10 @@ pub struct Source {
     pub(super) duplicates: Option<Policy>,
     pub(super) csv: Option<Csv>,
     pub(super) warnings: Vec<String>,
+    /// Index lines of images that were left out, sorted.
+    pub(super) excluded: Vec<String>,
+    /// Class names by the index lines of images that lie in another class folder.
+    pub(super) relabelled: HashMap<String, String>,
     notes: Vec<String>,
 }
 
@@ -168,6 +172,8 @@ impl Source {
             duplicates: None,
             csv: None,
             warnings: Vec::new(),
+            excluded: Vec::new(),
+            relabelled: HashMap::new(),
             notes: Vec::new(),
         }
     }
@@ -264,7 +270,7 @@ impl Source {
     }
 
     /// The number of the image with this index line.
-    fn number(&self, line: &str) -> Result<u32, SplitError> {
+    pub(super) fn number(&self, line: &str) -> Result<u32, SplitError> {
         let path = match self.images {
             "." => Some(line),
             images => line.strip_prefix(images).and_then(|path| path.strip_prefix('/')),

@@ -81,6 +81,25 @@ pub enum SplitError {
         /// As it was given.
         path: String,
     },
+    /// A list of images to leave out or to relabel.
+    #[error("{}: cannot be used as a list of images: {reason}", path.display())]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A new label that no image has so far.
+    #[error("`{}`: there is no class `{}` that it could be given", printable(path), printable(label))]
+    NoSuchClass {
+        /// The image.
+        path: String,
+        /// As it was given.
+        label: String,
+    },
+    /// All images are to be left out.
+    #[error("no image is left to split")]
+    NothingLeft,
     /// A group without which something would be empty.
     #[error(
         "{}: {} stays together and has {images} of {of}; split up the group, add images, or choose other shares",
@@ -232,6 +251,10 @@ impl SplitError {
             | SplitError::OutputInside { .. }
             | SplitError::Pattern { .. }
             | SplitError::NoGroupColumn { .. }
+            | SplitError::NoSuchImage { .. }
+            | SplitError::List { .. }
+            | SplitError::NoSuchClass { .. }
+            | SplitError::NothingLeft
             | SplitError::NoSplitColumn { .. }
             | SplitError::UnfitForFolders { .. }
             | SplitError::FoldsAsFolders => true,

@@ -654,7 +654,7 @@ fn damaged_manifests_are_refused_by_key() {
         (|_| String::new(), "is damaged"),
         (|text| text[..text.len() / 2].to_owned(), "is damaged"),
         (|text| text + "surprise: 1\n", "surprise"),
-        (|text| text.replace("format_version: 1", "format_version: 4\nnews: 1"), "format_version 4"),
+        (|text| text.replace("format_version: 1", "format_version: 5\nnews: 1"), "format_version 5"),
         (|text| text.replacen("- dog\n", "- cat\n", 1), "`cat` is listed twice"),
         (|text| text.replacen("- dog\n", "- cow\n", 1), "`dog`, which is not in classes"),
         (|text| text.replace("images: raw", "images: ../raw"), "images: `../raw`"),

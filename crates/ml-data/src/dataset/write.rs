@@ -217,7 +217,13 @@ impl Plan {
                     Some((image, class)) if self.source.csv.is_some() => {
                         (image, folder.join(class).join(image))
                     }
-                    _ => (lines[i], folder.join(lines[i].strip_prefix(prefix).unwrap_or(lines[i]))),
+                    _ => {
+                        let below = lines[i].strip_prefix(prefix).unwrap_or(lines[i]);
+                        // One from another class folder keeps that folder's name below its class:
+                        // both may have an image of this name.
+                        let class = self.source.relabelled.get(lines[i]).map_or("", String::as_str);
+                        (lines[i], folder.join(class).join(below))
+                    }
                 };
                 place_image(&root.join(image), &place, link)
             })?;

@@ -122,7 +122,7 @@ fn added(dataset: &Dataset, manifest: &Manifest, images: &Images<'_>, stats: &[S
     };
     // If all that are known are there, a number tells whether others are.
     let found: usize = there.classes.iter().map(|class| class.images.len()).sum();
-    if found == images.len() && !stats.contains(&Stat::MISSING) {
+    if found == images.len() + manifest.excluded.len() && !stats.contains(&Stat::MISSING) {
         return;
     }
     let prefix = if manifest.images == "." { String::new() } else { format!("{}/", manifest.images) };
@@ -132,7 +132,7 @@ fn added(dataset: &Dataset, manifest: &Manifest, images: &Images<'_>, stats: &[S
     };
     for image in there.classes.iter().flat_map(|class| &class.images) {
         let line = format!("{prefix}{image}");
-        if !is_known(&line) {
+        if !is_known(&line) && manifest.excluded.binary_search(&line).is_err() {
             note(&mut changes.added, &line);
         }
     }
