@@ -17,6 +17,7 @@ mod offline;
 mod older_run;
 mod precision;
 mod published;
+mod report;
 mod resume;
 mod rewind;
 mod split;

@@ -20,6 +20,7 @@ Examples:
   ml-inference --checkpoint runs/base rose.jpg tulip.png     predict files
   ml-inference --checkpoint runs/base photos/ 'more/*.jpg'   predict a folder (with all below it) and a pattern
   ml-inference --checkpoint runs/base photos/ --format csv --output predictions.csv
+  ml-inference --checkpoint runs/base photos/ --max_error 0.02    answers that it is not sure of are `uncertain`
   ml-inference --weights resnet50:DEFAULT cat.jpg            published weights, without a run
   ml-inference --weights resnet50:DEFAULT --data_dir imagenet/val
   ml-inference --weights net.pth --architecture resnet20 --classes names.txt --data_dir cifar10/test
@@ -80,6 +81,10 @@ pub struct Args {
     /// How predictions are printed [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Prediction")]
     pub format: Option<Format>,
+    /// Answer `uncertain` where the model is not sure enough: so that, on the run's validation
+    /// images, at most this share of the other answers was wrong (0.02 is 2 %)
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", value_parser = parse_share, help_heading = "Prediction")]
+    pub max_error: Option<f64>,
     /// What to do about an image that cannot be read: tell and go on, or stop
     #[arg(long, value_enum, default_value_t = OnError::Skip, value_name = "WHAT", help_heading = "Prediction")]
     pub on_error: OnError,
@@ -88,6 +93,10 @@ pub struct Args {
     /// was judged by it
     #[arg(long, value_enum, default_value_t = Ema::Auto, value_name = "WHEN")]
     pub ema: Ema,
+    /// Probabilities at the temperature that was fitted to the run's validation images, where there
+    /// is one, or the network's own
+    #[arg(long, value_enum, default_value_t = CalibrationChoice::Auto, value_name = "WHEN")]
+    pub calibration: CalibrationChoice,
     /// File for predictions (else stdout); folder for the reports of an evaluation (else the run's
     /// report/)
     #[arg(short, long, value_parser = path(), value_name = "PATH")]
@@ -158,6 +167,19 @@ pub enum OnError {
     Fail,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CalibrationChoice {
+    Auto,
+    Off,
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number of at least 0 and below 1".to_owned()),
+    }
+}
+
 fn parse_device(text: &str) -> Result<DeviceChoice, String> {
     text.parse()
 }
@@ -188,6 +210,9 @@ impl Args {
         if self.checkpoint.is_none() && self.weights.is_none() {
             return usage("no model is given: --checkpoint RUN, or --weights NAME such as resnet50:DEFAULT");
         }
+        if self.max_error.is_some() && self.calibration == CalibrationChoice::Off {
+            return usage("--max_error is about calibrated probabilities; leave out --calibration off");
+        }
         for (given, flag) in [
             (self.architecture.is_some(), "--architecture"),
             (self.classes.is_some(), "--classes"),
@@ -201,6 +226,9 @@ impl Args {
         if self.inputs.is_empty() {
             if self.format.is_some() {
                 return usage("--format is for predictions; name images, or use --json for the evaluation");
+            }
+            if self.max_error.is_some() {
+                return usage("--max_error is for predictions; name images, or leave it out");
             }
             return Ok(());
         }

@@ -11,9 +11,9 @@ use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::Labelled;
-use ml_core::evaluation::EvaluationError;
+use ml_core::evaluation::{Analysis, EvaluationError};
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
-use ml_report::classification::EvaluationReport;
+use ml_report::classification::{EvaluationReport, ReportFiles};
 
 use crate::args::Args;
 use crate::output::{Output, quietly};
@@ -46,8 +46,10 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
         }
         (evaluated, _) => evaluated?,
     };
-    let report =
-        EvaluationReport { split: name, classes: model.classes(), index: &index, evaluation: &evaluation };
+    let classes = model.classes();
+    let threads = tch::get_num_threads().max(1) as usize;
+    let analysis = &Analysis::new(&evaluation, classes, model.temperature(), threads);
+    let report = EvaluationReport { split: name, classes, index: &index, evaluation: &evaluation, analysis };
     let text = if args.json {
         report.json().to_string()
     } else {
@@ -58,7 +60,8 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
     if let Some(folder) = &reports {
         let files = report.write(folder)?;
         if args.console.quiet == 0 {
-            for path in [&files.text, &files.json, &files.confusion_matrix, &files.predictions] {
+            let ReportFiles { text, json, confusion_matrix, predictions, label_issues } = &files;
+            for path in [text, json, confusion_matrix, predictions, label_issues] {
                 tell(format_args!("wrote {}", path.display()));
             }
         }

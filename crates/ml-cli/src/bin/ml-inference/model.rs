@@ -13,7 +13,7 @@ use ml_data::table::printable;
 use ml_report::console::Console;
 use ml_report::download::DownloadProgress;
 
-use crate::args::Args;
+use crate::args::{Args, CalibrationChoice};
 
 /// Opens it; the exit code where a signal interrupted a download.
 pub fn open(
@@ -27,6 +27,9 @@ pub fn open(
         (None, None) => return usage("--checkpoint or --weights is missing"),
     };
     match (opened, interrupt.exit_code()) {
+        (Ok(model), _) if args.calibration == CalibrationChoice::Off => {
+            Ok(ControlFlow::Continue(model.uncalibrated()))
+        }
         (Ok(model), _) => Ok(ControlFlow::Continue(model)),
         (Err(InferenceError::Weights { source, .. }), Some(code)) if source.is_interruption() => {
             tell("interrupted; what has arrived of the weights is kept");

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use ml_cli::console::tell;
+use ml_cli::exit::usage;
 use ml_cli::interrupt::Interrupt;
-use ml_core::evaluation::ClassProbability;
+use ml_core::evaluation::{AnswerThreshold, ClassProbability};
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
 use ml_data::csv_text::csv_row;
 use ml_data::table::{Align, pad, printable, width};
@@ -24,8 +25,21 @@ pub fn run(
     images: &[PathBuf],
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
+    let threshold = args.max_error.map(|max_error| threshold(model, max_error)).transpose()?;
+    if let Some(AnswerThreshold { probability, coverage, error, error_bound }) = threshold
+        && args.console.quiet == 0
+    {
+        tell(format_args!(
+            "answers below a probability of {probability:.4} are {UNCERTAIN}; {:.1} % of the validation images were \
+             answered, and {:.2} % of these answers were wrong (with 95 % confidence at most {:.2} %)",
+            100.0 * coverage,
+            100.0 * error,
+            100.0 * error_bound,
+        ));
+    }
     let mut out = Output::open(args.output.as_deref())?;
-    let form = Form::new(args, model.classes(), images);
+    let sure = threshold.map(|threshold| threshold.probability);
+    let form = Form { sure, ..Form::new(args, model.classes(), images) };
     if let Err(error) = form.header().map_or(Ok(()), |header| out.line(&header)) {
         return quietly(Err(error));
     }
@@ -80,8 +94,34 @@ pub fn run(
     quietly(finished)
 }
 
+/// From which probability on an image gets an answer.
+fn threshold(model: &LoadedModel, max_error: f64) -> anyhow::Result<AnswerThreshold> {
+    let Some(calibration) = model.calibration() else {
+        return usage(
+            "--max_error: this model has no calibration; ml-train fits one to the validation images when a training ends, \
+             where there are at least 50 of them",
+        );
+    };
+    calibration.threshold(max_error).map_or_else(
+        || {
+            usage(format!(
+                "--max_error {max_error}: however sure the model was, more of its answers on the validation images were \
+                 wrong; give a larger share"
+            ))
+        },
+        Ok,
+    )
+}
+
+/// By how much a probability may differ from that of the same image at another time.
+const ROUNDING: f32 = 1e-5;
+/// The answer where the model is not sure enough.
+const UNCERTAIN: &str = "uncertain";
+
 /// How a prediction is written.
 struct Form<'a> {
+    /// Below this probability the answer is [`UNCERTAIN`].
+    sure: Option<f32>,
     format: Format,
     classes: &'a [String],
     top_k: usize,
@@ -112,6 +152,7 @@ impl<'a> Form<'a> {
         let format = args.format();
         let is_table = format == Format::Table;
         Form {
+            sure: None,
             format,
             classes,
             top_k: args.top_k.get().min(classes.len()),
@@ -120,7 +161,10 @@ impl<'a> Form<'a> {
             } else {
                 0
             },
-            class_width: widest(&mut classes.iter().cloned(), "class"),
+            class_width: widest(
+                &mut classes.iter().cloned().chain(args.max_error.map(|_| UNCERTAIN.to_owned())),
+                "class",
+            ),
         }
     }
 
@@ -141,26 +185,29 @@ impl<'a> Form<'a> {
     fn line(&self, path: &str, top_k: &[ClassProbability]) -> String {
         let best = top_k[0];
         let name = |scored: &ClassProbability| self.classes[scored.class].as_str();
+        // The threshold is the probability of an image that was answered, perhaps rounded otherwise.
+        let is_sure = self.sure.is_none_or(|sure| best.probability >= sure - ROUNDING);
+        let answer = if is_sure { name(&best) } else { UNCERTAIN };
         match self.format {
             Format::Jsonl => {
                 let top_k = top_k.iter().map(|s| Ranked { class: name(s), probability: s.probability });
                 let line =
-                    Line { path, class: name(&best), probability: best.probability, top_k: top_k.collect() };
+                    Line { path, class: answer, probability: best.probability, top_k: top_k.collect() };
                 // Strings and numbers always have a form in JSON; a probability that is NaN is null
                 // there.
                 serde_json::to_string(&line).unwrap_or_default()
             }
             Format::Csv => {
-                let fields = [path, name(&best), &best.probability.to_string()].map(str::to_owned);
+                let fields = [path, answer, &best.probability.to_string()].map(str::to_owned);
                 csv_row(fields.into_iter().chain(top_k_fields(self.classes, top_k)))
             }
             Format::Table => {
-                let next: Vec<String> = top_k[1..]
+                let next: Vec<String> = top_k[usize::from(is_sure)..]
                     .iter()
                     .map(|s| format!("{} {:.4}", printable(name(s)), s.probability))
                     .collect();
                 let probability = format!("{:.4}", best.probability);
-                self.row(&printable(path), &printable(name(&best)), &probability, &next.join(", "))
+                self.row(&printable(path), &printable(answer), &probability, &next.join(", "))
             }
         }
     }

@@ -25,6 +25,7 @@ Examples:
   ml-split data/flowers/raw --dry_run                  show the numbers, write nothing
   ml-split data/flowers/raw --check                    read every image first, and refuse if one cannot be read
   ml-split check data/flowers                          look for damaged images, duplicates, leaks; write a report
+  ml-split data/flowers/raw --force --exclude runs/base/report/label_issues_val.csv    without likely wrong labels
   ml-split data/flowers/raw --layout folders --link symlink --output data/flowers_tree
 
 Then train with `ml-train --data_dir data/flowers`. Images are not moved, and read only to find duplicates and by
@@ -63,6 +64,15 @@ pub struct Args {
     /// Seed of the shuffle within each class
     #[arg(long, default_value_t = DEFAULT_SEED, allow_negative_numbers = true, value_name = "N", value_parser = whole_number::<u64>)]
     pub seed: u64,
+
+    /// Leave out the images that this file names: a CSV with a column path, such as the label issues
+    /// in the report of a training, or a path a line
+    #[arg(long, value_parser = path(), value_name = "FILE", help_heading = "Corrections")]
+    pub exclude: Option<PathBuf>,
+    /// Give the images that this CSV names in its column path the class in its column suggested (or
+    /// label); of class folders, with --layout folders
+    #[arg(long, value_parser = path(), value_name = "FILE", help_heading = "Corrections")]
+    pub relabel: Option<PathBuf>,
 
     /// What stays together: folder (the one below the class folder), csv (the column group), none,
     /// or a regular expression on CLASS/…/IMAGE, by its first capture group [default: csv if there

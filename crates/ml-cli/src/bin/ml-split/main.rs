@@ -17,9 +17,9 @@ use ml_cli::exit::{self, UsageError};
 use ml_cli::interrupt::Interrupt;
 use ml_cli::{console, flags};
 use ml_data::check::{DuplicateGroups, Report};
-use ml_data::dataset::{Grouping, Link, Plan, Source, SplitError, Written};
+use ml_data::dataset::{Grouping, Link, Plan, Source, SplitError, Written, read_labels, read_paths};
 
-use args::{Args, Command, Duplicates, Groups, OnLeak};
+use args::{Args, Command, Duplicates, Groups, LayoutName, OnLeak};
 use show::Outcome;
 
 fn main() -> ExitCode {
@@ -108,6 +108,7 @@ fn open(
     if !source.ignored_columns().is_empty() {
         tracing::info!("columns left out: {}", source.ignored_columns().join(", "));
     }
+    correct(args, &mut source)?;
     match groups {
         Groups::By(grouping) => source.group_by(grouping).map_err(classified)?,
         Groups::Default if source.has_group_column() => {
@@ -128,6 +129,27 @@ fn open(
         }
     }
     Ok(source)
+}
+
+/// Leaves images out and relabels others.
+fn correct(args: &Args, source: &mut Source) -> anyhow::Result<()> {
+    if let Some(file) = &args.relabel {
+        if !args.is_csv() && args.layout == LayoutName::Index {
+            return exit::usage(
+                "--relabel: index files name images of class folders, whose class is that of their folder; add \
+                 --layout folders, which makes a tree with the new classes",
+            );
+        }
+        let labels = read_labels(file).map_err(classified)?;
+        let count = source.relabel(&labels).map_err(classified)?;
+        tracing::info!("relabelled: {count} of the {} images of {}", labels.len(), file.display());
+    }
+    if let Some(file) = &args.exclude {
+        let paths = read_paths(file).map_err(classified)?;
+        let count = source.exclude(&paths).map_err(classified)?;
+        tracing::info!("excluded: {count} images of {}", file.display());
+    }
+    Ok(())
 }
 
 /// Writes the plan, or only says where it would go.

@@ -16,9 +16,11 @@ use ml_core::job::{
 use ml_core::run::{Run, Status, Summary, run_name};
 use ml_core::trainer::{ReportError, Reporter, ResumeMode, RunStart};
 use ml_core::weights::Origin;
+use ml_data::dataset::shell_quoted;
 use ml_report::console::Console;
 use ml_report::progress::Progress;
 use ml_report::run::RunReporter;
+use ml_report::run_report;
 
 use crate::args::Args;
 
@@ -79,7 +81,9 @@ impl Request {
         let mut progress = Progress::new(console, training.batch_size, training.num_epochs);
         let (mut log, mut report) = (LogToRun(log), RunReporter::default());
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut log, &mut progress, &mut report];
-        let options = JobOptions { placement: self.placement, dry_run: args.dry_run, started };
+        let words = std::env::args_os().map(|word| shell_quoted(Path::new(&word)));
+        let command = Some(words.collect::<Vec<_>>().join(" "));
+        let options = JobOptions { placement: self.placement, dry_run: args.dry_run, started, command };
         let prepared = Job::prepare(self.resolved.config, self.start, options, &mut reporters, stop);
         let job = match prepared {
             Err(JobError::Interrupted) => {
@@ -93,6 +97,11 @@ impl Request {
             return Ok(ExitCode::SUCCESS);
         }
         let Outcome { run, summary } = job.run(&mut reporters, stop).map_err(classified)?;
+        // What was trained is safe, and the report can be made again.
+        match run_report::write(&run) {
+            Ok(path) => tracing::info!("report: {}", path.display()),
+            Err(error) => tracing::warn!("no report: {error}"),
+        }
         if summary.status == Status::Interrupted {
             tracing::warn!(
                 "interrupted; the state is saved. Resume with: ml-train --resume {}",

@@ -13,12 +13,13 @@ Examples:
   ml-visualise runs/base                         one run
   ml-visualise --port 0                          any free port
   ml-visualise --host 0.0.0.0                    reachable from other machines
+  ml-visualise report runs/base                  write runs/base/report/report.html
   ml-visualise runs -- --samples_per_plugin images=100   flags of TensorBoard's own
 
 Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage, 130/143 interrupted.
 `ml-visualise completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
 
-/// Show one run, or all of them, in TensorBoard
+/// Show one run, or all of them, in TensorBoard, or write a report of it
 #[derive(Parser, Debug)]
 #[command(name = "ml-visualise", version, after_help = EXAMPLES, rename_all = "snake_case")]
 #[command(args_conflicts_with_subcommands = true)]
@@ -48,6 +49,13 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Write report/report.html of runs: curves, metrics with intervals, confused classes, mistakes,
+    /// likely wrong labels, calibration, settings, time
+    Report {
+        /// Run folders
+        #[arg(value_name = "RUN", required = true)]
+        runs: Vec<PathBuf>,
+    },
     /// Print completions for a shell
     #[command(hide = true)]
     Completions { shell: Shell },

@@ -1,4 +1,5 @@
-//! ml-visualise: a run folder, or all of them → TensorBoard, running until it is interrupted.
+//! ml-visualise: a run folder, or all of them → TensorBoard, running until it is interrupted; or a
+//! report of a run.
 //!
 //! Finds the events and a TensorBoard, checks the port, starts it, says when it answers, and passes
 //! signals on.
@@ -13,12 +14,15 @@ mod events;
 mod locate;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use ml_cli::console::tell;
-use ml_cli::exit::{self, finish, usage};
+use ml_cli::exit::{self, UsageError, finish, usage};
 use ml_cli::flags::parse;
+use ml_core::run::Run;
+use ml_report::run_report;
 
 use address::Address;
 use args::{Args, Command};
@@ -31,8 +35,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if let Some(Command::Completions { shell }) = args.command {
-        return exit::print_completions(shell, &mut Args::command());
+    match &args.command {
+        Some(Command::Completions { shell }) => {
+            return exit::print_completions(*shell, &mut Args::command());
+        }
+        Some(Command::Report { runs }) => return report(runs),
+        None => {}
     }
     if let Some(flag) = args.more.iter().find(|flag| is_ours(flag)) {
         return usage(format!(
@@ -66,6 +74,17 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         tell("stop it with Ctrl-C");
     }
     child.wait()
+}
+
+/// Writes the report of each run, and prints where it is.
+fn report(folders: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let runs = folders.iter().map(|folder| Run::open(folder)).collect::<Result<Vec<_>, _>>();
+    let runs = runs.map_err(|error| UsageError(error.into()))?;
+    let mut written = Vec::new();
+    for run in &runs {
+        written.push(run_report::write(run)?.display().to_string());
+    }
+    exit::print(&written.join("\n"))
 }
 
 /// A flag of TensorBoard that is set here.

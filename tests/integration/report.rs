@@ -1,0 +1,210 @@
+//! From a run to a decision: the report that a training ends with, calibrated answers, and labels
+//! that are likely wrong.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{fails, ok, read, small_digits, train};
+
+/// Three digits, of which some are labelled wrong, split; and a trained run of them.
+fn trained() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let raw = place.path().join("data/raw");
+    small_digits(&raw, &[120, 120, 120]);
+    let mut files: Vec<_> = fs::read_dir(raw.join("1")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in &files[..6] {
+        fs::rename(file, raw.join("0").join(file.file_name().unwrap())).unwrap();
+    }
+    ok(program(env!("CARGO_BIN_EXE_ml-split"), place.path(), &["data", "--ratio", "0.6", "0.2", "0.2"]));
+    ok(train(place.path(), &["--data_dir", "data", "--num_epochs", "6", "--run_name", "base"]));
+    place
+}
+
+fn program(path: &str, place: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(path);
+    command.current_dir(place).args(args);
+    command
+}
+
+fn inference(place: &Path, args: &[&str]) -> Command {
+    program(
+        env!("CARGO_BIN_EXE_ml-inference"),
+        place,
+        &[&["--device", "cpu", "-c", "runs/base"], args].concat(),
+    )
+}
+
+#[test]
+fn a_training_ends_with_a_report_and_calibrated_answers() {
+    let place = trained();
+    let run = place.path().join("runs/base");
+    let page = read(run.join("report/report.html"));
+    for part in [
+        "Learning curves",
+        "Confusion matrix",
+        "Possible label errors",
+        "Calibration",
+        "Selective prediction",
+        "ml-split data/raw --force --exclude",
+        "ml-train",
+        "tiny_net",
+        "data:image/jpeg;base64,",
+    ] {
+        assert!(page.contains(part), "{part} is not in the report");
+    }
+    assert!(
+        !page.contains("<script") && !page.contains("http://") && !page.contains("https://"),
+        "no network"
+    );
+    let summary = read(run.join("summary.yaml"));
+    for part in ["command: ", "train_seconds: ", "waiting_seconds: ", "--num_epochs 6"] {
+        assert!(summary.contains(part), "{part} is not in {summary}");
+    }
+
+    // Both splits are evaluated; the figures are those of what was written beside them.
+    for split in ["val", "test"] {
+        let json: serde_json::Value =
+            serde_json::from_str(&read(run.join(format!("report/classification_report_{split}.json"))))
+                .unwrap();
+        let figure = |key: &str| json[key].as_f64().unwrap_or_else(|| panic!("{key} of {split}"));
+        for key in ["balanced_accuracy", "cohen_kappa", "matthews_correlation", "macro_roc_auc"] {
+            assert!((0.0..=1.0).contains(&figure(key)), "{key}");
+        }
+        let [low, high] = [0, 1].map(|end| json["intervals"]["accuracy"][end].as_f64().unwrap());
+        assert!(low <= figure("accuracy") && figure("accuracy") <= high);
+        let predictions = read(run.join(format!("report/predictions_{split}.csv")));
+        assert!(predictions.starts_with("path,label,prediction,probability,correct,margin,top_1_class"));
+        assert_eq!(predictions.lines().count() as f64 - 1.0, figure("num_samples"));
+        let issues = read(run.join(format!("report/label_issues_{split}.csv")));
+        assert_eq!(issues.lines().count() - 1, json["label_issues"]["count"].as_u64().unwrap() as usize);
+    }
+
+    // The temperature is in best.pt, and inference divides by it.
+    let python = "import sys, torch; c = torch.load(sys.argv[1], weights_only=True)['calibration']; \
+                  print(c['temperature'], c['samples'])";
+    let interpreter = crate::support::workspace().join(".venv/bin/python");
+    let output = ok(program(interpreter.to_str().unwrap(), &run, &["-c", python, "best.pt"]));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let figures: Vec<f64> = text.split_whitespace().map(|figure| figure.parse().unwrap()).collect();
+    let [temperature, samples] = figures[..] else { panic!("{text}") };
+    assert!(temperature > 0.05 && samples == 72.0, "{text}");
+    let image = "data/raw/2/".to_owned() + &first_file(&place.path().join("data/raw/2"));
+    let ratio = |args: &[&str]| -> f64 {
+        let output =
+            ok(inference(place.path(), &[&["--json", "--top_k", "2", image.as_str()], args].concat()));
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let probability = |rank: usize| line["top_k"][rank]["probability"].as_f64().unwrap();
+        (probability(0) / probability(1)).ln()
+    };
+    // Differences of logits are divided by the temperature.
+    let found = ratio(&["--calibration", "off"]) / ratio(&[]);
+    assert!((found / temperature - 1.0).abs() < 1e-3, "{found} and {temperature}");
+}
+
+fn first_file(folder: &Path) -> String {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.swap_remove(0)
+}
+
+#[test]
+fn answers_that_are_not_sure_enough_are_uncertain() {
+    let place = trained();
+    let output = ok(inference(place.path(), &["data/raw", "--max_error", "0.05", "--format", "csv"]));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("are uncertain") && told.contains("of the validation images were answered"),
+        "{told}"
+    );
+    let threshold: f64 =
+        told.split("probability of ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let mut answered = 0;
+    for row in csv::Reader::from_reader(&output.stdout[..]).records() {
+        let row = row.unwrap();
+        let probability: f64 = row[2].parse().unwrap();
+        // The threshold is told with four digits.
+        if (probability - threshold).abs() > 1e-4 {
+            assert_eq!(&row[1] == "uncertain", probability < threshold, "{row:?}");
+        }
+        answered += usize::from(&row[1] != "uncertain");
+    }
+    assert!(answered > 100, "{answered}");
+    fails(inference(place.path(), &["--max_error", "0.05"]), 2, &["--max_error", "predictions"]);
+    fails(inference(place.path(), &["data/raw", "--max_error", "2"]), 2, &["--max_error", "below 1"]);
+    let both = ["data/raw", "--max_error", "0.05", "--calibration", "off"];
+    fails(inference(place.path(), &both), 2, &["--calibration"]);
+}
+
+#[test]
+fn likely_wrong_labels_are_found_and_left_out_or_corrected_by_one_command() {
+    let place = trained();
+    let list = place.path().join("list.csv");
+    // Of both splits, those that were planted.
+    let mut wrong: Vec<String> = Vec::new();
+    for split in ["val", "test"] {
+        let rows = read(place.path().join(format!("runs/base/report/label_issues_{split}.csv")));
+        wrong.extend(rows.lines().skip(1).filter(|row| row.contains(",0,1,")).map(str::to_owned));
+    }
+    assert!(!wrong.is_empty(), "none of the wrong labels is found");
+    fs::write(&list, format!("path,label,suggested,self_confidence\n{}\n", wrong.join("\n"))).unwrap();
+    let splits = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-split"), place.path(), args);
+    ok(splits(&["data", "--force", "--exclude", "list.csv"]));
+    let all = ["train", "val", "test"].map(|name| read(place.path().join(format!("data/splits/{name}.txt"))));
+    assert_eq!(all.concat().lines().count(), 360 - wrong.len());
+    let path = wrong[0].split(',').next().unwrap();
+    assert!(!all.concat().contains(path));
+    // A training on the new splits is not told that images have changed.
+    let output =
+        ok(train(place.path(), &["--data_dir", "data", "--num_epochs", "1", "--set", "data.on_change=fail"]));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("WARN"), "{output:?}");
+
+    ok(splits(&["data", "--layout", "folders", "--output", "tree", "--relabel", "list.csv"]));
+    let name = Path::new(path).file_name().unwrap();
+    let is_there = |folder: &str| {
+        ["train", "val", "test"]
+            .iter()
+            .any(|split| place.path().join("tree").join(split).join(folder).join(name).exists())
+    };
+    assert!(is_there("1/0") && !is_there("0"));
+    ok(train(place.path(), &["--data_dir", "tree", "--num_epochs", "1"]));
+    fails(splits(&["data", "--force", "--relabel", "list.csv"]), 2, &["--relabel", "--layout folders"]);
+    fails(splits(&["data", "--force", "--exclude", "missing.csv"]), 2, &["missing.csv"]);
+    fs::write(&list, "path\nraw/0/none.png\n").unwrap();
+    fails(splits(&["data", "--force", "--exclude", "list.csv"]), 2, &["raw/0/none.png"]);
+}
+
+#[test]
+fn a_report_can_be_made_again_also_of_what_is_left_of_a_run() {
+    let place = trained();
+    let run = place.path().join("runs/base");
+    let report = |args: &[&str]| {
+        program(env!("CARGO_BIN_EXE_ml-visualise"), place.path(), &[&["report"], args].concat())
+    };
+    let page = run.join("report/report.html");
+    let before = read(&page);
+    fs::remove_file(&page).unwrap();
+    let output = ok(report(&["runs/base"]));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "runs/base/report/report.html");
+    assert_eq!(read(&page), before, "the same run gives the same page");
+    // Images, tables and curves are gone.
+    fs::rename(place.path().join("data"), place.path().join("elsewhere")).unwrap();
+    fs::remove_file(run.join("metrics.csv")).unwrap();
+    fs::write(run.join("report/predictions_test.csv"), "path,label\n").unwrap();
+    fs::write(run.join("report/classification_report_val.json"), "{").unwrap();
+    ok(report(&["runs/base"]));
+    assert!(read(&page).contains("metrics.csv"), "what is missing is said");
+    for what in ["report", "logs"] {
+        let _ = fs::remove_dir_all(run.join(what));
+    }
+    ok(report(&["runs/base"]));
+    assert!(read(&page).contains("Nothing was evaluated"));
+    fs::write(run.join("summary.yaml"), "status: [").unwrap();
+    fails(report(&["runs/base"]), 1, &["summary.yaml"]);
+    fails(report(&["nowhere"]), 2, &["nowhere"]);
+    fails(report(&[]), 2, &["RUN"]);
+}
