@@ -105,7 +105,7 @@ if [ -n "$has_python" ]; then
 else
   say "SKIP comparing runs: $python has no torch and numpy"
 fi
-accuracy() { sed -n 's/.*"accuracy": *\([0-9.]*\).*/\1/p' "$work/out" | head -n 1; }
+accuracy() { sed -n 's/.*"num_samples": *[0-9]*, *"accuracy": *\([0-9.]*\).*/\1/p' "$work/out"; }
 evaluate() { # DEVICE
   timeout 120 "$bin/ml-inference" --device "$1" --checkpoint "$work/runs/one/last.pt" --data_dir "$here/digits" \
     --output "$work/evaluated" --json > "$work/out" 2> "$work/log"
