@@ -102,7 +102,8 @@ impl EvaluationReport<'_> {
 
     /// Lines of single figures; those that are not defined are left out.
     fn figures(&self) -> String {
-        let Analysis { intervals, ranking, calibration, temperature, .. } = self.analysis;
+        let Analysis { intervals, ranking, calibration, .. } = self.analysis;
+        let temperature = self.evaluation.temperature;
         let mut out = String::new();
         if let Some(all) = intervals {
             let range = |found: &BootstrapMetrics, of: fn(&BootstrapMetrics) -> Estimate| {
@@ -127,7 +128,7 @@ impl EvaluationReport<'_> {
         ];
         let known = figures.iter().filter_map(|(name, value)| Some(format!("{name} {:.4}", (*value)?)));
         out.push_str(&known.collect::<Vec<_>>().join("   "));
-        if *temperature != 1.0 {
+        if temperature != 1.0 {
             let _ = write!(out, " (temperature {temperature:.3})");
         }
         out.push('\n');
@@ -179,7 +180,7 @@ impl EvaluationReport<'_> {
             "macro_average_precision": ranking.macro_average_precision,
             "intervals": intervals,
             "calibration": {
-                "temperature": self.analysis.temperature,
+                "temperature": self.evaluation.temperature,
                 "uncalibrated": calibration_json(&self.analysis.uncalibrated),
                 "calibrated": calibration_json(&self.analysis.calibration),
             },

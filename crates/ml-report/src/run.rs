@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use ml_core::device::num_threads;
 use ml_core::evaluation::Analysis;
 use ml_core::metrics::MetricSums;
 use ml_core::run::unix_seconds;
@@ -51,9 +52,8 @@ impl Reporter for RunReporter {
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {
-        let Evaluated { run, split, classes, index, evaluation, temperature, epoch } = *evaluated;
-        let threads = tch::get_num_threads().max(1) as usize;
-        let analysis = &Analysis::new(evaluation, classes, temperature, threads);
+        let Evaluated { run, split, classes, index, evaluation, epoch } = *evaluated;
+        let analysis = &Analysis::new(evaluation, classes, num_threads());
         let report = EvaluationReport { split: split.name(), classes, index, evaluation, analysis };
         report.write(&run.report_dir()).map_err(ReportError::new)?;
         match &mut self.board {

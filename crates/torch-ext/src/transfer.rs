@@ -5,7 +5,7 @@
 //! other side. On the CPU all of it is plain copies that are done at once, and counted alike, so
 //! that a program's waits are known without a GPU.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::{c_char, c_void};
 use std::marker::PhantomData;
 
@@ -136,12 +136,11 @@ impl Drop for Event {
     }
 }
 
-/// A queue for copies to a device, beside that of the computations.
+/// A queue for copies to a device, beside that of the computations; made when something is sent.
 #[derive(Debug)]
 pub struct CopyStream {
     device: Device,
-    /// None on the CPU, where nothing is copied.
-    stream: Option<*mut c_void>,
+    stream: OnceCell<*mut c_void>,
 }
 
 /// A tensor on its way to a device.
@@ -152,27 +151,22 @@ pub struct Sent {
 }
 
 impl CopyStream {
-    /// To `device`; CUDA must be loaded for a CUDA device.
-    ///
-    /// # Errors
-    /// libtorch's.
-    pub fn new(device: Device) -> Result<CopyStream, Error> {
-        let Device::Cuda(index) = device else { return Ok(CopyStream { device, stream: None }) };
-        let mut stream = std::ptr::null_mut();
-        // SAFETY: on success `stream` is ours.
-        result(unsafe { te_copy_stream(i32::try_from(index).unwrap_or(i32::MAX), &raw mut stream) })?;
-        Ok(CopyStream { device, stream: Some(stream) })
+    /// To `device`; CUDA must be loaded before anything is sent to a CUDA device.
+    pub fn new(device: Device) -> CopyStream {
+        CopyStream { device, stream: OnceCell::new() }
     }
 
     /// Begins to copy `tensor`, from pinned memory: one that is not there is copied to it before. It
-    /// may be dropped at once: its memory is kept until the copy is done.
+    /// may be dropped at once: its memory is kept until the copy is done. On the CPU nothing is
+    /// copied.
     ///
     /// # Errors
-    /// No memory, or what the device could not do before.
+    /// No memory, no such device, or what it could not do before.
     pub fn send(&self, tensor: &Tensor) -> Result<Sent, Error> {
-        let Some(stream) = self.stream else {
+        let Device::Cuda(index) = self.device else {
             return Ok(Sent { tensor: tensor.shallow_clone(), arrival: None });
         };
+        let stream = self.stream(index)?;
         let tensor = if tensor.f_is_pinned(self.device)? {
             tensor.shallow_clone()
         } else {
@@ -185,13 +179,23 @@ impl CopyStream {
         let tensor = unsafe { Tensor::from_ptr(out.cast()) };
         Ok(Sent { tensor, arrival: Some(Event { event, thread: PhantomData }) })
     }
+
+    fn stream(&self, index: usize) -> Result<*mut c_void, Error> {
+        if let Some(stream) = self.stream.get() {
+            return Ok(*stream);
+        }
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: on success `stream` is ours.
+        result(unsafe { te_copy_stream(i32::try_from(index).unwrap_or(i32::MAX), &raw mut stream) })?;
+        Ok(*self.stream.get_or_init(|| stream))
+    }
 }
 
 impl Drop for CopyStream {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream {
+        if let Some(stream) = self.stream.get() {
             // SAFETY: it was given to us to own.
-            unsafe { te_copy_stream_free(stream) };
+            unsafe { te_copy_stream_free(*stream) };
         }
     }
 }
@@ -262,9 +266,9 @@ mod tests {
     #[test]
     fn on_the_cpu_nothing_is_sent() {
         let tensor = Tensor::from_slice(&[1u8, 2]);
-        let sent = CopyStream::new(Device::Cpu).unwrap().send(&tensor).unwrap();
+        let sent = CopyStream::new(Device::Cpu).send(&tensor).unwrap();
         assert_eq!(sent.receive().unwrap().data_ptr(), tensor.data_ptr());
-        let error = CopyStream::new(Device::Cuda(0)).unwrap_err().to_string();
+        let error = CopyStream::new(Device::Cuda(0)).send(&tensor).unwrap_err().to_string();
         assert!(!error.is_empty(), "without CUDA it is an error");
     }
 }

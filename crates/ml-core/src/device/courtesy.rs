@@ -103,7 +103,7 @@ impl Contention {
 
     /// Whether they did since it began; false where the system does not tell.
     pub fn is_high(&mut self) -> bool {
-        let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+        let threads = super::threads::current();
         let elapsed = self.started.elapsed();
         let share = self.sensor.as_mut().map(|sensor| sensor.waiting_share(elapsed, threads));
         share.is_some_and(|share| share > Policy::THRESHOLD)

@@ -22,6 +22,7 @@ use crate::torch_error::{TorchError, catch_torch_panic};
 
 pub use compute::{Compute, MemoryFormat};
 pub use precision::{Precision, PrecisionChoice};
+pub use threads::current as num_threads;
 
 /// `auto`, `cpu`, `cuda` (the first), or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

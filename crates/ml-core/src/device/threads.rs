@@ -13,7 +13,7 @@ pub(super) fn set(wanted: Option<usize>) -> (usize, &'static str) {
     let (threads, reason) = decide(&Machine {
         wanted,
         // Affinity and `OMP_NUM_THREADS`; libtorch heeds both.
-        libtorch: usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1),
+        libtorch: current(),
         has_variable: is_set("OMP_NUM_THREADS"),
         quota: quota::processors(),
         cores: physical_cores(Path::new("/sys/devices/system/cpu"), &allowed()),
@@ -21,6 +21,11 @@ pub(super) fn set(wanted: Option<usize>) -> (usize, &'static str) {
     // Also where it is libtorch's own number: the thread that calls this is then told.
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     (threads, reason)
+}
+
+/// Threads that libtorch computes with now, at least 1.
+pub fn current() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
 
 /// Whether an environment variable is set, and not empty.

@@ -8,7 +8,7 @@ use crate::metrics::calibration::{
 use crate::metrics::intervals::{BootstrapConfig, BootstrapMetrics, stratified_bootstrap};
 use crate::metrics::label_issues::{LabelIssues, LabelIssuesConfig, find_label_issues};
 use crate::metrics::ranking::RankingMetrics;
-use crate::metrics::selective::{RiskCoverage, SelectiveThreshold, threshold_for};
+use crate::metrics::selective::RiskCoverage;
 use crate::metrics::{ClassificationReport, Probabilities};
 
 /// Points of a risk-coverage curve at most.
@@ -48,8 +48,6 @@ fn softmax(row: &mut [f32], temperature: f64) {
 /// What an evaluation says beyond counts. Computed by [`Analysis::new`].
 #[derive(Clone, Debug)]
 pub struct Analysis {
-    /// What logits were divided by for all probabilities in here; 1 leaves them as they are.
-    pub temperature: f64,
     /// Precision, recall and F1 of each class, and their means.
     pub report: ClassificationReport,
     /// See [`balanced_accuracy`].
@@ -85,12 +83,13 @@ pub struct Confidence {
 }
 
 impl Analysis {
-    /// Of an evaluation with these `classes`, whose logits are divided by `temperature`; on at most
-    /// `threads` threads, on whose number nothing depends.
+    /// Of an evaluation with these `classes`; on at most `threads` threads, on whose number nothing
+    /// depends.
     ///
     /// # Panics
     /// The evaluation is of another number of classes.
-    pub fn new(evaluation: &Evaluation, classes: &[String], temperature: f64, threads: usize) -> Analysis {
+    pub fn new(evaluation: &Evaluation, classes: &[String], threads: usize) -> Analysis {
+        let temperature = evaluation.temperature;
         let probabilities = evaluation.logits.probabilities(temperature);
         let num_classes = classes.len().max(1);
         // As many rows of as many values as there are predictions.
@@ -98,9 +97,7 @@ impl Analysis {
             || Probabilities::new(&probabilities, num_classes).unwrap_or_else(|error| panic!("{error}"));
         let targets: Vec<usize> = evaluation.predictions.iter().map(|one| one.target).collect();
         let predictions: Vec<usize> = evaluation.predictions.iter().map(|one| one.best().class).collect();
-        let hits: Vec<bool> = targets.iter().zip(&predictions).map(|(one, other)| one == other).collect();
         let confidences: Vec<Confidence> = view().rows().zip(&predictions).map(confidence).collect();
-        let chosen: Vec<f32> = confidences.iter().map(|one| one.probability).collect();
         let bootstrap = BootstrapConfig { threads, ..BootstrapConfig::default() };
         let matrix = &evaluation.confusion;
         let calibration = CalibrationMetrics::new(view(), &targets, DEFAULT_BINS, threads);
@@ -112,7 +109,6 @@ impl Analysis {
             CalibrationMetrics::new(view, &targets, DEFAULT_BINS, threads)
         };
         Analysis {
-            temperature,
             report: ClassificationReport::new(matrix, classes),
             balanced_accuracy: balanced_accuracy(matrix),
             cohen_kappa: cohen_kappa(matrix),
@@ -121,7 +117,7 @@ impl Analysis {
             intervals: stratified_bootstrap(&targets, &predictions, num_classes, &bootstrap),
             calibration,
             uncalibrated,
-            risk_coverage: RiskCoverage::new(&chosen, &hits, CURVE_POINTS),
+            risk_coverage: risk_coverage(evaluation, confidences.iter().map(|one| one.probability)),
             label_issues: find_label_issues(
                 view(),
                 &targets,
@@ -135,6 +131,12 @@ impl Analysis {
     pub fn confidences(&self) -> &[Confidence] {
         &self.confidences
     }
+}
+
+/// The error among the surest predictions, whose probabilities these are.
+pub(super) fn risk_coverage(evaluation: &Evaluation, confidences: impl Iterator<Item = f32>) -> RiskCoverage {
+    let hits: Vec<bool> = evaluation.predictions.iter().map(|one| one.best().class == one.target).collect();
+    RiskCoverage::new(&confidences.collect::<Vec<_>>(), &hits, CURVE_POINTS)
 }
 
 /// Of one row of probabilities and the class that is predicted.
@@ -158,6 +160,7 @@ impl Evaluation {
                 scored.probability = row[scored.class];
             }
         }
+        self.temperature = temperature;
         self
     }
 
@@ -168,24 +171,6 @@ impl Evaluation {
     pub fn fit_temperature(&self, threads: usize) -> Result<TemperatureFit, TemperatureError> {
         let targets: Vec<usize> = self.predictions.iter().map(|one| one.target).collect();
         fit_temperature(&self.logits.values, self.logits.num_classes, &targets, threads)
-    }
-
-    /// The lowest probability, at this temperature, from which on at most `max_error` of the
-    /// predictions are wrong; see [`threshold_for`]. None where there is no such probability.
-    pub fn threshold_for(&self, max_error: f64, temperature: f64) -> Option<SelectiveThreshold> {
-        let mut row = Vec::with_capacity(self.logits.num_classes);
-        let rows = self.logits.values.chunks_exact(self.logits.num_classes.max(1));
-        let (confidences, hits): (Vec<f32>, Vec<bool>) = rows
-            .zip(&self.predictions)
-            .map(|(logits, prediction)| {
-                row.clear();
-                row.extend_from_slice(logits);
-                softmax(&mut row, temperature);
-                let class = prediction.best().class;
-                (row[class], class == prediction.target)
-            })
-            .unzip();
-        threshold_for(&confidences, &hits, max_error, crate::metrics::intervals::DEFAULT_LEVEL)
     }
 }
 

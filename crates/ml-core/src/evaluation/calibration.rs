@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Analysis, Evaluation};
-use crate::metrics::calibration::{TemperatureError, TemperatureFit};
+use super::Evaluation;
+use super::analysis::risk_coverage;
+use crate::metrics::calibration::TemperatureError;
 use crate::metrics::intervals::{DEFAULT_LEVEL, clopper_pearson_upper};
 
 /// Fitted to the validation split by [`Calibration::fit`].
@@ -38,30 +39,34 @@ pub struct AnswerThreshold {
 }
 
 impl Calibration {
-    /// Of an evaluation on images that were not trained with; on at most `threads` threads.
+    /// Of an evaluation on images that were not trained with; on at most `threads` threads. Also the
+    /// evaluation with these probabilities, or as it was.
     ///
     /// # Errors
     /// There are too few images, images of one class alone, or logits that are not finite.
     pub fn fit(
-        evaluation: &Evaluation,
-        classes: &[String],
+        evaluation: Evaluation,
         threads: usize,
-    ) -> Result<Calibration, TemperatureError> {
-        let TemperatureFit { temperature, nll_before, nll_after, ece_before, ece_after, samples, .. } =
-            evaluation.fit_temperature(threads)?;
-        let analysis = Analysis::new(evaluation, classes, temperature, threads);
-        let all = samples as f64;
-        let answers = analysis.risk_coverage.points.iter().map(|point| {
+    ) -> (Evaluation, Result<Calibration, TemperatureError>) {
+        let fit = match evaluation.fit_temperature(threads) {
+            Ok(fit) => fit,
+            Err(reason) => return (evaluation, Err(reason)),
+        };
+        let evaluation = evaluation.at_temperature(fit.temperature);
+        let confidences = evaluation.predictions.iter().map(|one| one.best().probability);
+        let all = fit.samples as f64;
+        let answers = risk_coverage(&evaluation, confidences).points.into_iter().map(|point| {
             let answered = (point.coverage * all).round();
             (point.threshold, answered as u64, (point.risk * answered).round() as u64)
         });
-        Ok(Calibration {
-            temperature,
-            samples: samples as u64,
-            nll: [nll_before, nll_after],
-            ece: [ece_before, ece_after],
+        let calibration = Calibration {
+            temperature: fit.temperature,
+            samples: fit.samples as u64,
+            nll: [fit.nll_before, fit.nll_after],
+            ece: [fit.ece_before, fit.ece_after],
             answers: answers.collect(),
-        })
+        };
+        (evaluation, Ok(calibration))
     }
 
     /// The lowest probability from which on at most `max_error` of the answers are wrong on the

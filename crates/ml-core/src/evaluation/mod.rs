@@ -58,6 +58,8 @@ pub struct Evaluation {
     pub predictions: Vec<Prediction>,
     /// Of the same samples.
     pub logits: Logits,
+    /// What logits were divided by for the probabilities; 1 leaves them as they are.
+    pub temperature: f64,
 }
 
 /// Why an evaluation did not end.
@@ -173,6 +175,7 @@ impl<'a> Evaluator<'a> {
             confusion: ConfusionMatrix::new(self.num_classes),
             predictions: Vec::with_capacity(loader.num_samples()),
             logits: Logits { values: Vec::new(), num_classes: self.num_classes },
+            temperature: self.temperature,
         };
         evaluation.logits.values.reserve_exact(loader.num_samples() * self.num_classes);
         let mut take = |scored: Scored| {
@@ -191,8 +194,11 @@ impl<'a> Evaluator<'a> {
         for batch in loader.epoch(0, 0).on_device() {
             let batch = InputBatch::from(batch?);
             let scored = catch_torch_panic(|| {
-                let logits = self.add(network, &batch, &mut accumulator)?;
-                Ok::<_, EvaluationError>(self.scored(batch.batch.indices, &logits, top_k)?)
+                let logits = self.add(network, &batch, &mut accumulator)?.to_kind(Kind::Float);
+                let [classes, probabilities] = self.top_k(&logits, top_k);
+                let fetch = Fetch::start(&[classes, probabilities, logits], Vec::new());
+                let samples = batch.batch.indices;
+                Ok::<_, EvaluationError>(Scored { samples, fetch: fetch.map_err(TorchError::from)? })
             })??;
             if let Some(before) = under_way.replace(scored) {
                 take(before)?;
@@ -213,22 +219,25 @@ impl<'a> Evaluator<'a> {
         images: &Tensor,
         top_k: usize,
     ) -> Result<Vec<Vec<ClassProbability>>, EvaluationError> {
-        let scored = catch_torch_panic(|| {
-            let logits = self.logits(network, images.into())?;
-            Ok::<_, EvaluationError>(self.scored(Vec::new(), &logits, top_k)?)
+        let best = catch_torch_panic(|| {
+            let best = self.top_k(&self.logits(network, images.into())?, top_k);
+            Ok::<_, EvaluationError>(Fetch::start(&best, Vec::new()).map_err(TorchError::from)?)
         })??;
-        Ok(scored.top_k(&mut Vec::new())?)
+        let [classes, probabilities] = &best.wait().map_err(TorchError::from)?[..] else {
+            return Ok(Vec::new());
+        };
+        Ok(ranked(classes, probabilities)?)
     }
 
-    /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]`, best first.
-    fn scored(&self, samples: Vec<usize>, logits: &Tensor, k: usize) -> Result<Scored, TorchError> {
-        let logits = logits.to_kind(Kind::Float);
+    /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]` f32, best first:
+    /// classes `[N, k]` i64 and probabilities `[N, k]` f32.
+    fn top_k(&self, logits: &Tensor, k: usize) -> [Tensor; 2] {
         let (classes, probabilities) = if self.temperature == 1.0 {
-            metrics::top_k(&logits, k.max(1))
+            metrics::top_k(logits, k.max(1))
         } else {
-            metrics::top_k(&(&logits / self.temperature), k.max(1))
+            metrics::top_k(&(logits / self.temperature), k.max(1))
         };
-        Ok(Scored { samples, fetch: Fetch::start(&[classes, probabilities, logits], Vec::new())? })
+        [classes, probabilities]
     }
 
     /// Adds a batch to the sums; its logits.
@@ -267,28 +276,38 @@ struct Scored {
 }
 
 impl Scored {
-    /// The classes, and the logits behind those that are there.
-    fn top_k(self, all_logits: &mut Vec<f32>) -> Result<Vec<Vec<ClassProbability>>, TorchError> {
-        let [classes, probabilities, logits] = &self.fetch.wait()?[..] else { return Ok(Vec::new()) };
-        let width = classes.size()[1] as usize;
-        let flat = |tensor: &Tensor| tensor.flatten(0, -1);
-        let classes = Vec::<i64>::try_from(flat(classes)).map_err(torch_ext::Error::from)?;
-        let probabilities = Vec::<f32>::try_from(flat(probabilities)).map_err(torch_ext::Error::from)?;
-        all_logits.extend(Vec::<f32>::try_from(flat(logits)).map_err(torch_ext::Error::from)?);
-        let scored: Vec<ClassProbability> = classes
-            .into_iter()
-            .zip(probabilities)
-            .map(|(class, probability)| ClassProbability { class: class as usize, probability })
-            .collect();
-        Ok(scored.chunks(width.max(1)).map(<[ClassProbability]>::to_vec).collect())
-    }
-
-    /// With the sample's place in the index.
+    /// Each sample's place in the index and its classes; their logits are put behind `all_logits`.
     fn samples(
-        mut self,
+        self,
         all_logits: &mut Vec<f32>,
     ) -> Result<impl Iterator<Item = (usize, Vec<ClassProbability>)>, TorchError> {
-        let samples = std::mem::take(&mut self.samples);
-        Ok(samples.into_iter().zip(self.top_k(all_logits)?))
+        let fetched = self.fetch.wait()?;
+        let ranked = match &fetched[..] {
+            [classes, probabilities, logits] => {
+                all_logits.extend(values::<f32>(logits)?);
+                ranked(classes, probabilities)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(self.samples.into_iter().zip(ranked))
     }
+}
+
+/// Classes `[N, k]` i64 and their probabilities `[N, k]` f32 in host memory, row by row.
+fn ranked(classes: &Tensor, probabilities: &Tensor) -> Result<Vec<Vec<ClassProbability>>, TorchError> {
+    let width = classes.size()[1] as usize;
+    let scored: Vec<ClassProbability> = values::<i64>(classes)?
+        .into_iter()
+        .zip(values::<f32>(probabilities)?)
+        .map(|(class, probability)| ClassProbability { class: class as usize, probability })
+        .collect();
+    Ok(scored.chunks(width.max(1)).map(<[ClassProbability]>::to_vec).collect())
+}
+
+/// All elements of a tensor in host memory.
+fn values<T>(tensor: &Tensor) -> Result<Vec<T>, TorchError>
+where
+    Vec<T>: TryFrom<Tensor, Error = tch::TchError>,
+{
+    Ok(Vec::try_from(tensor.flatten(0, -1)).map_err(torch_ext::Error::from)?)
 }

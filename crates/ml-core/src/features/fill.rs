@@ -1,12 +1,12 @@
 //! One forward pass of the prefix over all images.
 
-use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tch::Tensor;
+use torch_ext::CopyStream;
 
 use super::disk::{self, DiskTable, DiskWriter};
 use super::source::Source;
@@ -57,7 +57,8 @@ pub fn fill(
         Store::Ram => None,
         Store::Disk { .. } => Some(key::of(source)?),
     };
-    let features = |table| Features { prefix: Rc::new((*prefix).clone()), table, stream: OnceCell::new() };
+    let stream = || CopyStream::new(source.compute.device);
+    let features = |table| Features { prefix: Rc::new((*prefix).clone()), table, stream: stream() };
     if let (Store::Disk { folder, .. }, Some(key)) = (store, &key)
         && let Some(table) = DiskTable::open(folder, key, prefix, images)?
     {

@@ -17,12 +17,10 @@ mod key;
 mod source;
 mod table;
 
-use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tch::Device;
 use torch_ext::CopyStream;
 
 use crate::loader::{self, BatchSamples, CacheError, Composition, DeviceBatch, LoaderError};
@@ -84,23 +82,15 @@ impl From<tch::TchError> for FeatureError {
 pub struct Features {
     prefix: Rc<Prefix>,
     table: Table,
-    /// Made when a batch is sent.
-    stream: OnceCell<CopyStream>,
+    stream: CopyStream,
 }
 
 impl Features {
-    /// The batch of these samples on `device`.
-    fn batch(&self, samples: BatchSamples, device: Device) -> Result<InputBatch, FeatureError> {
+    /// The batch of these samples on the device.
+    fn batch(&self, samples: BatchSamples) -> Result<InputBatch, FeatureError> {
         let BatchSamples { indices, targets } = samples;
-        let stream = match self.stream.get() {
-            Some(stream) => stream,
-            None => {
-                let new = CopyStream::new(device)?;
-                self.stream.get_or_init(|| new)
-            }
-        };
-        let images = stream.send(&self.table.rows(&indices)?)?.receive()?;
-        let targets = stream.send(&targets)?.receive()?;
+        let images = self.stream.send(&self.table.rows(&indices)?)?.receive()?;
+        let targets = self.stream.send(&targets)?.receive()?;
         let unreadable = Vec::new();
         let batch = DeviceBatch { images, targets, soft_targets: None, indices, unreadable };
         Ok(InputBatch { batch, prefix: Some(Rc::clone(&self.prefix)) })
@@ -142,8 +132,6 @@ pub enum Batches {
         features: Rc<Features>,
         /// Which of them, batch by batch.
         composition: Composition,
-        /// Where to.
-        device: Device,
     },
 }
 
@@ -181,8 +169,8 @@ impl Iterator for Batches {
                 let batch = batches.next()?;
                 Some(batch.map(InputBatch::from).map_err(FeatureError::from))
             }
-            Batches::Features { features, composition, device } => {
-                composition.next().map(|samples| features.batch(samples, *device))
+            Batches::Features { features, composition } => {
+                composition.next().map(|samples| features.batch(samples))
             }
         }
     }

@@ -365,10 +365,10 @@ impl Job {
         let mut best = Checkpoint::load(&run.best_path())?;
         let epoch = best.epoch;
         self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
-        let threads = tch::get_num_threads().max(1) as usize;
         let val = self.evaluate(epoch, self.trainer.val_loader(), reporter, stop)?;
         let classes = &self.dataset.classes;
-        let temperature = match Calibration::fit(&val, classes, threads) {
+        let (val, calibration) = Calibration::fit(val, device::num_threads());
+        match calibration {
             Ok(calibration) => {
                 let Calibration { temperature, ece: [before, after], .. } = calibration;
                 tracing::info!(
@@ -377,16 +377,13 @@ impl Job {
                 );
                 best.calibration = Some(serde_json::to_value(&calibration).map_err(ReportError::new)?);
                 best.save(&run.best_path())?;
-                temperature
             }
             Err(reason) => {
                 tracing::info!("probabilities are not calibrated: {reason}");
-                1.0
             }
-        };
-        let (index, evaluation) = (&self.dataset.val, &val.at_temperature(temperature));
-        let split = Split::Val;
-        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, temperature, epoch })?;
+        }
+        let (split, index, evaluation) = (Split::Val, &self.dataset.val, &val);
+        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, epoch })?;
         let Some(index) = self.dataset.index(Split::Test) else {
             tracing::info!("there is no test split to evaluate");
             return Ok(None);
@@ -395,11 +392,9 @@ impl Job {
         let options = trainer::evaluation_options(&self.config, self.device.device);
         let loader = Loader::new(Arc::clone(index), Arc::new(pipeline), options);
         let test = self.evaluate(epoch, &loader, reporter, stop)?;
-        let accuracy = test.sums.accuracy();
-        let evaluation = &test.at_temperature(temperature);
-        let split = Split::Test;
-        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, temperature, epoch })?;
-        Ok(Some(accuracy))
+        let (split, evaluation) = (Split::Test, &test.at_temperature(val.temperature));
+        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, epoch })?;
+        Ok(Some(evaluation.sums.accuracy()))
     }
 
     /// Evaluates the trainer's network, as after `epoch`, on what `loader` gives.

@@ -1,6 +1,5 @@
 //! What a network takes: [`Batch`] in host memory → [`DeviceBatch`] on the device.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ml_data::geometry::Area;
@@ -103,8 +102,7 @@ pub(super) struct Destination {
     normalize: Option<Normalize>,
     /// Of soft targets, where images are mixed.
     num_classes: Option<usize>,
-    /// Made when something is sent.
-    stream: OnceCell<CopyStream>,
+    stream: CopyStream,
 }
 
 impl Destination {
@@ -124,7 +122,7 @@ impl Destination {
             let (mean, std) = pipeline.normalization();
             Normalize::new(&mean, &std, device)
         });
-        Destination { device, normalize, num_classes, stream: OnceCell::new() }
+        Destination { device, normalize, num_classes, stream: CopyStream::new(device) }
     }
 
     /// Whether batches cross a bus, as bytes.
@@ -135,18 +133,6 @@ impl Destination {
     /// Whether they wait for that in pinned memory.
     pub(super) fn is_pinned(&self) -> bool {
         self.device.is_cuda()
-    }
-
-    /// Begins to send a tensor.
-    fn send(&self, tensor: &Tensor) -> Result<Sent, torch_ext::Error> {
-        let stream = match self.stream.get() {
-            Some(stream) => stream,
-            None => {
-                let new = CopyStream::new(self.device)?;
-                self.stream.get_or_init(|| new)
-            }
-        };
-        stream.send(tensor)
     }
 }
 
@@ -162,24 +148,21 @@ pub(super) struct SentBatch {
 
 #[derive(Debug)]
 enum SentPixels {
-    /// Images and targets in one.
-    Packed(Sent),
+    /// Images and targets in one, and where they lie in it.
+    Packed(Sent, Packed),
     Apart(Sent, Sent),
 }
 
 impl Batch {
     /// Begins to send it, on a stream beside that of the computations.
     pub(super) fn send(mut self) -> Result<SentBatch, TorchError> {
-        let to = &self.destination;
+        let to = &self.destination.stream;
         let noise: Vec<f32> = self.erasures.iter().flat_map(|one| &one.noise).copied().collect();
         let noise = if noise.is_empty() { None } else { Some(to.send(&Tensor::from_slice(&noise))?) };
-        let pixels = match &self.packed {
-            Some(packed) => SentPixels::Packed(to.send(&packed.bytes)?),
+        let pixels = match self.packed.take() {
+            Some(packed) => SentPixels::Packed(to.send(&packed.bytes)?, packed),
             None => SentPixels::Apart(to.send(&self.images)?, to.send(&self.targets)?),
         };
-        for one in &mut self.erasures {
-            one.noise = Vec::new();
-        }
         Ok(SentBatch { pixels, noise, batch: self })
     }
 }
@@ -194,15 +177,14 @@ impl SentBatch {
     /// is waited for.
     pub(super) fn receive(self) -> Result<DeviceBatch, TorchError> {
         let SentBatch { pixels, noise, batch } = self;
-        let Batch { indices, unreadable, packed, destination, erasures, mix, .. } = batch;
+        let Batch { indices, unreadable, destination, erasures, mix, .. } = batch;
         let tensor = |sent: Sent| sent.receive().map_err(TorchError::from);
-        let (images, targets) = match (pixels, packed) {
-            (SentPixels::Packed(sent), Some(packed)) => {
+        let (images, targets) = match pixels {
+            SentPixels::Packed(sent, packed) => {
                 let there = Packed { bytes: tensor(sent)?, ..packed };
                 there.parts().map_err(torch_ext::Error::from)?
             }
-            (SentPixels::Packed(images), None) => (tensor(images)?, batch.targets),
-            (SentPixels::Apart(images, targets), _) => (tensor(images)?, tensor(targets)?),
+            SentPixels::Apart(images, targets) => (tensor(images)?, tensor(targets)?),
         };
         let noise = noise.map(tensor).transpose()?;
         catch_torch_panic(|| {

@@ -132,31 +132,14 @@ impl Trainer {
         let epoch = self.state.epoch;
         let plan = self.features.plan.as_ref();
         let features = plan.and_then(|plan| plan.train.as_ref()?.features.get(&(epoch % plan.views)));
-        self.batches(&self.train_loader, features, epoch, first)
+        batches(&self.train_loader, features, epoch, first)
     }
 
     /// All batches of the validation split.
     pub(super) fn val_batches(&self) -> Result<Batches, TrainError> {
         let plan = self.features.plan.as_ref();
         let features = plan.and_then(|plan| plan.val.as_ref()?.features.get(&0));
-        self.batches(&self.val_loader, features, 0, 0)
-    }
-
-    fn batches(
-        &self,
-        loader: &Loader,
-        features: Option<&Rc<Features>>,
-        epoch: u64,
-        first: usize,
-    ) -> Result<Batches, TrainError> {
-        Ok(match features {
-            None => loader.epoch(epoch, first).into(),
-            Some(features) => Batches::Features {
-                features: Rc::clone(features),
-                composition: loader.composition(epoch, first)?,
-                device: self.compute.device,
-            },
-        })
+        batches(&self.val_loader, features, 0, 0)
     }
 
     /// How many views of training images, and of validation images, are kept now.
@@ -329,6 +312,22 @@ impl Trainer {
         reporter.phase_finished();
         Ok(Some(waited))
     }
+}
+
+/// The batches of `epoch` from number `first` on: of features, where they are kept.
+fn batches(
+    loader: &Loader,
+    features: Option<&Rc<Features>>,
+    epoch: u64,
+    first: usize,
+) -> Result<Batches, TrainError> {
+    Ok(match features {
+        None => loader.epoch(epoch, first).into(),
+        Some(features) => Batches::Features {
+            features: Rc::clone(features),
+            composition: loader.composition(epoch, first)?,
+        },
+    })
 }
 
 /// For people, as they count: in powers of 1000.

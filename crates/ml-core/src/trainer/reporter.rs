@@ -76,8 +76,6 @@ pub struct Evaluated<'a> {
     pub index: &'a Index,
     /// What came out.
     pub evaluation: &'a Evaluation,
-    /// What its probabilities' logits were divided by.
-    pub temperature: f64,
     /// The epoch of the weights, counted from 1.
     pub epoch: u64,
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ml_core::metrics::intervals::{DEFAULT_LEVEL, clopper_pearson_upper};
-use ml_core::run::Run;
 use ml_data::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER, shell_quoted};
 
 use super::data::{self, Evaluation, LabelIssue, PredictionRow};
@@ -58,8 +57,8 @@ impl Evaluations {
         self.found.first()
     }
 
-    /// Fills the parts that are about images.
-    pub fn fill(&self, report: &mut Report, run: &Run) {
+    /// Fills the parts that are about images; `data_dir` is the run's.
+    pub fn fill(&self, report: &mut Report, data_dir: &Path) {
         let none = || {
             self.problem.clone().unwrap_or_else(|| {
                 "Nothing was evaluated: that happens when a training has ended, or by ml-inference."
@@ -85,31 +84,22 @@ impl Evaluations {
         let earlier = || "An earlier version evaluated this run; ml-inference does it again.".to_owned();
         report.calibration = part(calibration(main).ok_or_else(earlier));
         report.selective = part(selective(main).ok_or_else(earlier));
-        report.label_issues = part(self.label_issues(run));
+        report.label_issues = part(self.label_issues(data_dir));
     }
 
     /// Of the split that was not trained with and has most to say about labels: validation and test
     /// images alike.
-    fn label_issues(&self, run: &Run) -> Result<LabelIssues, String> {
+    fn label_issues(&self, data_dir: &Path) -> Result<LabelIssues, String> {
         let mut all = LabelIssues::default();
         let mut listed = Vec::new();
         for evaluation in self.found.iter().filter(|one| one.split != "train") {
             let Some(counts) = &evaluation.label_issues else { continue };
             let path = self.folder.join(format!("label_issues_{}.csv", evaluation.split));
             let rows: Vec<LabelIssue> = data::rows(&path)?;
-            let mut thumbnails = Thumbnails::below(&evaluation.root);
             all.total += counts.count;
             all.examined += counts.examined;
-            listed.extend(rows.into_iter().take(ISSUES).map(|row| {
-                let alt = format!("an image that is labelled {}", row.label);
-                crate::html::LabelIssue {
-                    image: thumbnails.get(&row.path, alt),
-                    given: row.label,
-                    suggested: row.suggested,
-                    self_confidence: row.self_confidence,
-                }
-            }));
-            if let Some(raw) = raw_folder(run).filter(|_| counts.count > 0) {
+            listed.extend(rows.into_iter().take(ISSUES).map(|row| (&evaluation.root, row)));
+            if let Some(raw) = raw_folder(data_dir).filter(|_| counts.count > 0) {
                 let (list, raw) = (shell_quoted(&path), shell_quoted(&raw));
                 all.commands.push((
                     format!("split the images again without those of the {} split", evaluation.split),
@@ -124,19 +114,27 @@ impl Evaluations {
         if all.examined == 0 {
             return Err("An earlier version evaluated this run; ml-inference does it again.".to_owned());
         }
-        listed.sort_by(|one, other| one.self_confidence.total_cmp(&other.self_confidence));
+        listed.sort_by(|(_, one), (_, other)| one.self_confidence.total_cmp(&other.self_confidence));
         listed.truncate(ISSUES);
-        all.issues = listed;
+        let issue = |(root, row): (&PathBuf, LabelIssue)| {
+            let alt = format!("an image that is labelled {}", row.label);
+            crate::html::LabelIssue {
+                image: Thumbnails::below(root).get(&row.path, alt),
+                given: row.label,
+                suggested: row.suggested,
+                self_confidence: row.self_confidence,
+            }
+        };
+        all.issues = listed.into_iter().map(issue).collect();
         Ok(all)
     }
 }
 
 /// What `ml-split` has split for a run; none where the splits are folders.
-fn raw_folder(run: &Run) -> Option<PathBuf> {
-    let data_dir = PathBuf::from(run.read_summary().ok()?.data_dir);
+fn raw_folder(data_dir: &Path) -> Option<PathBuf> {
     let raw = data_dir.join(RAW_FOLDER);
     let is_split = data_dir.join(SPLITS_FOLDER).join(MANIFEST_FILE).is_file();
-    is_split.then_some(if raw.is_dir() { raw } else { data_dir })
+    is_split.then(|| if raw.is_dir() { raw } else { data_dir.to_owned() })
 }
 
 /// Training images of each class, where the training split was evaluated.

@@ -54,7 +54,7 @@ pub fn report(run: &Run) -> Result<Report, RunReportError> {
     report.curves = setup::curves(run, summary.best_epoch);
     report.timing = setup::timing(&summary);
     report.environment = setup::environment(&summary, &settings);
-    evaluations.fill(&mut report, run);
+    evaluations.fill(&mut report, Path::new(&summary.data_dir));
     Ok(report)
 }
 

@@ -11,6 +11,7 @@ use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::Labelled;
+use ml_core::device::num_threads;
 use ml_core::evaluation::{Analysis, EvaluationError};
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
 use ml_report::classification::{EvaluationReport, ReportFiles};
@@ -47,8 +48,7 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
         (evaluated, _) => evaluated?,
     };
     let classes = model.classes();
-    let threads = tch::get_num_threads().max(1) as usize;
-    let analysis = &Analysis::new(&evaluation, classes, model.temperature(), threads);
+    let analysis = &Analysis::new(&evaluation, classes, num_threads());
     let report = EvaluationReport { split: name, classes, index: &index, evaluation: &evaluation, analysis };
     let text = if args.json {
         report.json().to_string()
