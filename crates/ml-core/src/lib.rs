@@ -4,13 +4,14 @@
 //!
 //! In import order, each module using only those above it: [`dataset`] and [`transform`] (of
 //! `ml-data`), [`torch_error`] → [`device`] → [`loader`] → [`network`] → [`features`] → [`loss`] →
-//! [`optimizer`] → [`metrics`] → [`evaluation`] → [`checkpoint`] → [`weights`] → [`policy`] → [`config`] → [`run`] →
-//! [`trainer`] → [`starter`] → [`job`] → [`inference`].
+//! [`optimizer`] → [`metrics`] → [`evaluation`] → [`attribution`] → [`checkpoint`] →
+//! [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`job`] → [`inference`].
 
 pub use torch_file;
 
 pub use ml_data::{dataset, decode, rng, setting, text, transform};
 
+pub mod attribution;
 pub mod checkpoint;
 pub mod config;
 pub mod device;

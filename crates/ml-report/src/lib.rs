@@ -11,6 +11,7 @@ pub mod console;
 pub mod download;
 pub mod figures;
 mod fonts;
+pub mod heatmap;
 pub mod html;
 pub mod inspection;
 mod labels;

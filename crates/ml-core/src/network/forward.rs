@@ -31,11 +31,43 @@ pub trait Classifier {
     /// # Errors
     /// See [`ForwardError`].
     fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError>;
+
+    /// As [`Classifier::logits`] of images `[N, C, H, W]` f32, with gradients as far back as the
+    /// feature map that [`Network::tapped_layer`] names, whether parameters are frozen or not.
+    ///
+    /// # Errors
+    /// See [`ForwardError`]; a TorchScript module has no such part.
+    fn tapped(&self, images: &Tensor, compute: &Compute) -> Result<Tapped, ForwardError>;
+}
+
+/// Logits and the feature map that they were made of.
+#[derive(Debug)]
+pub struct Tapped {
+    /// `[N, K]` f32, a function of `features`.
+    pub logits: Tensor,
+    /// `[N, C, H', W']`, a leaf that needs a gradient; in the dtype of autocast, if that made it.
+    pub features: Tensor,
+    /// PyTorch's name of the layer whose output `features` is.
+    pub layer: String,
 }
 
 impl Classifier for Network {
     fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError> {
         Network::logits(self, input, compute)
+    }
+
+    fn tapped(&self, images: &Tensor, compute: &Compute) -> Result<Tapped, ForwardError> {
+        let (model, images) = (self.model()?, compute.images(images)?);
+        let mut features = Tensor::new();
+        let mut tap = |map: &Tensor| {
+            features = map.detach().set_requires_grad(true);
+            features.shallow_clone()
+        };
+        let logits = tch::with_grad(|| {
+            let logits = compute.run(|| model.forward_tapped(&images, &mut tap))?;
+            Ok::<_, torch_ext::Error>(in_f32(logits, compute))
+        })?;
+        Ok(Tapped { logits, features, layer: self.tapped_layer() })
     }
 }
 

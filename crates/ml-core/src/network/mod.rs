@@ -35,8 +35,9 @@ mod small;
 mod squeezenet;
 mod state;
 mod swin;
+mod tap;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vgg;
 mod vit;
 
@@ -46,7 +47,7 @@ use tch::{Device, Kind, Tensor};
 
 pub(crate) use blocks::blocks;
 use entry::{Entry, Role};
-pub use forward::{Classifier, ForwardError, Input};
+pub use forward::{Classifier, ForwardError, Input, Tapped};
 pub use freeze::{Freeze, FreezeError};
 pub(crate) use inception::is_auxiliary;
 pub use layers::TrainOutputs;

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::layers::{Layer, TrainOutputs, forward_all};
+use super::layers::{Layer, Tap, TrainOutputs, forward_all};
 
 /// A backbone (`features`, then `pool`) and a head, in timm's sense. Run one after another, they
 /// are the network: the same operators in the same order as torchvision's `forward`.
@@ -54,6 +54,21 @@ impl Model {
     /// Images → logits.
     pub fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
         self.forward_head(&self.pool(&self.forward_features(images, train)), train)
+    }
+
+    /// Images → logits in evaluation, with `tap` on the feature map within the last layer that has
+    /// one, else on the features. What comes before it records no gradients; what comes after does
+    /// as the caller has set.
+    pub fn forward_tapped(&self, images: &Tensor, tap: Tap<'_>) -> Tensor {
+        let layers = self.layers();
+        let tapped =
+            layers.iter().enumerate().rev().find_map(|(place, at)| Some((place, at.layer.as_tapped()?)));
+        let Some((place, layer)) = tapped else {
+            let features = tch::no_grad(|| self.forward_features(images, false));
+            return self.forward_head(&self.pool(&tap(&features)), false);
+        };
+        let input = tch::no_grad(|| run(&layers[..place], images, false).logits);
+        run(&layers[place + 1..], &layer.forward_tapped(&input, tap), false).logits
     }
 
     /// See [`Layer::fold_batch_norms`].

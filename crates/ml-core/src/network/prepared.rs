@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::state::State;
-use super::{Body, Classifier, ForwardError, Input, ModuleKind, Network};
+use super::{Body, Classifier, ForwardError, Input, ModuleKind, Network, Tapped};
 use crate::device::{Compute, Precision};
 
 /// A network for evaluation alone, made ready once: see [`Network::prepare`]. It has no state to be
@@ -12,6 +12,7 @@ use crate::device::{Compute, Precision};
 pub struct PreparedNetwork {
     network: Network,
     folded: usize,
+    tapped_layer: String,
 }
 
 impl Network {
@@ -32,7 +33,7 @@ impl Network {
     /// # Errors
     /// No memory.
     pub fn prepare(mut self, compute: &Compute) -> Result<PreparedNetwork, torch_ext::Error> {
-        let mut folded = 0;
+        let (mut folded, tapped_layer) = (0, self.tapped_layer());
         if matches!(self.body, Body::Layers { .. }) {
             if compute.is_channels_last() {
                 self.to_channels_last()?;
@@ -46,7 +47,7 @@ impl Network {
             // What the layers no longer use is freed.
             self.state = State::of(Vec::new());
         }
-        Ok(PreparedNetwork { network: self, folded })
+        Ok(PreparedNetwork { network: self, folded, tapped_layer })
     }
 
     fn fold_batch_norms(&mut self) -> usize {
@@ -78,5 +79,10 @@ impl PreparedNetwork {
 impl Classifier for PreparedNetwork {
     fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError> {
         self.network.logits(input, compute)
+    }
+
+    fn tapped(&self, images: &Tensor, compute: &Compute) -> Result<Tapped, ForwardError> {
+        // The network no longer knows the names of its layers.
+        Ok(Tapped { layer: self.tapped_layer.clone(), ..self.network.tapped(images, compute)? })
     }
 }

@@ -120,8 +120,8 @@ pub enum ScriptError {
     },
     /// A part of the network alone was requested.
     #[error(
-        "{}: a TorchScript module is one program, without a backbone and a head that can run alone; features and \
-         embeddings need a network of this library (model.type: base)", path.display()
+        "{}: a TorchScript module is one program, without a backbone and a head that can run alone; features, \
+         embeddings and Grad-CAM need a network of this library (model.type: base)", path.display()
     )]
     NoParts {
         /// The file.

@@ -8,8 +8,8 @@ use tch::Tensor;
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{
-    Conv2d, Convolution, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential, StochasticDepth,
-    WindowAttention, WindowAttentionConfig, mlp, padded,
+    Conv2d, Convolution, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential, StochasticDepth, Tap,
+    TappedLayer, WindowAttention, WindowAttentionConfig, mlp, padded,
 };
 use super::model::Model;
 use super::state::Scope;
@@ -206,11 +206,24 @@ impl Block {
         }
     }
 
+    /// `tap` is given the output of `norm1`, `[N, H, W, C]`.
+    fn forward(&self, input: &Tensor, train: bool, tap: impl FnOnce(Tensor) -> Tensor) -> Tensor {
+        let x = self.add_branch(&self.attn, &self.norm1, input, train, tap);
+        self.add_branch(&self.mlp, &self.norm2, &x, train, |normed| normed)
+    }
+
     /// x + `layer` and `norm` of x, in the version's order.
-    fn add_branch(&self, layer: &dyn Layer, norm: &LayerNorm, input: &Tensor, train: bool) -> Tensor {
+    fn add_branch(
+        &self,
+        layer: &dyn Layer,
+        norm: &LayerNorm,
+        input: &Tensor,
+        train: bool,
+        tap: impl FnOnce(Tensor) -> Tensor,
+    ) -> Tensor {
         let branch = match self.version {
-            Version::One => layer.forward_t(&norm.forward_t(input, train), train),
-            Version::Two => norm.forward_t(&layer.forward_t(input, train), train),
+            Version::One => layer.forward_t(&tap(norm.forward_t(input, train)), train),
+            Version::Two => tap(norm.forward_t(&layer.forward_t(input, train), train)),
         };
         input + self.stochastic_depth.forward_t(&branch, train)
     }
@@ -218,8 +231,18 @@ impl Block {
 
 impl Layer for Block {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        let x = self.add_branch(&self.attn, &self.norm1, input, train);
-        self.add_branch(&self.mlp, &self.norm2, &x, train)
+        self.forward(input, train, |normed| normed)
+    }
+
+    fn as_tapped(&self) -> Option<&dyn TappedLayer> {
+        Some(self)
+    }
+}
+
+/// The feature map is the output of `norm1`.
+impl TappedLayer for Block {
+    fn forward_tapped(&self, input: &Tensor, tap: Tap<'_>) -> Tensor {
+        self.forward(input, false, |normed| tap(&normed.permute([0, 3, 1, 2])).permute([0, 2, 3, 1]))
     }
 }
 

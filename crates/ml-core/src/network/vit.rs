@@ -7,7 +7,8 @@ use tch::Tensor;
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{
-    Conv2d, Convolution, Dropout, Layer, LayerNorm, Linear, MultiheadAttention, Sequential, mlp,
+    Conv2d, Convolution, Dropout, Layer, LayerNorm, Linear, MultiheadAttention, Sequential, Tap, TappedLayer,
+    mlp,
 };
 use super::model::Model;
 use super::state::Scope;
@@ -60,7 +61,8 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     let &Variant { patch, depth, width, .. } = variant;
     let dropout = spec.dropout.unwrap_or(0.0);
     let (height, image_width) = spec.image_size.unwrap_or(IMAGE_SIZE);
-    let tokens = 1 + (height / patch) * (image_width / patch);
+    let grid = (height / patch, image_width / patch);
+    let tokens = 1 + grid.0 * grid.1;
 
     let conv = Conv2d::square(patch).stride(patch).biased();
     let conv_proj = conv.build(&scope.sub("conv_proj"), (spec.in_channels, width));
@@ -73,7 +75,7 @@ pub fn build(scope: &Scope, spec: &NetworkSpec, variant: &Variant) -> Model {
     features.push(Dropout(dropout));
     for number in 0..depth {
         let scope = encoder.sub("layers").sub(format!("encoder_layer_{number}"));
-        features.push(EncoderBlock::new(&scope, variant, dropout));
+        features.push(EncoderBlock::new(&scope, variant, grid, dropout));
     }
     features.push(LayerNorm::new(&encoder.sub("ln"), width, EPS));
     let head = Linear::new(&scope.sub("heads").sub("head").head(), width, spec.num_classes);
@@ -119,6 +121,8 @@ impl Layer for ClassToken {
 /// to its input.
 #[derive(Debug)]
 struct EncoderBlock {
+    /// Patches in a column and in a row.
+    grid: (i64, i64),
     ln_1: LayerNorm,
     self_attention: MultiheadAttention,
     dropout: Dropout,
@@ -127,9 +131,10 @@ struct EncoderBlock {
 }
 
 impl EncoderBlock {
-    fn new(scope: &Scope, variant: &Variant, dropout: f64) -> EncoderBlock {
+    fn new(scope: &Scope, variant: &Variant, grid: (i64, i64), dropout: f64) -> EncoderBlock {
         let &Variant { heads, width, mlp_width, attention_dropout, .. } = variant;
         EncoderBlock {
+            grid,
             ln_1: LayerNorm::new(&scope.sub("ln_1"), width, EPS),
             self_attention: MultiheadAttention::new(
                 &scope.sub("self_attention"),
@@ -142,13 +147,36 @@ impl EncoderBlock {
             mlp: mlp(&scope.sub("mlp"), width, mlp_width, dropout),
         }
     }
+
+    /// `tap` is given what the attention is to see.
+    fn forward(&self, input: &Tensor, train: bool, tap: impl FnOnce(Tensor) -> Tensor) -> Tensor {
+        let normed = tap(self.ln_1.forward_t(input, train));
+        let x = input + self.dropout.forward_t(&self.self_attention.forward_t(&normed, train), train);
+        &x + self.mlp.forward_t(&self.ln_2.forward_t(&x, train), train)
+    }
 }
 
 impl Layer for EncoderBlock {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        let attended = self.self_attention.forward_t(&self.ln_1.forward_t(input, train), train);
-        let x = input + self.dropout.forward_t(&attended, train);
-        &x + self.mlp.forward_t(&self.ln_2.forward_t(&x, train), train)
+        self.forward(input, train, |normed| normed)
+    }
+
+    fn as_tapped(&self) -> Option<&dyn TappedLayer> {
+        Some(self)
+    }
+}
+
+/// The feature map is what `ln_1` makes of the patches: behind the last attention, no patch has a
+/// part in the logits, which are the class token's.
+impl TappedLayer for EncoderBlock {
+    fn forward_tapped(&self, input: &Tensor, tap: Tap<'_>) -> Tensor {
+        self.forward(input, false, |normed| {
+            let (height, width) = self.grid;
+            let (class_token, patches) = (normed.narrow(1, 0, 1), normed.narrow(1, 1, height * width));
+            // [N, h · w, D] → [N, D, h, w] and back.
+            let tapped = tap(&patches.transpose(1, 2).unflatten(2, [height, width]));
+            Tensor::cat(&[class_token, tapped.flatten(2, 3).transpose(1, 2)], 1)
+        })
     }
 }
 

@@ -28,7 +28,7 @@ const CRATES: [&[&str]; 6] = [
 /// Only for tests: a dev-dependency of any crate.
 const TEST_SUPPORT: &str = "test-support";
 /// The modules of `ml-core`: each may use those before it.
-const ML_CORE: [&str; 18] = [
+const ML_CORE: [&str; 19] = [
     "torch_error",
     "device",
     "loader",
@@ -38,6 +38,7 @@ const ML_CORE: [&str; 18] = [
     "optimizer",
     "metrics",
     "evaluation",
+    "attribution",
     "checkpoint",
     "weights",
     "policy",

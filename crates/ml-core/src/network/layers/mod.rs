@@ -74,6 +74,21 @@ pub trait Layer: std::fmt::Debug + Send {
     fn sequence(&self) -> Option<&[Box<dyn Layer>]> {
         None
     }
+
+    /// Itself, if it contains the feature map that tells where the network found something, which is
+    /// otherwise that at the end of the features.
+    fn as_tapped(&self) -> Option<&dyn TappedLayer> {
+        None
+    }
+}
+
+/// Is given a feature map `[N, C, H, W]`; what it returns, of the same shape, takes its place.
+pub type Tap<'a> = &'a mut dyn FnMut(&Tensor) -> Tensor;
+
+/// A layer with a feature map within that can be looked at: see [`Layer::as_tapped`].
+pub trait TappedLayer {
+    /// The forward pass in evaluation, with `tap` on that feature map.
+    fn forward_tapped(&self, input: &Tensor, tap: Tap<'_>) -> Tensor;
 }
 
 /// What a network gives in training.

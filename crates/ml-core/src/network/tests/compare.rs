@@ -141,7 +141,7 @@ fn classes(network: &Network, size: (i64, i64)) -> i64 {
 }
 
 /// A tensor that begins as one value everywhere is moved, so that it counts.
-fn move_constant(tensor: &Tensor) {
+pub fn move_constant(tensor: &Tensor) {
     if tensor.is_floating_point() && tensor.numel() > 0 && tensor.min() == tensor.max() {
         let wave = Tensor::arange(tensor.numel() as i64, (Kind::Double, Device::Cpu)).sin() * 0.05;
         tch::no_grad(|| {

@@ -1,11 +1,11 @@
-pub(super) mod compare;
+pub(crate) mod compare;
 mod formats;
 #[path = "../../../../../docs/examples/plain_net.rs"]
 pub(super) mod plain_net;
 mod prefix;
 mod prepared;
 mod script;
-mod transformers;
+pub(crate) mod transformers;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,7 @@ use test_support::{generator, python, python_json};
 
 /// A light network of each family (of vision transformers, `tests/transformers.rs` compares a small
 /// one); all others are compared by `cargo xtask reference --all` and swept by the ignored test.
-pub(super) const LIGHT: [Architecture; 21] = [
+pub(crate) const LIGHT: [Architecture; 21] = [
     Architecture::Alexnet,
     Architecture::Vgg11,
     Architecture::Squeezenet11,
@@ -47,7 +47,7 @@ pub(super) const LIGHT: [Architecture; 21] = [
 const INIT_LIMIT: f64 = f32::EPSILON as f64;
 
 /// See [`compare::image`].
-pub(super) fn image(batch: i64, side: i64) -> Tensor {
+pub(crate) fn image(batch: i64, side: i64) -> Tensor {
     compare::image(batch, (side, side))
 }
 

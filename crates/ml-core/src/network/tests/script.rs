@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::network::{Network, ScriptError, ScriptFile};
+use crate::device::Compute;
+use crate::network::{Classifier, ForwardError, Network, ScriptError, ScriptFile};
 use test_support::{generator, python_json};
 
 fn open(folder: &Path, name: &str) -> Result<Network, ScriptError> {
@@ -82,6 +83,9 @@ fn a_module_is_pythons_in_names_logits_gradients_and_buffers() {
         assert!(matches!(error, ScriptError::NoParts { .. }) && error.is_usage(), "{error}");
         assert!(error.to_string().contains("model.type: base"), "{error}");
     }
+    let error = network.tapped(&image(), &Compute::fp32(Device::Cpu)).unwrap_err();
+    assert!(matches!(error, ForwardError::Script(ScriptError::NoParts { .. })), "{error}");
+    assert!(error.to_string().contains("Grad-CAM"), "{error}");
     let mut own = Vec::new();
     network.root().visit(&mut |module| own.extend(module.parameters().map(|(name, _)| name.to_owned())));
     assert_eq!(serde_json::json!(own), reference["parameters"]);

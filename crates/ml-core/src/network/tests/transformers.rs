@@ -43,8 +43,12 @@ pub(super) fn small(spec: NetworkSpec, build: impl Fn(&Scope, &NetworkSpec) -> M
     }
 }
 
-pub(super) fn small_vit(side: i64) -> Network {
+pub(crate) fn small_vit(side: i64) -> Network {
     small(spec(side, side), |scope, spec| vit::build(scope, spec, &VIT))
+}
+
+pub(crate) fn small_swin_v2() -> Network {
+    small(spec(32, 32), |scope, spec| swin::build(scope, spec, &SWIN_V2))
 }
 
 /// Position embeddings of `side` by `side` patches by the formula of `transformers.py`.
