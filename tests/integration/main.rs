@@ -8,6 +8,7 @@ mod data;
 mod docs;
 mod environment;
 mod folders;
+mod folds;
 mod http;
 mod inference;
 mod init;

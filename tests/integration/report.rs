@@ -75,7 +75,9 @@ fn a_training_ends_with_a_report_and_calibrated_answers() {
         let [low, high] = [0, 1].map(|end| json["intervals"]["accuracy"][end].as_f64().unwrap());
         assert!(low <= figure("accuracy") && figure("accuracy") <= high);
         let predictions = read(run.join(format!("report/predictions_{split}.csv")));
-        assert!(predictions.starts_with("path,label,prediction,probability,correct,margin,top_1_class"));
+        assert!(
+            predictions.starts_with("path,label,prediction,probability,correct,margin,ood_score,top_1_class")
+        );
         assert_eq!(predictions.lines().count() as f64 - 1.0, figure("num_samples"));
         let issues = read(run.join(format!("report/label_issues_{split}.csv")));
         assert_eq!(issues.lines().count() - 1, json["label_issues"]["count"].as_u64().unwrap() as usize);
@@ -127,9 +129,12 @@ fn answers_that_are_not_sure_enough_are_uncertain() {
     for row in csv::Reader::from_reader(&output.stdout[..]).records() {
         let row = row.unwrap();
         let probability: f64 = row[2].parse().unwrap();
-        // The threshold is told with four digits.
+        // The last column says whether it is like anything seen in training. The threshold is told
+        // with four digits.
+        let ood_score: f64 = row[row.len() - 1].parse().unwrap();
         if (probability - threshold).abs() > 1e-4 {
-            assert_eq!(&row[1] == "uncertain", probability < threshold, "{row:?}");
+            let is_uncertain = probability < threshold || ood_score > 1.0;
+            assert_eq!(&row[1] == "uncertain", is_uncertain, "{row:?}");
         }
         answered += usize::from(&row[1] != "uncertain");
     }
@@ -207,4 +212,103 @@ fn a_report_can_be_made_again_also_of_what_is_left_of_a_run() {
     fails(report(&["runs/base"]), 1, &["summary.yaml"]);
     fails(report(&["nowhere"]), 2, &["nowhere"]);
     fails(report(&[]), 2, &["RUN"]);
+}
+
+#[test]
+fn images_unlike_anything_seen_in_training_are_told() {
+    let place = trained();
+    // Digits with light and dark exchanged, and noise.
+    let folder = place.path().join("odd");
+    fs::create_dir(&folder).unwrap();
+    let mut state = 1_u32;
+    for number in 0..20 {
+        let image = image::RgbImage::from_fn(8, 8, |_, _| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            image::Rgb([(state >> 8) as u8, (state >> 16) as u8, (state >> 24) as u8])
+        });
+        image.save(folder.join(format!("{number}.png"))).unwrap();
+    }
+    let unlike = |images: &str| {
+        let output = ok(inference(place.path(), &[images, "--format", "csv"]));
+        let scores: Vec<f64> = csv::Reader::from_reader(&output.stdout[..])
+            .records()
+            .map(|row| {
+                let row = row.unwrap();
+                row[row.len() - 1].parse().unwrap()
+            })
+            .collect();
+        scores.iter().filter(|score| **score > 1.0).count() as f64 / scores.len() as f64
+    };
+    assert!(unlike("data/raw") < 0.1, "nearly all digits are like digits: {}", unlike("data/raw"));
+    assert!(unlike("odd") > 0.8, "noise is not: {}", unlike("odd"));
+    let output = ok(inference(place.path(), &["odd/0.png"]));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("unlike anything seen in training"), "{table}");
+    let page = read(place.path().join("runs/base/report/report.html"));
+    assert!(page.contains("Images unlike those of training") && page.contains("Where the network looks"));
+}
+
+fn visualise(place: &Path, args: &[&str]) -> Command {
+    program(env!("CARGO_BIN_EXE_ml-visualise"), place, args)
+}
+
+fn text(output: &std::process::Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn runs_are_listed_drawn_compared_and_cleaned_up() {
+    let place = trained();
+    let place = place.path();
+    let other = ["--data_dir", "data", "--num_epochs", "1", "--lr", "0.0001", "--run_name", "weak"];
+    ok(train(place, &other));
+
+    let list = text(&ok(visualise(place, &["runs", "--sort", "name", "--format", "csv"])));
+    assert!(list.lines().next().unwrap().contains("val_accuracy"), "{list}");
+    assert_eq!(list.lines().count(), 3, "{list}");
+    let keys = ["runs", "--columns", "name,optimizer.lr", "--filter", "optimizer.lr<0.001"];
+    let found = text(&ok(visualise(place, &keys)));
+    assert!(found.contains("weak") && !found.contains("base"), "{found}");
+    fails(visualise(place, &["runs", "--filter", "val_acuracy>0.9"]), 2, &["did you mean `val_accuracy`"]);
+    fails(visualise(place, &["runs", "nothing"]), 2, &["nothing"]);
+
+    let curves = ["curves", "runs/base", "runs/weak", "--output", "curves.png"];
+    let drawn = text(&ok(visualise(place, &curves)));
+    assert!(drawn.contains("val_accuracy") && drawn.contains("weak"), "{drawn}");
+    assert!(image::open(place.join("curves.png")).unwrap().width() > 400);
+
+    let compared = text(&ok(visualise(place, &["compare", "runs/base", "runs/weak"])));
+    for part in ["optimizer.lr", "accuracy", "McNemar"] {
+        assert!(compared.contains(part), "{part} is not in {compared}");
+    }
+    let page = read(place.join("comparison.html"));
+    assert!(page.contains("runs/base/report/report.html") && !page.contains("<script"));
+    // A half-written run is told.
+    fs::remove_file(place.join("runs/weak/report/predictions_test.csv")).unwrap();
+    let broken = ["compare", "runs/base", "runs/weak", "--split", "test"];
+    fails(visualise(place, &broken), 2, &["weak", "predictions"]);
+
+    let sheet = text(&ok(visualise(place, &["samples", "runs/base", "--images", "3", "--epochs", "4"])));
+    let sheet = image::open(place.join(sheet.trim())).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (16 * 5, 16 * 3));
+
+    let written = text(&ok(visualise(place, &["embed", "runs/base"])));
+    assert!(written.contains("embeddings_test.npy"), "{written}");
+
+    let image = format!("data/raw/2/{}", first_file(&place.join("data/raw/2")));
+    let shown = text(&ok(visualise(place, &["cam", "runs/base", &image, "--class", "1"])));
+    assert!(shown.contains("cam/") && image::open(place.join(shown.split("   ").next().unwrap())).is_ok());
+    fails(visualise(place, &["cam", "runs/base", &image, "--class", "x"]), 2, &["no such class"]);
+
+    fs::create_dir_all(place.join("runs/never")).unwrap();
+    fs::write(place.join("runs/never/.lock"), "").unwrap();
+    fails(visualise(place, &["clean", "--checkpoints"]), 2, &["--yes"]);
+    assert!(place.join("runs/base/last.pt").is_file() && place.join("runs/never").is_dir());
+    let removed = ok(visualise(place, &["clean", "--checkpoints", "--yes"]));
+    let told = String::from_utf8_lossy(&removed.stderr);
+    assert!(told.contains("a run that never began") && told.contains("last.pt"), "{told}");
+    assert!(text(&removed).starts_with("removed "));
+    assert!(!place.join("runs/base/last.pt").exists() && place.join("runs/base/best.pt").is_file());
+    assert!(!place.join("runs/never").exists());
+    assert_eq!(text(&ok(visualise(place, &["clean"]))).trim(), "nothing to remove");
 }

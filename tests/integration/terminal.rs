@@ -103,3 +103,47 @@ fn colours_and_bars_are_for_other_terminals_and_for_who_requests_them() {
     check.current_dir(place.path()).args(["check", "data", "--no_report"]);
     assert!(on_terminal(check, &[("TERM", "xterm")]).1.contains('\x1b'));
 }
+
+#[test]
+fn a_dashboard_fills_the_terminal_and_leaves_it_as_it_was() {
+    let place = tempfile::tempdir().unwrap();
+    digits(place.path());
+    let args = ["--data_dir", "data", "--set", "data.on_leak=ignore", "--ui", "tui"];
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let theirs = OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let size = rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&theirs, size).unwrap();
+    let before = rustix::termios::tcgetattr(&theirs).unwrap();
+    let inner = train(place.path(), &args);
+    // In a session of its own, of which this is the terminal.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait"]).arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(place.path()).env("TERM", "xterm-256color");
+    command.stdin(theirs.try_clone().unwrap()).stderr(theirs.try_clone().unwrap());
+    command.stdout(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut reader = File::from(ours.try_clone().unwrap());
+    let reading = std::thread::spawn(move || {
+        let mut written = Vec::new();
+        let _ = reader.read_to_end(&mut written);
+        written
+    });
+    assert!(child.wait().unwrap().success());
+    let after = rustix::termios::tcgetattr(&theirs).unwrap();
+    assert_eq!(before.local_modes, after.local_modes, "echo and line editing are back");
+    drop(theirs);
+    let text = String::from_utf8_lossy(&reading.join().unwrap()).into_owned();
+    let (shown, left) = text.split_once("\x1b[?1049l").unwrap_or_else(|| panic!("{text}"));
+    assert!(shown.contains("\x1b[?1049h") && shown.contains("accuracy"), "{shown}");
+    assert!(left.contains("best validation accuracy"), "the log follows: {left}");
+
+    // Elsewhere there is no room for one.
+    let output = train(place.path(), &args).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("--ui tui") && told.contains("terminal"), "{told}");
+}

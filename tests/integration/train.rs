@@ -30,6 +30,12 @@ pub fn python(program: &str, args: &[&Path]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Files of TensorBoard's events in a folder.
+fn event_files(folder: &Path) -> usize {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().contains("tfevents")).count()
+}
+
 #[test]
 fn a_run_leaves_everything_that_the_run_folder_promises() {
     let place = tempfile::tempdir().unwrap();
@@ -58,7 +64,7 @@ fn a_run_leaves_everything_that_the_run_folder_promises() {
     for part in ["status: completed", "epochs: 2", "best_val_accuracy: 0.", "test_accuracy: "] {
         assert!(summary.contains(part), "{part} is not in {summary}");
     }
-    assert_eq!(std::fs::read_dir(run.join("tensorboard")).unwrap().count(), 1);
+    assert_eq!(event_files(&run.join("tensorboard")), 1);
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn three_epochs_and_three_more_give_the_bytes_of_six_at_once() {
         assert_eq!(hash(&once), hash(&twice), "{file}");
     }
     assert_eq!(read(once.join("metrics.csv")), read(twice.join("metrics.csv")));
-    assert_eq!(std::fs::read_dir(twice.join("tensorboard")).unwrap().count(), 1, "no doubled events");
+    assert_eq!(event_files(&twice.join("tensorboard")), 1, "no doubled events");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
-use ml_data::dataset::CsvOptions;
+use ml_data::dataset::{CsvOptions, Split};
 use ml_data::files::expand_home;
 
 use crate::escapes;
@@ -40,6 +40,25 @@ pub enum ColorChoice {
     Always,
     /// Never; no bars either
     Never,
+}
+
+/// `--split`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "they are shown as they are called")]
+pub enum SplitName {
+    Train,
+    Val,
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Split {
+        match name {
+            SplitName::Train => Split::Train,
+            SplitName::Val => Split::Val,
+            SplitName::Test => Split::Test,
+        }
+    }
 }
 
 /// How a CSV of labels is read.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
+use signal_hook::iterator::Signals;
 
 /// Those that stop a program unless its caller ignores them.
 const MAY_BE_IGNORED: [i32; 3] = [SIGHUP, SIGUSR1, SIGUSR2];
@@ -32,6 +33,22 @@ impl Interrupt {
         // In this order: the first SIGINT finds the flag unset.
         flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&interrupted_before))?;
         flag::register(SIGINT, interrupted_before)?;
+        Interrupt::install_without_exit()
+    }
+
+    /// As [`Interrupt::install`], and `before` is called before a second SIGINT ends the process: by a
+    /// thread of its own, so that it may do what signal handlers may not.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn install_with_exit(before: fn()) -> io::Result<Interrupt> {
+        let mut signals = Signals::new([SIGINT])?;
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            if let Some(signal) = signals.forever().nth(1) {
+                before();
+                signal_hook::low_level::exit(128 + signal);
+            }
+        })?;
         Interrupt::install_without_exit()
     }
 

@@ -113,6 +113,7 @@ fn state(network: &Network, optimizer: &Optimizer) -> Checkpoint {
         classes: Vec::new(),
         eval_transform: json.clone(),
         calibration: None,
+        out_of_distribution: None,
         timestamp: String::new(),
         versions: json,
         extra: Vec::new(),

@@ -1,6 +1,8 @@
 //! The median milliseconds of a training step, or of an inference pass, on random images, and peak
-//! memory: `ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16|--fp16|--tf32] [--channels_last]
+//! memory: `ARCHITECTURE BATCH SIZE STEPS [--inference|--cam] [--bf16|--fp16|--tf32] [--channels_last]
 //! [--cuda] [--profile]`.
+//!
+//! `--cam` times Grad-CAM of the predicted classes.
 //!
 //! A step is forward, cross entropy, backward, SGD with momentum, after two that are not counted.
 //! The last line is JSON; with `--profile` it is the milliseconds of a step by kind of operation.
@@ -9,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use ml_core::attribution::grad_cam;
 use ml_core::device::{self, Compute, DeviceChoice, MemoryFormat, Precision};
 use ml_core::loss::{Loss, LossConfig, Targets};
 use ml_core::network::{Architecture, Network, NetworkSpec};
@@ -62,7 +65,11 @@ fn main() -> Result<()> {
         tch::Cuda::cudnn_set_benchmark(true);
     }
     let mut step = Step::new(serde_yaml::from_str(architecture)?, batch, size, compute)?;
-    step.is_inference = is_set("--inference");
+    step.kind = match (is_set("--inference"), is_set("--cam")) {
+        (true, _) => StepKind::Inference,
+        (_, true) => StepKind::Cam,
+        _ => StepKind::Training,
+    };
     for _ in 0..WARM_UP {
         step.run()?;
     }
@@ -93,7 +100,15 @@ struct Step {
     images: Tensor,
     /// `[N]`
     targets: Targets,
-    is_inference: bool,
+    kind: StepKind,
+}
+
+/// What a step is.
+#[derive(Clone, Copy, PartialEq)]
+enum StepKind {
+    Training,
+    Inference,
+    Cam,
 }
 
 impl Step {
@@ -115,12 +130,17 @@ impl Step {
             scaler: (compute.precision == Precision::Fp16).then(|| GradScaler::new(device)),
             network,
             compute,
-            is_inference: false,
+            kind: StepKind::Training,
         })
     }
 
     fn run(&mut self) -> Result<()> {
-        if self.is_inference {
+        if self.kind == StepKind::Cam {
+            let maps = grad_cam(&self.network, &self.images, None, &self.compute)?.maps;
+            maps.sum(Kind::Float).double_value(&[]);
+            return Ok(());
+        }
+        if self.kind == StepKind::Inference {
             self.network.logits(&self.images, &self.compute)?.sum(Kind::Float).double_value(&[]);
             return Ok(());
         }

@@ -28,6 +28,7 @@ pub fn checkpoint(step: u64, fill: f64) -> Checkpoint {
         classes: vec!["a".into()],
         eval_transform: serde_json::json!({}),
         calibration: None,
+        out_of_distribution: None,
         timestamp: String::new(),
         versions: serde_json::json!({}),
         extra: Vec::new(),

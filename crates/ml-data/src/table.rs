@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// `text` with control characters (an escape sequence in a file name, a line break) shown as
 /// `\u{1b}`, and so are the invisible characters that reorder or hide what stands beside them.
@@ -82,6 +82,27 @@ pub fn aligned<R: AsRef<[String]>>(rows: &[R], align: &[Align], gap: usize) -> V
     rows.iter().map(line).collect()
 }
 
+/// `text` in at most `limit` columns of a terminal, with `…` for what is left out of its middle.
+pub fn shortened(text: &str, limit: usize) -> String {
+    if text.width() <= limit {
+        return text.to_owned();
+    }
+    let room = limit.saturating_sub(1);
+    let begin: String = fitting(text.chars(), room.div_ceil(2)).into_iter().collect();
+    let end: String = fitting(text.chars().rev(), room - begin.width().min(room)).into_iter().rev().collect();
+    if limit == 0 { String::new() } else { format!("{begin}…{end}") }
+}
+
+/// The first of the characters, as many as fit into `limit` columns.
+fn fitting(chars: impl Iterator<Item = char>, limit: usize) -> Vec<char> {
+    let mut taken = 0;
+    let fits = |c: &char| {
+        taken += c.width().unwrap_or(0);
+        taken <= limit
+    };
+    chars.take_while(fits).collect()
+}
+
 /// A line of dashes as wide as the widest of `lines`.
 pub fn rule(lines: &[String]) -> String {
     "-".repeat(lines.iter().map(|line| line.width()).max().unwrap_or(0))
@@ -107,5 +128,14 @@ mod tests {
         let lines = aligned(&rows, &[Align::Left, Align::Right], 2);
         assert_eq!(lines, ["\\u{1b}[31mred   1", "a              10"]);
         assert_eq!(rule(&lines), "-".repeat(17));
+    }
+
+    #[test]
+    fn long_text_keeps_its_beginning_and_its_end() {
+        assert_eq!(shortened("batch_32_lr_0.01", 16), "batch_32_lr_0.01");
+        assert_eq!(shortened("batch_32_lr_0.01", 9), "batc…0.01");
+        // Half of a wide character does not fit.
+        assert_eq!(shortened("日本日本", 6), "日…本");
+        assert_eq!([shortened("abc", 1), shortened("abc", 0)], ["…", ""]);
     }
 }

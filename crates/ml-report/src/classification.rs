@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::groups::{self, GroupResult};
 use super::write::{ReportError, make_folder, replace};
 use super::{figures, predictions};
 use ml_core::evaluation::{Analysis, Evaluation};
@@ -28,6 +29,8 @@ pub struct EvaluationReport<'a> {
     pub evaluation: &'a Evaluation,
     /// What that means.
     pub analysis: &'a Analysis,
+    /// The group of each sample of `index`, empty of one that stands alone; none without groups.
+    pub groups: Option<&'a [String]>,
 }
 
 /// Where the files of an evaluation lie.
@@ -90,6 +93,18 @@ impl EvaluationReport<'_> {
                 })
                 .collect();
             out.push_str(&table(&rows, [Align::Left, Align::Left, Align::Left, Align::Right]));
+        }
+        if let Some(groups) = self.by_group() {
+            out.push_str(&groups::text(&groups, limit.min(10)));
+        }
+        if let Some(accepted) = self.accepted().filter(|accepted| *accepted < 1.0) {
+            let unlike = ((1.0 - accepted) * sums.count as f64).round();
+            let images = if unlike == 1.0 { "1 image is".to_owned() } else { format!("{unlike} images are") };
+            let _ = writeln!(
+                out,
+                "\n{images} unlike anything seen in training (ood_score above 1 in predictions_{}.csv)",
+                self.split
+            );
         }
         let issues = self.analysis.label_issues.issues.len();
         if issues > 0 {
@@ -184,16 +199,35 @@ impl EvaluationReport<'_> {
                 "uncalibrated": calibration_json(&self.analysis.uncalibrated),
                 "calibrated": calibration_json(&self.analysis.calibration),
             },
+            "out_of_distribution": self.accepted().map(|accepted| json!({"accepted": accepted})),
             "risk_coverage": {"aurc": risk_coverage.aurc, "points": points},
             "label_issues": {
                 "count": self.analysis.label_issues.issues.len(),
                 "examined": self.evaluation.predictions.len() as u64 - self.analysis.label_issues.left_out,
             },
+            "groups": self.by_group().map(|groups| groups.iter().map(GroupResult::json).collect::<Vec<_>>()),
             "macro_average": average(metrics.macro_average),
             "weighted_average": average(metrics.weighted_average),
             "classes": classes,
             "confusion_matrix": rows,
         })
+    }
+
+    /// How well each group is told, worst first; none without groups.
+    fn by_group(&self) -> Option<Vec<GroupResult>> {
+        let groups = self.groups?;
+        let results = self.evaluation.predictions.iter().filter_map(|prediction| {
+            let group = groups.get(prediction.sample).filter(|group| !group.is_empty())?;
+            Some((group.as_str(), prediction.best().class == prediction.target))
+        });
+        Some(groups::by_group(results))
+    }
+
+    /// Of these images, the fraction that is like those of training; none where that is not known.
+    fn accepted(&self) -> Option<f64> {
+        let scores = self.evaluation.ood_scores.as_ref().filter(|scores| !scores.is_empty())?;
+        let within = scores.iter().filter(|score| **score <= 1.0).count();
+        Some(within as f64 / scores.len() as f64)
     }
 
     /// Where the images lie; paths of predictions are relative to it.
@@ -225,7 +259,8 @@ impl EvaluationReport<'_> {
         replace(&files.confusion_matrix, &png)?;
         let confidences = self.analysis.confidences();
         let predictions = &self.evaluation.predictions;
-        let rows = predictions::csv(self.classes, self.index, predictions, confidences);
+        let ood_scores = self.evaluation.ood_scores.as_deref();
+        let rows = predictions::csv(self.classes, self.index, predictions, confidences, ood_scores);
         replace(&files.predictions, rows.as_bytes())?;
         let issues = &self.analysis.label_issues.issues;
         let rows = predictions::label_issues(self.classes, self.index, predictions, issues);

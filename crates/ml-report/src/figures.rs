@@ -2,70 +2,22 @@
 //! true class, numbers stand in the cells as long as there is room, labels are turned, shortened
 //! and thinned out.
 
-use std::sync::OnceLock;
-
-use plotters::backend::BitMapBackend;
-use plotters::coord::Shift;
-use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::Rectangle;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle, register_font};
+use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::{Color, RGBColor};
 
 use ml_core::metrics::ConfusionMatrix;
 
-use super::fonts::{FONT, FONT_FILE, TextImage};
+use super::canvas::{self, Canvas, GAP, INK, LABEL_SIZE, LINE, TITLE_SIZE, WHITE, width_of};
 use super::labels::{Label, LabelStyle, labels};
 
-/// RGB pixels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figure {
-    /// In pixels.
-    pub width: u32,
-    /// In pixels.
-    pub height: u32,
-    /// `[height, width, 3]`, u8.
-    pub rgb: Vec<u8>,
-}
-
-/// The plotting library's or the encoder's reason, which it gives for a defect only.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FigureError(pub String);
-
-impl Figure {
-    /// The pixels as a PNG file.
-    ///
-    /// # Errors
-    /// The encoder refuses.
-    pub fn to_png(&self) -> Result<Vec<u8>, FigureError> {
-        let mut png = Vec::new();
-        let encoder = image::codecs::png::PngEncoder::new(&mut png);
-        image::ImageEncoder::write_image(
-            encoder,
-            &self.rgb,
-            self.width,
-            self.height,
-            image::ExtendedColorType::Rgb8,
-        )
-        .map_err(|error| FigureError(error.to_string()))?;
-        Ok(png)
-    }
-}
+pub use super::canvas::{Figure, FigureError};
 
 /// From this many classes on there are no numbers in the cells.
 const NUMBERS_UP_TO: usize = 25;
 /// Pixels that the longest label may take.
 const LABEL_LIMIT: i32 = 170;
-const LABEL_SIZE: i32 = 15;
-const TITLE_SIZE: i32 = 18;
-const GAP: i32 = 8;
 const BAR_WIDTH: i32 = 16;
 
-static REGISTERED: OnceLock<bool> = OnceLock::new();
-
-const WHITE: RGBColor = RGBColor(255, 255, 255);
-const INK: RGBColor = RGBColor(38, 38, 38);
-const LINE: RGBColor = RGBColor(225, 225, 225);
 /// `ColorBrewer`'s sequential scheme "Blues", from no samples to all of a class.
 const SHADES: [(f64, f64, f64); 5] = [
     (255.0, 255.0, 255.0),
@@ -89,22 +41,8 @@ pub fn confusion_matrix(
     title: &str,
 ) -> Result<Figure, FigureError> {
     assert_eq!(matrix.num_classes(), names.len(), "each class has a name");
-    if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_FILE).is_ok()) {
-        return Err(FigureError("the built-in font is damaged".into()));
-    }
     let layout = Layout::new(matrix, names, title);
-    let (width, height) = (layout.width as u32, layout.height as u32);
-    let mut rgb = vec![255; width as usize * height as usize * 3];
-    {
-        let area = BitMapBackend::with_buffer(&mut rgb, (width, height)).into_drawing_area();
-        let mut canvas = Canvas { area, failed: None };
-        layout.draw(&mut canvas, matrix, title);
-        if let Some(reason) = canvas.failed {
-            return Err(FigureError(reason));
-        }
-        canvas.area.present().map_err(|error| FigureError(error.to_string()))?;
-    }
-    Ok(Figure { width, height, rgb })
+    canvas::draw(layout.width, layout.height, |canvas| layout.draw(canvas, matrix, title))
 }
 
 /// Places and sizes, in pixels.
@@ -251,87 +189,6 @@ fn shade(share: f64) -> RGBColor {
     let (a, b, part) = (SHADES[below], SHADES[below + 1], place - below as f64);
     let mix = |from: f64, to: f64| (from + (to - from) * part).round() as u8;
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
-}
-
-/// Pixels that `text` takes in a line.
-fn width_of(text: &str, size: i32) -> i32 {
-    let layout = (FONT, size).into_font().layout_box(text);
-    // A font without a width for its text draws nothing either.
-    layout.map_or(0, |((left, _), (right, _))| right - left)
-}
-
-/// Keeps the first error, so that drawing reads as a list of strokes.
-struct Canvas<'a> {
-    area: DrawingArea<BitMapBackend<'a>, Shift>,
-    failed: Option<String>,
-}
-
-impl Canvas<'_> {
-    /// One pixel wide or high it has to be drawn unfilled: the library fills nothing then.
-    fn rectangle(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, filled: bool) {
-        let style = if filled { color.filled() } else { color.stroke_width(1) };
-        let drawn = self.area.draw(&Rectangle::new([from, to], style));
-        self.note(drawn.map_err(|error| error.to_string()));
-    }
-
-    /// `turned`: read from below.
-    fn text(
-        &mut self,
-        text: &str,
-        at: (i32, i32),
-        size: i32,
-        color: RGBColor,
-        (h, v): (HPos, VPos),
-        turned: bool,
-    ) {
-        let mut font = (FONT, size).into_font();
-        if turned {
-            font = font.transform(FontTransform::Rotate270);
-        }
-        let style = TextStyle::from(font).color(&color).pos(Pos::new(h, v));
-        let drawn = self.area.draw_text(text, &style, at);
-        self.note(drawn.map_err(|error| error.to_string()));
-    }
-
-    fn label(&mut self, label: &Label, at: (i32, i32), size: i32, pos: (HPos, VPos), turned: bool) {
-        match label {
-            Label::Plain(text) => self.text(text, at, size, INK, pos, turned),
-            Label::Image(image) => self.image(image, at, pos, turned),
-        }
-    }
-
-    /// Onto white.
-    fn image(&mut self, image: &TextImage, at: (i32, i32), (h, v): (HPos, VPos), turned: bool) {
-        let TextImage { width, height, .. } = *image;
-        let along = match h {
-            HPos::Left => 0,
-            HPos::Center => -width / 2,
-            HPos::Right => -width,
-        };
-        let across = match v {
-            VPos::Top => 0,
-            VPos::Center => -height / 2,
-            VPos::Bottom => -height,
-        };
-        for (x, y, [red, green, blue, opacity]) in image.pixels() {
-            if opacity == 0 {
-                continue;
-            }
-            let over_white = |value: u8| 255 - (u32::from(255 - value) * u32::from(opacity) / 255) as u8;
-            let color = RGBColor(over_white(red), over_white(green), over_white(blue));
-            let (x, y) = (along + x, across + y);
-            // Read from below: the start of the text is at the bottom.
-            let (x, y) = if turned { (y, -x) } else { (x, y) };
-            let drawn = self.area.draw_pixel((at.0 + x, at.1 + y), &color);
-            self.note(drawn.map_err(|error| error.to_string()));
-        }
-    }
-
-    fn note(&mut self, drawn: Result<(), String>) {
-        if let (Err(reason), None) = (drawn, &self.failed) {
-            self.failed = Some(reason);
-        }
-    }
 }
 
 #[cfg(test)]

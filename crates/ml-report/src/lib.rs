@@ -6,18 +6,29 @@
 //! is made of ([`inspection`]).
 
 pub mod board;
+pub mod cam;
+mod canvas;
 pub mod classification;
 pub mod console;
+pub mod curves;
+pub mod dashboard;
 pub mod download;
+pub mod embeddings;
 pub mod figures;
 mod fonts;
+pub mod groups;
 pub mod heatmap;
 pub mod html;
 pub mod inspection;
 mod labels;
+mod npy;
 pub mod predictions;
 pub mod progress;
 pub mod run;
+pub mod run_comparison;
+pub mod run_group;
 pub mod run_report;
+pub mod runs_table;
+pub mod samples;
 pub mod tensorboard;
 pub mod write;

@@ -5,20 +5,26 @@ use ml_core::metrics::label_issues::LabelIssue;
 use ml_data::csv_text::CsvText;
 use ml_data::dataset::Index;
 
+/// The column of scores of how unlike those of training an image is.
+pub const OOD_SCORE: &str = "ood_score";
+
 /// The columns `path` (relative to the index's root), `label`, `prediction`, `probability`,
-/// `correct`, `margin` (what the second most probable class has less), and `top_<i>_class`,
+/// `correct`, `margin` (what the second most probable class has less), with `ood_scores` also
+/// `ood_score` (above 1 is unlike anything seen in training), and `top_<i>_class`,
 /// `top_<i>_probability` for the best classes; in the order of `predictions`.
 pub fn csv(
     classes: &[String],
     index: &Index,
     predictions: &[Prediction],
     confidences: &[Confidence],
+    ood_scores: Option<&[f32]>,
 ) -> String {
     let width = predictions.iter().map(|prediction| prediction.top_k.len()).max().unwrap_or(0);
     let mut rows = CsvText::new();
     let columns = ["path", "label", "prediction", "probability", "correct", "margin"].map(str::to_owned);
-    rows.row(columns.into_iter().chain(top_k_columns(width)));
-    for (prediction, confidence) in predictions.iter().zip(confidences) {
+    let ood_column = ood_scores.map(|_| OOD_SCORE.to_owned());
+    rows.row(columns.into_iter().chain(ood_column).chain(top_k_columns(width)));
+    for (place, (prediction, confidence)) in predictions.iter().zip(confidences).enumerate() {
         let best = prediction.best();
         let path = index.samples[prediction.sample].path.to_string_lossy();
         let fields = [
@@ -29,7 +35,8 @@ pub fn csv(
             (best.class == prediction.target).to_string(),
             confidence.margin.to_string(),
         ];
-        rows.row(fields.into_iter().chain(top_k_fields(classes, &prediction.top_k)));
+        let ood_score = ood_scores.map(|scores| scores.get(place).map_or_else(String::new, f32::to_string));
+        rows.row(fields.into_iter().chain(ood_score).chain(top_k_fields(classes, &prediction.top_k)));
     }
     rows.finish()
 }
@@ -87,7 +94,7 @@ mod tests {
             Prediction { sample: 0, target: 0, top_k: vec![scored(0, 1.0), scored(1, 0.0)] },
         ];
         let confidence = |probability, margin| Confidence { probability, margin };
-        let text = csv(&classes, &index, &predictions, &[confidence(0.75, 0.5), confidence(1.0, 1.0)]);
+        let text = csv(&classes, &index, &predictions, &[confidence(0.75, 0.5), confidence(1.0, 1.0)], None);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().unwrap().clone();
         let columns: Vec<&str> = header.iter().skip(3).take(5).collect();
@@ -101,6 +108,10 @@ mod tests {
                 ["x,1.png", "a,b", "a,b", "1", "true", "1", "a,b", "1", "say \"c\"", "0"],
             ]
         );
+        let confidences = [confidence(0.75, 0.5), confidence(1.0, 1.0)];
+        let text = csv(&classes, &index, &predictions, &confidences, Some(&[0.5, f32::INFINITY]));
+        assert!(text.starts_with("path,label,prediction,probability,correct,margin,ood_score,top_1_class"));
+        assert!(text.contains(",true,1,inf,"), "{text}");
         let issues = [LabelIssue { sample: 0, label: 1, suggested: 0, self_confidence: 0.25 }];
         let text = label_issues(&classes, &index, &predictions, &issues);
         let mut reader = csv::Reader::from_reader(text.as_bytes());

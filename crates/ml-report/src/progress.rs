@@ -11,6 +11,7 @@ use ml_core::weights::Event;
 
 use super::console::{Console, PLAIN_INTERVAL};
 use super::download::DownloadProgress;
+use super::html::format::{SPACE, duration};
 
 /// Waiting for data longer than this share of an epoch is worth a warning.
 const STARVED: f64 = 0.5;
@@ -30,6 +31,8 @@ pub struct Progress {
     resumed_at: usize,
     last_line: Instant,
     download: Option<DownloadProgress>,
+    /// Seconds of the epochs of this process, and how many these are.
+    epochs_timed: (f64, u32),
 }
 
 impl Progress {
@@ -49,6 +52,7 @@ impl Progress {
             resumed_at: 0,
             last_line: now,
             download: None,
+            epochs_timed: (0.0, 0),
         }
     }
 
@@ -68,6 +72,7 @@ impl Progress {
             Phase::Features => "features".to_owned(),
             Phase::Train => format!("epoch {}/{}", self.epoch + 1, self.num_epochs),
             Phase::Validate => format!("epoch {}/{} validation", self.epoch + 1, self.num_epochs),
+            Phase::Embed => "embeddings".to_owned(),
             Phase::Evaluate => "evaluation".to_owned(),
         }
     }
@@ -149,8 +154,15 @@ impl Reporter for Progress {
         let Some(m) = history.last() else { return Ok(ControlFlow::Continue(())) };
         let seconds = report.elapsed.as_secs_f64();
         let waited = report.waited.as_secs_f64();
+        self.epochs_timed = (self.epochs_timed.0 + seconds, self.epochs_timed.1 + 1);
+        let mean = self.epochs_timed.0 / f64::from(self.epochs_timed.1);
+        let left = mean * report.num_epochs.saturating_sub(m.epoch) as f64;
+        let left = match left {
+            left if left < 1.0 => String::new(),
+            left => format!(", {} left", duration(left).replace(SPACE, " ")),
+        };
         tracing::info!(
-            "epoch {}/{}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data)",
+            "epoch {}/{}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data){left}",
             m.epoch,
             report.num_epochs,
             m.train_loss,
@@ -175,12 +187,17 @@ impl Reporter for Progress {
     }
 }
 
-/// Four significant digits without trailing zeros; small numbers with an exponent (`3.4e-8`), as
-/// Python prints them.
-fn significant(value: f64) -> String {
+/// Four significant digits without trailing zeros; small and large numbers with an exponent
+/// (`3.4e-8`), as Python prints them.
+pub(crate) fn significant(value: f64) -> String {
     let text = format!("{value:.3e}");
     let Ok(rounded) = text.parse::<f64>() else { return text };
-    if rounded != 0.0 && rounded.abs() < 1e-4 { format!("{rounded:e}") } else { rounded.to_string() }
+    let size = rounded.abs();
+    if size.is_finite() && size != 0.0 && !(1e-4..1e7).contains(&size) {
+        format!("{rounded:e}")
+    } else {
+        rounded.to_string()
+    }
 }
 
 #[cfg(test)]

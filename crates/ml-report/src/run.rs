@@ -2,16 +2,22 @@
 //! reports of the evaluation at its end.
 
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use ml_core::device::num_threads;
 use ml_core::evaluation::Analysis;
-use ml_core::metrics::MetricSums;
+use ml_core::metrics::{ConfusionMatrix, MetricSums};
 use ml_core::run::unix_seconds;
-use ml_core::trainer::{EpochMetrics, EpochReport, Evaluated, ReportError, Reporter, RunStart};
+use ml_core::trainer::{
+    Embedded, EpochMetrics, EpochReport, Evaluated, ReportError, Reporter, RunStart, StepReport,
+};
+use ml_data::dataset::Split;
 use ml_data::transform::Pipeline;
 
 use super::board::BoardReporter;
 use super::classification::EvaluationReport;
+use super::npy;
+use super::run_group::probabilities_file;
 
 /// Writes `tensorboard/` and `report/` of a run.
 #[derive(Default)]
@@ -19,13 +25,40 @@ use super::classification::EvaluationReport;
 pub struct RunReporter {
     /// Of the run that has started.
     board: Option<BoardReporter>,
+    /// What TensorBoard's files took.
+    spent: Duration,
+    keep_probabilities: bool,
+}
+
+impl Drop for RunReporter {
+    fn drop(&mut self) {
+        tracing::debug!("TensorBoard's files took {:.3} s", self.spent.as_secs_f64());
+    }
+}
+
+impl RunReporter {
+    /// Also keeps all probabilities of the validation images, for the evaluation of all folds
+    /// together.
+    #[must_use]
+    pub fn with_probabilities(mut self) -> RunReporter {
+        self.keep_probabilities = true;
+        self
+    }
+
+    /// Tells the board, if there is one, and counts the time.
+    fn board<E>(&mut self, tell: impl FnOnce(&mut BoardReporter) -> Result<(), E>) -> Result<(), E> {
+        let Some(board) = &mut self.board else { return Ok(()) };
+        let started = Instant::now();
+        let told = tell(board);
+        self.spent += started.elapsed();
+        told
+    }
 }
 
 impl Reporter for RunReporter {
     fn run_started(&mut self, start: &RunStart<'_>) -> Result<(), ReportError> {
-        let RunStart { run, config, train, history } = *start;
-        let mut board = BoardReporter::start(&run.tensorboard_dir(), history, unix_seconds())
-            .map_err(ReportError::new)?;
+        let RunStart { config, train, .. } = *start;
+        let mut board = BoardReporter::start(start, unix_seconds()).map_err(ReportError::new)?;
         let pipeline = Pipeline::new(&config.transforms.train).map_err(ReportError::new)?;
         board.show_samples(train, &pipeline, config.seed);
         self.board = Some(board);
@@ -33,7 +66,24 @@ impl Reporter for RunReporter {
     }
 
     fn batches_done(&mut self, count: usize, sums: Option<&MetricSums>) -> Result<(), ReportError> {
-        self.board.as_mut().map_or(Ok(()), |board| board.batches_done(count, sums))
+        self.board(|board| board.batches_done(count, sums))
+    }
+
+    fn stepped(&mut self, step: &StepReport<'_>) -> Result<(), ReportError> {
+        self.board(|board| board.stepped(step))
+    }
+
+    fn validated(
+        &mut self,
+        step: u64,
+        pairs: &ConfusionMatrix,
+        classes: &[String],
+    ) -> Result<(), ReportError> {
+        self.board(|board| board.validated(step, pairs, classes))
+    }
+
+    fn embedded(&mut self, embedded: &Embedded<'_>) -> Result<(), ReportError> {
+        self.board(|board| board.embedded(embedded))
     }
 
     fn epoch_finished(
@@ -41,24 +91,25 @@ impl Reporter for RunReporter {
         history: &[EpochMetrics],
         report: &EpochReport,
     ) -> Result<ControlFlow<()>, ReportError> {
-        match &mut self.board {
-            Some(board) => board.epoch_finished(history, report),
-            None => Ok(ControlFlow::Continue(())),
-        }
+        self.board(|board| board.epoch_finished(history, report).map(drop))?;
+        Ok(ControlFlow::Continue(()))
     }
 
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
-        self.board.as_mut().map_or(Ok(()), |board| board.rolled_back(history))
+        self.board(|board| board.rolled_back(history))
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {
-        let Evaluated { run, split, classes, index, evaluation, epoch } = *evaluated;
+        let Evaluated { run, split, classes, index, evaluation, groups, epoch } = *evaluated;
         let analysis = &Analysis::new(evaluation, classes, num_threads());
-        let report = EvaluationReport { split: split.name(), classes, index, evaluation, analysis };
+        let split_name = split.name();
+        let report = EvaluationReport { split: split_name, classes, index, evaluation, analysis, groups };
         report.write(&run.report_dir()).map_err(ReportError::new)?;
-        match &mut self.board {
-            Some(board) => board.evaluation(&report, epoch, unix_seconds()).map_err(ReportError::new),
-            None => Ok(()),
+        if self.keep_probabilities && split == Split::Val {
+            let probabilities = evaluation.logits.probabilities(evaluation.temperature);
+            let file = probabilities_file(&run.report_dir());
+            npy::write(&file, &probabilities, classes.len()).map_err(ReportError::new)?;
         }
+        self.board(|board| board.evaluation(&report, epoch, unix_seconds())).map_err(ReportError::new)
     }
 }

@@ -54,6 +54,8 @@ pub struct Checkpoint {
     /// What validation said about the probabilities of the selected weights, in the `best.pt` of a
     /// run that has ended.
     pub calibration: Option<serde_json::Value>,
+    /// What tells images of training from others by the selected weights, in the same file.
+    pub out_of_distribution: Option<Value>,
     /// When it was written, RFC 3339.
     pub timestamp: String,
     /// Versions of the program and its libraries.
@@ -62,7 +64,7 @@ pub struct Checkpoint {
     pub extra: Vec<(Key, Value)>,
 }
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "format_version",
     "epoch",
     "step",
@@ -84,6 +86,7 @@ const KEYS: [&str; 23] = [
     "classes",
     "eval_transform",
     "calibration",
+    "out_of_distribution",
     "timestamp",
     "versions",
 ];
@@ -125,6 +128,9 @@ impl Checkpoint {
         if let Some(calibration) = &self.calibration {
             put("calibration", json("calibration", calibration)?);
         }
+        if let Some(out_of_distribution) = self.out_of_distribution {
+            put("out_of_distribution", out_of_distribution);
+        }
         put("timestamp", Value::Str(self.timestamp));
         put("versions", json("versions", &self.versions)?);
         entries.extend(self.extra);
@@ -165,6 +171,9 @@ impl Checkpoint {
             classes: get("classes")?.as_strings()?,
             eval_transform: json("eval_transform")?,
             calibration: root.optional("calibration")?.map(|field| plain(&field)).transpose()?,
+            out_of_distribution: root
+                .optional("out_of_distribution")?
+                .map(|field| field.value().shallow_clone()),
             timestamp: get("timestamp")?.as_str()?.to_owned(),
             versions: json("versions")?,
             extra: extra(&root)?,

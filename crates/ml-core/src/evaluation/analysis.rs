@@ -1,6 +1,6 @@
 //! Logits of labelled images → what a decision takes: how good, how sure, which labels are wrong.
 
-use super::Evaluation;
+use super::{ClassProbability, Evaluation, Prediction};
 use crate::metrics::agreement::{balanced_accuracy, cohen_kappa, matthews_correlation};
 use crate::metrics::calibration::{
     CalibrationMetrics, DEFAULT_BINS, TemperatureError, TemperatureFit, fit_temperature,
@@ -9,7 +9,7 @@ use crate::metrics::intervals::{BootstrapConfig, BootstrapMetrics, stratified_bo
 use crate::metrics::label_issues::{LabelIssues, LabelIssuesConfig, find_label_issues};
 use crate::metrics::ranking::RankingMetrics;
 use crate::metrics::selective::RiskCoverage;
-use crate::metrics::{ClassificationReport, Probabilities};
+use crate::metrics::{ClassificationReport, ConfusionMatrix, MetricSums, Probabilities, TOP_K};
 
 /// Points of a risk-coverage curve at most.
 const CURVE_POINTS: usize = 200;
@@ -147,6 +147,37 @@ fn confidence((row, &class): (&[f32], &usize)) -> Confidence {
 }
 
 impl Evaluation {
+    /// Of probabilities `[N, K]` of images whose classes are `targets`, each in `0..num_classes`. The
+    /// logits are their logarithms, the loss is their cross entropy.
+    pub fn from_probabilities(probabilities: &[f32], num_classes: usize, targets: &[usize]) -> Evaluation {
+        let mut evaluation = Evaluation {
+            sums: MetricSums::default(),
+            confusion: ConfusionMatrix::new(num_classes),
+            predictions: Vec::with_capacity(targets.len()),
+            logits: Logits { values: probabilities.iter().map(|p| p.ln()).collect(), num_classes },
+            temperature: 1.0,
+            ood_scores: None,
+        };
+        for (sample, (row, &target)) in
+            probabilities.chunks_exact(num_classes.max(1)).zip(targets).enumerate()
+        {
+            let mut classes: Vec<usize> = (0..num_classes).collect();
+            classes.sort_by(|&one, &other| row[other].total_cmp(&row[one]));
+            classes.truncate(TOP_K as usize);
+            let sums = &mut evaluation.sums;
+            sums.loss_sum -= f64::from(row[target]).ln();
+            sums.loss_divisor += 1.0;
+            sums.count += 1;
+            sums.correct += u64::from(classes[0] == target);
+            sums.correct_top5 += u64::from(classes.contains(&target));
+            evaluation.confusion.add(target, classes[0]);
+            let scored = |class: usize| ClassProbability { class, probability: row[class] };
+            let top_k = classes.into_iter().map(scored).collect();
+            evaluation.predictions.push(Prediction { sample, target, top_k });
+        }
+        evaluation
+    }
+
     /// The same with probabilities of the logits divided by `temperature`.
     #[must_use]
     pub fn at_temperature(mut self, temperature: f64) -> Evaluation {
@@ -187,6 +218,17 @@ mod tests {
         assert!(plain[4].is_nan() && plain[5].is_nan());
         let softer = logits.probabilities(2.0);
         assert!((softer[1] - 2f32.sqrt() / (1.0 + 2f32.sqrt())).abs() < 1e-7);
+    }
+
+    #[test]
+    fn an_evaluation_of_probabilities_counts_what_they_say() {
+        let found = Evaluation::from_probabilities(&[0.25, 0.75, 0.5, 0.5, 1.0, 0.0], 2, &[1, 0, 1]);
+        assert_eq!((found.sums.count, found.sums.correct, found.sums.correct_top5), (3, 2, 3));
+        assert_eq!(found.confusion.count(1, 0), 1);
+        assert_eq!(found.sums.loss(), f64::INFINITY);
+        assert_eq!(found.predictions[0].best(), ClassProbability { class: 1, probability: 0.75 });
+        let again = found.logits.probabilities(1.0);
+        assert!(again.iter().zip([0.25, 0.75, 0.5, 0.5, 1.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 
 mod analysis;
 mod calibration;
+mod out_of_distribution;
+mod scored;
 
 use std::ops::ControlFlow;
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use torch_ext::Fetch;
 
 use crate::device::Compute;
@@ -14,11 +16,16 @@ use crate::features::{Batches, FeatureError, InputBatch};
 use crate::loader::{Loader, LoaderError};
 use crate::loss::{Loss, LossError, Targets};
 use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
-use crate::network::{Classifier, ForwardError, Input, Network, ScriptError};
+use crate::network::{Classifier, Embedded, ForwardError, Input, Network, ScriptError};
 use crate::torch_error::{TorchError, catch_torch_panic};
 
 pub use analysis::{Analysis, Confidence, Logits};
 pub use calibration::{AnswerThreshold, Calibration};
+pub use out_of_distribution::{ACCEPTED, OutOfDistribution, OutOfDistributionError};
+use scored::{Scored, ranked, values};
+
+/// With more classes, their pairs are not counted during training.
+const MAX_COUNTED: usize = 100;
 
 /// A class and how sure the network is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +67,28 @@ pub struct Evaluation {
     pub logits: Logits,
     /// What logits were divided by for the probabilities; 1 leaves them as they are.
     pub temperature: f64,
+    /// Of the same samples, where they were asked for: see [`OutOfDistribution::scores`].
+    pub ood_scores: Option<Vec<f32>>,
+}
+
+/// What [`Evaluator::predict`] says of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The most probable classes, best first; never empty.
+    pub top_k: Vec<ClassProbability>,
+    /// See [`OutOfDistribution::scores`]; none where that is not known of the model.
+    pub ood_score: Option<f32>,
+}
+
+/// What [`Evaluator::embeddings`] found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embeddings {
+    /// `[N, D]` row by row, in the loader's order.
+    pub values: Vec<f32>,
+    /// D; 0 without images.
+    pub dim: usize,
+    /// Indices of the samples in the data set's split, in the same order.
+    pub samples: Vec<usize>,
 }
 
 /// Why an evaluation did not end.
@@ -116,12 +145,13 @@ pub struct Evaluator<'a> {
     loss: &'a Loss,
     num_classes: usize,
     temperature: f64,
+    out_of_distribution: Option<&'a OutOfDistribution>,
 }
 
 impl<'a> Evaluator<'a> {
     /// Computes as `compute` says, and `loss` for the sums, for networks of `num_classes` logits.
     pub fn new(compute: Compute, loss: &'a Loss, num_classes: usize) -> Evaluator<'a> {
-        Evaluator { compute, loss, num_classes, temperature: 1.0 }
+        Evaluator { compute, loss, num_classes, temperature: 1.0, out_of_distribution: None }
     }
 
     /// The same with probabilities that are the softmax of the logits divided by `temperature`.
@@ -131,8 +161,15 @@ impl<'a> Evaluator<'a> {
         Evaluator { temperature, ..self }
     }
 
+    /// The same with scores of how unlike those of training images are, which cost the product of the
+    /// embeddings and a matrix.
+    #[must_use]
+    pub fn with_out_of_distribution(self, scorer: Option<&'a OutOfDistribution>) -> Evaluator<'a> {
+        Evaluator { out_of_distribution: scorer, ..self }
+    }
+
     /// The sums over all `batches` for each of `networks`: the weights and their average see the
-    /// same. `on_batch` is called after each and may stop it.
+    /// same; with few classes also their pairs. `on_batch` is called after each and may stop it.
     ///
     /// # Errors
     /// See [`EvaluationError`].
@@ -141,19 +178,22 @@ impl<'a> Evaluator<'a> {
         networks: &[&Network],
         batches: Batches,
         mut on_batch: impl FnMut() -> ControlFlow<()>,
-    ) -> Result<Vec<MetricSums>, EvaluationError> {
-        let device = self.compute.device;
-        let mut accumulators: Vec<_> = networks.iter().map(|_| MetricAccumulator::new(device)).collect();
+    ) -> Result<Vec<(MetricSums, Option<ConfusionMatrix>)>, EvaluationError> {
+        let accumulator = || match MetricAccumulator::new(self.compute.device) {
+            accumulator if self.num_classes <= MAX_COUNTED => accumulator.with_confusion(self.num_classes),
+            accumulator => accumulator,
+        };
+        let mut accumulators: Vec<_> = networks.iter().map(|_| accumulator()).collect();
         for batch in batches {
             let batch = batch?;
             for (network, accumulator) in networks.iter().zip(&mut accumulators) {
-                let _logits = self.add(*network, &batch, accumulator)?;
+                self.add(&self.logits(*network, batch.input())?, &batch, accumulator)?;
             }
             if on_batch().is_break() {
                 return Err(EvaluationError::Interrupted);
             }
         }
-        Ok(accumulators.iter().map(MetricAccumulator::sums).collect::<Result<_, _>>()?)
+        Ok(accumulators.iter().map(MetricAccumulator::read).collect::<Result<_, _>>()?)
     }
 
     /// Evaluates `network` on all batches of `loader` (its epoch 0): sums, a confusion matrix, and
@@ -176,15 +216,17 @@ impl<'a> Evaluator<'a> {
             predictions: Vec::with_capacity(loader.num_samples()),
             logits: Logits { values: Vec::new(), num_classes: self.num_classes },
             temperature: self.temperature,
+            ood_scores: self.out_of_distribution.map(|_| Vec::with_capacity(loader.num_samples())),
         };
         evaluation.logits.values.reserve_exact(loader.num_samples() * self.num_classes);
         let mut take = |scored: Scored| {
-            for (sample, top_k) in scored.samples(&mut evaluation.logits.values)? {
+            let Evaluation { logits, ood_scores, confusion, predictions, .. } = &mut evaluation;
+            for (sample, top_k) in scored.samples(&mut logits.values, ood_scores.as_mut())? {
                 let target = loader.class_of(sample);
-                evaluation.confusion.add(target, top_k[0].class);
-                evaluation.predictions.push(Prediction { sample, target, top_k });
+                confusion.add(target, top_k[0].class);
+                predictions.push(Prediction { sample, target, top_k });
             }
-            match on_batch(evaluation.predictions.len()) {
+            match on_batch(predictions.len()) {
                 ControlFlow::Continue(()) => Ok(()),
                 ControlFlow::Break(()) => Err(EvaluationError::Interrupted),
             }
@@ -194,9 +236,12 @@ impl<'a> Evaluator<'a> {
         for batch in loader.epoch(0, 0).on_device() {
             let batch = InputBatch::from(batch?);
             let scored = catch_torch_panic(|| {
-                let logits = self.add(network, &batch, &mut accumulator)?.to_kind(Kind::Float);
+                let (logits, ood_scores) = self.scored(network, &batch.batch.images)?;
+                self.add(&logits, &batch, &mut accumulator)?;
                 let [classes, probabilities] = self.top_k(&logits, top_k);
-                let fetch = Fetch::start(&[classes, probabilities, logits], Vec::new());
+                let found: Vec<Tensor> =
+                    [classes, probabilities, logits].into_iter().chain(ood_scores).collect();
+                let fetch = Fetch::start(&found, Vec::new());
                 let samples = batch.batch.indices;
                 Ok::<_, EvaluationError>(Scored { samples, fetch: fetch.map_err(TorchError::from)? })
             })??;
@@ -209,7 +254,38 @@ impl<'a> Evaluator<'a> {
         Ok(evaluation)
     }
 
-    /// The `top_k` (at least 1) most probable classes of each of `images` `[N, C, H, W]`, best first.
+    /// The embeddings of all images of `loader` (its epoch 0). `on_batch` is called after each batch
+    /// and may stop it.
+    ///
+    /// # Errors
+    /// See [`EvaluationError`]; a TorchScript module has no embeddings.
+    pub fn embeddings(
+        &self,
+        network: &dyn Classifier,
+        loader: &Loader,
+        mut on_batch: impl FnMut() -> ControlFlow<()>,
+    ) -> Result<Embeddings, EvaluationError> {
+        let mut found = Embeddings::default();
+        for batch in loader.epoch(0, 0).on_device() {
+            let batch = batch?;
+            if batch.indices.is_empty() {
+                continue;
+            }
+            let embeddings = catch_torch_panic(|| {
+                let Embedded { embeddings, .. } = network.embed(&batch.images, &self.compute)?;
+                Ok::<_, EvaluationError>(torch_ext::to_host(&embeddings).map_err(TorchError::from)?)
+            })??;
+            found.dim = *embeddings.size().last().unwrap_or(&0) as usize;
+            found.values.extend(values::<f32>(&embeddings)?);
+            found.samples.extend(batch.indices);
+            if on_batch().is_break() {
+                return Err(EvaluationError::Interrupted);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Of each of `images` `[N, C, H, W]` the `top_k` (at least 1) most probable classes.
     ///
     /// # Errors
     /// See [`EvaluationError`].
@@ -218,15 +294,18 @@ impl<'a> Evaluator<'a> {
         network: &dyn Classifier,
         images: &Tensor,
         top_k: usize,
-    ) -> Result<Vec<Vec<ClassProbability>>, EvaluationError> {
-        let best = catch_torch_panic(|| {
-            let best = self.top_k(&self.logits(network, images.into())?, top_k);
-            Ok::<_, EvaluationError>(Fetch::start(&best, Vec::new()).map_err(TorchError::from)?)
+    ) -> Result<Vec<Answer>, EvaluationError> {
+        let fetch = catch_torch_panic(|| {
+            let (logits, ood_scores) = self.scored(network, images)?;
+            let found: Vec<Tensor> = self.top_k(&logits, top_k).into_iter().chain(ood_scores).collect();
+            Ok::<_, EvaluationError>(Fetch::start(&found, Vec::new()).map_err(TorchError::from)?)
         })??;
-        let [classes, probabilities] = &best.wait().map_err(TorchError::from)?[..] else {
-            return Ok(Vec::new());
-        };
-        Ok(ranked(classes, probabilities)?)
+        let fetched = fetch.wait().map_err(TorchError::from)?;
+        let [classes, probabilities, ood_scores @ ..] = &fetched[..] else { return Ok(Vec::new()) };
+        let mut ood_scores =
+            ood_scores.first().map(values::<f32>).transpose()?.unwrap_or_default().into_iter();
+        let answer = |top_k| Answer { top_k, ood_score: ood_scores.next() };
+        Ok(ranked(classes, probabilities)?.into_iter().map(answer).collect())
     }
 
     /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]` f32, best first:
@@ -240,24 +319,42 @@ impl<'a> Evaluator<'a> {
         [classes, probabilities]
     }
 
-    /// Adds a batch to the sums; its logits.
+    /// Adds a batch to the sums.
     fn add(
         &self,
-        network: &dyn Classifier,
+        logits: &Tensor,
         batch: &InputBatch,
         accumulator: &mut MetricAccumulator,
-    ) -> Result<Tensor, EvaluationError> {
-        let logits = self.logits(network, batch.input())?;
+    ) -> Result<(), EvaluationError> {
         let classes = &batch.batch.targets;
         let targets = Targets::Classes(classes.shallow_clone());
-        let loss = tch::no_grad(|| self.loss.forward(&logits, &targets))?;
-        accumulator.add(&loss, &logits, classes);
-        Ok(logits)
+        let loss = tch::no_grad(|| self.loss.forward(logits, &targets))?;
+        accumulator.add(&loss, logits, classes);
+        Ok(())
+    }
+
+    /// The logits `[N, K]` f32 of `images`, and where they are asked for the scores `[N]` f32 of how
+    /// unlike those of training these are.
+    fn scored(
+        &self,
+        network: &dyn Classifier,
+        images: &Tensor,
+    ) -> Result<(Tensor, Option<Tensor>), EvaluationError> {
+        let Some(scorer) = self.out_of_distribution else {
+            return Ok((self.logits(network, images.into())?, None));
+        };
+        let Embedded { embeddings, logits } = network.embed(images, &self.compute)?;
+        let scores = tch::no_grad(|| scorer.scores(&embeddings));
+        Ok((self.of_all_classes(logits)?, Some(scores)))
     }
 
     /// The logits `[N, K]` f32, for as many classes as there are.
     fn logits(&self, network: &dyn Classifier, input: Input<'_>) -> Result<Tensor, EvaluationError> {
-        let logits = network.logits(input, &self.compute)?;
+        self.of_all_classes(network.logits(input, &self.compute)?)
+    }
+
+    /// `logits`, if they are of as many classes as there are.
+    fn of_all_classes(&self, logits: Tensor) -> Result<Tensor, EvaluationError> {
         match logits.size().as_slice() {
             &[_, classes] if classes == self.num_classes as i64 => Ok(logits),
             size => Err(EvaluationError::Classes {
@@ -266,48 +363,4 @@ impl<'a> Evaluator<'a> {
             }),
         }
     }
-}
-
-/// The most probable classes of a batch, on their way to the host.
-struct Scored {
-    samples: Vec<usize>,
-    /// Classes `[N, k]` i64, probabilities `[N, k]` f32 and logits `[N, K]` f32.
-    fetch: Fetch,
-}
-
-impl Scored {
-    /// Each sample's place in the index and its classes; their logits are put behind `all_logits`.
-    fn samples(
-        self,
-        all_logits: &mut Vec<f32>,
-    ) -> Result<impl Iterator<Item = (usize, Vec<ClassProbability>)>, TorchError> {
-        let fetched = self.fetch.wait()?;
-        let ranked = match &fetched[..] {
-            [classes, probabilities, logits] => {
-                all_logits.extend(values::<f32>(logits)?);
-                ranked(classes, probabilities)?
-            }
-            _ => Vec::new(),
-        };
-        Ok(self.samples.into_iter().zip(ranked))
-    }
-}
-
-/// Classes `[N, k]` i64 and their probabilities `[N, k]` f32 in host memory, row by row.
-fn ranked(classes: &Tensor, probabilities: &Tensor) -> Result<Vec<Vec<ClassProbability>>, TorchError> {
-    let width = classes.size()[1] as usize;
-    let scored: Vec<ClassProbability> = values::<i64>(classes)?
-        .into_iter()
-        .zip(values::<f32>(probabilities)?)
-        .map(|(class, probability)| ClassProbability { class: class as usize, probability })
-        .collect();
-    Ok(scored.chunks(width.max(1)).map(<[ClassProbability]>::to_vec).collect())
-}
-
-/// All elements of a tensor in host memory.
-fn values<T>(tensor: &Tensor) -> Result<Vec<T>, TorchError>
-where
-    Vec<T>: TryFrom<Tensor, Error = tch::TchError>,
-{
-    Ok(Vec::try_from(tensor.flatten(0, -1)).map_err(torch_ext::Error::from)?)
 }

@@ -70,7 +70,7 @@ impl LoadedModel {
         let (compute, slow) = precision::resolve(options.precision, &serde_json::Value::Null, device)?;
         Ok(LoadedModel {
             name: source.architecture.name().to_owned(),
-            network: prepared(network, &compute)?,
+            network: Box::new(prepared(network, &compute)?),
             classes,
             pipeline: Arc::new(pipeline),
             config: serde_json::Value::Null,
@@ -80,6 +80,7 @@ impl LoadedModel {
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
             calibration: None,
+            out_of_distribution: None,
             path: file.to_owned(),
         })
     }

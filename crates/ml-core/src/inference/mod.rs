@@ -5,8 +5,11 @@
 //! weights, or are given.
 
 mod classes;
+mod ensemble;
+mod explain;
 mod from_weights;
 mod model;
+mod open;
 mod precision;
 mod predict;
 mod source;
@@ -15,16 +18,19 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use crate::attribution::AttributionError;
 use crate::checkpoint::CheckpointError;
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::{NetworkError, ScriptError};
+use crate::run::RunError;
 use crate::torch_error::TorchError;
 use crate::weights::WeightsError;
 
 pub use tch::Device;
 
 pub use classes::{ClassesError, read_classes};
+pub use explain::{Explanation, Explanations};
 pub use from_weights::WeightsOptions;
 pub use model::{LoadedModel, UseEma, checkpoint_file};
 pub use predict::{Outcome, PredictOptions};
@@ -41,6 +47,17 @@ pub enum InferenceError {
     NoCheckpoint {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder of several runs cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Runs whose probabilities should be averaged do not go together.
+    #[error("{}: {problem}", path.display())]
+    Ensemble {
+        /// The folder of the runs.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
     },
     /// The checkpoint can be read, but what it says cannot be used.
     #[error("{}: `{key}` {problem}", path.display())]
@@ -86,6 +103,9 @@ pub enum InferenceError {
     /// The evaluation failed.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
+    /// A prediction cannot be explained.
+    #[error(transparent)]
+    Attribution(#[from] AttributionError),
 }
 
 impl InferenceError {
@@ -93,6 +113,7 @@ impl InferenceError {
     pub fn is_usage(&self) -> bool {
         match self {
             InferenceError::NoCheckpoint { .. }
+            | InferenceError::Ensemble { .. }
             | InferenceError::Usage(_)
             | InferenceError::Classes(_)
             | InferenceError::Script(ScriptError::NotFound { .. }) => true,

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tch::Device;
 
-use super::InferenceError;
 use super::classes::synsets;
-use super::precision;
+use super::{InferenceError, precision};
 use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
 use crate::device::{Compute, PrecisionChoice};
-use crate::evaluation::{Calibration, Evaluation, EvaluationError, Evaluator};
+use crate::evaluation::{Calibration, Embeddings, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
 use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{Loss, LossConfig};
-use crate::network::{Architecture, ForwardError, Network, NetworkSpec, PreparedNetwork, ScriptFile};
+use crate::network::{
+    Architecture, Classifier, ForwardError, Network, NetworkSpec, PreparedNetwork, ScriptFile,
+};
 use crate::run::script_copies;
 use crate::torch_error::catch_torch_panic;
 use crate::transform::{Pipeline, TransformConfig};
@@ -26,7 +27,7 @@ use crate::transform::{Pipeline, TransformConfig};
 pub struct LoadedModel {
     pub(super) path: PathBuf,
     pub(super) name: String,
-    pub(super) network: PreparedNetwork,
+    pub(super) network: Box<dyn Classifier>,
     pub(super) classes: Vec<String>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) config: serde_json::Value,
@@ -39,6 +40,8 @@ pub struct LoadedModel {
     pub(super) loss: Loss,
     /// None where the run had none, or for other weights than these.
     pub(super) calibration: Option<Calibration>,
+    /// None where the run had none, for other weights than these, or where they are not wanted.
+    pub(super) out_of_distribution: Option<OutOfDistribution>,
 }
 
 /// Which weights of a checkpoint to use, where the run kept an average of them.
@@ -120,13 +123,8 @@ pub(super) fn prepared(network: Network, compute: &Compute) -> Result<PreparedNe
 }
 
 impl LoadedModel {
-    /// Opens a checkpoint file, or the `best.pt` of a run folder. `auto` computes in the precision
-    /// that the run was validated in.
-    ///
-    /// # Errors
-    /// It is missing, cannot be read, its parts do not suit each other, it lacks the average
-    /// requested, or the device lacks the precision.
-    pub fn open(
+    /// Opens a checkpoint file, or the `best.pt` of a run folder.
+    pub(super) fn open_one(
         path: &Path,
         device: Device,
         precision: PrecisionChoice,
@@ -182,6 +180,10 @@ impl LoadedModel {
                 .map_err(|problem| content("calibration", format!("cannot be used: {problem}")))
         });
         let calibration = calibration.transpose()?;
+        let out_of_distribution = checkpoint.out_of_distribution.as_ref().filter(|_| selected);
+        let out_of_distribution = out_of_distribution.map(OutOfDistribution::from_value).transpose();
+        let out_of_distribution =
+            out_of_distribution.map_err(|problem| content("out_of_distribution", problem))?;
         if checkpoint.calibration.is_some() && !selected {
             notes.push(
                 "probabilities are not calibrated: the calibration is of the run's other weights".into(),
@@ -189,7 +191,7 @@ impl LoadedModel {
         }
         Ok(LoadedModel {
             name,
-            network: prepared(network, &compute)?,
+            network: Box::new(prepared(network, &compute)?),
             classes: checkpoint.classes,
             pipeline: Arc::new(pipeline),
             config: checkpoint.config,
@@ -199,6 +201,7 @@ impl LoadedModel {
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
             calibration,
+            out_of_distribution: out_of_distribution.map(|scorer| scorer.to_device(device)),
             path,
         })
     }
@@ -207,6 +210,11 @@ impl LoadedModel {
     #[must_use]
     pub fn uncalibrated(self) -> LoadedModel {
         LoadedModel { calibration: None, ..self }
+    }
+
+    /// Whether it tells images that are unlike those of training.
+    pub fn scores_out_of_distribution(&self) -> bool {
+        self.out_of_distribution.is_some()
     }
 
     /// What the run's validation said about the probabilities, if they follow it.
@@ -275,15 +283,12 @@ impl LoadedModel {
         self.compute.device
     }
 
-    /// The network.
-    pub(super) fn network(&self) -> &PreparedNetwork {
-        &self.network
-    }
-
     /// Runs the network on batches.
     pub(super) fn evaluator(&self) -> Evaluator<'_> {
         let evaluator = Evaluator::new(self.compute, &self.loss, self.classes.len());
-        evaluator.with_temperature(self.temperature())
+        evaluator
+            .with_temperature(self.temperature())
+            .with_out_of_distribution(self.out_of_distribution.as_ref())
     }
 
     /// Opens images with labels, matched with the model's classes by name, or, where these are
@@ -327,8 +332,33 @@ impl LoadedModel {
         top_k: usize,
         on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, InferenceError> {
+        let loader = self.loader_of(index, batch_size, num_workers)?;
+        Ok(self.evaluator().evaluate(self.network.as_ref(), &loader, top_k, on_batch)?)
+    }
+
+    /// The embeddings of a split's images, in the index's order. `on_batch` is called after each batch
+    /// and may stop it.
+    ///
+    /// # Errors
+    /// The network has no embeddings, an image cannot be read, or `on_batch` stopped it.
+    pub fn embeddings(
+        &self,
+        index: Arc<Index>,
+        batch_size: usize,
+        num_workers: usize,
+        on_batch: impl FnMut() -> ControlFlow<()>,
+    ) -> Result<Embeddings, InferenceError> {
+        let loader = self.loader_of(index, batch_size, num_workers)?;
+        Ok(self.evaluator().embeddings(self.network.as_ref(), &loader, on_batch)?)
+    }
+
+    fn loader_of(
+        &self,
+        index: Arc<Index>,
+        batch_size: usize,
+        num_workers: usize,
+    ) -> Result<Loader, InferenceError> {
         let options = LoaderOptions::sequential(batch_size, num_workers, self.device());
-        let loader = catch_torch_panic(|| Loader::new(index, Arc::clone(&self.pipeline), options))?;
-        Ok(self.evaluator().evaluate(&self.network, &loader, top_k, on_batch)?)
+        Ok(catch_torch_panic(|| Loader::new(index, Arc::clone(&self.pipeline), options))?)
     }
 }

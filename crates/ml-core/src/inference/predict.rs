@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
-use crate::evaluation::ClassProbability;
+use crate::evaluation::Answer;
 use crate::loader::{DeviceBatch, Loader, LoaderError, LoaderOptions, Unreadable};
 use crate::torch_error::catch_torch_panic;
 
@@ -25,8 +25,8 @@ pub struct PredictOptions {
 /// What came of one image.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The most probable classes, best first; never empty.
-    Predicted(Vec<ClassProbability>),
+    /// What the network says of it.
+    Predicted(Answer),
     /// It cannot be read; the error names it.
     Unreadable(LoaderError),
 }
@@ -66,7 +66,7 @@ impl LoadedModel {
         let predicted = if places.is_empty() {
             Vec::new()
         } else {
-            self.evaluator().predict(self.network(), &batch.images, top_k)?
+            self.evaluator().predict(self.network.as_ref(), &batch.images, top_k)?
         };
         let predicted = places.into_iter().zip(predicted.into_iter().map(Outcome::Predicted));
         let mut outcomes: Vec<(usize, Outcome)> = predicted.chain(unreadable).collect();
@@ -74,7 +74,7 @@ impl LoadedModel {
         Ok(outcomes)
     }
 
-    fn loader(&self, paths: &[PathBuf], options: PredictOptions) -> Loader {
+    pub(super) fn loader(&self, paths: &[PathBuf], options: PredictOptions) -> Loader {
         // Joined to an empty root, a path stays what it is.
         let samples = paths.iter().map(|path| Sample { path: path.as_path().into(), class: 0 }).collect();
         let index = Index { root: PathBuf::new(), split: Split::Test, samples };

@@ -9,17 +9,16 @@
 mod audit;
 mod compute;
 mod error;
+mod evaluate;
 mod resume;
 mod statistics;
 mod summary;
 mod weights;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
-use ml_data::dataset::{Dataset, Split, shell_quoted};
-use ml_data::transform::Pipeline;
+use ml_data::dataset::{Dataset, shell_quoted};
 
 pub use error::JobError;
 pub use resume::{Resolve, ResumeOptions, Resumed, resume};
@@ -27,19 +26,14 @@ pub use resume::{Resolve, ResumeOptions, Resumed, resume};
 use crate::checkpoint::Checkpoint;
 use crate::config::{BaseModel, Config};
 use crate::device::{self, ResolvedDevice};
-use crate::evaluation::{Calibration, Evaluation, EvaluationError};
-use crate::loader::Loader;
+use crate::evaluation::EvaluationError;
 use crate::network::ScriptFile;
 use crate::run::{Run, RunLock, Status, Summary};
 use crate::trainer::{
-    self, Evaluated, ExternalCheckpoint, Phase, ReportError, Reporter, ResumeMode, RunStart, Stop,
-    TrainError, Trainer, resolve_script,
+    self, ExternalCheckpoint, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer, resolve_script,
 };
 use crate::weights::Choice;
 use summary::{Facts, SummaryWriter, sizes};
-
-/// Classes of each test image kept in the table of predictions.
-const TOP_K: usize = 5;
 
 /// What a run begins with.
 #[derive(Debug)]
@@ -228,6 +222,11 @@ impl Job {
         &self.dataset
     }
 
+    /// Where it trains.
+    pub fn device(&self) -> tch::Device {
+        self.device.device
+    }
+
     /// What trains.
     pub fn trainer(&self) -> &Trainer {
         &self.trainer
@@ -320,9 +319,9 @@ impl Job {
     ) -> Result<(), JobError> {
         // First, since it makes the folder a run that can be resumed.
         run.write_config(&self.config)?;
-        let history = &self.trainer.state().history;
-        let train = &self.dataset.train;
-        reporter.run_started(&RunStart { run, config: &self.config, train, history })?;
+        let (history, step) = (&self.trainer.state().history, self.trainer.state().step);
+        let (train, val) = (&self.dataset.train, &self.dataset.val);
+        reporter.run_started(&RunStart { run, config: &self.config, train, val, history, step })?;
         summary.write(Status::Running, &self.trainer)?;
         tracing::info!("run: {}", run.folder().display());
         let state = self.trainer.state();
@@ -351,70 +350,6 @@ impl Job {
             accuracy => summary.summary.test_accuracy = accuracy?,
         }
         summary.write(status, &self.trainer)
-    }
-
-    /// Evaluates `best.pt` on the validation split, calibrates it by that, and evaluates it on the
-    /// test split, if there is one: the accuracy there, a fraction. The trainer's network has the
-    /// best weights afterwards.
-    fn evaluate_best(
-        &self,
-        run: &Run,
-        reporter: &mut dyn Reporter,
-        stop: &Stop,
-    ) -> Result<Option<f64>, JobError> {
-        let mut best = Checkpoint::load(&run.best_path())?;
-        let epoch = best.epoch;
-        self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
-        let val = self.evaluate(epoch, self.trainer.val_loader(), reporter, stop)?;
-        let classes = &self.dataset.classes;
-        let (val, calibration) = Calibration::fit(val, device::num_threads());
-        match calibration {
-            Ok(calibration) => {
-                let Calibration { temperature, ece: [before, after], .. } = calibration;
-                tracing::info!(
-                    "calibration: temperature {temperature:.3}; expected calibration error on the validation split \
-                     {before:.4}, with it {after:.4}"
-                );
-                best.calibration = Some(serde_json::to_value(&calibration).map_err(ReportError::new)?);
-                best.save(&run.best_path())?;
-            }
-            Err(reason) => {
-                tracing::info!("probabilities are not calibrated: {reason}");
-            }
-        }
-        let (split, index, evaluation) = (Split::Val, &self.dataset.val, &val);
-        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, epoch })?;
-        let Some(index) = self.dataset.index(Split::Test) else {
-            tracing::info!("there is no test split to evaluate");
-            return Ok(None);
-        };
-        let pipeline = Pipeline::new(&self.config.transforms.test)?;
-        let options = trainer::evaluation_options(&self.config, self.device.device);
-        let loader = Loader::new(Arc::clone(index), Arc::new(pipeline), options);
-        let test = self.evaluate(epoch, &loader, reporter, stop)?;
-        let (split, evaluation) = (Split::Test, &test.at_temperature(val.temperature));
-        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, epoch })?;
-        Ok(Some(evaluation.sums.accuracy()))
-    }
-
-    /// Evaluates the trainer's network, as after `epoch`, on what `loader` gives.
-    fn evaluate(
-        &self,
-        epoch: u64,
-        loader: &Loader,
-        reporter: &mut dyn Reporter,
-        stop: &Stop,
-    ) -> Result<Evaluation, JobError> {
-        reporter.phase_started(Phase::Evaluate, epoch, loader.num_batches(), 0);
-        let mut reported = Ok(());
-        let evaluation = self.trainer.evaluator().evaluate(self.trainer.network(), loader, TOP_K, |_| {
-            reported = reporter.batches_done(1, None);
-            trainer::flow(reported.is_err(), stop)
-        });
-        reported?;
-        let evaluation = evaluation?;
-        reporter.phase_finished();
-        Ok(evaluation)
     }
 }
 

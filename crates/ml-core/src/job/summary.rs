@@ -1,13 +1,16 @@
 //! `summary.yaml` of a run, kept up to date while it lasts.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ml_data::dataset::Dataset;
+use ml_data::dataset::{Dataset, Split};
 
 use super::JobError;
 use crate::config::Config;
 use crate::device::ResolvedDevice;
-use crate::run::{CheckpointSummary, DatasetSizes, Run, Status, Summary, TimeSummary};
+use crate::run::{
+    CheckpointSummary, DatasetSizes, FEW_IMAGES, Run, Status, Summary, TimeSummary, peak_memory,
+};
 use crate::trainer::Trainer;
 
 /// Writes `summary.yaml`.
@@ -59,10 +62,13 @@ impl SummaryWriter {
             command: earlier.and_then(|earlier| earlier.command.clone()).or(command),
             device: device.description.clone(),
             parameters: trainer.network().num_parameters() as u64,
+            trainable_parameters: None,
+            peak_memory: None,
             architecture: config.model.name().into_owned(),
             data_dir: config.data.data_dir.display().to_string(),
             dataset_fingerprint: trainer.fingerprint().to_owned(),
             dataset: sizes(dataset),
+            few_images: few_images(dataset),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: crate::LIBTORCH_VERSION.to_owned(),
         };
@@ -94,6 +100,9 @@ impl SummaryWriter {
             .and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch))
             .map(|m| m.val_accuracy);
         summary.updated = now();
+        let trained = trainer.network().parameters().into_iter().filter(|(_, one)| one.requires_grad());
+        summary.trainable_parameters = Some(trained.map(|(_, one)| one.numel() as u64).sum());
+        summary.peak_memory = peak_memory();
         summary.time = Some(self.time_before + trainer.time());
         summary.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         summary.seconds_to_first_step =
@@ -108,6 +117,11 @@ pub(super) fn sizes(dataset: &Dataset) -> DatasetSizes {
         val: dataset.val.samples.len(),
         test: dataset.test.as_ref().map_or(0, |test| test.samples.len()),
     }
+}
+
+fn few_images(dataset: &Dataset) -> BTreeMap<String, u64> {
+    let counts = dataset.classes.iter().cloned().zip(dataset.class_counts(Split::Train));
+    counts.filter(|(_, count)| *count < FEW_IMAGES).map(|(class, count)| (class, count as u64)).collect()
 }
 
 fn now() -> String {

@@ -199,6 +199,14 @@ impl Loader {
         self.index.samples[sample].class as usize
     }
 
+    /// The same for images that were loaded before: those that cannot be read are left out, and
+    /// nothing is said of any.
+    #[must_use]
+    pub fn without_remarks(mut self) -> Loader {
+        self.options.unreadable = Unreadable::Tell;
+        Loader { odd: Rc::new(OddOnce::silent()), ..self }
+    }
+
     /// The same with a cache, if there is one: that which [`Caches::for_preparation`] gives for
     /// this index and this pipeline.
     #[must_use]

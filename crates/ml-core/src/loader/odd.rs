@@ -9,13 +9,21 @@ use ml_data::table::printable_path;
 
 /// The kinds of oddities that were warned of.
 #[derive(Default)]
-pub(super) struct OddOnce(RefCell<Vec<Discriminant<Oddity>>>);
+pub(super) struct OddOnce {
+    known: RefCell<Vec<Discriminant<Oddity>>>,
+    is_silent: bool,
+}
 
 impl OddOnce {
+    /// Warns of none.
+    pub(super) fn silent() -> OddOnce {
+        OddOnce { is_silent: true, ..OddOnce::default() }
+    }
+
     /// Warns of the first image of each kind.
     pub(super) fn note(&self, path: &Path, oddity: Oddity) {
-        let mut known = self.0.borrow_mut();
-        if known.contains(&discriminant(&oddity)) {
+        let mut known = self.known.borrow_mut();
+        if self.is_silent || known.contains(&discriminant(&oddity)) {
             return;
         }
         known.push(discriminant(&oddity));

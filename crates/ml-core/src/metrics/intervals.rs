@@ -70,7 +70,7 @@ fn check_level(level: f64) {
 
 /// The quantile of `sorted` values (at least one) at `fraction` in `0..=1`, linear between
 /// neighbours: type 7 of Hyndman and Fan (1996), NumPy's default.
-pub(super) fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+pub fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     let position = fraction * (sorted.len() - 1) as f64;
     let below = (position as usize).min(sorted.len() - 1);
     let above = (below + 1).min(sorted.len() - 1);

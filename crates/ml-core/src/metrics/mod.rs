@@ -41,6 +41,8 @@ pub struct MetricAccumulator {
     losses: Tensor,
     /// `[3]`, i64: correct, correct among the top 5, all.
     counts: Tensor,
+    /// `[K · K]`, i64: by true class and predicted one, where that is counted.
+    confusion: Option<(usize, Tensor)>,
 }
 
 /// What [`MetricAccumulator`] has summed.
@@ -93,7 +95,16 @@ impl MetricAccumulator {
         MetricAccumulator {
             losses: Tensor::from_slice(&[sums.loss_sum, sums.loss_divisor]).to_device(device),
             counts: Tensor::from_slice(&counts).to_device(device),
+            confusion: None,
         }
+    }
+
+    /// Also counts pairs of true and predicted classes from here on.
+    #[must_use]
+    pub fn with_confusion(self, num_classes: usize) -> MetricAccumulator {
+        let cells = (num_classes * num_classes) as i64;
+        let counts = Tensor::zeros([cells], (Kind::Int64, self.losses.device()));
+        MetricAccumulator { confusion: Some((num_classes, counts)), ..self }
     }
 
     /// Adds a batch: its loss, `logits` `[N, K]` and `targets` `[N]` i64, on the logits' device.
@@ -109,6 +120,10 @@ impl MetricAccumulator {
                 let _ = self.counts.get(index).g_add_(&ranks.lt(k).sum(Kind::Int64));
             }
             let _ = self.counts.get(2).g_add_scalar_(samples);
+            if let Some((num_classes, counts)) = &mut self.confusion {
+                let cells = targets * *num_classes as i64 + logits.argmax(1, false);
+                let _ = counts.index_add_(0, &cells, &cells.ones_like());
+            }
         });
     }
 
@@ -117,18 +132,38 @@ impl MetricAccumulator {
     /// # Errors
     /// What the device could not do.
     pub fn sums(&self) -> Result<MetricSums, TorchError> {
+        Ok(self.read()?.0)
+    }
+
+    /// Reads the sums, and the pairs of classes where they are counted, in one copy from the device.
+    ///
+    /// # Errors
+    /// What the device could not do.
+    pub fn read(&self) -> Result<(MetricSums, Option<ConfusionMatrix>), TorchError> {
         // Counts below 2^53 are exact in float64.
-        let all = Tensor::cat(&[&self.losses, &self.counts.to_kind(Kind::Double)], 0);
-        let mut values = [0.0; 5];
-        torch_ext::to_host(&all)?.copy_data(&mut values, 5);
-        let [loss_sum, loss_divisor, correct, correct_top5, count] = values;
-        Ok(MetricSums {
+        let parts = [Some(&self.counts), self.confusion.as_ref().map(|(_, counts)| counts)];
+        let parts = parts.into_iter().flatten().map(|counts| counts.to_kind(Kind::Double));
+        let all: Vec<Tensor> = std::iter::once(self.losses.shallow_clone()).chain(parts).collect();
+        let all = torch_ext::to_host(&Tensor::cat(&all, 0))?;
+        let values = Vec::<f64>::try_from(&all).map_err(torch_ext::Error::from)?;
+        let &[loss_sum, loss_divisor, correct, correct_top5, count, ref cells @ ..] = &values[..] else {
+            return Ok((MetricSums::default(), None));
+        };
+        let sums = MetricSums {
             loss_sum,
             loss_divisor,
             correct: correct as u64,
             correct_top5: correct_top5 as u64,
             count: count as u64,
-        })
+        };
+        let matrix = self.confusion.as_ref().map(|(num_classes, _)| {
+            let mut matrix = ConfusionMatrix::new(*num_classes);
+            for (cell, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0.0) {
+                matrix.add_many(cell / num_classes, cell % num_classes, *count as u64);
+            }
+            matrix
+        });
+        Ok((sums, matrix))
     }
 }
 

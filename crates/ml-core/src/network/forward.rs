@@ -16,6 +16,9 @@ pub enum ForwardError {
     /// libtorch cannot do what it takes.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// Several networks, which have a space each.
+    #[error("several models together have no embeddings and no feature map; give one of them")]
+    Several,
 }
 
 impl From<torch_ext::Error> for ForwardError {
@@ -31,6 +34,12 @@ pub trait Classifier {
     /// # Errors
     /// See [`ForwardError`].
     fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError>;
+
+    /// The logits of images `[N, C, H, W]` f32, and the embeddings that they are made from.
+    ///
+    /// # Errors
+    /// As [`Classifier::logits`], or it has no embeddings: a TorchScript module, or several networks.
+    fn embed(&self, images: &Tensor, compute: &Compute) -> Result<Embedded, ForwardError>;
 
     /// As [`Classifier::logits`] of images `[N, C, H, W]` f32, with gradients as far back as the
     /// feature map that [`Network::tapped_layer`] names, whether parameters are frozen or not.
@@ -56,6 +65,10 @@ impl Classifier for Network {
         Network::logits(self, input, compute)
     }
 
+    fn embed(&self, images: &Tensor, compute: &Compute) -> Result<Embedded, ForwardError> {
+        Network::embed(self, images, compute)
+    }
+
     fn tapped(&self, images: &Tensor, compute: &Compute) -> Result<Tapped, ForwardError> {
         let (model, images) = (self.model()?, compute.images(images)?);
         let mut features = Tensor::new();
@@ -69,6 +82,20 @@ impl Classifier for Network {
         })?;
         Ok(Tapped { logits, features, layer: self.tapped_layer() })
     }
+}
+
+/// Embeddings wider than this (of `alexnet` and `vgg…`) are replaced by the mean of each channel of
+/// the feature map.
+const MAX_EMBEDDING: i64 = 4096;
+
+/// What [`Network::embed`] gives.
+#[derive(Debug)]
+pub struct Embedded {
+    /// `[N, D]` f32: what [`Network::pool`] gives, a row an image. Where that is a map, or wider than
+    /// 4096, the mean over height and width of the features.
+    pub embeddings: Tensor,
+    /// `[N, K]` f32.
+    pub logits: Tensor,
 }
 
 /// What a forward pass begins with.
@@ -103,6 +130,30 @@ impl Network {
             }
         };
         Ok(in_f32(logits, compute))
+    }
+
+    /// The logits of images `[N, C, H, W]` f32 in evaluation mode, without gradients, and the
+    /// embeddings that they are made from.
+    ///
+    /// # Errors
+    /// As [`Network::logits`]; a TorchScript module has no embeddings.
+    pub fn embed(&self, images: &Tensor, compute: &Compute) -> Result<Embedded, ForwardError> {
+        let (model, images) = (self.model()?, compute.images(images)?);
+        let [embeddings, logits] = tch::no_grad(|| {
+            compute.run(|| {
+                let features = model.forward_features(&images, false);
+                let pooled = model.pool(&features);
+                let logits = model.forward_head(&pooled, false);
+                let is_row = pooled.dim() == 2 && pooled.size()[1] <= MAX_EMBEDDING;
+                let rows = if is_row || features.dim() != 4 {
+                    pooled
+                } else {
+                    features.mean_dim([2, 3].as_slice(), false, features.kind())
+                };
+                [rows, logits]
+            })
+        })?;
+        Ok(Embedded { embeddings: in_f32(embeddings, compute), logits: in_f32(logits, compute) })
     }
 
     /// The logits f32 of a training step, those of auxiliary heads too. The loss of them and the

@@ -47,7 +47,7 @@ use tch::{Device, Kind, Tensor};
 
 pub(crate) use blocks::blocks;
 use entry::{Entry, Role};
-pub use forward::{Classifier, ForwardError, Input, Tapped};
+pub use forward::{Classifier, Embedded, ForwardError, Input, Tapped};
 pub use freeze::{Freeze, FreezeError};
 pub(crate) use inception::is_auxiliary;
 pub use layers::TrainOutputs;

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::state::State;
-use super::{Body, Classifier, ForwardError, Input, ModuleKind, Network, Tapped};
+use super::{Body, Classifier, Embedded, ForwardError, Input, ModuleKind, Network, Tapped};
 use crate::device::{Compute, Precision};
 
 /// A network for evaluation alone, made ready once: see [`Network::prepare`]. It has no state to be
@@ -79,6 +79,10 @@ impl PreparedNetwork {
 impl Classifier for PreparedNetwork {
     fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError> {
         self.network.logits(input, compute)
+    }
+
+    fn embed(&self, images: &Tensor, compute: &Compute) -> Result<Embedded, ForwardError> {
+        self.network.embed(images, compute)
     }
 
     fn tapped(&self, images: &Tensor, compute: &Compute) -> Result<Tapped, ForwardError> {

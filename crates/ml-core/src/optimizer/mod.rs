@@ -143,6 +143,11 @@ impl Optimizer {
         Ok(())
     }
 
+    /// The learning rates of the last step, of each group of parameters that learn alike.
+    pub fn lrs(&self) -> Vec<f64> {
+        self.groups.iter().map(|group| group.lr).collect()
+    }
+
     /// Whether the next step creates state.
     fn has_first_step(&self) -> bool {
         let rule = self.config.rule();

@@ -4,6 +4,7 @@
 //! ever written by a new run. Every file is written beside and renamed, so a reader sees all of it
 //! or none.
 
+mod group;
 mod lock;
 mod name;
 mod summary;
@@ -16,9 +17,10 @@ use ml_data::files::read_text;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use group::{GroupKind, GroupMember, GroupSummary, MemberSummary, RunGroup, SpreadSummary};
 pub use lock::RunLock;
 pub use name::{INCIDENTAL, run_name};
-pub use summary::{CheckpointSummary, DatasetSizes, Status, Summary, TimeSummary};
+pub use summary::{CheckpointSummary, DatasetSizes, FEW_IMAGES, Status, Summary, TimeSummary};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::network::ScriptFile;
@@ -366,7 +368,7 @@ impl Run {
     /// A file cannot be named there.
     pub fn put_aside(&self) -> Result<PathBuf, RunError> {
         let aside = Run::claim(&self.folder, REWOUND)?.folder;
-        for part in [Path::new(""), Path::new(KEPT), Path::new("report"), Path::new("tensorboard")] {
+        for part in ["", KEPT, "report", "tensorboard", "tensorboard/steps"].map(Path::new) {
             let (from, to) = (self.folder.join(part), aside.join(part));
             let read = |error: io::Error| RunError::Read { path: from.clone(), message: error.to_string() };
             let entries = match fs::read_dir(&from) {
@@ -485,6 +487,13 @@ fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
 /// It cannot be written; what was there before is untouched then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     atomic_file::replace(path, bytes).map_err(|source| RunError::Write { path: path.to_path_buf(), source })
+}
+
+/// The most memory that this process has held at once, in bytes, as Linux counts it; none elsewhere.
+pub fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
 /// The time: seconds since 1970.

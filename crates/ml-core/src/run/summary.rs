@@ -1,6 +1,11 @@
 //! `summary.yaml`: what became of a run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+/// A class of fewer training images is named in a summary.
+pub const FEW_IMAGES: usize = 20;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +129,12 @@ pub struct Summary {
     pub device: String,
     /// Elements of all parameters.
     pub parameters: u64,
+    /// Of these, the ones that are trained; with `model.freeze` fewer than all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainable_parameters: Option<u64>,
+    /// The most memory that the process held at once, in bytes; not that of a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
     /// The network's name.
     pub architecture: String,
     /// The data folder.
@@ -132,6 +143,9 @@ pub struct Summary {
     pub dataset_fingerprint: String,
     /// Images in each split.
     pub dataset: DatasetSizes,
+    /// Classes with fewer training images than [`FEW_IMAGES`], and how many those have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub few_images: BTreeMap<String, u64>,
     /// Version of this program.
     pub version: String,
     /// Version of libtorch.

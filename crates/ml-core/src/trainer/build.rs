@@ -176,6 +176,7 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         classes: trainer.classes.clone(),
         eval_transform: json(serde_json::to_value(&trainer.config.transforms.val))?,
         calibration: None,
+        out_of_distribution: None,
         timestamp: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         versions: serde_json::json!({
             "ml": env!("CARGO_PKG_VERSION"),

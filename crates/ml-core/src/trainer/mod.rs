@@ -33,7 +33,9 @@ use ml_data::dataset::{Dataset, Index};
 pub use error::TrainError;
 pub use loaders::evaluation_options;
 pub use measure::{StepTimes, measure_steps};
-pub use reporter::{EpochReport, Evaluated, NoReporter, Phase, ReportError, Reporter, RunStart};
+pub use reporter::{
+    Embedded, EpochReport, Evaluated, NoReporter, Phase, ReportError, Reporter, RunStart, StepReport,
+};
 pub use restore::{ExternalCheckpoint, ResumeMode};
 pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
@@ -322,6 +324,11 @@ impl Trainer {
                 shown = Instant::now();
             }
             reporter.batches_done(num_batches, sums.as_ref())?;
+            if let Some(sums) = &sums {
+                let (step, epoch, network) = (self.state.step, self.state.epoch, &self.network);
+                let lrs = self.optimizer.lrs();
+                reporter.stepped(&StepReport { step, epoch, sums, lrs: &lrs, network })?;
+            }
         }
         if !self.check_weights_finite()? {
             return self.roll_back(checkpoints);
@@ -353,7 +360,12 @@ impl Trainer {
             sums => sums?,
         };
         reporter.phase_finished();
-        Ok(sums.first().map(|&val| (val, sums.get(1).copied())))
+        let mut sums = sums.into_iter();
+        let Some((val, pairs)) = sums.next() else { return Ok(None) };
+        if let Some(pairs) = pairs {
+            reporter.validated(self.state.step, &pairs, &self.classes)?;
+        }
+        Ok(Some((val, sums.next().map(|(ema, _)| ema))))
     }
 
     /// Runs networks on batches as this trainer does.

@@ -7,8 +7,9 @@ use ml_data::dataset::{Index, Split};
 
 use super::EpochMetrics;
 use crate::config::Config;
-use crate::evaluation::Evaluation;
-use crate::metrics::MetricSums;
+use crate::evaluation::{Embeddings, Evaluation};
+use crate::metrics::{ConfusionMatrix, MetricSums};
+use crate::network::Network;
 use crate::run::Run;
 use crate::weights::Event;
 
@@ -33,6 +34,8 @@ pub enum Phase {
     Train,
     /// The validation split after an epoch.
     Validate,
+    /// What the best weights make of training images is looked at, after training.
+    Embed,
     /// A split after training.
     Evaluate,
 }
@@ -46,8 +49,27 @@ pub struct RunStart<'a> {
     pub config: &'a Config,
     /// The training split.
     pub train: &'a Index,
+    /// The validation split.
+    pub val: &'a Index,
     /// Completed epochs of a resumed run.
     pub history: &'a [EpochMetrics],
+    /// Optimizer steps of a resumed run that are done.
+    pub step: u64,
+}
+
+/// Where an epoch stands.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport<'a> {
+    /// Optimizer steps of the run that are done.
+    pub step: u64,
+    /// The epoch, counted from 0.
+    pub epoch: u64,
+    /// Sums over the epoch so far.
+    pub sums: &'a MetricSums,
+    /// Learning rates of the last step, of each group of parameters.
+    pub lrs: &'a [f64],
+    /// With the gradients of the last step.
+    pub network: &'a Network,
 }
 
 /// What is said about an epoch besides its metrics.
@@ -76,8 +98,23 @@ pub struct Evaluated<'a> {
     pub index: &'a Index,
     /// What came out.
     pub evaluation: &'a Evaluation,
+    /// The group of each of the samples, empty of one that stands alone; none without groups.
+    pub groups: Option<&'a [String]>,
     /// The epoch of the weights, counted from 1.
     pub epoch: u64,
+}
+
+/// What the best weights make of some training images, after training.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedded<'a> {
+    /// The run's folder.
+    pub run: &'a Run,
+    /// Names of the classes, in order.
+    pub classes: &'a [String],
+    /// The images.
+    pub index: &'a Index,
+    /// Their embeddings.
+    pub embeddings: &'a Embeddings,
 }
 
 /// Listens to a training run. Every method may be left out. An error of any of them ends the run:
@@ -111,8 +148,41 @@ pub trait Reporter {
         Ok(())
     }
 
+    /// Now and then after a step, at most ten times a second.
+    ///
+    /// # Errors
+    /// What is kept on disk cannot be written.
+    fn stepped(&mut self, step: &StepReport<'_>) -> Result<(), ReportError> {
+        let _ = step;
+        Ok(())
+    }
+
     /// All batches of the phase are done.
     fn phase_finished(&mut self) {}
+
+    /// True and predicted classes of the validation split after `step` steps, where there are few
+    /// classes.
+    ///
+    /// # Errors
+    /// What is kept on disk cannot be written.
+    fn validated(
+        &mut self,
+        step: u64,
+        pairs: &ConfusionMatrix,
+        classes: &[String],
+    ) -> Result<(), ReportError> {
+        let _ = (step, pairs, classes);
+        Ok(())
+    }
+
+    /// What the best weights make of some training images.
+    ///
+    /// # Errors
+    /// What is kept on disk cannot be written.
+    fn embedded(&mut self, embedded: &Embedded<'_>) -> Result<(), ReportError> {
+        let _ = embedded;
+        Ok(())
+    }
 
     /// `history` holds all epochs so far, this one last. `Break` stops the run, which can be
     /// resumed: what a search does with one that is not promising.
@@ -171,8 +241,25 @@ impl Reporter for Vec<&mut dyn Reporter> {
         self.iter_mut().try_for_each(|reporter| reporter.batches_done(count, sums))
     }
 
+    fn stepped(&mut self, step: &StepReport<'_>) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.stepped(step))
+    }
+
     fn phase_finished(&mut self) {
         self.iter_mut().for_each(|reporter| reporter.phase_finished());
+    }
+
+    fn validated(
+        &mut self,
+        step: u64,
+        pairs: &ConfusionMatrix,
+        classes: &[String],
+    ) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.validated(step, pairs, classes))
+    }
+
+    fn embedded(&mut self, embedded: &Embedded<'_>) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.embedded(embedded))
     }
 
     fn epoch_finished(

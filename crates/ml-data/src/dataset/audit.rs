@@ -20,9 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::duplicates;
 use super::error::DatasetError;
 use super::manifest::{Method, Policy};
-use super::{
-    DEFAULT_SEED, Dataset, IMAGES_FILE, Index, MANIFEST_FILE, SPLITS_FOLDER, Split, images, shell_quoted,
-};
+use super::{DEFAULT_SEED, Dataset, Index, MANIFEST_FILE, SPLITS_FOLDER, Split, images, shell_quoted};
 
 pub use super::missing::Missing;
 use crate::files::real;
@@ -242,30 +240,19 @@ impl Dataset {
 
     /// Groups of `pictures.csv` that are in two splits.
     fn divided_groups(&self, images: &Images<'_>, leaks: &mut Leaks) -> Result<(), DatasetError> {
-        if self.manifest.as_ref().is_none_or(|manifest| manifest.groups.is_none()) {
-            return Ok(());
-        }
-        let path = self.root.join(SPLITS_FOLDER).join(IMAGES_FILE);
-        if !path.exists() {
-            return Ok(());
-        }
-        let known = images::read(&path)?;
-        let group_of: HashMap<&str, &str> = known
-            .iter()
-            .filter(|known| !known.group.is_empty())
-            .map(|known| (known.path.as_str(), known.group.as_str()))
-            .collect();
+        let Some(group_of) = images::groups(&self.root, self.manifest.as_deref())? else { return Ok(()) };
         let mut first: HashMap<&str, (u32, bool)> = HashMap::new();
         for image in 0..images.len() as u32 {
             let sample = images.sample(image);
-            let Some(group) = sample.path.to_str().and_then(|path| group_of.get(path)) else { continue };
+            let group = sample.path.to_str().and_then(|path| group_of.get(path));
+            let Some(group) = group.map(String::as_str) else { continue };
             let (earlier, told) = first.entry(group).or_insert((image, false));
             if !*told && images.split(*earlier) != images.split(image) {
                 *told = true;
                 leaks.groups += 1;
                 if leaks.divided.len() < SHOWN {
                     let [a, b] = [*earlier, image].map(|i| images.name(i));
-                    leaks.divided.push([(*group).to_owned(), a, b]);
+                    leaks.divided.push([group.to_owned(), a, b]);
                 }
             }
         }

@@ -1,10 +1,13 @@
 //! `pictures.csv`: what was known of each image when the data set was split. It is read only to say
 //! what has changed.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::duplicates::Hash;
 use super::error::DatasetError;
+use super::manifest::Manifest;
+use super::names::SPLITS_FOLDER;
 use crate::csv_text::CsvText;
 
 /// The name of the file, in the folder of index files.
@@ -50,6 +53,20 @@ pub(super) fn read(path: &Path) -> Result<Vec<Image>, DatasetError> {
         Ok(Image { path, bytes, group })
     };
     rows.map(image).collect()
+}
+
+/// The group of each image, by its path as the index files of the data folder `root` have it;
+/// none where the images were divided without groups.
+pub(super) fn groups(
+    root: &Path,
+    manifest: Option<&Manifest>,
+) -> Result<Option<HashMap<String, String>>, DatasetError> {
+    let path = root.join(SPLITS_FOLDER).join(IMAGES_FILE);
+    if manifest.is_none_or(|manifest| manifest.groups.is_none()) || !path.exists() {
+        return Ok(None);
+    }
+    let known = read(&path)?.into_iter().filter(|known| !known.group.is_empty());
+    Ok(Some(known.map(|known| (known.path, known.group)).collect()))
 }
 
 #[cfg(test)]

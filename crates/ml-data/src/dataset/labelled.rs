@@ -32,6 +32,8 @@ pub struct Labelled {
     pub notes: Vec<String>,
     /// What lies in the folder and is passed over.
     pub left_out: LeftOut,
+    /// See [`Dataset::groups`].
+    pub groups: Option<Vec<String>>,
 }
 
 /// The classes of a model, in order, and other names that some go by, each with its class's place:
@@ -116,6 +118,7 @@ fn of_dataset(dataset: Dataset, known: &KnownClasses<'_>, split: Split) -> Resul
         return Err(no_such_split(&dataset.root, split, |split| dataset.index(split).is_some()));
     };
     let mut notes = dataset.notes.clone();
+    let groups = dataset.groups(split)?;
     let index = if dataset.classes == known.names() {
         Arc::clone(index)
     } else {
@@ -131,7 +134,7 @@ fn of_dataset(dataset: Dataset, known: &KnownClasses<'_>, split: Split) -> Resul
             .map(|Sample { path, class }| Sample { path: path.clone(), class: numbers[*class as usize] });
         Arc::new(Index { root: index.root.clone(), split, samples: samples.collect() })
     };
-    Ok(Labelled { index, name: split.name(), root: dataset.root, notes, left_out: dataset.left_out })
+    Ok(Labelled { index, name: split.name(), root: dataset.root, notes, left_out: dataset.left_out, groups })
 }
 
 /// The class folders of `name` in `root`, or of `root` itself.
@@ -168,7 +171,7 @@ fn of_scan(
     let left_out = std::mem::take(&mut scan.left_out);
     let samples = samples_of(name, scan, &numbers);
     let index = Arc::new(Index { root: root.to_owned(), split, samples });
-    Ok(Labelled { index, name: split.name(), root: root.to_owned(), notes, left_out })
+    Ok(Labelled { index, name: split.name(), root: root.to_owned(), notes, left_out, groups: None })
 }
 
 fn open_csv(
@@ -209,7 +212,8 @@ fn open_csv(
     let index =
         Arc::new(Index { root: source.root().to_owned(), split: wanted.unwrap_or(Split::Test), samples });
     let name = wanted.map_or(ALL, Split::name);
-    Ok(Labelled { index, name, root: path.to_owned(), notes, left_out: LeftOut::default() })
+    let (root, left_out) = (path.to_owned(), LeftOut::default());
+    Ok(Labelled { index, name, root, notes, left_out, groups: None })
 }
 
 fn no_such_split(path: &Path, split: Split, is_there: impl Fn(Split) -> bool) -> DatasetError {

@@ -177,6 +177,21 @@ impl Dataset {
         counts
     }
 
+    /// The group of each sample of a split, in order, as they were when the images were divided
+    /// (`ml-split --group_by`); empty of an image that stands alone. None without groups.
+    ///
+    /// # Errors
+    /// What was known of the images then cannot be read.
+    pub fn groups(&self, split: Split) -> Result<Option<Vec<String>>, DatasetError> {
+        let (Some(mut group_of), Some(index)) =
+            (images::groups(&self.root, self.manifest.as_deref())?, self.index(split))
+        else {
+            return Ok(None);
+        };
+        let group = |sample: &Sample| sample.path.to_str().and_then(|path| group_of.remove(path));
+        Ok(Some(index.samples.iter().map(group).map(Option::unwrap_or_default).collect()))
+    }
+
     /// Samples of `split`, if the data set has it. They are shared, never copied.
     pub fn index(&self, split: Split) -> Option<&Arc<Index>> {
         match split {

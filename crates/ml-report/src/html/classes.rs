@@ -4,14 +4,16 @@ use std::cmp::Ordering;
 
 use maud::{Markup, html};
 
-use super::format::{self, NONE, decimal, name};
+use super::format::{self, NONE, SPACE, decimal, name};
 use super::page::{clamped, left_out, scroll};
-use super::results::{ClassRow, ClassTable};
+use super::results::{ClassRow, ClassTable, Groups};
 
 /// Rows outside the fold-out.
 const WORST: usize = 30;
 /// Rows altogether.
 const ROWS: usize = 2_000;
+/// Groups.
+const GROUPS: usize = 50;
 /// Classes with few images that are named.
 const FEW: usize = 50;
 
@@ -79,6 +81,34 @@ fn class_table(label: &str, table: &ClassTable, rows: &[&ClassRow]) -> Markup {
         }
     };
     scroll(label, &table)
+}
+
+/// The groups with the lowest accuracy.
+pub(super) fn groups(groups: &Groups) -> Markup {
+    let table = html! {
+        table.numbers {
+            thead { tr {
+                th scope="col" { "Group" }
+                th scope="col" { "Images" }
+                th scope="col" { "Accuracy" }
+                th scope="col" { "95" (SPACE) "% interval" }
+            } }
+            tbody { @for (group, images, accuracy) in groups.rows.iter().take(GROUPS) { tr {
+                th scope="row" { (clamped(group)) }
+                td { (format::count(*images)) }
+                td.bar style=(share(accuracy.value)) { (format::percent(accuracy.value)) }
+                td { (accuracy.interval.map_or(NONE.into(), format::percent_range)) }
+            } } }
+        }
+    };
+    html! {
+        p {
+            "On the " (name(&groups.split)) " split; the lowest accuracy first. Images of a group may be more alike than "
+            "the intervals suppose."
+        }
+        (scroll("Accuracy by group", &table))
+        (left_out(groups.rows.len() as u64, GROUPS, "group"))
+    }
 }
 
 /// A fraction as a variable of the style sheet.

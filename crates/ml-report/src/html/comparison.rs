@@ -1,7 +1,5 @@
 //! Several runs side by side.
 
-use std::collections::{HashMap, HashSet};
-
 use maud::{Markup, html};
 
 use super::curves::{epoch_axis, series};
@@ -12,7 +10,7 @@ use super::plot::{Plot, Series};
 use super::report::Epoch;
 use super::results::{Example, MetricKind};
 use super::scale::{Axis, Unit};
-use super::several::{ComparedRun, Comparison, PairedTest};
+use super::several::{ComparedRun, Comparison, DifferingSetting, PairedTest, differing_settings};
 use super::value::{Interval, Part};
 
 /// Runs in tables.
@@ -27,12 +25,16 @@ const PAIRS: usize = 50;
 const PAIRS_WITH_IMAGES: usize = 6;
 /// Images of a pair and direction.
 const IMAGES: usize = 12;
+/// Sentences below the title.
+const NOTES: usize = 20;
+/// Characters of a sentence.
+const NOTE_LIMIT: usize = 2_000;
 /// Characters of a run's name in a legend.
 const LEGEND_LIMIT: usize = 60;
 
 /// The top of the page.
 pub(super) fn header(comparison: &Comparison) -> Markup {
-    let Comparison { data_set, runs, date, program, .. } = comparison;
+    let Comparison { data_set, runs, notes, date, program, .. } = comparison;
     let best = runs.iter().filter_map(|run| Some((run, run.metrics.present()?.get(MetricKind::Accuracy)?)));
     let best = best.filter(|of| of.1.value.is_finite()).max_by(|a, b| a.1.value.total_cmp(&b.1.value));
     html! {
@@ -47,6 +49,7 @@ pub(super) fn header(comparison: &Comparison) -> Markup {
                 "."
             }
         }
+        @for note in notes.iter().take(NOTES) { p.note { (format::lines(note, NOTE_LIMIT)) } }
         p.meta { (super::header::byline(date, program)) }
     }
 }
@@ -161,26 +164,16 @@ fn pair_table(runs: &[ComparedRun], pairs: &[PairedTest]) -> Markup {
 }
 
 fn settings(runs: &[ComparedRun]) -> Markup {
-    let maps: Vec<HashMap<&str, &str>> = runs
-        .iter()
-        .map(|run| {
-            run.settings.iter().map(|setting| (setting.key.as_str(), setting.value.as_str())).collect()
-        })
-        .collect();
-    let mut seen = HashSet::new();
-    let keys = runs.iter().flat_map(|run| run.settings.iter().map(|setting| setting.key.as_str()));
-    let keys: Vec<&str> = keys.filter(|key| seen.insert(*key)).collect();
-    let differs = |key: &&str| maps.iter().any(|map| map.get(key) != maps[0].get(key));
-    let (different, same): (Vec<&str>, Vec<&str>) = keys.into_iter().partition(differs);
+    let (different, same) = differing_settings(runs);
     let table = html! {
         table {
             thead { tr { th scope="col" { "Setting" } (run_heads(runs)) } }
             tbody {
-                @for key in different.iter().take(SETTINGS) {
+                @for DifferingSetting { key, values } in different.iter().take(SETTINGS) {
                     tr {
                         th scope="row" { (super::setup::key(key)) }
-                        @for map in &maps {
-                            td { @match map.get(key) { Some(value) => (super::setup::value(value)), None => (NONE) } }
+                        @for value in values {
+                            td { @match value { Some(value) => (super::setup::value(value)), None => (NONE) } }
                         }
                     }
                 }
@@ -192,7 +185,7 @@ fn settings(runs: &[ComparedRun]) -> Markup {
             (scroll("Settings that differ", &table))
             (left_out(different.len() as u64, SETTINGS, "setting"))
         }
-        @if !same.is_empty() { p.note { "Settings that are the same in all runs: " (format::count(same.len() as u64)) "." } }
+        @if same > 0 { p.note { "Settings that are the same in all runs: " (format::count(same as u64)) "." } }
     }
 }
 

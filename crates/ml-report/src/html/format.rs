@@ -6,7 +6,7 @@ use super::results::MetricKind;
 use super::value::{Estimate, Interval};
 
 /// Between a number and its unit.
-pub(super) const SPACE: char = '\u{a0}';
+pub(crate) const SPACE: char = '\u{a0}';
 /// For a value that is missing or not defined.
 pub(super) const NONE: &str = "–";
 /// Characters of a name that are kept.
@@ -80,7 +80,7 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
 }
 
 /// `0.4 s`, `12.3 s`, `4 min 05 s`, `2 h 07 min`, `3 d 4 h`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NONE.into();
     }
@@ -97,7 +97,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `512 B`, `3.9 GiB`.
-pub(super) fn bytes(value: u64) -> String {
+pub(crate) fn bytes(value: u64) -> String {
     if value < 1024 {
         return format!("{value}{SPACE}B");
     }
@@ -113,7 +113,7 @@ pub(super) fn bytes(value: u64) -> String {
 }
 
 /// `0.0312`, `< 0.0001`.
-pub(super) fn p_value(value: f64) -> String {
+pub(crate) fn p_value(value: f64) -> String {
     if value < 0.0001 { format!("<{SPACE}0.0001") } else { decimal(value, 4) }
 }
 
@@ -162,7 +162,7 @@ pub(super) fn lines(text: &str, limit: usize) -> String {
 }
 
 /// At most `limit` characters, with `…` for those in the middle.
-pub(super) fn shorten(text: &str, limit: usize) -> String {
+pub(crate) fn shorten(text: &str, limit: usize) -> String {
     let total = text.chars().count();
     if total <= limit {
         return text.to_owned();

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::format::{self, name};
 use super::page::{caption, clamped, command, examples, gallery, image, left_out, strip, verdict};
-use super::results::{Attention, ConfusedPair, Explanation, LabelIssues, Mistakes};
+use super::results::{Attention, ConfusedPair, Explanation, LabelIssues, Mistakes, OutOfDistribution};
 
 /// Pairs of classes.
 const PAIRS: usize = 12;
@@ -12,6 +12,8 @@ const PAIRS: usize = 12;
 const PER_CLASS: usize = 4;
 /// Images of each list of mistakes.
 const MISTAKES: usize = 24;
+/// Images unlike those of training.
+const UNLIKE: usize = 12;
 /// Classes with exemplars.
 const CLASSES: usize = 25;
 /// Images whose label is probably wrong.
@@ -64,6 +66,21 @@ pub(super) fn mistakes(mistakes: &Mistakes) -> Markup {
                 } }
                 (left_out(exemplars.len() as u64, CLASSES, "class"))
             }
+        }
+    }
+}
+
+/// Images unlike those of training.
+pub(super) fn out_of_distribution(of: &OutOfDistribution) -> Markup {
+    html! {
+        p {
+            "A score compares an image with the training images of the class that it is most like, by the network's "
+            "embeddings (Mahalanobis distance). Above 1, it is unlike anything seen in training. Of the "
+            (name(&of.split)) " images, " strong { (format::percent(of.accepted)) } " score at most 1."
+        }
+        @if !of.examples.is_empty() {
+            p { "The images that score highest: look whether they belong here." }
+            (examples(&of.examples, UNLIKE, of.examples.len() as u64))
         }
     }
 }

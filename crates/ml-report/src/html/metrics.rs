@@ -10,7 +10,7 @@ use super::results::{MetricKind, SplitMetrics};
 const SPLITS: usize = 8;
 
 /// The name of a metric.
-pub(super) fn title(kind: MetricKind) -> String {
+pub(crate) fn title(kind: MetricKind) -> String {
     match kind {
         MetricKind::Accuracy => "Accuracy".into(),
         MetricKind::TopK(k) => format!("Top-{k} accuracy"),
@@ -49,7 +49,7 @@ fn explanation(kind: MetricKind) -> String {
 }
 
 /// All metrics of some splits, in the order in which they first appear.
-pub(super) fn kinds<'a>(splits: impl IntoIterator<Item = &'a SplitMetrics>) -> Vec<MetricKind> {
+pub(crate) fn kinds<'a>(splits: impl IntoIterator<Item = &'a SplitMetrics>) -> Vec<MetricKind> {
     let mut kinds = Vec::new();
     for metric in splits.into_iter().flat_map(|split| &split.metrics) {
         if !kinds.contains(&metric.kind) {

@@ -9,7 +9,7 @@ mod comparison;
 mod confusion;
 mod curves;
 mod folds;
-mod format;
+pub(crate) mod format;
 mod header;
 mod images;
 mod intervals;
@@ -18,7 +18,7 @@ mod page;
 mod plot;
 mod report;
 mod results;
-mod scale;
+pub(crate) mod scale;
 mod setup;
 mod several;
 mod time;
@@ -31,13 +31,17 @@ mod tests;
 pub use page::MAX_THUMBNAIL_BYTES;
 pub use report::{Curves, DataSet, Epoch, Header, Headline, Network, Report, Setting, Setup, Status, Timing};
 pub use results::{
-    Attention, Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, Explanation, LabelIssue,
-    LabelIssues, Metric, MetricKind, Mistakes, OutOfDistribution, Reliability, ReliabilityBin, Selective,
-    SplitMetrics, Threshold, Thumbnail,
+    Attention, Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, Explanation, Groups,
+    LabelIssue, LabelIssues, Metric, MetricKind, Mistakes, OutOfDistribution, Reliability, ReliabilityBin,
+    Selective, SplitMetrics, Threshold, Thumbnail,
 };
 pub use several::{ComparedRun, Comparison, Fold, FoldKind, Folds, PairedTest, Spread};
 
 pub use value::{Estimate, Interval, Part};
+
+pub(crate) use format::{p_value, shorten};
+pub(crate) use metrics::{kinds as metric_kinds, title as metric_title};
+pub(crate) use several::{DifferingSetting, differing_settings};
 
 use page::{Section, page};
 
@@ -48,6 +52,7 @@ pub fn render(report: &Report) -> String {
         Section::of("curves", "Learning curves", &report.curves, curves::curves),
         Section::of("metrics", "Metrics", &report.metrics, |splits| metrics::metrics(splits)),
         Section::of("classes", "Per-class metrics", &report.classes, classes::classes),
+        Section::of("groups", "Accuracy by group", &report.groups, classes::groups),
         Section::of("confusion", "Confusion matrix", &report.confusion, confusion::confusion),
         Section::of("pairs", "Most confused classes", &report.confused_pairs, |pairs| {
             images::confused_pairs(pairs)
@@ -56,7 +61,9 @@ pub fn render(report: &Report) -> String {
         Section::of("labels", "Possible label errors", &report.label_issues, images::label_issues),
         Section::of("calibration", "Calibration", &report.calibration, trust::calibration),
         Section::of("selective", "Selective prediction", &report.selective, trust::selective),
-        Section::of("ood", "Out of distribution", &report.out_of_distribution, trust::out_of_distribution),
+        Section::of("ood", "Images unlike those of training", &report.out_of_distribution, |of| {
+            images::out_of_distribution(of)
+        }),
         Section::of("attention", "Where the network looks", &report.attention, images::attention),
         Section::of("time", "Time and memory", &report.timing, time::timing),
         Section::of("environment", "Environment", &report.environment, |rows| time::environment(rows)),

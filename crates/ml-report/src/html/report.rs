@@ -2,8 +2,8 @@
 //! environment. The results of evaluations are in [`super::results`].
 
 use super::results::{
-    Attention, Calibration, ClassTable, ConfusedPair, Confusion, LabelIssues, Mistakes, OutOfDistribution,
-    Selective, SplitMetrics,
+    Attention, Calibration, ClassTable, ConfusedPair, Confusion, Groups, LabelIssues, Mistakes,
+    OutOfDistribution, Selective, SplitMetrics,
 };
 use super::value::{Estimate, Part};
 
@@ -181,6 +181,8 @@ pub struct Report {
     pub calibration: Part<Calibration>,
     /// The risk-coverage curve.
     pub selective: Part<Selective>,
+    /// Where the data set has groups.
+    pub groups: Part<Groups>,
     /// The threshold for images unlike those of the training split.
     pub out_of_distribution: Part<OutOfDistribution>,
     /// Grad-CAM overlays.
@@ -206,6 +208,7 @@ impl Report {
             label_issues: Part::Omitted,
             calibration: Part::Omitted,
             selective: Part::Omitted,
+            groups: Part::Omitted,
             out_of_distribution: Part::Omitted,
             attention: Part::Omitted,
             timing: Part::Omitted,

@@ -254,17 +254,24 @@ pub struct Selective {
     pub aurc: Option<f64>,
 }
 
-/// The threshold for images unlike those of the training split.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutOfDistribution {
-    /// `energy`.
-    pub score: String,
-    /// Images that score higher are reported as out of distribution.
-    pub threshold: f64,
-    /// Share of in-distribution images below it.
-    pub accepted: f64,
-    /// Name of the split that `accepted` is measured on.
+/// Accuracy by group.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Groups {
+    /// Name of the split.
     pub split: String,
+    /// The lowest accuracy first: name, images, accuracy.
+    pub rows: Vec<(String, u64, Estimate)>,
+}
+
+/// How many images are unlike those of the training split.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct OutOfDistribution {
+    /// Name of the split that was looked at.
+    pub split: String,
+    /// Share of its images whose score is at most 1.
+    pub accepted: f64,
+    /// Those that score highest above 1.
+    pub examples: Vec<Example>,
 }
 
 /// An image and what of it the prediction rests on.

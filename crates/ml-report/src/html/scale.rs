@@ -3,7 +3,7 @@
 use super::format;
 
 /// Points of a curve that are drawn.
-pub(super) const MAX_POINTS: usize = 600;
+pub(crate) const MAX_POINTS: usize = 600;
 /// Points kept of a bucket: the first, the lowest, the highest, the last and a gap.
 const KEPT: usize = 5;
 /// Larger numbers are drawn at this one, so that differences stay finite.
@@ -11,7 +11,7 @@ const HUGE: f64 = 1e300;
 
 /// What the numbers of an axis are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(crate) enum Unit {
     /// Any number.
     Number,
     /// Fractions, shown in percent.
@@ -22,7 +22,7 @@ pub(super) enum Unit {
 
 /// An axis: its ends and its ticks.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     /// Value at the left or at the bottom.
     pub low: f64,
     /// Value at the right or at the top.
@@ -127,7 +127,7 @@ fn with_text(ticks: impl Iterator<Item = f64>, step: f64, unit: Unit) -> Vec<(f6
 
 /// Multiples of 1, 2 or 5 times a power of ten, about `count` of them, from the last one not above
 /// `low` to the first one not below `high`; and the distance between them.
-pub(super) fn nice_ticks(low: f64, high: f64, count: usize, whole: bool) -> (Vec<f64>, f64) {
+pub(crate) fn nice_ticks(low: f64, high: f64, count: usize, whole: bool) -> (Vec<f64>, f64) {
     let span = (high - low).max(f64::MIN_POSITIVE * 1e10);
     let rough = span / count.max(1) as f64;
     let power = 10_f64.powf(rough.log10().floor());
@@ -160,7 +160,7 @@ fn tick_text(value: f64, step: f64, unit: Unit) -> String {
 
 /// At most [`MAX_POINTS`] of the points, in order. The lowest and the highest value stay, as do
 /// the ends; of many gaps (NaN) some.
-pub(super) fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+pub(crate) fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     if points.len() <= MAX_POINTS {
         return points.to_vec();
     }

@@ -1,5 +1,7 @@
 //! Comparisons of runs, and runs over folds or seeds, as plain data.
 
+use std::collections::{HashMap, HashSet};
+
 use super::report::{Curves, Setting, Status};
 use super::results::{Example, MetricKind, SplitMetrics};
 use super::value::{Interval, Part};
@@ -51,10 +53,37 @@ pub struct Comparison {
     pub runs: Vec<ComparedRun>,
     /// Tests of pairs of runs.
     pub pairs: Part<Vec<PairedTest>>,
+    /// What the reader should know of how the runs were compared, sentences.
+    pub notes: Vec<String>,
     /// When the report was written, as it is shown.
     pub date: String,
     /// Program and version, `ml-report 0.1.0`.
     pub program: String,
+}
+
+/// A setting that is not the same in all runs.
+pub(crate) struct DifferingSetting<'a> {
+    /// The YAML path.
+    pub key: &'a str,
+    /// Its value in each run; none in runs without it.
+    pub values: Vec<Option<&'a str>>,
+}
+
+/// The settings that differ between `runs`, in the order in which they first appear, and how many
+/// are the same in all.
+pub(crate) fn differing_settings(runs: &[ComparedRun]) -> (Vec<DifferingSetting<'_>>, usize) {
+    let maps: Vec<HashMap<&str, &str>> = runs
+        .iter()
+        .map(|run| run.settings.iter().map(|of| (of.key.as_str(), of.value.as_str())).collect())
+        .collect();
+    let mut seen = HashSet::new();
+    let keys = runs.iter().flat_map(|run| run.settings.iter().map(|setting| setting.key.as_str()));
+    let keys = keys.filter(|key| seen.insert(*key));
+    let setting =
+        |key| DifferingSetting { key, values: maps.iter().map(|map| map.get(key).copied()).collect() };
+    let differs = |setting: &DifferingSetting<'_>| setting.values.windows(2).any(|pair| pair[0] != pair[1]);
+    let (different, same): (Vec<_>, Vec<_>) = keys.map(setting).partition(differs);
+    (different, same.len())
 }
 
 /// In what the runs differ.

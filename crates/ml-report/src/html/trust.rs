@@ -3,10 +3,10 @@
 
 use maud::{Markup, html};
 
-use super::format::{self, SPACE, decimal, name, percent};
+use super::format::{SPACE, decimal, name, percent};
 use super::page::key_values;
 use super::plot::{Mark, Plot, Series};
-use super::results::{Calibration, OutOfDistribution, Reliability, Selective};
+use super::results::{Calibration, Reliability, Selective};
 use super::scale::{Axis, Unit};
 
 /// The reliability diagram, and its numbers.
@@ -99,17 +99,6 @@ pub(super) fn selective(selective: &Selective) -> Markup {
                 } @else { p { "No threshold was chosen." } }
                 @if let Some(aurc) = selective.aurc { p { "Area under the curve: " (decimal(aurc, 4)) "." } }
             }
-        }
-    }
-}
-
-/// The threshold in words.
-pub(super) fn out_of_distribution(of: &OutOfDistribution) -> Markup {
-    html! {
-        p {
-            "Images whose " (name(&of.score)) " score is above " strong { (format::significant(of.threshold, 4)) }
-            " are reported as out of distribution: unlike the training images. Of the " (name(&of.split)) " images, "
-            (percent(of.accepted)) " are below."
         }
     }
 }

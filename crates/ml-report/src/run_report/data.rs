@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::groups::GroupResult;
 use crate::html::{Estimate, Interval, Metric, MetricKind, SplitMetrics};
 
 /// What [`EvaluationReport::json`](crate::classification::EvaluationReport::json) writes. Of what an
@@ -42,6 +43,10 @@ pub struct Evaluation {
     pub risk_coverage: Option<RiskCoverage>,
     #[serde(default)]
     pub label_issues: Option<LabelIssues>,
+    #[serde(default)]
+    pub groups: Option<Vec<GroupResult>>,
+    #[serde(default)]
+    pub out_of_distribution: Option<OutOfDistribution>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +99,12 @@ pub struct Bin {
 pub struct RiskCoverage {
     pub aurc: Option<f64>,
     pub points: Vec<(Option<f64>, f64, f64)>,
+}
+
+/// Of the images, the fraction whose score is at most 1.
+#[derive(Debug, Deserialize)]
+pub struct OutOfDistribution {
+    pub accepted: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,6 +160,8 @@ pub struct PredictionRow {
     pub correct: bool,
     #[serde(default)]
     pub margin: Option<f64>,
+    #[serde(default)]
+    pub ood_score: Option<f64>,
 }
 
 /// A row of `label_issues_<split>.csv`.

@@ -1,29 +1,32 @@
 //! The reports of evaluations in a run's `report/` → the parts of the page that are about images.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ml_core::metrics::intervals::{DEFAULT_LEVEL, clopper_pearson_upper};
+use ml_core::run::{FEW_IMAGES, Summary};
 use ml_data::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER, shell_quoted};
 
 use super::data::{self, Evaluation, LabelIssue, PredictionRow};
 use super::images::Thumbnails;
 use super::part;
+use crate::groups::GroupResult;
 use crate::html::{
-    Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, LabelIssues, Mistakes, Part,
-    Reliability, ReliabilityBin, Report, Selective, Threshold,
+    Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Estimate, Example, Groups, Interval,
+    LabelIssues, Mistakes, OutOfDistribution, Part, Reliability, ReliabilityBin, Report, Selective,
+    Threshold, Thumbnail,
 };
 
 /// Splits in the order in which they say most about new images.
-const SPLITS: [&str; 4] = ["test", "val", "all", "train"];
-/// Classes with fewer training images are listed.
-const FEW_IMAGES: u64 = 20;
+pub const SPLITS: [&str; 4] = ["test", "val", "all", "train"];
 /// A threshold is shown for this share of errors, if it answers at least that share of images.
 const SHOWN_ERROR: f64 = 0.02;
 const SHOWN_COVERAGE: f64 = 0.05;
 const PAIRS: usize = 12;
 const EXAMPLES_A_PAIR: usize = 4;
 const EXAMPLES: usize = 24;
+/// Classes whose surest images are shown.
+const EXEMPLAR_CLASSES: usize = 25;
 const ISSUES: usize = 48;
 const MATRIX_PAIRS: usize = 200;
 
@@ -57,8 +60,13 @@ impl Evaluations {
         self.found.first()
     }
 
-    /// Fills the parts that are about images; `data_dir` is the run's.
-    pub fn fill(&self, report: &mut Report, data_dir: &Path) {
+    /// That of a split.
+    pub fn of_split(&self, split: &str) -> Option<&Evaluation> {
+        self.found.iter().find(|one| one.split == split)
+    }
+
+    /// Fills the parts that are about images.
+    pub fn fill(&self, report: &mut Report, summary: &Summary) {
         let none = || {
             self.problem.clone().unwrap_or_else(|| {
                 "Nothing was evaluated: that happens when a training has ended, or by ml-inference."
@@ -70,13 +78,28 @@ impl Evaluations {
             return;
         };
         report.metrics = Part::Present(self.found.iter().map(Evaluation::metrics).collect());
-        report.classes = Part::Present(classes(main, &train_images(&self.found)));
+        report.classes = Part::Present(classes(main, &summary.few_images));
         report.confusion = Part::Present(confusion(main));
+        if let Some(found) = &main.groups {
+            let row = |of: &GroupResult| {
+                let [low, high] = of.interval;
+                let interval = Some(Interval { low, high });
+                (of.group.clone(), of.count, Estimate { value: of.accuracy(), interval })
+            };
+            let rows = found.iter().map(row).collect();
+            report.groups = Part::Present(Groups { split: main.split.clone(), rows });
+        }
         let mut thumbnails = Thumbnails::below(&main.root);
         match data::rows(&self.folder.join(format!("predictions_{}.csv", main.split))) {
             Ok(rows) => {
                 report.confused_pairs = Part::Present(confused(main, &rows, &mut thumbnails));
-                report.mistakes = Part::Present(mistakes(&main.split, &rows, &mut thumbnails));
+                report.mistakes = Part::Present(mistakes(main, &rows, &mut thumbnails));
+                if let Some(found) = &main.out_of_distribution {
+                    let examples = unlike(&rows, &mut thumbnails);
+                    let (split, accepted) = (main.split.clone(), found.accepted);
+                    report.out_of_distribution =
+                        Part::Present(OutOfDistribution { split, accepted, examples });
+                }
             }
             Err(reason) => report.mistakes = Part::Missing(reason),
         }
@@ -84,7 +107,7 @@ impl Evaluations {
         let earlier = || "An earlier version evaluated this run; ml-inference does it again.".to_owned();
         report.calibration = part(calibration(main).ok_or_else(earlier));
         report.selective = part(selective(main).ok_or_else(earlier));
-        report.label_issues = part(self.label_issues(data_dir));
+        report.label_issues = part(self.label_issues(Path::new(&summary.data_dir)));
     }
 
     /// Of the split that was not trained with and has most to say about labels: validation and test
@@ -137,17 +160,7 @@ fn raw_folder(data_dir: &Path) -> Option<PathBuf> {
     is_split.then(|| if raw.is_dir() { raw } else { data_dir.to_owned() })
 }
 
-/// Training images of each class, where the training split was evaluated.
-fn train_images(found: &[Evaluation]) -> HashMap<&str, u64> {
-    let train = found.iter().find(|one| one.split == "train");
-    train
-        .into_iter()
-        .flat_map(|one| &one.classes)
-        .map(|class| (class.class.as_str(), class.support))
-        .collect()
-}
-
-fn classes(evaluation: &Evaluation, train: &HashMap<&str, u64>) -> ClassTable {
+fn classes(evaluation: &Evaluation, few: &BTreeMap<String, u64>) -> ClassTable {
     let rows = evaluation.classes.iter().map(|class| ClassRow {
         class: class.class.clone(),
         precision: class.precision,
@@ -156,9 +169,9 @@ fn classes(evaluation: &Evaluation, train: &HashMap<&str, u64>) -> ClassTable {
         ap: class.average_precision,
         auc: class.roc_auc,
         support: class.support,
-        train_images: train.get(class.class.as_str()).copied(),
+        train_images: few.get(&class.class).copied(),
     });
-    ClassTable { split: evaluation.split.clone(), rows: rows.collect(), few_images: FEW_IMAGES }
+    ClassTable { split: evaluation.split.clone(), rows: rows.collect(), few_images: FEW_IMAGES as u64 }
 }
 
 fn confusion(evaluation: &Evaluation) -> Confusion {
@@ -208,24 +221,45 @@ fn confused(
     pairs.into_iter().map(pair).collect()
 }
 
-/// The surest mistakes, and the images whose two best classes are closest.
-fn mistakes(split: &str, rows: &[PredictionRow], thumbnails: &mut Thumbnails) -> Mistakes {
-    let mut worst: Vec<&PredictionRow> = rows.iter().filter(|row| !row.correct).collect();
-    worst.sort_by(|one, other| other.probability.total_cmp(&one.probability));
+/// The surest mistakes, the images whose two best classes are closest, and of each class the images
+/// that are surest to be of it.
+fn mistakes(evaluation: &Evaluation, rows: &[PredictionRow], thumbnails: &mut Thumbnails) -> Mistakes {
+    let mut surest: Vec<&PredictionRow> = rows.iter().collect();
+    surest.sort_by(|one, other| other.probability.total_cmp(&one.probability));
     let mut uncertain: Vec<(f64, &PredictionRow)> =
         rows.iter().filter_map(|row| Some((row.margin?, row))).collect();
     uncertain.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let mut example = |row: &PredictionRow| Example {
+    let worst = surest.iter().filter(|row| !row.correct).take(EXAMPLES);
+    let worst = worst.map(|row| example(row, thumbnails)).collect();
+    let uncertain = uncertain.into_iter().take(EXAMPLES).map(|(_, row)| example(row, thumbnails)).collect();
+    let mut exemplars: Vec<(String, Vec<Thumbnail>)> = Vec::new();
+    for class in evaluation.classes.iter().take(EXEMPLAR_CLASSES) {
+        let of_class = surest.iter().filter(|row| row.correct && row.label == class.class);
+        let images: Vec<Thumbnail> = of_class
+            .take(EXAMPLES_A_PAIR)
+            .map(|row| thumbnails.get(&row.path, format!("an image of {}", row.label)))
+            .collect();
+        if !images.is_empty() {
+            exemplars.push((class.class.clone(), images));
+        }
+    }
+    Mistakes { split: evaluation.split.clone(), worst, uncertain, exemplars }
+}
+
+/// The images that are least like those of training.
+fn unlike(rows: &[PredictionRow], thumbnails: &mut Thumbnails) -> Vec<Example> {
+    let mut unlike: Vec<(f64, &PredictionRow)> =
+        rows.iter().filter_map(|row| Some((row.ood_score.filter(|score| *score > 1.0)?, row))).collect();
+    unlike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    unlike.into_iter().take(EXAMPLES).map(|(_, row)| example(row, thumbnails)).collect()
+}
+
+fn example(row: &PredictionRow, thumbnails: &mut Thumbnails) -> Example {
+    Example {
         image: thumbnails.get(&row.path, format!("an image of {}", row.label)),
         label: row.label.clone(),
         prediction: row.prediction.clone(),
         probability: row.probability,
-    };
-    Mistakes {
-        split: split.to_owned(),
-        worst: worst.into_iter().take(EXAMPLES).map(&mut example).collect(),
-        uncertain: uncertain.into_iter().take(EXAMPLES).map(|(_, row)| example(row)).collect(),
-        exemplars: Vec::new(),
     }
 }
 

@@ -46,7 +46,7 @@ impl Thumbnails {
 }
 
 /// A JPEG whose sides are at most [`SIDE`]; none if it comes out larger than a page takes.
-fn thumbnail(pixels: &Pixels) -> Option<Vec<u8>> {
+pub(super) fn thumbnail(pixels: &Pixels) -> Option<Vec<u8>> {
     let Pixels { width, height, .. } = *pixels;
     let image = RgbImage::from_raw(width, height, pixels.data.clone())?;
     let scale = f64::from(SIDE) / f64::from(width.max(height));

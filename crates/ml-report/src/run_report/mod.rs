@@ -4,6 +4,7 @@
 //! they name, where these can still be read. Out: one file, see [`html`]. What a run lacks (a run
 //! that was killed, copied, or made by an earlier version) is said in its place.
 
+mod attention;
 mod data;
 mod evaluations;
 mod images;
@@ -12,10 +13,15 @@ mod setup;
 use std::path::{Path, PathBuf};
 
 use ml_core::run::{Run, RunError, Status, Summary};
+use ml_data::dataset::shell_quoted;
 
 use crate::html::{self, Estimate, Header, Headline, MetricKind, Part, Report};
 use crate::write::{ReportError, make_folder, replace};
-use evaluations::Evaluations;
+pub(crate) use data::{Evaluation as EvaluationFile, PredictionRow, rows};
+pub(crate) use evaluations::{Evaluations, SPLITS};
+pub(crate) use images::Thumbnails;
+pub use setup::curves;
+pub(crate) use setup::{listed, settings};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,12 @@ pub enum RunReportError {
     /// There is no run, or its summary cannot be read.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// None of the runs over folds or seeds has begun.
+    #[error("{}: none of its runs has begun; continue with `ml-train --resume {}`", path.display(), shell_quoted(path))]
+    NothingBegun {
+        /// The folder of the runs.
+        path: PathBuf,
+    },
     /// The report cannot be written.
     #[error(transparent)]
     Write(#[from] ReportError),
@@ -54,7 +66,8 @@ pub fn report(run: &Run) -> Result<Report, RunReportError> {
     report.curves = setup::curves(run, summary.best_epoch);
     report.timing = setup::timing(&summary);
     report.environment = setup::environment(&summary, &settings);
-    evaluations.fill(&mut report, Path::new(&summary.data_dir));
+    evaluations.fill(&mut report, &summary);
+    report.attention = attention::attention(&run.report_dir());
     Ok(report)
 }
 
@@ -82,7 +95,7 @@ fn header(run: &Run, summary: &Summary, main: Option<&data::Evaluation>) -> Head
     }
 }
 
-fn status(summary: &Summary) -> html::Status {
+pub(crate) fn status(summary: &Summary) -> html::Status {
     let epochs = match summary.epochs {
         1 => "1 epoch".to_owned(),
         count => format!("{count} epochs"),

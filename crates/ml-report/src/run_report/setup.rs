@@ -39,7 +39,7 @@ pub fn setup(run: &Run, summary: &Summary, settings: &Settings, main: Option<&Ev
     let network = Network {
         architecture: summary.architecture.clone(),
         parameters: summary.parameters,
-        trainable: None,
+        trainable: summary.trainable_parameters.filter(|trained| *trained < summary.parameters),
         input: size.unwrap_or_else(|| "not known".to_owned()),
         weights: weights.filter(|value| value != "null").unwrap_or_else(|| "random".to_owned()),
     };
@@ -73,7 +73,7 @@ fn image_size(transform: &TransformConfig) -> Option<String> {
 }
 
 /// Every setting by its path, with its default.
-fn listed(config: &Config) -> Result<Vec<Setting>, String> {
+pub fn listed(config: &Config) -> Result<Vec<Setting>, String> {
     let tree = |config: &Config| serde_json::to_value(config).map_err(|error| format!("{error}."));
     let (mut values, mut defaults) = (Vec::new(), Vec::new());
     flatten("", &tree(config)?, &mut values);
@@ -146,7 +146,7 @@ pub fn timing(summary: &Summary) -> Part<Timing> {
         waiting_share: (time.train_seconds > 0.0).then(|| time.waiting_seconds / time.train_seconds),
         images_per_second: (time.train_seconds > 0.0)
             .then(|| (summary.dataset.train as u64 * time.epochs) as f64 / time.train_seconds),
-        peak_memory: Vec::new(),
+        peak_memory: summary.peak_memory.map(|bytes| ("the host".to_owned(), bytes)).into_iter().collect(),
         phases: phases.map(|(name, seconds)| (name.to_owned(), seconds)).into(),
     })
 }

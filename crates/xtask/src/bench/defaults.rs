@@ -62,10 +62,13 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
                 target: Some(target),
                 below: None,
             };
-            Ok::<_, anyhow::Error>([
+            let found = [
                 of(|figures| figures.0, "ms", "step", Target::AtLeast(target)),
                 of(|figures| figures.1, "MB", "peak memory", Target::AtMost(1.0)),
-            ])
+            ];
+            // All rows take most of an hour.
+            found.iter().for_each(|comparison| eprintln!("{}", comparison.text()));
+            Ok::<_, anyhow::Error>(found)
         };
         if let Some(target) = row.plain {
             found.extend(against(&[], target, "PyTorch as it comes")?);

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod defaults;
+mod evaluation;
 mod features;
 mod first_step;
 mod loader;
@@ -62,6 +63,8 @@ enum Name {
     Loader,
     /// Saving and loading ResNet-50 with its optimizer
     Checkpoint,
+    /// All metrics of 50,000 images in 1,000 classes, and their report
+    Evaluation,
 }
 
 /// What a benchmark works with.
@@ -80,7 +83,10 @@ struct Bench {
 pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     let shell = setup::run(shell, Purpose::Test, &args.options)?;
     shell.run("cargo", &["build", "--release", "--package", "ml-cli"])?;
-    shell.run("cargo", &["build", "--release", "--package", "ml-core", "--examples"])?;
+    shell.run(
+        "cargo",
+        &["build", "--release", "--package", "ml-core", "--package", "ml-report", "--examples"],
+    )?;
     let target = shell.target_dir()?;
     let python = setup::venv_python(&shell);
     let names = if args.names.is_empty() { Name::value_variants() } else { &args.names };
@@ -106,6 +112,7 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::Photos => photos::run(&bench),
             Name::Loader => loader::run(&bench),
             Name::Checkpoint => checkpoint::run(&bench),
+            Name::Evaluation => evaluation::run(&bench),
         };
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot delete {}", scratch.display()))?;
         for comparison in result? {

@@ -28,7 +28,7 @@ pub struct Comparison {
     pub unit: &'static str,
     /// Our figures.
     pub ours: Vec<f64>,
-    /// The peer's figures.
+    /// The peer's figures; none where it has nothing of the kind, and only `below` counts.
     pub theirs: Vec<f64>,
     /// What the ratio should be, if anything.
     pub target: Option<Target>,
@@ -48,7 +48,7 @@ impl Comparison {
 
     /// Whether every target is met.
     pub fn is_met(&self) -> bool {
-        let ratio = self.ratio();
+        let ratio = if self.theirs.is_empty() { f64::NAN } else { self.ratio() };
         let ratio_is_met = match self.target {
             Some(Target::AtLeast(least) | Target::RateAtLeast(least)) => ratio >= least,
             Some(Target::AtMost(most)) => ratio <= most,
@@ -79,6 +79,9 @@ impl Comparison {
         } else {
             format!("target: {}: {verdict}", wanted.join(", "))
         };
+        if theirs.is_empty() {
+            return format!("{what}\n    ours {}; {target}", spread(ours, unit));
+        }
         format!(
             "{what} ({direction}) ratio: {:.2}\n    ours {}, {peer} {}; {target}",
             self.ratio(),

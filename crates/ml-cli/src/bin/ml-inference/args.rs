@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::usage;
-use ml_cli::flags::{ConsoleArgs, CsvArgs, path, positive_number, whole_number};
+use ml_cli::flags::{ConsoleArgs, CsvArgs, SplitName, path, positive_number, whole_number};
 use ml_core::dataset::Split;
 use ml_core::device::{DeviceChoice, PrecisionChoice};
 use ml_core::inference::{ImageOptions, UseEma};
@@ -81,8 +81,9 @@ pub struct Args {
     /// How predictions are printed [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Prediction")]
     pub format: Option<Format>,
-    /// Answer `uncertain` where the model is not sure enough: so that, on the run's validation
-    /// images, at most this share of the other answers was wrong (0.02 is 2 %)
+    /// Answer `uncertain` where the model is not sure enough, so that on the run's validation images
+    /// at most this share of the other answers was wrong (0.02 is 2 %), and where an image is unlike
+    /// anything seen in training
     #[arg(long, allow_negative_numbers = true, value_name = "SHARE", value_parser = parse_share, help_heading = "Prediction")]
     pub max_error: Option<f64>,
     /// What to do about an image that cannot be read: tell and go on, or stop
@@ -135,13 +136,6 @@ pub enum Command {
     /// Print completions for a shell
     #[command(hide = true)]
     Completions { shell: Shell },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SplitName {
-    Train,
-    Val,
-    Test,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -249,11 +243,7 @@ impl Args {
     }
 
     pub fn split(&self) -> Option<Split> {
-        self.split.map(|split| match split {
-            SplitName::Train => Split::Train,
-            SplitName::Val => Split::Val,
-            SplitName::Test => Split::Test,
-        })
+        self.split.map(Split::from)
     }
 
     pub fn averaged(&self) -> UseEma {

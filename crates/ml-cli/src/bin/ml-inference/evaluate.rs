@@ -25,7 +25,7 @@ const WORST: usize = 20;
 
 /// Evaluates the model on a split.
 pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
-    let Labelled { index, name, notes, left_out, .. } = open_data(args, model)?;
+    let Labelled { index, name, notes, left_out, groups, .. } = open_data(args, model)?;
     if args.console.quiet == 0 {
         notes.iter().for_each(tell);
         if !left_out.is_empty() {
@@ -49,7 +49,8 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
     };
     let classes = model.classes();
     let analysis = &Analysis::new(&evaluation, classes, num_threads());
-    let report = EvaluationReport { split: name, classes, index: &index, evaluation: &evaluation, analysis };
+    let (index, evaluation, groups) = (&*index, &evaluation, groups.as_deref());
+    let report = EvaluationReport { split: name, classes, index, evaluation, analysis, groups };
     let text = if args.json {
         report.json().to_string()
     } else {

@@ -8,11 +8,11 @@ use anyhow::bail;
 use ml_cli::console::tell;
 use ml_cli::exit::usage;
 use ml_cli::interrupt::Interrupt;
-use ml_core::evaluation::{AnswerThreshold, ClassProbability};
+use ml_core::evaluation::{Answer, AnswerThreshold, ClassProbability};
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
 use ml_data::csv_text::csv_row;
 use ml_data::table::{Align, pad, printable, width};
-use ml_report::predictions::{top_k_columns, top_k_fields};
+use ml_report::predictions::{OOD_SCORE, top_k_columns, top_k_fields};
 use serde::Serialize;
 
 use crate::args::{Args, Format, OnError};
@@ -39,7 +39,7 @@ pub fn run(
     }
     let mut out = Output::open(args.output.as_deref())?;
     let sure = threshold.map(|threshold| threshold.probability);
-    let form = Form { sure, ..Form::new(args, model.classes(), images) };
+    let form = Form { sure, ..Form::new(args, model, images) };
     if let Err(error) = form.header().map_or(Ok(()), |header| out.line(&header)) {
         return quietly(Err(error));
     }
@@ -53,8 +53,8 @@ pub fn run(
     let mut unwritten = Ok(());
     model.predict(images, options, |place, outcome| {
         match outcome {
-            Outcome::Predicted(top_k) => {
-                unwritten = out.line(&form.line(&images[place].to_string_lossy(), &top_k));
+            Outcome::Predicted(answer) => {
+                unwritten = out.line(&form.line(&images[place].to_string_lossy(), &answer));
                 if unwritten.is_ok() && (place + 1) % options.batch_size == 0 {
                     unwritten = out.flush();
                 }
@@ -117,6 +117,8 @@ fn threshold(model: &LoadedModel, max_error: f64) -> anyhow::Result<AnswerThresh
 const ROUNDING: f32 = 1e-5;
 /// The answer where the model is not sure enough.
 const UNCERTAIN: &str = "uncertain";
+/// What a table says of an image that is.
+const UNLIKE: &str = "unlike anything seen in training";
 
 /// How a prediction is written.
 struct Form<'a> {
@@ -125,6 +127,8 @@ struct Form<'a> {
     format: Format,
     classes: &'a [String],
     top_k: usize,
+    /// Whether images unlike those of training are told.
+    scores: bool,
     /// Columns of the table.
     path_width: usize,
     class_width: usize,
@@ -136,6 +140,8 @@ struct Line<'a> {
     class: &'a str,
     probability: f32,
     top_k: Vec<Ranked<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ood_score: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -145,7 +151,8 @@ struct Ranked<'a> {
 }
 
 impl<'a> Form<'a> {
-    fn new(args: &Args, classes: &'a [String], images: &[PathBuf]) -> Form<'a> {
+    fn new(args: &Args, model: &'a LoadedModel, images: &[PathBuf]) -> Form<'a> {
+        let classes = model.classes();
         let widest = |texts: &mut dyn Iterator<Item = String>, header: &str| {
             texts.map(|text| width(&printable(&text))).max().unwrap_or(0).max(header.len())
         };
@@ -156,6 +163,7 @@ impl<'a> Form<'a> {
             format,
             classes,
             top_k: args.top_k.get().min(classes.len()),
+            scores: model.scores_out_of_distribution(),
             path_width: if is_table {
                 widest(&mut images.iter().map(|path| path.to_string_lossy().into_owned()), "path")
             } else {
@@ -173,7 +181,8 @@ impl<'a> Form<'a> {
             Format::Jsonl => None,
             Format::Csv => {
                 let columns = ["path", "class", "probability"].map(str::to_owned);
-                Some(csv_row(columns.into_iter().chain(top_k_columns(self.top_k))))
+                let score = self.scores.then(|| OOD_SCORE.to_owned());
+                Some(csv_row(columns.into_iter().chain(top_k_columns(self.top_k)).chain(score)))
             }
             Format::Table => {
                 let next = if self.top_k > 1 { "next" } else { "" };
@@ -182,29 +191,32 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn line(&self, path: &str, top_k: &[ClassProbability]) -> String {
+    fn line(&self, path: &str, Answer { top_k, ood_score }: &Answer) -> String {
         let best = top_k[0];
+        let is_unlike = ood_score.is_some_and(|score| score > 1.0);
         let name = |scored: &ClassProbability| self.classes[scored.class].as_str();
         // The threshold is the probability of an image that was answered, perhaps rounded otherwise.
-        let is_sure = self.sure.is_none_or(|sure| best.probability >= sure - ROUNDING);
+        let is_sure = self.sure.is_none_or(|sure| best.probability >= sure - ROUNDING && !is_unlike);
         let answer = if is_sure { name(&best) } else { UNCERTAIN };
         match self.format {
             Format::Jsonl => {
                 let top_k = top_k.iter().map(|s| Ranked { class: name(s), probability: s.probability });
-                let line =
-                    Line { path, class: answer, probability: best.probability, top_k: top_k.collect() };
+                let (probability, top_k, ood_score) = (best.probability, top_k.collect(), *ood_score);
+                let line = Line { path, class: answer, probability, top_k, ood_score };
                 // Strings and numbers always have a form in JSON; a probability that is NaN is null
                 // there.
                 serde_json::to_string(&line).unwrap_or_default()
             }
             Format::Csv => {
                 let fields = [path, answer, &best.probability.to_string()].map(str::to_owned);
-                csv_row(fields.into_iter().chain(top_k_fields(self.classes, top_k)))
+                let score = ood_score.map(|score| score.to_string());
+                csv_row(fields.into_iter().chain(top_k_fields(self.classes, top_k)).chain(score))
             }
             Format::Table => {
                 let next: Vec<String> = top_k[usize::from(is_sure)..]
                     .iter()
                     .map(|s| format!("{} {:.4}", printable(name(s)), s.probability))
+                    .chain(is_unlike.then(|| UNLIKE.to_owned()))
                     .collect();
                 let probability = format!("{:.4}", best.probability);
                 self.row(&printable(path), &printable(answer), &probability, &next.join(", "))

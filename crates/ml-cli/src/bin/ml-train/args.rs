@@ -1,9 +1,10 @@
 //! Flags → overrides.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::flags::{ConsoleArgs, NO_HEADING, normalized_args, path};
 use ml_core::config::{ConfigError, Override, Source, parse_set};
@@ -22,6 +23,7 @@ Examples:
   ml-train --resume runs/base                         resume an interrupted run
   ml-train --resume runs/base --num_epochs 50         train a run for longer
   ml-train --config my.yaml --resume auto             resume, or start a new run
+  ml-train --config my.yaml --fold all                train every fold
 
 Flags may be written with - or _.
 Exit codes: 0 completed, 1 failed, 2 wrong usage or configuration,
@@ -68,6 +70,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Runs")]
     pub run_name: Option<String>,
 
+    /// Train N runs that differ in their seeds: seed, seed + 1, ...
+    #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = "Runs")]
+    pub seeds: Option<NonZeroU64>,
+
     /// Print a commented configuration to start with, made from what the images of a data folder
     /// show, then stop
     #[arg(
@@ -109,8 +115,21 @@ pub struct Args {
     #[arg(long, help_heading = NO_HEADING)]
     pub json: bool,
 
+    /// How progress is shown: as lines and bars, or as a dashboard that fills the terminal
+    #[arg(long, value_enum, default_value_t = Ui::Lines, value_name = "WHAT", help_heading = NO_HEADING)]
+    pub ui: Ui,
+
     #[command(flatten)]
     pub console: ConsoleArgs,
+}
+
+/// `--ui`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ui {
+    /// A line an epoch, and a bar
+    Lines,
+    /// Curves, rates, time left, memory and the log
+    Tui,
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -128,8 +147,8 @@ pub struct Shortcuts {
     /// Data folder (data.data_dir)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// Fold of a folder split with ml-split --folds (data.fold)
-    #[arg(long, value_name = "K", allow_hyphen_values = true)]
+    /// Fold of a folder split with ml-split --folds (data.fold); all trains a run for each
+    #[arg(long, value_name = "K|all", allow_hyphen_values = true)]
     pub fold: Option<String>,
     /// Threads that decode images (data.num_workers)
     #[arg(long, value_name = "N|auto", allow_hyphen_values = true)]
@@ -201,6 +220,11 @@ fn set_arguments(args: &[OsString]) -> Vec<usize> {
 }
 
 impl Shortcuts {
+    /// Whether a run for each fold is wanted.
+    pub fn all_folds(&self) -> bool {
+        self.fold.as_deref() == Some("all")
+    }
+
     fn overrides(&self) -> Vec<Override> {
         let Shortcuts {
             data_dir,
@@ -241,6 +265,8 @@ impl Shortcuts {
         .into_iter()
         .filter_map(|(flag, path, text, kind)| {
             let text = text.as_deref()?;
+            // What is only looked at is the first run.
+            let text = if flag == "--fold" && self.all_folds() { "0" } else { text };
             Some(Override {
                 path: path.to_owned(),
                 value: kind.value(text),
@@ -306,9 +332,12 @@ mod tests {
     fn the_help_lists_each_flag_under_its_heading() {
         assert_eq!(
             flags("Options"),
-            ["--config", "--set", "--json", "--verbose", "--quiet", "--color", "--help", "--version"]
+            ["--config", "--set", "--json", "--ui", "--verbose", "--quiet", "--color", "--help", "--version"]
         );
-        assert_eq!(flags("Runs"), ["--resume", "--rewind", "--allow_changes", "--runs_dir", "--run_name"]);
+        assert_eq!(
+            flags("Runs"),
+            ["--resume", "--rewind", "--allow_changes", "--runs_dir", "--run_name", "--seeds"]
+        );
         assert_eq!(flags("Inspect").first().map(String::as_str), Some("--init_config"));
         let configuration = flags("Configuration");
         assert_eq!((configuration.len(), configuration.last().map(String::as_str)), (16, Some("--seed")));

@@ -4,6 +4,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod group;
 mod init;
 mod resolve;
 mod summary;
@@ -23,10 +24,12 @@ use ml_core::dataset::DatasetError;
 use ml_core::device::{keep_freed_memory, set_cublas_workspace, tell_warnings};
 use ml_data::files::variable_in;
 use ml_report::console::Console;
+use ml_report::dashboard::SharedDashboard;
 
-use args::{Args, Command};
+use args::{Args, Command, Ui};
+use group::Group;
 use resolve::{resolve, usage};
-use train::Request;
+use train::{Process, Request, Terminal};
 
 fn main() -> ! {
     let started = process_start();
@@ -70,17 +73,33 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         return summary::list(args.json);
     }
     let console = Console::new(draws_bars(&args.console));
-    let writer = console.clone();
-    let log = start_log(&args.console, move || writer.writer());
+    let dashboard = (args.ui == Ui::Tui).then(|| SharedDashboard::new(Instant::now()));
+    let log = match dashboard.clone() {
+        Some(dashboard) => start_log(&args.console, move || dashboard.log_writer()),
+        None => {
+            let writer = console.clone();
+            start_log(&args.console, move || writer.writer())
+        }
+    };
     tell_warnings(|text| tracing::warn!("libtorch: {text}"))?;
     let overrides = args.overrides().map_err(usage)?;
     // Before a resumed run is touched, so that no signal leaves it half taken over.
-    let stop = Interrupt::install().context("cannot catch signals")?.flag();
+    let interrupt = match args.ui {
+        Ui::Lines => Interrupt::install(),
+        // So that a second Ctrl-C leaves the terminal as it was.
+        Ui::Tui => Interrupt::install_with_exit(ml_report::dashboard::restore),
+    };
+    let stop = interrupt.context("cannot catch signals")?.flag();
     if let Some(data_dir) = &args.init_config {
         return init::print(data_dir, &overrides, &stop);
     }
     if args.summary {
         return summary::print(&resolve(args, &overrides)?.config, args.json);
+    }
+    let terminal = Terminal { console, log, dashboard };
+    let process = Process { stop: &stop, started };
+    if let Some(code) = group::resume(args, &overrides, &terminal, process)? {
+        return Ok(code);
     }
     let request = Request::new(args, &overrides)?;
     if args.print_config {
@@ -95,5 +114,9 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
             "data.data_dir: `{variable}` is not replaced by the variable's value; write the path in full, or with ~/"
         );
     }
-    request.run(args, (console, log), &stop, started)
+    match Group::new(args, &overrides, &request.resolved.config)? {
+        // Of several runs, the first is checked.
+        Some(group) if !args.dry_run => group.run(args, &terminal, process),
+        _ => request.run(args, &terminal, process),
+    }
 }

@@ -7,17 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::anyhow;
-use ml_cli::console::Log;
+use ml_cli::console::{Log, colored};
 use ml_cli::exit;
 use ml_core::config::{self, Override, Resolved, Source};
+use ml_core::device::PrecisionChoice;
+use ml_core::inference::{Device, LoadedModel, UseEma};
 use ml_core::job::{
     self, Job, JobError, JobOptions, Outcome, Placement, ResumeOptions, Resumed, Start, Taken,
 };
-use ml_core::run::{Run, Status, Summary, run_name};
+use ml_core::run::{GroupMember, Run, RunGroup, Status, Summary, run_name};
 use ml_core::trainer::{ReportError, Reporter, ResumeMode, RunStart};
 use ml_core::weights::Origin;
 use ml_data::dataset::shell_quoted;
+use ml_report::cam::{self, CamError};
 use ml_report::console::Console;
+use ml_report::dashboard::{DashboardReporter, RunInfo, Screen, SharedDashboard, Theme};
 use ml_report::progress::Progress;
 use ml_report::run::RunReporter;
 use ml_report::run_report;
@@ -66,21 +70,97 @@ impl Request {
         Ok(Request { resolved, start, placement })
     }
 
+    /// A run of a group: one that begins, or continues in its folder.
+    ///
+    /// # Errors
+    /// As [`Request::new`].
+    pub fn of_group(
+        group: &RunGroup,
+        member: &GroupMember,
+        overrides: &[Override],
+    ) -> anyhow::Result<Request> {
+        let folder = group.folder().join(&member.name);
+        if Run::open(&folder).is_ok() {
+            let options = ResumeOptions {
+                target: &folder,
+                runs_dir: group.folder(),
+                run_name: None,
+                mode: ResumeMode::Exact,
+                rewind: false,
+                looks: false,
+            };
+            let resolve = |stored: Option<&str>| {
+                config::resolve(stored.map(|text| (text, Source::Run)), overrides, &Origin::read)
+            };
+            let Resumed { resolved, start, existing, .. } =
+                job::resume(options, &resolve).map_err(classified)?;
+            if let Some(existing) = existing {
+                return Ok(Request { resolved, start, placement: Placement::Existing(existing) });
+            }
+        }
+        let (text, mut given) = (group.config_text()?, overrides.to_vec());
+        given.push(group.overrides(member));
+        let resolved = config::resolve(Some((&text, Source::Run)), &given, &Origin::read);
+        let resolved = resolved.map_err(crate::resolve::usage)?;
+        let start = Start::of(&resolved.config).map_err(classified)?;
+        let (runs_dir, name) = (group.folder().to_owned(), member.name.clone());
+        let placement = Placement::New { runs_dir, name, taken: Taken::TakeOver };
+        Ok(Request { resolved, start, placement })
+    }
+
+    /// Trains, and says how it ended on stdout.
+    ///
+    /// # Errors
+    /// Anything that keeps the run from completing.
+    pub fn run(self, args: &Args, terminal: &Terminal, process: Process<'_>) -> anyhow::Result<ExitCode> {
+        match self.train(args, terminal, process, RunReporter::default())? {
+            Ended::Checked => Ok(ExitCode::SUCCESS),
+            Ended::Whole(run, summary) => conclude(args, &run, &summary),
+            Ended::Interrupted(run) => {
+                if let Some(run) = run {
+                    tracing::warn!(
+                        "interrupted; the state is saved. Resume with: ml-train --resume {}",
+                        run.folder().display()
+                    );
+                }
+                Ok(interrupted(process.stop))
+            }
+        }
+    }
+
     /// Trains.
     ///
     /// # Errors
     /// Anything that keeps the run from completing.
-    pub fn run(
+    pub fn train(
         self,
         args: &Args,
-        (console, log): (Console, Log),
-        stop: &Arc<AtomicUsize>,
-        started: Instant,
-    ) -> anyhow::Result<ExitCode> {
-        let training = &self.resolved.config.training;
-        let mut progress = Progress::new(console, training.batch_size, training.num_epochs);
-        let (mut log, mut report) = (LogToRun(log), RunReporter::default());
-        let mut reporters: Vec<&mut dyn Reporter> = vec![&mut log, &mut progress, &mut report];
+        terminal: &Terminal,
+        Process { stop, started }: Process<'_>,
+        mut report: RunReporter,
+    ) -> anyhow::Result<Ended> {
+        let config = &self.resolved.config;
+        let (batch_size, num_epochs) = (config.training.batch_size, config.training.num_epochs);
+        // Gone, and the terminal as it was, when this function ends.
+        let (mut progress, _screen): (Box<dyn Reporter>, _) = match &terminal.dashboard {
+            None => (Box::new(Progress::new(terminal.console.clone(), batch_size, num_epochs)), None),
+            Some(dashboard) => {
+                let theme = Theme::new(colored(args.console.color));
+                let screen = Screen::enter(dashboard, theme)
+                    .map_err(|error| crate::resolve::usage(anyhow!("--ui tui: {error}")))?;
+                let info = RunInfo {
+                    network: config.model.name().into_owned(),
+                    device: config.training.device.to_string(),
+                    batch_size,
+                    num_epochs: num_epochs as u64,
+                    lr: config.optimizer.lr(),
+                    ..RunInfo::default()
+                };
+                (Box::new(DashboardReporter::new(dashboard.clone(), info)), Some(screen))
+            }
+        };
+        let mut log = LogToRun(terminal.log.clone());
+        let mut reporters: Vec<&mut dyn Reporter> = vec![&mut log, progress.as_mut(), &mut report];
         let words = std::env::args_os().map(|word| shell_quoted(Path::new(&word)));
         let command = Some(words.collect::<Vec<_>>().join(" "));
         let options = JobOptions { placement: self.placement, dry_run: args.dry_run, started, command };
@@ -88,29 +168,66 @@ impl Request {
         let job = match prepared {
             Err(JobError::Interrupted) => {
                 tracing::warn!("interrupted before the first step");
-                return Ok(interrupted(stop));
+                return Ok(Ended::Interrupted(None));
             }
             prepared => prepared.map_err(classified)?,
         };
         if args.dry_run {
             tracing::info!("--dry_run: everything is in order; nothing was written");
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Ended::Checked);
         }
+        let device = job.device();
         let Outcome { run, summary } = job.run(&mut reporters, stop).map_err(classified)?;
+        if summary.status.is_final()
+            && let Err(reason) = explain(&run, device)
+        {
+            tracing::info!("the report will not show where the network looks: {reason}");
+        }
         // What was trained is safe, and the report can be made again.
         match run_report::write(&run) {
             Ok(path) => tracing::info!("report: {}", path.display()),
             Err(error) => tracing::warn!("no report: {error}"),
         }
         if summary.status == Status::Interrupted {
-            tracing::warn!(
-                "interrupted; the state is saved. Resume with: ml-train --resume {}",
-                run.folder().display()
-            );
-            return Ok(interrupted(stop));
+            return Ok(Ended::Interrupted(Some(run)));
         }
-        conclude(args, &run, &summary)
+        Ok(Ended::Whole(run, Box::new(summary)))
     }
+}
+
+/// Grad-CAM overlays for the report.
+fn explain(run: &Run, device: Device) -> Result<(), CamError> {
+    let model = LoadedModel::open(run.folder(), device, PrecisionChoice::Auto, UseEma::Auto)?;
+    cam::of_run(run, &model).map(drop)
+}
+
+/// Where progress and log lines go.
+pub struct Terminal {
+    /// For lines and bars.
+    pub console: Console,
+    /// The run's log file.
+    pub log: Log,
+    /// For `--ui tui`.
+    pub dashboard: Option<SharedDashboard>,
+}
+
+/// What a run knows of its process.
+#[derive(Clone, Copy)]
+pub struct Process<'a> {
+    /// The number of the signal that asks to stop.
+    pub stop: &'a Arc<AtomicUsize>,
+    /// When it was started.
+    pub started: Instant,
+}
+
+/// How a run ended.
+pub enum Ended {
+    /// By `--dry_run`.
+    Checked,
+    /// All its epochs are done, or it has stopped early.
+    Whole(Run, Box<Summary>),
+    /// By a signal; no run if that came before the first step.
+    Interrupted(Option<Run>),
 }
 
 /// The first free folder of this name, or exactly the one that was named.
@@ -138,7 +255,8 @@ fn classified(error: JobError) -> anyhow::Error {
     if error.is_usage() { crate::resolve::usage(error) } else { error.into() }
 }
 
-fn interrupted(stop: &AtomicUsize) -> ExitCode {
+/// The exit code that says which signal it was.
+pub fn interrupted(stop: &AtomicUsize) -> ExitCode {
     ExitCode::from(128 + stop.load(Ordering::Relaxed) as u8)
 }
 

@@ -1,11 +1,13 @@
 //! Flags.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ml_cli::flags::ConsoleArgs;
+use ml_cli::flags::{ConsoleArgs, SplitName};
+use ml_core::device::DeviceChoice;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +16,9 @@ Examples:
   ml-visualise --port 0                          any free port
   ml-visualise --host 0.0.0.0                    reachable from other machines
   ml-visualise report runs/base                  write runs/base/report/report.html
+  ml-visualise runs --filter 'val_accuracy>0.9'  list runs
+  ml-visualise compare runs/base runs/lr_0.01    which is better, and on which images
+  ml-visualise samples runs/base                 images as training sees them
   ml-visualise runs -- --samples_per_plugin images=100   flags of TensorBoard's own
 
 Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage, 130/143 interrupted.
@@ -56,9 +61,182 @@ pub enum Command {
         #[arg(value_name = "RUN", required = true)]
         runs: Vec<PathBuf>,
     },
+    /// List runs as a table: sorted, filtered, or for programs
+    Runs(RunsArgs),
+    /// Draw the curves of runs: in the terminal, and as a PNG
+    Curves(CurvesArgs),
+    /// Compare runs on the same images: settings, metrics, tests of the difference, images that only
+    /// one gets right
+    Compare(CompareArgs),
+    /// Draw images as training sees them: the first column as validation would, the others augmented
+    Samples(SamplesArgs),
+    /// Show where the network looks (Grad-CAM): in given images, or in some of the run's that it
+    /// predicts right and wrong
+    Cam(CamArgs),
+    /// Write what the network makes of each image, its embedding: a NumPy file, a table, and
+    /// TensorBoard's projector
+    Embed(EmbedArgs),
+    /// Remove what is no longer needed below a folder of runs, after showing what that is
+    Clean(CleanArgs),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions { shell: Shell },
+}
+
+/// Flags of `runs`.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+#[expect(clippy::doc_markdown, reason = "these are the texts of --help, which shows backticks as they are")]
+pub struct RunsArgs {
+    /// Folder of runs
+    #[arg(value_name = "FOLDER", default_value = "runs")]
+    pub folder: PathBuf,
+    /// Columns, with commas between them: names as in the table, or keys of the configuration such as
+    /// optimizer.weight_decay
+    #[arg(long, value_name = "NAMES")]
+    pub columns: Option<String>,
+    /// Column to sort by; with a - before it the largest first [default: -val_accuracy]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, default_value = "-val_accuracy")]
+    pub sort: String,
+    /// Only runs of which this holds, such as 'val_accuracy>0.9' or 'network~resnet' (may be repeated)
+    #[arg(long, value_name = "CONDITION")]
+    pub filter: Vec<String>,
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t = TableFormat::Table, value_name = "FORMAT")]
+    pub format: TableFormat,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Aligned columns
+    Table,
+    /// With a header
+    Csv,
+    /// A list of objects
+    Json,
+}
+
+/// Flags of `curves`.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct CurvesArgs {
+    /// Run folders
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Also draw them into this PNG
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Draw with ASCII characters alone
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+/// Flags of `compare`.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct CompareArgs {
+    /// Run folders, two or more
+    #[arg(value_name = "RUN", required = true, num_args = 2..)]
+    pub runs: Vec<PathBuf>,
+    /// Split [default: test where all runs were evaluated on it, else val]
+    #[arg(long, value_name = "SPLIT")]
+    pub split: Option<String>,
+    /// Compare on the images that all runs predicted, where these differ
+    #[arg(long)]
+    pub common: bool,
+    /// HTML page to write
+    #[arg(short, long, default_value = "comparison.html", value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Flags of `samples`.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct SamplesArgs {
+    /// Run folder, or a configuration (.yaml)
+    #[arg(value_name = "RUN|CONFIG")]
+    pub of: PathBuf,
+    /// Data folder, instead of the configuration's
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Images, one a row
+    #[arg(long, default_value = "8", value_name = "N")]
+    pub images: NonZeroUsize,
+    /// Epochs, a column each
+    #[arg(long, default_value = "7", value_name = "N")]
+    pub epochs: NonZeroUsize,
+    /// PNG to write [default: report/samples.png of the run, samples.png of a configuration]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Flags of `cam`.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct CamArgs {
+    /// Run folder or checkpoint
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Images [default: some of the run's own, into its report/cam/]
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// Class to explain, instead of the predicted one
+    #[arg(long, value_name = "NAME", requires = "images")]
+    pub class: Option<String>,
+    /// Folder to write into
+    #[arg(short, long, default_value = "cam", value_name = "DIR")]
+    pub output: PathBuf,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
+    pub device: DeviceChoice,
+}
+
+/// Flags of `embed`.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct EmbedArgs {
+    /// Run folder or checkpoint
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Split [default: test, or all where nothing is split]
+    #[arg(long, value_enum, value_name = "SPLIT")]
+    pub split: Option<SplitName>,
+    /// Labelled images, instead of the run's
+    #[arg(long, value_name = "PATH")]
+    pub data_dir: Option<PathBuf>,
+    /// Folder to write into [default: the run's report/]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
+    pub device: DeviceChoice,
+    /// Images that go through the network together
+    #[arg(long, default_value = "32", value_name = "N")]
+    pub batch_size: NonZeroUsize,
+}
+
+/// Flags of `clean`.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct CleanArgs {
+    /// Folder of runs, or one run
+    #[arg(value_name = "FOLDER", default_value = "runs")]
+    pub folder: PathBuf,
+    /// Also last.pt, previous.pt and rollback.pt of runs that have ended: they can then not be
+    /// trained for longer
+    #[arg(long)]
+    pub checkpoints: bool,
+    /// Also rewound/, what runs held before --rewind
+    #[arg(long)]
+    pub rewound: bool,
+    /// Remove without asking
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    text.parse()
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {

@@ -1,33 +1,33 @@
-//! ml-visualise: a run folder, or all of them → TensorBoard, running until it is interrupted; or a
-//! report of a run.
-//!
-//! Finds the events and a TensorBoard, checks the port, starts it, says when it answers, and passes
-//! signals on.
+//! ml-visualise: run folders → TensorBoard, reports, tables and pictures.
 
 // Printing panics where nobody listens.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod address;
 mod args;
+mod cam;
 mod child;
+mod clean;
+mod compare;
+mod curves;
+mod embed;
 mod events;
+mod launch;
 mod locate;
+mod runs;
+mod samples;
+mod width;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use ml_cli::console::tell;
-use ml_cli::exit::{self, UsageError, finish, usage};
+use ml_cli::exit::{self, UsageError, finish};
 use ml_cli::flags::parse;
 use ml_core::run::Run;
 use ml_report::run_report;
 
-use address::Address;
 use args::{Args, Command};
-use child::Child;
-use locate::TensorBoard;
 
 fn main() -> ExitCode {
     let args: Args = parse();
@@ -36,44 +36,17 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Some(Command::Completions { shell }) => {
-            return exit::print_completions(*shell, &mut Args::command());
-        }
-        Some(Command::Report { runs }) => return report(runs),
-        None => {}
+        Some(Command::Completions { shell }) => exit::print_completions(*shell, &mut Args::command()),
+        Some(Command::Report { runs }) => report(runs),
+        Some(Command::Runs(runs)) => runs::run(runs),
+        Some(Command::Curves(curves)) => curves::run(curves),
+        Some(Command::Compare(compare)) => compare::run(compare),
+        Some(Command::Samples(samples)) => samples::run(samples),
+        Some(Command::Cam(cam)) => cam::run(cam),
+        Some(Command::Embed(embed)) => embed::run(embed),
+        Some(Command::Clean(clean)) => clean::run(clean),
+        None => launch::run(args),
     }
-    if let Some(flag) = args.more.iter().find(|flag| is_ours(flag)) {
-        return usage(format!(
-            "{}: --port and --host stand before the `--`, and the folder is an argument without a flag",
-            flag.display()
-        ));
-    }
-    let folder = events::find(&args.folder)?;
-    let Some(tensorboard) = TensorBoard::find() else {
-        return Err(anyhow::anyhow!(locate::MISSING));
-    };
-    let address = Address::resolve(&args.host, args.port)?;
-    let mut command = tensorboard.command();
-    command.arg("--logdir").arg(&folder).args(["--host", &args.host, "--port", &address.port().to_string()]);
-    command.args(&args.more);
-    if args.print_command {
-        return exit::print(&shown(&command));
-    }
-    let mut child = Child::start(command, &tensorboard)?;
-    let quiet = args.console.quiet > 0;
-    if !quiet {
-        tell(format_args!("starting {tensorboard} on {} …", folder.display()));
-    }
-    if let Some(code) = child.wait_until_it_answers(&address)? {
-        return Ok(code);
-    }
-    // The one line that scripts may want. Nobody may be listening; TensorBoard runs all the same.
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "TensorBoard is ready at {}", address.url()).and_then(|()| stdout.flush());
-    if !quiet {
-        tell("stop it with Ctrl-C");
-    }
-    child.wait()
 }
 
 /// Writes the report of each run, and prints where it is.
@@ -85,24 +58,4 @@ fn report(folders: &[PathBuf]) -> anyhow::Result<ExitCode> {
         written.push(run_report::write(run)?.display().to_string());
     }
     exit::print(&written.join("\n"))
-}
-
-/// A flag of TensorBoard that is set here.
-fn is_ours(flag: &std::ffi::OsStr) -> bool {
-    let flag = flag.to_string_lossy();
-    ["--port", "--host", "--logdir"].contains(&flag.split('=').next().unwrap_or_default())
-}
-
-/// As one would type it.
-fn shown(command: &std::process::Command) -> String {
-    let quoted = |word: &std::ffi::OsStr| {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word.into_owned()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
 }

@@ -38,6 +38,7 @@ fn checkpoint() -> Checkpoint {
         classes: vec!["Löwe".into(), "cat".into()],
         eval_transform: json!({"resize": [224, 224]}),
         calibration: Some(serde_json::json!({"temperature": 1.5})),
+        out_of_distribution: Some(Value::dict([("threshold", Value::Float(2.0))])),
         timestamp: "2026-11-23T10:15:00Z".into(),
         versions: json!({"libtorch": "2.11.0"}),
         extra: vec![(Key::Str("note".into()), "kept".into())],

@@ -132,7 +132,7 @@ pub(super) fn full(names: &[String], length: usize, bytes: usize) -> Report {
         aurc: Some(0.01),
     });
     report.out_of_distribution =
-        Part::Present(OutOfDistribution { score: name(0), threshold: -4.2, accepted: 0.95, split: name(1) });
+        Part::Present(OutOfDistribution { accepted: 0.95, split: name(1), examples: Vec::new() });
     report.timing = Part::Present(Timing {
         total_seconds: 4512.0,
         epochs: 30,
@@ -203,6 +203,7 @@ pub(super) fn comparison(names: &[String]) -> Comparison {
         data_set: names[0].clone(),
         runs: names.iter().map(run).collect(),
         pairs: Part::Present(vec![pair]),
+        notes: names.to_vec(),
         date: names[1].clone(),
         program: names[2].clone(),
     }

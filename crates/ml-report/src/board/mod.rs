@@ -1,19 +1,28 @@
-//! A run's epochs as TensorBoard scalars.
+//! A run → what TensorBoard shows: curves, samples, settings and, when it has ended, what its best
+//! weights say.
+
+mod evaluated;
+mod hparams;
+mod steps;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ml_data::dataset::Index;
 use ml_data::decode::{self, Pixels};
 use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
 
-use super::classification::EvaluationReport;
-use super::figures;
-use super::tensorboard::{EventError, EventWriter};
-use ml_core::metrics::MetricSums;
+use ml_core::metrics::{ConfusionMatrix, MetricSums};
 use ml_core::run::unix_seconds;
-use ml_core::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
+use ml_core::trainer::{Embedded, EpochMetrics, EpochReport, ReportError, Reporter, RunStart, StepReport};
+
+use crate::classification::EvaluationReport;
+use crate::figures;
+use crate::samples::tile;
+use crate::tensorboard::projector::ProjectorError;
+use crate::tensorboard::{EventError, EventWriter};
+use steps::Steps;
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`,
 /// and with EMA weights `Loss/val_ema`, `Accuracy/val_ema`.
@@ -21,6 +30,7 @@ use ml_core::trainer::{EpochMetrics, EpochReport, ReportError, Reporter};
 pub struct BoardReporter {
     folder: PathBuf,
     writer: EventWriter,
+    steps: Steps,
     written: usize,
     /// `Samples/train`, and when it was made.
     samples: Option<(Pixels, f64)>,
@@ -36,20 +46,19 @@ struct Samples {
 }
 
 impl BoardReporter {
-    /// Starts the events of a run in `folder` anew: those of earlier processes are removed, and
-    /// `history` is written again with the times it had, so that a resumed run has neither gaps nor
-    /// doubles.
+    /// Starts the events of a run's epochs anew: those of earlier processes are removed, and the
+    /// history is written again with the times it had, so that a resumed run has neither gaps nor
+    /// doubles. The events of steps go on where they were.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn start(
-        folder: &Path,
-        history: &[EpochMetrics],
-        wall_time: f64,
-    ) -> Result<BoardReporter, EventError> {
-        let writer = EventWriter::replace(folder, wall_time)?;
-        let mut reporter =
-            BoardReporter { folder: folder.to_owned(), writer, written: 0, samples: None, pending: None };
+    pub fn start(start: &RunStart<'_>, wall_time: f64) -> Result<BoardReporter, EventError> {
+        let RunStart { run, config, history, step, .. } = *start;
+        let folder = run.tensorboard_dir();
+        let mut writer = EventWriter::replace(&folder, wall_time)?;
+        hparams::write(&mut writer, config, wall_time)?;
+        let steps = Steps::start(&folder.join("steps"), step)?;
+        let mut reporter = BoardReporter { folder, writer, steps, written: 0, samples: None, pending: None };
         reporter.catch_up(history)?;
         Ok(reporter)
     }
@@ -78,7 +87,7 @@ impl BoardReporter {
         if tiles.is_empty() {
             return Ok(());
         }
-        self.samples = Some((tile(&tiles, width, height), unix_seconds()));
+        self.samples = Some((tile(&tiles, [width, height], COLUMNS), unix_seconds()));
         Ok(self.write_samples()?)
     }
 
@@ -95,8 +104,7 @@ impl BoardReporter {
         self.write_samples()
     }
 
-    /// Shows an evaluation: `Confusion_Matrix/<split>`, and `Test/Accuracy` if it is the test
-    /// split.
+    /// Shows an evaluation.
     ///
     /// # Errors
     /// The events cannot be written.
@@ -108,14 +116,7 @@ impl BoardReporter {
     ) -> Result<(), BoardError> {
         // A run that only had this left to do has no batches.
         self.make_samples()?;
-        let figure =
-            figures::confusion_matrix(&report.evaluation.confusion, report.classes, &report.title())?;
-        let tag = format!("Confusion_Matrix/{}", report.split);
-        self.writer.add_rgb(&tag, &figure.rgb, [figure.width, figure.height], epoch, wall_time)?;
-        if report.split == "test" {
-            self.writer.add_scalar("Test/Accuracy", report.evaluation.sums.accuracy(), epoch, wall_time)?;
-        }
-        Ok(self.writer.flush()?)
+        evaluated::write(&mut self.writer, report, epoch, wall_time)
     }
 
     fn catch_up(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
@@ -145,17 +146,37 @@ impl Reporter for BoardReporter {
         self.make_samples().map_err(ReportError::new)
     }
 
+    fn stepped(&mut self, step: &StepReport<'_>) -> Result<(), ReportError> {
+        self.steps.stepped(step).map_err(ReportError::new)
+    }
+
+    fn validated(
+        &mut self,
+        step: u64,
+        pairs: &ConfusionMatrix,
+        classes: &[String],
+    ) -> Result<(), ReportError> {
+        self.steps.validated(step, pairs, classes).map_err(ReportError::new)
+    }
+
+    fn embedded(&mut self, embedded: &Embedded<'_>) -> Result<(), ReportError> {
+        evaluated::project(&self.folder, embedded).map_err(ReportError::new)
+    }
+
     fn epoch_finished(
         &mut self,
         history: &[EpochMetrics],
         _: &EpochReport,
     ) -> Result<ControlFlow<()>, ReportError> {
         self.catch_up(history).map_err(ReportError::new)?;
+        self.steps.flush().map_err(ReportError::new)?;
         Ok(ControlFlow::Continue(()))
     }
 
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
-        self.restart(history).map_err(ReportError::new)
+        self.restart(history).map_err(ReportError::new)?;
+        let step = history.last().map_or(0, |last| last.step);
+        self.steps.restart(step).map_err(ReportError::new)
     }
 }
 
@@ -168,27 +189,12 @@ pub enum BoardError {
     /// The confusion matrix.
     #[error("cannot draw the confusion matrix: {0}")]
     Figure(#[from] figures::FigureError),
+    /// The files of the projector.
+    #[error(transparent)]
+    Projector(#[from] ProjectorError),
 }
 
 /// Images on the sheet of samples.
 const SAMPLES: usize = 32;
 /// Of them in a row.
 const COLUMNS: u32 = 8;
-
-/// Images of one size side by side, row by row.
-fn tile(tiles: &[Pixels], width: u32, height: u32) -> Pixels {
-    let rows = (tiles.len() as u32).div_ceil(COLUMNS).max(1);
-    let mut sheet = Pixels {
-        width: width * COLUMNS,
-        height: height * rows,
-        data: vec![0; (width * COLUMNS * height * rows * 3) as usize],
-    };
-    for (place, tile) in (0u32..).zip(tiles) {
-        let (left, top) = (place % COLUMNS * width, place / COLUMNS * height);
-        for (row, line) in (0u32..).zip(tile.data.chunks_exact(width as usize * 3)) {
-            let start = (((top + row) * sheet.width + left) * 3) as usize;
-            sheet.data[start..start + line.len()].copy_from_slice(line);
-        }
-    }
-    sheet
-}

@@ -1,0 +1,155 @@
+//! After training: the best weights → evaluations of the validation and the test split, and what the
+//! first of them says about the model's answers, which `best.pt` keeps.
+
+use std::sync::Arc;
+
+use ml_data::dataset::{Index, Split};
+use ml_data::transform::Pipeline;
+
+use super::{Job, JobError};
+use crate::checkpoint::Checkpoint;
+use crate::device;
+use crate::evaluation::{Calibration, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
+use crate::loader::Loader;
+use crate::network::ForwardError;
+use crate::run::Run;
+use crate::trainer::{self, Embedded, Evaluated, Phase, ReportError, Reporter, Stop};
+
+/// Classes of each image kept in the table of predictions.
+const TOP_K: usize = 5;
+
+/// Training images at most that say what images of training look like.
+const MAX_EMBEDDED: usize = 5000;
+
+impl Job {
+    /// Evaluates `best.pt` on the validation split, calibrates its answers by that, and evaluates it
+    /// on the test split, if there is one: the accuracy there, a fraction. The trainer's network has
+    /// the best weights afterwards.
+    pub(super) fn evaluate_best(
+        &self,
+        run: &Run,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Option<f64>, JobError> {
+        let mut best = Checkpoint::load(&run.best_path())?;
+        let epoch = best.epoch;
+        self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
+        let mut ood = self.out_of_distribution(run, epoch, reporter, stop)?;
+        let evaluator = self.trainer.evaluator();
+        let validate = evaluator.with_out_of_distribution(ood.as_ref());
+        let mut val = self.evaluate(&validate, epoch, self.trainer.val_loader(), reporter, stop)?;
+        if let Some(ood) = &mut ood {
+            ood.calibrate(&mut val);
+            best.out_of_distribution = Some(ood.to_value()?);
+        }
+        let (val, calibration) = Calibration::fit(val, device::num_threads());
+        match calibration {
+            Ok(calibration) => {
+                let Calibration { temperature, ece: [before, after], .. } = calibration;
+                tracing::info!(
+                    "calibration: temperature {temperature:.3}; expected calibration error on the validation split \
+                     {before:.4}, with it {after:.4}"
+                );
+                best.calibration = Some(serde_json::to_value(&calibration).map_err(ReportError::new)?);
+            }
+            Err(reason) => {
+                tracing::info!("probabilities are not calibrated: {reason}");
+            }
+        }
+        if best.calibration.is_some() || best.out_of_distribution.is_some() {
+            best.save(&run.best_path())?;
+        }
+        let classes = &self.dataset.classes;
+        let (split, index, evaluation) = (Split::Val, &self.dataset.val, &val);
+        let groups = self.dataset.groups(split).map_err(JobError::Data)?;
+        let groups = groups.as_deref();
+        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
+        let Some(index) = self.dataset.index(Split::Test) else {
+            tracing::info!("there is no test split to evaluate");
+            return Ok(None);
+        };
+        let pipeline = Pipeline::new(&self.config.transforms.test)?;
+        let loader = self.loader(Arc::clone(index), Arc::new(pipeline));
+        let test = evaluator.with_out_of_distribution(ood.as_ref());
+        let test = self.evaluate(&test, epoch, &loader, reporter, stop)?;
+        let (split, evaluation) = (Split::Test, &test.at_temperature(val.temperature));
+        let groups = self.dataset.groups(split).map_err(JobError::Data)?;
+        let groups = groups.as_deref();
+        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
+        Ok(Some(evaluation.sums.accuracy()))
+    }
+
+    fn loader(&self, index: Arc<Index>, pipeline: Arc<Pipeline>) -> Loader {
+        Loader::new(index, pipeline, trainer::evaluation_options(&self.config, self.device.device))
+    }
+
+    /// Evaluates the trainer's network, as after `epoch`, on what `loader` gives.
+    fn evaluate(
+        &self,
+        evaluator: &Evaluator<'_>,
+        epoch: u64,
+        loader: &Loader,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Evaluation, JobError> {
+        reporter.phase_started(Phase::Evaluate, epoch, loader.num_batches(), 0);
+        let mut reported = Ok(());
+        let evaluation = evaluator.evaluate(self.trainer.network(), loader, TOP_K, |_| {
+            reported = reporter.batches_done(1, None);
+            trainer::flow(reported.is_err(), stop)
+        });
+        reported?;
+        let evaluation = evaluation?;
+        reporter.phase_finished();
+        Ok(evaluation)
+    }
+
+    /// What tells images of training from others, by some of the training images as validation would
+    /// see them; none where the log says why.
+    fn out_of_distribution(
+        &self,
+        run: &Run,
+        epoch: u64,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Option<OutOfDistribution>, JobError> {
+        let pipeline = Arc::new(Pipeline::new(&self.config.transforms.val)?);
+        let index = Arc::new(some_of(&self.dataset.train));
+        let loader = self.loader(Arc::clone(&index), pipeline).without_remarks();
+        reporter.phase_started(Phase::Embed, epoch, loader.num_batches(), 0);
+        let mut reported = Ok(());
+        let embeddings = self.trainer.evaluator().embeddings(self.trainer.network(), &loader, || {
+            reported = reporter.batches_done(1, None);
+            trainer::flow(reported.is_err(), stop)
+        });
+        reported?;
+        let nothing = |reason: &dyn std::fmt::Display| {
+            tracing::info!("images unlike those of training will not be told: {reason}");
+            Ok(None)
+        };
+        let embeddings = match embeddings {
+            Err(EvaluationError::Forward(ForwardError::Script(reason))) => {
+                reporter.phase_finished();
+                return nothing(&reason);
+            }
+            embeddings => embeddings?,
+        };
+        reporter.phase_finished();
+        let classes = &self.dataset.classes;
+        reporter.embedded(&Embedded { run, classes, index: &index, embeddings: &embeddings })?;
+        let targets: Vec<i64> =
+            embeddings.samples.iter().map(|&sample| i64::from(index.samples[sample].class)).collect();
+        match OutOfDistribution::fit(&embeddings, &targets, self.dataset.classes.len() as i64) {
+            Ok(fitted) => Ok(Some(fitted.to_device(self.device.device))),
+            Err(reason) => nothing(&reason),
+        }
+    }
+}
+
+/// All samples, or as many as are needed, evenly from the whole split.
+fn some_of(index: &Index) -> Index {
+    let all = &index.samples;
+    let count = all.len().min(MAX_EMBEDDED);
+    let samples = (0..count).map(|place| all[place * all.len() / count].clone()).collect();
+    Index { root: index.root.clone(), split: index.split, samples }
+}

@@ -1,0 +1,48 @@
+//! A configuration → TensorBoard's table of runs, and its text.
+
+use ml_core::config::Config;
+use serde_json::Value;
+
+use crate::run_report;
+use crate::tensorboard::{EventError, EventWriter, HparamValue};
+
+/// Settings that the table has of every run, besides those that are not the default.
+const ALWAYS: [&str; 8] = [
+    "model.architecture",
+    "optimizer.name",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "scheduler.name",
+    "training.batch_size",
+    "training.num_epochs",
+    "seed",
+];
+
+/// Writes the settings of a run: what it was trained with, and the whole configuration as text.
+///
+/// # Errors
+/// The events cannot be written.
+pub(super) fn write(writer: &mut EventWriter, config: &Config, wall_time: f64) -> Result<(), EventError> {
+    let listed = run_report::listed(config).unwrap_or_default();
+    let is_shown = |key: &str, value: &str, default: Option<&str>| {
+        ALWAYS.contains(&key) || default.is_none_or(|default| default != value)
+    };
+    let hparams: Vec<(String, HparamValue)> = listed
+        .into_iter()
+        .filter(|setting| is_shown(&setting.key, &setting.value, setting.default.as_deref()))
+        .map(|setting| (setting.key, value(&setting.value)))
+        .collect();
+    writer.add_session_start(&hparams, wall_time)?;
+    let text = ml_data::yaml::to_string(config).unwrap_or_default();
+    writer.add_text("Configuration", &format!("```yaml\n{text}```"), 0, wall_time)
+}
+
+fn value(text: &str) -> HparamValue {
+    match serde_json::from_str(text) {
+        Ok(Value::Bool(value)) => HparamValue::Bool(value),
+        Ok(Value::Number(number)) => {
+            number.as_f64().map_or_else(|| HparamValue::Text(text.to_owned()), HparamValue::Number)
+        }
+        _ => HparamValue::Text(text.to_owned()),
+    }
+}

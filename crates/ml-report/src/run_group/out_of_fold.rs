@@ -1,0 +1,97 @@
+//! Of each image, what the network says that did not train on it: the folds' validation splits
+//! together → one evaluation.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use ml_core::device::num_threads;
+use ml_core::evaluation::{Analysis, Evaluation};
+use ml_core::run::RunGroup;
+use ml_data::dataset::{Index, Sample, Split};
+
+use crate::classification::EvaluationReport;
+use crate::html::SplitMetrics;
+use crate::npy;
+use crate::run_report::{EvaluationFile, PredictionRow, rows};
+use crate::write::ReportError;
+
+/// What stands in the names of the files.
+const NAME: &str = "out_of_fold";
+
+/// All folds' validation images.
+pub struct OutOfFold {
+    classes: Vec<String>,
+    index: Index,
+    evaluation: Evaluation,
+    analysis: Analysis,
+}
+
+/// The probabilities of each fold's validation images that its run has kept.
+///
+/// # Errors
+/// A fold has no evaluation yet, or they do not go together; says so in a sentence.
+pub fn evaluate(group: &RunGroup) -> Result<OutOfFold, String> {
+    let mut classes: Vec<String> = Vec::new();
+    let (mut root, mut samples) = (PathBuf::new(), Vec::new());
+    let (mut probabilities, mut targets) = (Vec::new(), Vec::new());
+    for folder in group.run_folders() {
+        let report = folder.join("report");
+        let evaluation = EvaluationFile::read(&report.join("classification_report_val.json"))?;
+        let names: Vec<String> = evaluation.classes.iter().map(|class| class.class.clone()).collect();
+        if classes.is_empty() {
+            (classes, root) = (names, evaluation.root);
+        } else if classes != names || root != evaluation.root {
+            return Err(format!("{} is of other classes or images than the folds before.", folder.display()));
+        }
+        let numbers: HashMap<&str, usize> =
+            classes.iter().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
+        let predicted: Vec<PredictionRow> = rows(&report.join("predictions_val.csv"))?;
+        probabilities.extend(npy::read(&probabilities_file(&report), predicted.len(), classes.len())?);
+        for row in predicted {
+            let number = numbers.get(row.label.as_str());
+            let class =
+                *number.ok_or_else(|| format!("{}: no class is called {}.", report.display(), row.label))?;
+            targets.push(class);
+            samples.push(Sample { path: Path::new(&row.path).into(), class: class as u32 });
+        }
+    }
+    let evaluation = Evaluation::from_probabilities(&probabilities, classes.len(), &targets);
+    let analysis = Analysis::new(&evaluation, &classes, num_threads());
+    let index = Index { root, split: Split::Val, samples };
+    Ok(OutOfFold { classes, index, evaluation, analysis })
+}
+
+/// Where a run over a fold keeps the probabilities `[N, K]` of its validation images.
+pub fn probabilities_file(report_dir: &Path) -> PathBuf {
+    report_dir.join("probabilities_val.npy")
+}
+
+impl OutOfFold {
+    /// Writes the reports of an evaluation, and the probabilities `[N, K]`.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), ReportError> {
+        self.report().write(folder)?;
+        let probabilities = self.evaluation.logits.probabilities(1.0);
+        npy::write(&folder.join(format!("probabilities_{NAME}.npy")), &probabilities, self.classes.len())
+    }
+
+    /// Its figures, with intervals.
+    pub fn metrics(&self) -> SplitMetrics {
+        let read = serde_json::from_value::<EvaluationFile>(self.report().json());
+        // What is written is read.
+        read.map(|report| report.metrics()).unwrap_or_default()
+    }
+
+    fn report(&self) -> EvaluationReport<'_> {
+        EvaluationReport {
+            split: NAME,
+            classes: &self.classes,
+            index: &self.index,
+            evaluation: &self.evaluation,
+            analysis: &self.analysis,
+            groups: None,
+        }
+    }
+}

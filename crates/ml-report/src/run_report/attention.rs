@@ -1,0 +1,54 @@
+//! The Grad-CAM overlays of a run → the part of its page that shows them.
+
+use std::path::Path;
+
+use ml_data::decode::{self, Pixels};
+
+use super::images::thumbnail;
+use crate::cam::{self, Listed, Overlays};
+use crate::html::{Attention, Example, Explanation, Part, Thumbnail};
+
+/// Of the overlays in `report_dir`, as far as they can be read.
+pub fn attention(report_dir: &Path) -> Part<Attention> {
+    let Some(Overlays { layer, images }) = cam::read(report_dir) else { return Part::Omitted };
+    let explained = images.into_iter().filter_map(|listed| explanation(report_dir, listed));
+    let (right, wrong) = explained.partition(|one| one.example.label == one.example.prediction);
+    Part::Present(Attention { layer, right, wrong })
+}
+
+#[expect(clippy::redundant_closure_for_method_calls, reason = "it would not be general enough")]
+fn explanation(report_dir: &Path, listed: Listed) -> Option<Explanation> {
+    // The list is a file that anyone may have written.
+    let file = report_dir.join("cam").join(Path::new(&listed.file).file_name()?);
+    let sheet = decode::read(&file, &mut Vec::new(), |encoded| encoded.decode()).ok()?;
+    let picture = |half: u32, alt: String| Thumbnail {
+        jpeg: thumbnail(&cut(&sheet, half)).unwrap_or_default(),
+        alt,
+        caption: listed.path.clone(),
+    };
+    let image = picture(0, format!("an image of {}", listed.label));
+    let overlay = picture(1, format!("the same under the heatmap of {}", listed.prediction));
+    let Listed { label, prediction, probability, .. } = listed;
+    Some(Explanation { example: Example { image, label, prediction, probability }, overlay })
+}
+
+/// The left (0) or right (1) half.
+fn cut(sheet: &Pixels, half: u32) -> Pixels {
+    let width = sheet.width / 2;
+    let (line, from) = (sheet.width as usize * 3, (half * width) as usize * 3);
+    let rows = sheet.data.chunks_exact(line.max(1));
+    let data = rows.flat_map(|row| row[from..from + width as usize * 3].iter().copied()).collect();
+    Pixels { width, height: sheet.height, data }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sheet_is_cut_in_the_middle() {
+        let sheet = Pixels { width: 4, height: 2, data: (0..24).collect() };
+        assert_eq!(cut(&sheet, 1).data, [6, 7, 8, 9, 10, 11, 18, 19, 20, 21, 22, 23]);
+        assert_eq!(cut(&sheet, 0).width, 2);
+    }
+}
