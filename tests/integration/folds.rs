@@ -81,6 +81,14 @@ fn all_folds_are_one_command_one_report_and_one_model() {
         assert!((found - wanted).abs() < 1e-5, "class {class}: {found} and {wanted}");
     }
 
+    // All together know the validation images of each, but not the test images.
+    let evaluate = |split: &str| {
+        let args = ["--device", "cpu", "-c", "runs/fold_all_epochs_3", "--split", split];
+        program(env!("CARGO_BIN_EXE_ml-inference"), place.path(), &args)
+    };
+    fails(evaluate("val"), 2, &["trained with the others' validation images", "out_of_fold"]);
+    assert!(String::from_utf8(ok(evaluate("test")).stdout).unwrap().contains("accuracy"));
+
     // What is done is not done again, and the settings of all cannot be changed at once.
     let before = fs::metadata(group.join("fold_1/best.pt")).unwrap().modified().unwrap();
     ok(train(place.path(), &["--resume", "runs/fold_all_epochs_3"]));

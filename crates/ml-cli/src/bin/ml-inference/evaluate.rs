@@ -10,10 +10,11 @@ use anyhow::{Context, bail};
 use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::interrupt::Interrupt;
-use ml_core::dataset::Labelled;
+use ml_core::dataset::{Labelled, Split};
 use ml_core::device::num_threads;
 use ml_core::evaluation::{Analysis, EvaluationError};
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
+use ml_core::run::{GroupKind, RunGroup};
 use ml_report::classification::{EvaluationReport, ReportFiles};
 
 use crate::args::Args;
@@ -72,6 +73,17 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
 }
 
 fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {
+    let group = RunGroup::open(model.path())?.filter(|group| group.kind() == GroupKind::Folds);
+    if let Some(group) =
+        group.filter(|_| args.data_dir.is_none() && args.split().is_some_and(|split| split != Split::Test))
+    {
+        let report = group.report_dir().join("classification_report_out_of_fold.txt");
+        return usage(format!(
+            "each fold was trained with the others' validation images; what it says of its own is in {}; evaluate \
+             all folds with --split test, or other images with --data_dir",
+            report.display()
+        ));
+    }
     let data_dir = match (&args.data_dir, model.data_dir()) {
         (Some(given), _) => given.clone(),
         (None, Some(of_run)) if of_run.is_dir() => of_run,
