@@ -73,8 +73,8 @@ pub enum Command {
     /// Show where the network looks (Grad-CAM): in given images, or in some of the run's that it
     /// predicts right and wrong
     Cam(CamArgs),
-    /// Write what the network makes of each image, its embedding: a NumPy file, a table, and
-    /// TensorBoard's projector
+    /// Write what the network makes of each image, its embedding: a NumPy file, and a table of the
+    /// images
     Embed(EmbedArgs),
     /// Remove what is no longer needed below a folder of runs, after showing what that is
     Clean(CleanArgs),
