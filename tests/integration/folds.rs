@@ -2,15 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::support::{fails, ok, read, small_digits, train};
-
-fn program(path: &str, place: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(path);
-    command.current_dir(place).args(args);
-    command
-}
+use crate::support::{fails, ok, program, read, small_digits, train};
 
 /// Three digits in three folds, with a test split.
 fn split() -> tempfile::TempDir {

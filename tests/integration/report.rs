@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{fails, ok, read, small_digits, train};
+use crate::support::{fails, ok, program, read, small_digits, train};
 
 /// Three digits, of which some are labelled wrong, split; and a trained run of them.
 fn trained() -> tempfile::TempDir {
@@ -20,12 +20,6 @@ fn trained() -> tempfile::TempDir {
     ok(program(env!("CARGO_BIN_EXE_ml-split"), place.path(), &["data", "--ratio", "0.6", "0.2", "0.2"]));
     ok(train(place.path(), &["--data_dir", "data", "--num_epochs", "6", "--run_name", "base"]));
     place
-}
-
-fn program(path: &str, place: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(path);
-    command.current_dir(place).args(args);
-    command
 }
 
 fn inference(place: &Path, args: &[&str]) -> Command {

@@ -40,6 +40,13 @@ pub fn train(place: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// The program at `path`, started in `place`.
+pub fn program(path: &str, place: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(path);
+    command.current_dir(place).args(args);
+    command
+}
+
 pub fn ok(mut command: Command) -> Output {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

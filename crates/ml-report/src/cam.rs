@@ -5,14 +5,15 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use image::imageops::{FilterType, resize};
-use image::{ImageEncoder, RgbImage};
 use ml_core::inference::{Explanation, InferenceError, LoadedModel, PredictOptions};
 use ml_core::run::Run;
 use ml_data::decode::Pixels;
 use serde::{Deserialize, Serialize};
 
 use crate::heatmap::blend;
+use crate::pictures::encode_png;
 use crate::run_report::{Evaluations, PredictionRow, rows};
 use crate::samples::tile;
 use crate::write::{ReportError, make_folder, replace};
@@ -130,11 +131,7 @@ pub fn png(explanation: &Explanation) -> Result<Vec<u8>, CamError> {
     let tiles = [enlarged(image), enlarged(&overlay)];
     let [width, height] = [tiles[0].width, tiles[0].height];
     let sheet = tile(&tiles, [width, height], 2);
-    let mut png = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut png)
-        .write_image(&sheet.data, sheet.width, sheet.height, image::ExtendedColorType::Rgb8)
-        .map_err(|error| encode(error.to_string()))?;
-    Ok(png)
+    encode_png(&sheet.data, sheet.width, sheet.height).map_err(|error| encode(error.to_string()))
 }
 
 /// Small images by a whole factor, with their pixels visible.

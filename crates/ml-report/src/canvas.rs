@@ -11,6 +11,7 @@ use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextS
 
 use super::fonts::{FONT, FONT_FILE, TextImage};
 use super::labels::Label;
+use super::pictures::encode_png;
 
 /// RGB pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +35,7 @@ impl Figure {
     /// # Errors
     /// The encoder refuses.
     pub fn to_png(&self) -> Result<Vec<u8>, FigureError> {
-        let mut png = Vec::new();
-        let encoder = image::codecs::png::PngEncoder::new(&mut png);
-        image::ImageEncoder::write_image(
-            encoder,
-            &self.rgb,
-            self.width,
-            self.height,
-            image::ExtendedColorType::Rgb8,
-        )
-        .map_err(|error| FigureError(error.to_string()))?;
-        Ok(png)
+        encode_png(&self.rgb, self.width, self.height).map_err(|error| FigureError(error.to_string()))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Images and their transforms → a sheet that shows what training sees.
 
-use image::ImageEncoder;
 use ml_data::dataset::Index;
 use ml_data::decode::{self, DecodeError, Pixels};
 use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
+
+use crate::pictures::encode_png;
 
 /// Of the sheet's sides, in pixels.
 const MAX_SIDE: usize = 16_384;
@@ -77,12 +78,7 @@ pub fn sheet(of: &Sheet<'_>) -> Result<Vec<u8>, SheetError> {
         }
     }
     let sheet = tile(&tiles, [width, height], epochs as u32 + 1);
-    let mut png = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    encoder
-        .write_image(&sheet.data, sheet.width, sheet.height, image::ExtendedColorType::Rgb8)
-        .map_err(|error| SheetError::Encode(error.to_string()))?;
-    Ok(png)
+    encode_png(&sheet.data, sheet.width, sheet.height).map_err(|error| SheetError::Encode(error.to_string()))
 }
 
 /// Images side by side, `columns` in a row, each in a cell of this `[width, height]`, at its top

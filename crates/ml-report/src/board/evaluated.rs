@@ -7,11 +7,12 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use ml_core::trainer::Embedded;
 use ml_data::dataset::Index;
-use ml_data::decode::{self, Pixels};
+use ml_data::decode::Pixels;
 
 use super::{BoardError, COLUMNS};
 use crate::classification::EvaluationReport;
 use crate::figures;
+use crate::pictures;
 use crate::samples::tile;
 use crate::tensorboard::projector::{self, Column, Embedding};
 use crate::tensorboard::{EventWriter, PrCurve, SessionStatus};
@@ -86,10 +87,9 @@ fn bordered(report: &EvaluationReport<'_>) -> Option<Pixels> {
 }
 
 /// An image of a split, squeezed into a square; none if it can no longer be read.
-#[expect(clippy::redundant_closure_for_method_calls, reason = "it would not be general enough")]
 fn square(index: &Index, sample: usize, side: u32) -> Option<RgbImage> {
     let path = index.root.join(&index.samples.get(sample)?.path);
-    let pixels = decode::read(&path, &mut Vec::new(), |encoded| encoded.decode()).ok()?;
+    let pixels = pictures::read(&path, &mut Vec::new())?;
     let image = RgbImage::from_raw(pixels.width, pixels.height, pixels.data)?;
     Some(resize(&image, side, side, FilterType::Triangle))
 }

@@ -10,6 +10,7 @@ use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter, 
 use ml_core::weights::Event;
 
 use super::{Dashboard, Epoch, EpochTime, RunInfo, SharedDashboard};
+use crate::download::megabytes;
 
 /// Keeps a dashboard up to date.
 #[derive(Debug)]
@@ -28,7 +29,6 @@ impl DashboardReporter {
 impl Reporter for DashboardReporter {
     fn fetching(&mut self, name: &str, event: Event<'_>) {
         let Event::Progress { done, total } = event else { return };
-        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         let total = total.map_or_else(String::new, |total| format!(" of {}", megabytes(total)));
         let status = format!("downloading {name}: {}{total}", megabytes(done));
         self.dashboard.update(|dashboard| dashboard.set_status(&status));

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use ml_data::decode::{self, Pixels};
+use ml_data::decode::Pixels;
 
 use super::images::thumbnail;
 use crate::cam::{self, Listed, Overlays};
 use crate::html::{Attention, Example, Explanation, Part, Thumbnail};
+use crate::pictures;
 
 /// Of the overlays in `report_dir`, as far as they can be read.
 pub fn attention(report_dir: &Path) -> Part<Attention> {
@@ -16,11 +17,10 @@ pub fn attention(report_dir: &Path) -> Part<Attention> {
     Part::Present(Attention { layer, right, wrong })
 }
 
-#[expect(clippy::redundant_closure_for_method_calls, reason = "it would not be general enough")]
 fn explanation(report_dir: &Path, listed: Listed) -> Option<Explanation> {
     // The list is a file that anyone may have written.
     let file = report_dir.join("cam").join(Path::new(&listed.file).file_name()?);
-    let sheet = decode::read(&file, &mut Vec::new(), |encoded| encoded.decode()).ok()?;
+    let sheet = pictures::read(&file, &mut Vec::new())?;
     let picture = |half: u32, alt: String| Thumbnail {
         jpeg: thumbnail(&cut(&sheet, half)).unwrap_or_default(),
         alt,

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
-use ml_data::decode::{self, Pixels};
+use ml_data::decode::Pixels;
 
 use crate::html::{MAX_THUMBNAIL_BYTES, Thumbnail};
+use crate::pictures;
 
 /// Of the longer side, in pixels.
 const SIDE: u32 = 176;
@@ -29,14 +30,13 @@ impl Thumbnails {
     }
 
     /// The image at `path`; without a picture if it can no longer be read.
-    #[expect(clippy::redundant_closure_for_method_calls, reason = "it would not be general enough")]
     pub fn get(&mut self, path: &str, alt: String) -> Thumbnail {
         let jpeg = match self.made.get(path) {
             Some(jpeg) => jpeg.clone(),
             None => {
                 let file = self.root.join(path);
-                let jpeg = decode::read(&file, &mut self.bytes, |encoded| encoded.decode());
-                let jpeg = jpeg.ok().and_then(|pixels| thumbnail(&pixels)).unwrap_or_default();
+                let pixels = pictures::read(&file, &mut self.bytes);
+                let jpeg = pixels.and_then(|pixels| thumbnail(&pixels)).unwrap_or_default();
                 self.made.insert(path.to_owned(), jpeg.clone());
                 jpeg
             }

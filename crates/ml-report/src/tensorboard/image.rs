@@ -1,10 +1,9 @@
 //! Pixels or a PNG → an image in TensorBoard.
 
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder, ImageError};
 use tensorboard_proto::summary::{Summary_Image, Summary_Value};
 
 use super::{EventError, EventWriter};
+use crate::pictures::encode_png;
 
 impl EventWriter {
     /// Adds an image, encoded as PNG.
@@ -50,13 +49,6 @@ impl EventWriter {
         let png = encode_png(pixels, width, height).map_err(|error| image(error.to_string()))?;
         self.add_png(tag, &png, step, wall_time)
     }
-}
-
-/// RGB pixels, `3 * width * height` bytes, as a PNG file.
-pub(super) fn encode_png(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, ImageError> {
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(pixels, width, height, ExtendedColorType::Rgb8)?;
-    Ok(png)
 }
 
 #[cfg(test)]

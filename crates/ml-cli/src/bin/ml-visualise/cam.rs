@@ -5,24 +5,20 @@ use std::process::ExitCode;
 
 use ml_cli::console::tell;
 use ml_cli::exit::{UsageError, print, usage};
-use ml_core::device::{self, PrecisionChoice};
-use ml_core::inference::{LoadedModel, UseEma};
+use ml_core::inference::LoadedModel;
 use ml_core::run::Run;
 use ml_report::cam;
 use ml_report::write::{make_folder, replace};
 
 use crate::args::CamArgs;
+use crate::model;
 
 /// Writes overlays of the given images, or of some of the run's, and prints where they are.
 ///
 /// # Errors
 /// The model cannot be read or explained, an image cannot be read, or a file cannot be written.
 pub fn run(args: &CamArgs) -> anyhow::Result<ExitCode> {
-    let device = device::resolve(args.device, None).map_err(|error| UsageError(error.into()))?;
-    let model = LoadedModel::open(&args.run, device.device, PrecisionChoice::Auto, UseEma::Auto);
-    let model = model.map_err(|error| {
-        if error.is_usage() { UsageError(error.into()).into() } else { anyhow::Error::from(error) }
-    })?;
+    let model = model::open(&args.run, args.device)?;
     if args.images.is_empty() {
         let run = Run::open(&args.run).map_err(|error| UsageError(error.into()))?;
         return print(&cam::of_run(&run, &model)?.display().to_string());

@@ -8,11 +8,11 @@ use anyhow::Context;
 use ml_cli::exit::{UsageError, print, usage};
 use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::{CsvOptions, Labelled, Split};
-use ml_core::device::{self, PrecisionChoice};
-use ml_core::inference::{InferenceError, LoadedModel, UseEma, run_folder};
+use ml_core::inference::{InferenceError, run_folder};
 use ml_report::embeddings::EmbeddingFiles;
 
 use crate::args::EmbedArgs;
+use crate::model;
 
 /// Threads that decode.
 const WORKERS: usize = 4;
@@ -24,11 +24,7 @@ const WORKERS: usize = 4;
 /// written.
 pub fn run(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot catch signals")?;
-    let device = device::resolve(args.device, None).map_err(|error| UsageError(error.into()))?;
-    let model = LoadedModel::open(&args.run, device.device, PrecisionChoice::Auto, UseEma::Auto);
-    let model = model.map_err(|error| {
-        if error.is_usage() { UsageError(error.into()).into() } else { anyhow::Error::from(error) }
-    })?;
+    let model = model::open(&args.run, args.device)?;
     let Some(data_dir) = args.data_dir.clone().or_else(|| model.data_dir()) else {
         return usage("nothing says where the images lie; use --data_dir");
     };

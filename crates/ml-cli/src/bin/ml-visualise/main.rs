@@ -14,6 +14,7 @@ mod embed;
 mod events;
 mod launch;
 mod locate;
+mod model;
 mod runs;
 mod samples;
 mod width;

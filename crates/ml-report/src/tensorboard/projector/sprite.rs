@@ -5,8 +5,8 @@ use image::imageops::{replace, thumbnail};
 use image::{ImageBuffer, Rgb, RgbImage};
 use ml_data::decode::Pixels;
 
-use super::super::image::encode_png;
 use super::ProjectorError;
+use crate::pictures::encode_png;
 
 /// The longest side that the projector takes, in pixels.
 const MAX_SIDE: u32 = 8192;
