@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::support::{fails, ok, program, read, small_digits, train};
 
-/// Three digits in three folds, with a test split.
+/// Three digits in three folds, with a test split; ten groups.
 fn split() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     small_digits(&place.path().join("data/raw"), &[60, 60, 60]);
-    let args = ["data", "--folds", "3", "--test_ratio", "0.1"];
+    let args = ["data", "--folds", "3", "--test_ratio", "0.1", "--group_by", r"(\d)\d\.png"];
     ok(program(env!("CARGO_BIN_EXE_ml-split"), place.path(), &args));
     place
 }
@@ -45,13 +45,16 @@ fn all_folds_are_one_command_one_report_and_one_model() {
     let pooled = table(&group.join("report/predictions_out_of_fold.csv"));
     assert_eq!(pooled, of_folds);
     assert_eq!(report["num_samples"], pooled.len());
+    let groups = report["groups"].as_array().unwrap();
+    let grouped: u64 = groups.iter().map(|group| group["count"].as_u64().unwrap()).sum();
+    assert!(groups.len() > 5 && grouped == pooled.len() as u64, "{groups:?}");
     assert!(read(group.join("report/label_issues_out_of_fold.csv")).starts_with("path,label,suggested"));
     let page = read(group.join("report/report.html"));
     for part in ["Cross-validation", "fold 0", "../fold_2/report/report.html", "95"] {
         assert!(page.contains(part), "{part} is not in the report");
     }
 
-    // The mean of the probabilities of all runs.
+    // The mean of the probabilities and of the scores of all runs.
     let inference = |model: &str, image: &str| {
         let args = ["--device", "cpu", "-c", model, image, "--json", "--top_k", "3"];
         let output = ok(program(env!("CARGO_BIN_EXE_ml-inference"), place.path(), &args));
@@ -63,15 +66,18 @@ fn all_folds_are_one_command_one_report_and_one_model() {
             .map(|one| (one["class"].as_str().unwrap().to_owned(), one["probability"].as_f64().unwrap()))
             .collect();
         classes.sort_by(|one, other| one.0.cmp(&other.0));
-        classes.into_iter().map(|(_, probability)| probability).collect::<Vec<f64>>()
+        let probabilities = classes.into_iter().map(|(_, probability)| probability);
+        probabilities.chain(line["ood_score"].as_f64()).collect::<Vec<f64>>()
     };
     let name = fs::read_dir(place.path().join("data/raw/1")).unwrap().next().unwrap().unwrap().file_name();
     let image = format!("data/raw/1/{}", name.to_string_lossy());
     let singles: Vec<Vec<f64>> =
         (0..3).map(|fold| inference(&format!("runs/fold_all_epochs_3/fold_{fold}"), &image)).collect();
-    for (class, found) in inference("runs/fold_all_epochs_3", &image).into_iter().enumerate() {
-        let wanted = singles.iter().map(|of| of[class]).sum::<f64>() / 3.0;
-        assert!((found - wanted).abs() < 1e-5, "class {class}: {found} and {wanted}");
+    let together = inference("runs/fold_all_epochs_3", &image);
+    assert_eq!(together.len(), 4, "three classes and a score");
+    for (place, found) in together.into_iter().enumerate() {
+        let wanted = singles.iter().map(|of| of[place]).sum::<f64>() / 3.0;
+        assert!((found - wanted).abs() < 1e-5 * wanted.max(1.0), "{place}: {found} and {wanted}");
     }
 
     // All together know the validation images of each, but not the test images.

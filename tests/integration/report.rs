@@ -288,6 +288,14 @@ fn runs_are_listed_drawn_compared_and_cleaned_up() {
 
     let written = text(&ok(visualise(place, &["embed", "runs/base"])));
     assert!(written.contains("embeddings_test.npy"), "{written}");
+    let projector = read(place.join("runs/base/tensorboard/projector_config.pbtxt"));
+    assert!(projector.contains("\"train\"") && projector.contains("\"test\""), "{projector}");
+    let metadata = read(place.join("runs/base/tensorboard/projector/test/metadata.tsv"));
+    let table = read(place.join("runs/base/report/embeddings_test.csv"));
+    assert_eq!(metadata.lines().count(), table.lines().count());
+    let alone = ["embed", "runs/base", "--output", "points", "--split", "val", "--points", "5"];
+    assert!(text(&ok(visualise(place, &alone))).contains("points/projector_config.pbtxt"));
+    assert_eq!(read(place.join("points/projector/val/tensors.tsv")).lines().count(), 5);
 
     let image = format!("data/raw/2/{}", first_file(&place.join("data/raw/2")));
     let shown = text(&ok(visualise(place, &["cam", "runs/base", &image, "--class", "1"])));

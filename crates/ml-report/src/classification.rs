@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::groups::{self, GroupResult};
+use super::groups::{self, GroupResult, GroupedBy};
 use super::write::{ReportError, make_folder, replace};
 use super::{figures, predictions};
 use ml_core::evaluation::{Analysis, Evaluation};
@@ -94,8 +94,8 @@ impl EvaluationReport<'_> {
                 .collect();
             out.push_str(&table(&rows, [Align::Left, Align::Left, Align::Left, Align::Right]));
         }
-        if let Some(groups) = self.by_group() {
-            out.push_str(&groups::text(&groups, limit.min(10)));
+        if let Some((by, groups)) = self.by_group() {
+            out.push_str(&groups::text(by, &groups, limit.min(10)));
         }
         if let Some(accepted) = self.accepted().filter(|accepted| *accepted < 1.0) {
             let unlike = ((1.0 - accepted) * sums.count as f64).round();
@@ -180,6 +180,11 @@ impl EvaluationReport<'_> {
         let average =
             |of: Average| json!({"precision": of.precision, "recall": of.recall, "f1_score": of.f1});
         let rows: Vec<&[u64]> = self.evaluation.confusion.rows().collect();
+        let grouped = self.by_group();
+        let grouped_by = |wanted: GroupedBy| {
+            let (_, groups) = grouped.as_ref().filter(|(by, _)| *by == wanted)?;
+            Some(groups.iter().map(GroupResult::json).collect::<Vec<_>>())
+        };
         json!({
             "split": self.split,
             "root": self.root(),
@@ -205,7 +210,8 @@ impl EvaluationReport<'_> {
                 "count": self.analysis.label_issues.issues.len(),
                 "examined": self.evaluation.predictions.len() as u64 - self.analysis.label_issues.left_out,
             },
-            "groups": self.by_group().map(|groups| groups.iter().map(GroupResult::json).collect::<Vec<_>>()),
+            "groups": grouped_by(GroupedBy::Group),
+            "folders": grouped_by(GroupedBy::Folder),
             "macro_average": average(metrics.macro_average),
             "weighted_average": average(metrics.weighted_average),
             "classes": classes,
@@ -213,14 +219,22 @@ impl EvaluationReport<'_> {
         })
     }
 
-    /// How well each group is told, worst first; none without groups.
-    fn by_group(&self) -> Option<Vec<GroupResult>> {
-        let groups = self.groups?;
+    /// How well each group is told, worst first, or without groups each folder; none if there are
+    /// neither.
+    fn by_group(&self) -> Option<(GroupedBy, Vec<GroupResult>)> {
+        let folders;
+        let (by, groups) = match self.groups {
+            Some(groups) => (GroupedBy::Group, groups),
+            None => {
+                folders = groups::folders(self.index, self.classes)?;
+                (GroupedBy::Folder, &folders[..])
+            }
+        };
         let results = self.evaluation.predictions.iter().filter_map(|prediction| {
             let group = groups.get(prediction.sample).filter(|group| !group.is_empty())?;
             Some((group.as_str(), prediction.best().class == prediction.target))
         });
-        Some(groups::by_group(results))
+        Some((by, groups::by_group(results)))
     }
 
     /// Of these images, the fraction that is like those of training; none where that is not known.
@@ -260,7 +274,8 @@ impl EvaluationReport<'_> {
         let confidences = self.analysis.confidences();
         let predictions = &self.evaluation.predictions;
         let ood_scores = self.evaluation.ood_scores.as_deref();
-        let rows = predictions::csv(self.classes, self.index, predictions, confidences, ood_scores);
+        let rows =
+            predictions::csv(self.classes, self.index, predictions, confidences, ood_scores, self.groups);
         replace(&files.predictions, rows.as_bytes())?;
         let issues = &self.analysis.label_issues.issues;
         let rows = predictions::label_issues(self.classes, self.index, predictions, issues);

@@ -1,13 +1,17 @@
-//! Embeddings of labelled images → `embeddings_<split>.npy` and a table of the images.
+//! Embeddings of labelled images → `embeddings_<split>.npy` with a table of the images, and
+//! TensorBoard's projector.
 
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use ml_core::evaluation::Embeddings;
 use ml_data::csv_text::CsvText;
 use ml_data::dataset::Index;
+use ml_data::decode::Pixels;
 
-use crate::npy;
+use crate::tensorboard::projector::{self, Column, Embedding, ProjectorError};
 use crate::write::{ReportError, make_folder, replace};
+use crate::{npy, pictures};
 
 /// Where embeddings were written.
 #[derive(Clone, Debug)]
@@ -51,4 +55,48 @@ impl EmbeddingFiles {
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         [&self.values, &self.images].into_iter().map(PathBuf::as_path)
     }
+}
+
+/// Side of an image in the projector, in pixels.
+const SIDE: u32 = 32;
+
+/// Shows embeddings as `name` in the projector of `folder`, with the images' classes, paths and
+/// thumbnails: of `most` images, evenly from all, if there are more. Those with NaN or Inf are left
+/// out. Returns the file that lists what the projector shows; none if there is nothing to show.
+///
+/// # Errors
+/// A file cannot be written, or `name` is none for a folder.
+pub fn project(
+    folder: &Path,
+    name: &str,
+    embeddings: &Embeddings,
+    index: &Index,
+    classes: &[String],
+    most: usize,
+) -> Result<Option<PathBuf>, ProjectorError> {
+    let dim = embeddings.dim;
+    let step = embeddings.samples.len().div_ceil(most.max(1)).max(1);
+    let rows = embeddings.values.chunks_exact(dim.max(1)).zip(&embeddings.samples).step_by(step);
+    let (mut vectors, mut labels, mut paths, mut thumbnails) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (row, &sample) in rows {
+        let Some(known) = index.samples.get(sample) else { continue };
+        if row.iter().any(|value| !value.is_finite()) {
+            continue;
+        }
+        let image = pictures::square(index, sample, SIDE).map(RgbImage::into_raw);
+        let data = image.unwrap_or_else(|| vec![0; (SIDE * SIDE * 3) as usize]);
+        vectors.extend_from_slice(row);
+        labels.push(classes[known.class as usize].clone());
+        paths.push(known.path.to_string_lossy().into_owned());
+        thumbnails.push(Pixels { width: SIDE, height: SIDE, data });
+    }
+    if labels.is_empty() || dim < 2 {
+        return Ok(None);
+    }
+    let columns = [Column { name: "label", values: &labels }, Column { name: "path", values: &paths }];
+    let embedding =
+        Embedding { name, vectors: &vectors, dimensions: dim, columns: &columns, thumbnails: &thumbnails };
+    projector::write(folder, &embedding)?;
+    Ok(Some(folder.join(projector::CONFIG)))
 }

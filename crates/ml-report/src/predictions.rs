@@ -7,10 +7,13 @@ use ml_data::dataset::Index;
 
 /// The column of scores of how unlike those of training an image is.
 pub const OOD_SCORE: &str = "ood_score";
+/// The column of groups.
+const GROUP: &str = "group";
 
 /// The columns `path` (relative to the index's root), `label`, `prediction`, `probability`,
 /// `correct`, `margin` (what the second most probable class has less), with `ood_scores` also
-/// `ood_score` (above 1 is unlike anything seen in training), and `top_<i>_class`,
+/// `ood_score` (above 1 is unlike anything seen in training), with `groups`, those of the index's
+/// samples, also `group`, and `top_<i>_class`,
 /// `top_<i>_probability` for the best classes; in the order of `predictions`.
 pub fn csv(
     classes: &[String],
@@ -18,12 +21,14 @@ pub fn csv(
     predictions: &[Prediction],
     confidences: &[Confidence],
     ood_scores: Option<&[f32]>,
+    groups: Option<&[String]>,
 ) -> String {
     let width = predictions.iter().map(|prediction| prediction.top_k.len()).max().unwrap_or(0);
     let mut rows = CsvText::new();
     let columns = ["path", "label", "prediction", "probability", "correct", "margin"].map(str::to_owned);
     let ood_column = ood_scores.map(|_| OOD_SCORE.to_owned());
-    rows.row(columns.into_iter().chain(ood_column).chain(top_k_columns(width)));
+    let group_column = groups.map(|_| GROUP.to_owned());
+    rows.row(columns.into_iter().chain(ood_column).chain(group_column).chain(top_k_columns(width)));
     for (place, (prediction, confidence)) in predictions.iter().zip(confidences).enumerate() {
         let best = prediction.best();
         let path = index.samples[prediction.sample].path.to_string_lossy();
@@ -36,7 +41,9 @@ pub fn csv(
             confidence.margin.to_string(),
         ];
         let ood_score = ood_scores.map(|scores| scores.get(place).map_or_else(String::new, f32::to_string));
-        rows.row(fields.into_iter().chain(ood_score).chain(top_k_fields(classes, &prediction.top_k)));
+        let group = groups.map(|groups| groups.get(prediction.sample).cloned().unwrap_or_default());
+        let fields = fields.into_iter().chain(ood_score).chain(group);
+        rows.row(fields.chain(top_k_fields(classes, &prediction.top_k)));
     }
     rows.finish()
 }
@@ -94,7 +101,8 @@ mod tests {
             Prediction { sample: 0, target: 0, top_k: vec![scored(0, 1.0), scored(1, 0.0)] },
         ];
         let confidence = |probability, margin| Confidence { probability, margin };
-        let text = csv(&classes, &index, &predictions, &[confidence(0.75, 0.5), confidence(1.0, 1.0)], None);
+        let text =
+            csv(&classes, &index, &predictions, &[confidence(0.75, 0.5), confidence(1.0, 1.0)], None, None);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().unwrap().clone();
         let columns: Vec<&str> = header.iter().skip(3).take(5).collect();
@@ -109,9 +117,18 @@ mod tests {
             ]
         );
         let confidences = [confidence(0.75, 0.5), confidence(1.0, 1.0)];
-        let text = csv(&classes, &index, &predictions, &confidences, Some(&[0.5, f32::INFINITY]));
-        assert!(text.starts_with("path,label,prediction,probability,correct,margin,ood_score,top_1_class"));
-        assert!(text.contains(",true,1,inf,"), "{text}");
+        let text = csv(
+            &classes,
+            &index,
+            &predictions,
+            &confidences,
+            Some(&[0.5, f32::INFINITY]),
+            Some(&["g".to_owned(), String::new()]),
+        );
+        assert!(
+            text.starts_with("path,label,prediction,probability,correct,margin,ood_score,group,top_1_class")
+        );
+        assert!(text.contains(",false,0.5,0.5,,\"a,b\"") && text.contains(",true,1,inf,g,"), "{text}");
         let issues = [LabelIssue { sample: 0, label: 1, suggested: 0, self_confidence: 0.25 }];
         let text = label_issues(&classes, &index, &predictions, &issues);
         let mut reader = csv::Reader::from_reader(text.as_bytes());

@@ -145,13 +145,13 @@ pub struct Evaluator<'a> {
     loss: &'a Loss,
     num_classes: usize,
     temperature: f64,
-    out_of_distribution: Option<&'a OutOfDistribution>,
+    out_of_distribution: &'a [OutOfDistribution],
 }
 
 impl<'a> Evaluator<'a> {
     /// Computes as `compute` says, and `loss` for the sums, for networks of `num_classes` logits.
     pub fn new(compute: Compute, loss: &'a Loss, num_classes: usize) -> Evaluator<'a> {
-        Evaluator { compute, loss, num_classes, temperature: 1.0, out_of_distribution: None }
+        Evaluator { compute, loss, num_classes, temperature: 1.0, out_of_distribution: &[] }
     }
 
     /// The same with probabilities that are the softmax of the logits divided by `temperature`.
@@ -162,10 +162,11 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The same with scores of how unlike those of training images are, which cost the product of the
-    /// embeddings and a matrix.
+    /// embeddings and a matrix; none without `scorers`. Several are of networks whose embeddings lie
+    /// side by side: the score is their mean.
     #[must_use]
-    pub fn with_out_of_distribution(self, scorer: Option<&'a OutOfDistribution>) -> Evaluator<'a> {
-        Evaluator { out_of_distribution: scorer, ..self }
+    pub fn with_out_of_distribution(self, scorers: &'a [OutOfDistribution]) -> Evaluator<'a> {
+        Evaluator { out_of_distribution: scorers, ..self }
     }
 
     /// The sums over all `batches` for each of `networks`: the weights and their average see the
@@ -216,7 +217,8 @@ impl<'a> Evaluator<'a> {
             predictions: Vec::with_capacity(loader.num_samples()),
             logits: Logits { values: Vec::new(), num_classes: self.num_classes },
             temperature: self.temperature,
-            ood_scores: self.out_of_distribution.map(|_| Vec::with_capacity(loader.num_samples())),
+            ood_scores: (!self.out_of_distribution.is_empty())
+                .then(|| Vec::with_capacity(loader.num_samples())),
         };
         evaluation.logits.values.reserve_exact(loader.num_samples() * self.num_classes);
         let mut take = |scored: Scored| {
@@ -340,11 +342,11 @@ impl<'a> Evaluator<'a> {
         network: &dyn Classifier,
         images: &Tensor,
     ) -> Result<(Tensor, Option<Tensor>), EvaluationError> {
-        let Some(scorer) = self.out_of_distribution else {
+        if self.out_of_distribution.is_empty() {
             return Ok((self.logits(network, images.into())?, None));
-        };
+        }
         let Embedded { embeddings, logits } = network.embed(images, &self.compute)?;
-        let scores = tch::no_grad(|| scorer.scores(&embeddings));
+        let scores = tch::no_grad(|| OutOfDistribution::mean_scores(self.out_of_distribution, &embeddings));
         Ok((self.of_all_classes(logits)?, Some(scores)))
     }
 

@@ -104,6 +104,16 @@ impl OutOfDistribution {
         scores.nan_to_num(f64::INFINITY, f64::INFINITY, 0.0)
     }
 
+    /// The mean `[N]` f32 of the scores of several scorers, at least one, each of its own columns of
+    /// `embeddings` `[N, ΣD]` f32, from left to right.
+    pub fn mean_scores(scorers: &[OutOfDistribution], embeddings: &Tensor) -> Tensor {
+        let widths: Vec<i64> = scorers.iter().map(OutOfDistribution::dim).collect();
+        let columns = embeddings.split_with_sizes(widths, 1);
+        let scores: Vec<Tensor> =
+            scorers.iter().zip(&columns).map(|(scorer, columns)| scorer.scores(columns)).collect();
+        Tensor::stack(&scores, 0).mean_dim([0].as_slice(), false, Kind::Float)
+    }
+
     /// D, the width of the embeddings.
     pub fn dim(&self) -> i64 {
         self.whitening.size()[0]

@@ -27,31 +27,41 @@ struct Member {
     normalization: Option<[Tensor; 2]>,
 }
 
+impl Ensemble {
+    /// Logits whose softmax is the mean of the members' probabilities, each of the member's logits as
+    /// `of` gives them for images as it takes them.
+    fn mean(
+        &self,
+        images: &Tensor,
+        mut of: impl FnMut(&dyn Classifier, &Tensor) -> Result<Tensor, ForwardError>,
+    ) -> Result<Tensor, ForwardError> {
+        let each = self.members.iter().map(|Member { network, temperature, normalization }| {
+            let renormalized = normalization.as_ref().map(|[factor, summand]| images * factor + summand);
+            let logits = of(network.as_ref(), renormalized.as_ref().unwrap_or(images))?;
+            Ok((logits / *temperature).softmax(-1, Kind::Float))
+        });
+        let probabilities = each.collect::<Result<Vec<Tensor>, ForwardError>>()?;
+        Ok(Tensor::stack(&probabilities, 0).mean_dim([0].as_slice(), false, Kind::Float).log())
+    }
+}
+
 impl Classifier for Ensemble {
     fn logits(&self, input: Input<'_>, compute: &Compute) -> Result<Tensor, ForwardError> {
-        tch::no_grad(|| {
-            let mut sum: Option<Tensor> = None;
-            for Member { network, temperature, normalization } in &self.members {
-                let logits = match (input, normalization) {
-                    (Input::Images(images), Some([factor, summand])) => {
-                        network.logits(Input::Images(&(images * factor + summand)), compute)?
-                    }
-                    _ => network.logits(input, compute)?,
-                };
-                let probabilities = (logits / *temperature).softmax(-1, Kind::Float);
-                sum = Some(match sum {
-                    Some(before) => before + probabilities,
-                    None => probabilities,
-                });
-            }
-            // There is a member at least.
-            let sum = sum.unwrap_or_else(|| Tensor::zeros([0, 0], (Kind::Float, compute.device)));
-            Ok((sum / self.members.len().max(1) as f64).log())
-        })
+        let Input::Images(images) = input else { return Err(ForwardError::Several) };
+        tch::no_grad(|| self.mean(images, |network, images| network.logits(Input::Images(images), compute)))
     }
 
-    fn embed(&self, _: &Tensor, _: &Compute) -> Result<Embedded, ForwardError> {
-        Err(ForwardError::Several)
+    /// The members' embeddings, side by side.
+    fn embed(&self, images: &Tensor, compute: &Compute) -> Result<Embedded, ForwardError> {
+        tch::no_grad(|| {
+            let mut embeddings = Vec::with_capacity(self.members.len());
+            let logits = self.mean(images, |network, images| {
+                let embedded = network.embed(images, compute)?;
+                embeddings.push(embedded.embeddings);
+                Ok(embedded.logits)
+            })?;
+            Ok(Embedded { embeddings: Tensor::cat(&embeddings, 1), logits })
+        })
     }
 
     fn tapped(&self, _: &Tensor, _: &Compute) -> Result<Tapped, ForwardError> {
@@ -80,10 +90,11 @@ pub fn open(
     }
     let mut models =
         folders.iter().map(|folder| open_run(folder)).collect::<Result<Vec<_>, _>>()?.into_iter();
-    let Some(first) = models.next() else { return Err(unsuitable("has no runs".to_owned())) };
+    let Some(mut first) = models.next() else { return Err(unsuitable("has no runs".to_owned())) };
+    let mut scorers = vec![std::mem::take(&mut first.out_of_distribution)];
     let mut members =
         vec![Member { temperature: first.temperature(), network: first.network, normalization: None }];
-    for other in models {
+    for mut other in models {
         let what = if other.classes != first.classes {
             "class names"
         } else if without_statistics(&other.pipeline) != without_statistics(&first.pipeline) {
@@ -92,6 +103,7 @@ pub fn open(
             "precisions (give one with --precision)"
         } else {
             let normalization = renormalization(&first.pipeline, &other.pipeline, first.compute.device);
+            scorers.push(std::mem::take(&mut other.out_of_distribution));
             members.push(Member { temperature: other.temperature(), network: other.network, normalization });
             continue;
         };
@@ -101,6 +113,9 @@ pub fn open(
             other.path.display()
         )));
     }
+    // A mean over some of the runs would not be one of all.
+    let all_score = scorers.iter().all(|scorers| !scorers.is_empty());
+    let out_of_distribution = if all_score { scorers.into_iter().flatten().collect() } else { Vec::new() };
     let note = format!("the mean of the probabilities of {} runs", members.len());
     Ok(LoadedModel {
         path: path.to_owned(),
@@ -108,7 +123,7 @@ pub fn open(
         network: Box::new(Ensemble { members }),
         notes: first.notes.into_iter().chain([note]).collect(),
         calibration: None,
-        out_of_distribution: None,
+        out_of_distribution,
         ..first
     })
 }

@@ -80,7 +80,7 @@ impl LoadedModel {
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
             calibration: None,
-            out_of_distribution: None,
+            out_of_distribution: Vec::new(),
             path: file.to_owned(),
         })
     }

@@ -41,7 +41,7 @@ pub struct LoadedModel {
     /// None where the run had none, or for other weights than these.
     pub(super) calibration: Option<Calibration>,
     /// None where the run had none, for other weights than these, or where they are not wanted.
-    pub(super) out_of_distribution: Option<OutOfDistribution>,
+    pub(super) out_of_distribution: Vec<OutOfDistribution>,
 }
 
 /// Which weights of a checkpoint to use, where the run kept an average of them.
@@ -201,7 +201,10 @@ impl LoadedModel {
             compute,
             loss: Loss::new(&LossConfig::default(), &[], device),
             calibration,
-            out_of_distribution: out_of_distribution.map(|scorer| scorer.to_device(device)),
+            out_of_distribution: out_of_distribution
+                .into_iter()
+                .map(|scorer| scorer.to_device(device))
+                .collect(),
             path,
         })
     }
@@ -214,7 +217,7 @@ impl LoadedModel {
 
     /// Whether it tells images that are unlike those of training.
     pub fn scores_out_of_distribution(&self) -> bool {
-        self.out_of_distribution.is_some()
+        !self.out_of_distribution.is_empty()
     }
 
     /// What the run's validation said about the probabilities, if they follow it.
@@ -286,9 +289,7 @@ impl LoadedModel {
     /// Runs the network on batches.
     pub(super) fn evaluator(&self) -> Evaluator<'_> {
         let evaluator = Evaluator::new(self.compute, &self.loss, self.classes.len());
-        evaluator
-            .with_temperature(self.temperature())
-            .with_out_of_distribution(self.out_of_distribution.as_ref())
+        evaluator.with_temperature(self.temperature()).with_out_of_distribution(&self.out_of_distribution)
     }
 
     /// Opens images with labels, matched with the model's classes by name, or, where these are

@@ -36,7 +36,7 @@ impl Job {
         self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
         let mut ood = self.out_of_distribution(run, epoch, reporter, stop)?;
         let evaluator = self.trainer.evaluator();
-        let validate = evaluator.with_out_of_distribution(ood.as_ref());
+        let validate = evaluator.with_out_of_distribution(ood.as_slice());
         let mut val = self.evaluate(&validate, epoch, self.trainer.val_loader(), reporter, stop)?;
         if let Some(ood) = &mut ood {
             ood.calibrate(&mut val);
@@ -70,7 +70,7 @@ impl Job {
         };
         let pipeline = Pipeline::new(&self.config.transforms.test)?;
         let loader = self.loader(Arc::clone(index), Arc::new(pipeline));
-        let test = evaluator.with_out_of_distribution(ood.as_ref());
+        let test = evaluator.with_out_of_distribution(ood.as_slice());
         let test = self.evaluate(&test, epoch, &loader, reporter, stop)?;
         let (split, evaluation) = (Split::Test, &test.at_temperature(val.temperature));
         let groups = self.dataset.groups(split).map_err(JobError::Data)?;

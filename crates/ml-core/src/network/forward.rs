@@ -16,8 +16,8 @@ pub enum ForwardError {
     /// libtorch cannot do what it takes.
     #[error(transparent)]
     Torch(#[from] TorchError),
-    /// Several networks, which have a space each.
-    #[error("several models together have no embeddings and no feature map; give one of them")]
+    /// Several networks, which have a feature map each.
+    #[error("several models together have no feature map; give one of them")]
     Several,
 }
 
@@ -38,7 +38,7 @@ pub trait Classifier {
     /// The logits of images `[N, C, H, W]` f32, and the embeddings that they are made from.
     ///
     /// # Errors
-    /// As [`Classifier::logits`], or it has no embeddings: a TorchScript module, or several networks.
+    /// As [`Classifier::logits`], or it has no embeddings: a TorchScript module.
     fn embed(&self, images: &Tensor, compute: &Compute) -> Result<Embedded, ForwardError>;
 
     /// As [`Classifier::logits`] of images `[N, C, H, W]` f32, with gradients as far back as the

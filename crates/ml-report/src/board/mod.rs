@@ -18,10 +18,9 @@ use ml_core::run::unix_seconds;
 use ml_core::trainer::{Embedded, EpochMetrics, EpochReport, ReportError, Reporter, RunStart, StepReport};
 
 use crate::classification::EvaluationReport;
-use crate::figures;
 use crate::samples::tile;
-use crate::tensorboard::projector::ProjectorError;
 use crate::tensorboard::{EventError, EventWriter};
+use crate::{embeddings, figures};
 use steps::Steps;
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`,
@@ -160,7 +159,10 @@ impl Reporter for BoardReporter {
     }
 
     fn embedded(&mut self, embedded: &Embedded<'_>) -> Result<(), ReportError> {
-        evaluated::project(&self.folder, embedded).map_err(ReportError::new)
+        let Embedded { classes, index, embeddings, .. } = *embedded;
+        embeddings::project(&self.folder, "train", embeddings, index, classes, POINTS)
+            .map_err(ReportError::new)?;
+        Ok(())
     }
 
     fn epoch_finished(
@@ -189,12 +191,11 @@ pub enum BoardError {
     /// The confusion matrix.
     #[error("cannot draw the confusion matrix: {0}")]
     Figure(#[from] figures::FigureError),
-    /// The files of the projector.
-    #[error(transparent)]
-    Projector(#[from] ProjectorError),
 }
 
 /// Images on the sheet of samples.
 const SAMPLES: usize = 32;
 /// Of them in a row.
 const COLUMNS: u32 = 8;
+/// Images in the projector at most.
+const POINTS: usize = 500;

@@ -7,6 +7,8 @@ use maud::{Markup, html};
 use super::format::{self, NONE, SPACE, decimal, name};
 use super::page::{clamped, left_out, scroll};
 use super::results::{ClassRow, ClassTable, Groups};
+use super::value::Part;
+use crate::groups::GroupedBy;
 
 /// Rows outside the fold-out.
 const WORST: usize = 30;
@@ -83,12 +85,21 @@ fn class_table(label: &str, table: &ClassTable, rows: &[&ClassRow]) -> Markup {
     scroll(label, &table)
 }
 
+/// What [`groups`] is called.
+pub(super) fn groups_title(groups: &Part<Groups>) -> &'static str {
+    match groups {
+        Part::Present(Groups { by: GroupedBy::Folder, .. }) => "Accuracy by folder",
+        _ => "Accuracy by group",
+    }
+}
+
 /// The groups with the lowest accuracy.
 pub(super) fn groups(groups: &Groups) -> Markup {
+    let noun = groups.by.noun();
     let table = html! {
         table.numbers {
             thead { tr {
-                th scope="col" { "Group" }
+                th scope="col" { (match groups.by { GroupedBy::Group => "Group", GroupedBy::Folder => "Folder" }) }
                 th scope="col" { "Images" }
                 th scope="col" { "Accuracy" }
                 th scope="col" { "95" (SPACE) "% interval" }
@@ -103,11 +114,11 @@ pub(super) fn groups(groups: &Groups) -> Markup {
     };
     html! {
         p {
-            "On the " (name(&groups.split)) " split; the lowest accuracy first. Images of a group may be more alike than "
+            "On the " (name(&groups.split)) " split; the lowest accuracy first. Images of a " (noun) " may be more alike than "
             "the intervals suppose."
         }
-        (scroll("Accuracy by group", &table))
-        (left_out(groups.rows.len() as u64, GROUPS, "group"))
+        (scroll(&format!("Accuracy by {noun}"), &table))
+        (left_out(groups.rows.len() as u64, GROUPS, noun))
     }
 }
 

@@ -52,7 +52,7 @@ pub fn render(report: &Report) -> String {
         Section::of("curves", "Learning curves", &report.curves, curves::curves),
         Section::of("metrics", "Metrics", &report.metrics, |splits| metrics::metrics(splits)),
         Section::of("classes", "Per-class metrics", &report.classes, classes::classes),
-        Section::of("groups", "Accuracy by group", &report.groups, classes::groups),
+        Section::of("groups", classes::groups_title(&report.groups), &report.groups, classes::groups),
         Section::of("confusion", "Confusion matrix", &report.confusion, confusion::confusion),
         Section::of("pairs", "Most confused classes", &report.confused_pairs, |pairs| {
             images::confused_pairs(pairs)

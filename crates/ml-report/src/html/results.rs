@@ -1,6 +1,7 @@
 //! Results of an evaluation, as plain data.
 
 use super::value::Estimate;
+use crate::groups::GroupedBy;
 
 /// A metric of a whole split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -254,11 +255,13 @@ pub struct Selective {
     pub aurc: Option<f64>,
 }
 
-/// Accuracy by group.
+/// Accuracy by group or folder.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Groups {
     /// Name of the split.
     pub split: String,
+    /// What the rows are.
+    pub by: GroupedBy,
     /// The lowest accuracy first: name, images, accuracy.
     pub rows: Vec<(String, u64, Estimate)>,
 }

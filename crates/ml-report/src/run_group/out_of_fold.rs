@@ -24,6 +24,8 @@ pub struct OutOfFold {
     index: Index,
     evaluation: Evaluation,
     analysis: Analysis,
+    /// Of each image; none without groups.
+    groups: Option<Vec<String>>,
 }
 
 /// The probabilities of each fold's validation images that its run has kept.
@@ -33,7 +35,7 @@ pub struct OutOfFold {
 pub fn evaluate(group: &RunGroup) -> Result<OutOfFold, String> {
     let mut classes: Vec<String> = Vec::new();
     let (mut root, mut samples) = (PathBuf::new(), Vec::new());
-    let (mut probabilities, mut targets) = (Vec::new(), Vec::new());
+    let (mut probabilities, mut targets, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for folder in group.run_folders() {
         let report = folder.join("report");
         let evaluation = EvaluationFile::read(&report.join("classification_report_val.json"))?;
@@ -52,13 +54,15 @@ pub fn evaluate(group: &RunGroup) -> Result<OutOfFold, String> {
             let class =
                 *number.ok_or_else(|| format!("{}: no class is called {}.", report.display(), row.label))?;
             targets.push(class);
+            groups.push(row.group);
             samples.push(Sample { path: Path::new(&row.path).into(), class: class as u32 });
         }
     }
     let evaluation = Evaluation::from_probabilities(&probabilities, classes.len(), &targets);
     let analysis = Analysis::new(&evaluation, &classes, num_threads());
     let index = Index { root, split: Split::Val, samples };
-    Ok(OutOfFold { classes, index, evaluation, analysis })
+    let groups = groups.iter().any(|group| !group.is_empty()).then_some(groups);
+    Ok(OutOfFold { classes, index, evaluation, analysis, groups })
 }
 
 /// Where a run over a fold keeps the probabilities `[N, K]` of its validation images.
@@ -91,7 +95,7 @@ impl OutOfFold {
             index: &self.index,
             evaluation: &self.evaluation,
             analysis: &self.analysis,
-            groups: None,
+            groups: self.groups.as_deref(),
         }
     }
 }

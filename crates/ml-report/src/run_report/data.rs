@@ -46,6 +46,8 @@ pub struct Evaluation {
     #[serde(default)]
     pub groups: Option<Vec<GroupResult>>,
     #[serde(default)]
+    pub folders: Option<Vec<GroupResult>>,
+    #[serde(default)]
     pub out_of_distribution: Option<OutOfDistribution>,
 }
 
@@ -162,6 +164,8 @@ pub struct PredictionRow {
     pub margin: Option<f64>,
     #[serde(default)]
     pub ood_score: Option<f64>,
+    #[serde(default)]
+    pub group: String,
 }
 
 /// A row of `label_issues_<split>.csv`.

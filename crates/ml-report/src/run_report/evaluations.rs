@@ -10,7 +10,7 @@ use ml_data::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER, shell_quoted};
 use super::data::{self, Evaluation, LabelIssue, PredictionRow};
 use super::images::Thumbnails;
 use super::part;
-use crate::groups::GroupResult;
+use crate::groups::{GroupResult, GroupedBy};
 use crate::html::{
     Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Estimate, Example, Groups, Interval,
     LabelIssues, Mistakes, OutOfDistribution, Part, Reliability, ReliabilityBin, Report, Selective,
@@ -80,14 +80,16 @@ impl Evaluations {
         report.metrics = Part::Present(self.found.iter().map(Evaluation::metrics).collect());
         report.classes = Part::Present(classes(main, &summary.few_images));
         report.confusion = Part::Present(confusion(main));
-        if let Some(found) = &main.groups {
+        let folders = main.folders.iter().map(|found| (GroupedBy::Folder, found));
+        let grouped = main.groups.iter().map(|found| (GroupedBy::Group, found)).chain(folders);
+        if let Some((by, found)) = grouped.into_iter().next() {
             let row = |of: &GroupResult| {
                 let [low, high] = of.interval;
                 let interval = Some(Interval { low, high });
                 (of.group.clone(), of.count, Estimate { value: of.accuracy(), interval })
             };
             let rows = found.iter().map(row).collect();
-            report.groups = Part::Present(Groups { split: main.split.clone(), rows });
+            report.groups = Part::Present(Groups { split: main.split.clone(), by, rows });
         }
         let mut thumbnails = Thumbnails::below(&main.root);
         match data::rows(&self.folder.join(format!("predictions_{}.csv", main.split))) {

@@ -205,9 +205,12 @@ pub struct EmbedArgs {
     /// Labelled images, instead of the run's
     #[arg(long, value_name = "PATH")]
     pub data_dir: Option<PathBuf>,
-    /// Folder to write into [default: the run's report/]
+    /// Folder to write into, also what TensorBoard reads [default: the run's report/ and tensorboard/]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Images that TensorBoard's projector shows at most, evenly from all
+    #[arg(long, default_value = "5000", value_name = "N")]
+    pub points: NonZeroUsize,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
     pub device: DeviceChoice,

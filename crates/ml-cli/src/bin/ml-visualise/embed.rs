@@ -9,7 +9,7 @@ use ml_cli::exit::{UsageError, print, usage};
 use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::{CsvOptions, Labelled, Split};
 use ml_core::inference::{InferenceError, run_folder};
-use ml_report::embeddings::EmbeddingFiles;
+use ml_report::embeddings::{self, EmbeddingFiles};
 
 use crate::args::EmbedArgs;
 use crate::model;
@@ -31,9 +31,9 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     let split = args.split.map(Split::from);
     let labelled = model.open_labelled(&data_dir, split, None, &CsvOptions::default());
     let Labelled { index, name, .. } = labelled.map_err(|error| UsageError(error.into()))?;
-    let folder: PathBuf = match (&args.output, run_folder(model.path())) {
-        (Some(folder), _) => folder.clone(),
-        (None, Some(run)) => run.join("report"),
+    let [folder, board]: [PathBuf; 2] = match (&args.output, run_folder(model.path())) {
+        (Some(folder), _) => [folder.clone(), folder.clone()],
+        (None, Some(run)) => ["report", "tensorboard"].map(|name| run.join(name)),
         (None, None) => {
             return usage("this checkpoint lies in no run folder; say where to write with --output");
         }
@@ -44,5 +44,8 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
         (embedded, _) => embedded?,
     };
     let files = EmbeddingFiles::write(&folder, name, &embedded, &index, model.classes())?;
-    print(&files.paths().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n"))
+    let points = args.points.get();
+    let projector = embeddings::project(&board, name, &embedded, &index, model.classes(), points)?;
+    let written = files.paths().chain(projector.as_deref());
+    print(&written.map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n"))
 }

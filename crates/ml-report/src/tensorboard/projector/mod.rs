@@ -20,6 +20,9 @@ use ml_data::table::printable;
 /// The most vectors of an embedding: the projector asks for no more.
 pub const MAX_POINTS: usize = 100_000;
 
+/// The file in a folder of events that lists what its projector shows.
+pub const CONFIG: &str = "projector_config.pbtxt";
+
 /// What is in a field without text: the projector skips rows that look empty.
 const EMPTY: &str = "(empty)";
 
@@ -129,7 +132,7 @@ pub fn write(folder: &Path, embedding: &Embedding<'_>) -> Result<Option<[u32; 2]
         tile = Some(sprite.tile);
     }
     let entry = config::entry(embedding, points, tile);
-    let file = folder.join("projector_config.pbtxt");
+    let file = folder.join(CONFIG);
     config::upsert(&file, embedding.name, &entry).map_err(at(&file))?;
     Ok(tile)
 }
