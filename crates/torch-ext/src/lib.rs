@@ -27,7 +27,7 @@ pub use cuda::{
 };
 pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, return_freed_memory, set_cublas_workspace};
-pub use norm::{BatchNorm, batch_norm_relu};
+pub use norm::{BatchNorm, NormActivation, batch_norm_act};
 pub use optim::{
     AdamSettings, AdamState, RmspropSettings, RmspropState, SgdSettings, clip_grads_with_norm, copy_all,
     fused_adam, fused_sgd, lerp, rmsprop, total_norm,

@@ -1,6 +1,6 @@
-//! Batch norm in training, the addition of a shortcut, and `ReLU` in one operation.
+//! Batch norm in training, the addition of a shortcut, and the activation in one operation.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 use tch::Tensor;
 
@@ -8,8 +8,8 @@ use crate::Error;
 use crate::shim::{pointer, result};
 
 unsafe extern "C" {
-    fn te_batch_norm_relu_takes(images: *const c_void, shortcut: *const c_void) -> bool;
-    fn te_batch_norm_relu(
+    fn te_batch_norm_act_takes(images: *const c_void, shortcut: *const c_void) -> bool;
+    fn te_batch_norm_act(
         images: *const c_void,
         shortcut: *const c_void,
         weight: *const c_void,
@@ -18,7 +18,7 @@ unsafe extern "C" {
         running_var: *const c_void,
         momentum: f64,
         eps: f64,
-        relu: bool,
+        activation: c_int,
         out: *mut *mut c_void,
     ) -> *mut c_char;
 }
@@ -40,28 +40,44 @@ pub struct BatchNorm<'a> {
     pub eps: f64,
 }
 
-/// `relu(batch_norm(images) + shortcut)` with the statistics of the batch, which are computed in
-/// f32; without `relu` or a shortcut, the same without. `images` and `shortcut` are `[N, C, H, W]`,
-/// bf16, on the CPU, with their channels innermost; for others there is none. Gradients are
-/// recorded. What it gives does not depend on the number of threads.
+/// What is done to a batch norm's output in the same operation; numbered as `cpp/norm.cpp` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum NormActivation {
+    /// Nothing.
+    None = 0,
+    /// `max(x, 0)`
+    Relu = 1,
+    /// `x · sigmoid(x)`
+    Silu = 2,
+    /// `x · min(max(x + 3, 0), 6) / 6`
+    Hardswish = 3,
+    /// `min(max(x, 0), 6)`
+    Relu6 = 4,
+}
+
+/// `activation(batch_norm(images) + shortcut)` with the statistics of the batch, which are computed
+/// in f32; without a shortcut, the same without. `images` and `shortcut` are `[N, C, H, W]`, bf16, on
+/// the CPU, with their channels innermost; for others there is none. Gradients are recorded. What it
+/// gives does not depend on the number of threads.
 ///
 /// # Errors
-/// Tensors of `norm` that are not `[C]` f32.
-pub fn batch_norm_relu(
+/// Tensors of `norm` that are not `[C]` f32, or a shortcut before an activation other than `ReLU`.
+pub fn batch_norm_act(
     images: &Tensor,
     shortcut: Option<&Tensor>,
     norm: &BatchNorm<'_>,
-    relu: bool,
+    activation: NormActivation,
 ) -> Result<Option<Tensor>, Error> {
     // SAFETY: both are of live tensors, the second may be null.
-    if !unsafe { te_batch_norm_relu_takes(images.as_ptr().cast(), pointer(shortcut)) } {
+    if !unsafe { te_batch_norm_act_takes(images.as_ptr().cast(), pointer(shortcut)) } {
         return Ok(None);
     }
     let BatchNorm { weight, bias, running_mean, running_var, momentum, eps } = *norm;
     let mut out = std::ptr::null_mut();
     // SAFETY: all tensors live through the call; on success `out` is a tensor of ours.
     result(unsafe {
-        te_batch_norm_relu(
+        te_batch_norm_act(
             images.as_ptr().cast(),
             pointer(shortcut),
             weight.as_ptr().cast(),
@@ -70,7 +86,7 @@ pub fn batch_norm_relu(
             running_var.as_ptr().cast(),
             momentum,
             eps,
-            relu,
+            activation as c_int,
             &raw mut out,
         )
     })?;
@@ -100,7 +116,7 @@ mod tests {
     }
 
     /// Output, gradients of images, shortcut, weight and bias, running mean and variance.
-    fn computed(kind: Kind, mean: f64, has_shortcut: bool, relu: bool) -> Vec<Tensor> {
+    fn computed(kind: Kind, mean: f64, has_shortcut: bool, activation: NormActivation) -> Vec<Tensor> {
         let [images, shortcut, dy] =
             [bf16(1, mean), bf16(2, 0.0), bf16(3, 0.1)].map(|tensor| tensor.to_kind(kind));
         let images = images.set_requires_grad(true);
@@ -114,7 +130,13 @@ mod tests {
             let (m, v) = (Some(&running_mean), Some(&running_var));
             let normed = images.batch_norm(w, b, m, v, true, momentum, eps, false);
             let sum = if has_shortcut { normed + &shortcut } else { normed };
-            if relu { sum.relu() } else { sum }
+            match activation {
+                NormActivation::None => sum,
+                NormActivation::Relu => sum.relu(),
+                NormActivation::Silu => sum.silu(),
+                NormActivation::Hardswish => sum.hardswish(),
+                NormActivation::Relu6 => sum.relu6(),
+            }
         } else {
             let norm = BatchNorm {
                 weight: &weight,
@@ -124,7 +146,7 @@ mod tests {
                 momentum,
                 eps,
             };
-            batch_norm_relu(&images, has_shortcut.then_some(&shortcut), &norm, relu).unwrap().unwrap()
+            batch_norm_act(&images, has_shortcut.then_some(&shortcut), &norm, activation).unwrap().unwrap()
         };
         (&output * &dy).sum(wide).backward();
         let mut all = vec![output.detach(), images.grad(), weight.grad(), bias.grad()];
@@ -137,21 +159,29 @@ mod tests {
     /// that `ReLU`'s mask, from rounded outputs, lets through alike.
     #[test]
     fn values_and_gradients_are_those_of_float64_but_for_rounding() {
-        for (mean, has_shortcut, relu) in [
-            (0.0, false, true),
-            (0.0, true, true),
-            (0.0, false, false),
-            (0.0, true, false),
-            (100.0, false, true),
+        use NormActivation::{Hardswish, None, Relu, Relu6, Silu};
+        for (mean, has_shortcut, activation) in [
+            (0.0, false, Relu),
+            (0.0, true, Relu),
+            (0.0, false, None),
+            (0.0, true, None),
+            (100.0, false, Relu),
+            (0.0, false, Silu),
+            (100.0, false, Silu),
+            (0.0, false, Hardswish),
+            (0.0, false, Relu6),
         ] {
-            let found = computed(Kind::BFloat16, mean, has_shortcut, relu);
-            let wanted = computed(Kind::Double, mean, has_shortcut, relu);
+            let found = computed(Kind::BFloat16, mean, has_shortcut, activation);
+            let wanted = computed(Kind::Double, mean, has_shortcut, activation);
             for (number, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
                 let is_rounded = found.kind() == Kind::BFloat16;
                 let difference = (found.to_kind(Kind::Double) - wanted).norm().double_value(&[]);
                 let relative = difference / wanted.norm().double_value(&[]);
                 let bound = if is_rounded { 3e-3 } else { 1e-5 };
-                assert!(relative < bound, "{mean} {has_shortcut} {relu}: {number} differs by {relative}");
+                assert!(
+                    relative < bound,
+                    "{mean} {has_shortcut} {activation:?}: {number} differs by {relative}"
+                );
             }
         }
     }
@@ -160,9 +190,14 @@ mod tests {
     fn threads_do_not_change_it() {
         let before = tch::get_num_threads();
         tch::set_num_threads(1);
-        let one = computed(Kind::BFloat16, 0.0, true, true);
+        let both = || {
+            let mut all = computed(Kind::BFloat16, 0.0, true, NormActivation::Relu);
+            all.extend(computed(Kind::BFloat16, 0.0, false, NormActivation::Silu));
+            all
+        };
+        let one = both();
         tch::set_num_threads(3);
-        let three = computed(Kind::BFloat16, 0.0, true, true);
+        let three = both();
         tch::set_num_threads(before);
         assert!(one.iter().zip(&three).all(|(one, three)| one.equal(three)));
     }
@@ -173,11 +208,13 @@ mod tests {
         let norm =
             BatchNorm { weight: &p, bias: &p, running_mean: &p, running_var: &p, momentum: 0.1, eps: 1e-5 };
         for other in [images.to_kind(Kind::Float), images.contiguous(), images.flatten(2, 3)] {
-            assert!(batch_norm_relu(&other, None, &norm, true).unwrap().is_none());
+            assert!(batch_norm_act(&other, None, &norm, NormActivation::Relu).unwrap().is_none());
         }
-        assert!(batch_norm_relu(&images, Some(&images.contiguous()), &norm, true).unwrap().is_none());
+        let relu = NormActivation::Relu;
+        assert!(batch_norm_act(&images, Some(&images.contiguous()), &norm, relu).unwrap().is_none());
+        assert!(batch_norm_act(&images, Some(&images), &norm, NormActivation::Silu).is_err());
         let wrong = parameter(2, Kind::Double);
         let norm = BatchNorm { weight: &wrong, ..norm };
-        assert!(batch_norm_relu(&images, None, &norm, true).is_err());
+        assert!(batch_norm_act(&images, None, &norm, relu).is_err());
     }
 }

@@ -1,6 +1,6 @@
-// Batch norm in training, the addition of a shortcut and ReLU in one: on the CPU, in bf16 with
-// channels innermost, statistics in f32. libtorch's own operators walk over the images nine times
-// forwards, this three or four times.
+// Batch norm in training, the addition of a shortcut and the activation in one: on the CPU, in bf16
+// with channels innermost, statistics in f32. libtorch's own operators walk over the images nine
+// times forwards, this three or four times.
 //
 // Images are a matrix here: a row a pixel, a column a channel. Rows are cut into chunks whose
 // number does not depend on the number of threads, and the sums over chunks are added up in order:
@@ -137,6 +137,117 @@ void normalize_gradients(const Bits *__restrict dy, const Bits *__restrict y, co
   }
 }
 
+// e^x to 2 units in the last place; at its ends where a float is.
+inline float exponential(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  // The sum's last bits are those of the nearest whole number n of powers of two.
+  const float shifted = x * 1.44269504f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
+  // ln 2 in two parts, the first of which times n is exact.
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  // Cephes' minimax polynomial (Moshier, expf).
+  float series = 1.9875691500e-4f;
+  series = series * r + 1.3981999507e-3f;
+  series = series * r + 8.3334519073e-3f;
+  series = series * r + 4.1665795894e-2f;
+  series = series * r + 1.6666665459e-1f;
+  series = series * r + 5.0000001201e-1f;
+  series = series * r * r + r + 1.0f;
+  uint32_t bits_of_n;
+  memcpy(&bits_of_n, &shifted, sizeof bits_of_n);
+  const uint32_t exponent = (bits_of_n + 127) << 23;
+  float power;
+  memcpy(&power, &exponent, sizeof power);
+  return series * power;
+}
+
+inline float sigmoid(float z) { return 1.0f / (1.0f + exponential(-z)); }
+
+inline float silu(float z) { return z * sigmoid(z); }
+inline float silu_slope(float z) {
+  const float gate = sigmoid(z);
+  return gate * (1.0f + z * (1.0f - gate));
+}
+
+inline float hardswish(float z) {
+  const float gate = z + 3.0f < 0.0f ? 0.0f : z + 3.0f;
+  return z * (gate > 6.0f ? 6.0f : gate) * (1.0f / 6.0f);
+}
+inline float hardswish_slope(float z) {
+  const float between = z >= 3.0f ? 1.0f : z * (1.0f / 3.0f) + 0.5f;
+  return z <= -3.0f ? 0.0f : between;
+}
+
+inline float relu6(float z) {
+  const float least = z < 0.0f ? 0.0f : z;
+  return least > 6.0f ? 6.0f : least;
+}
+inline float relu6_slope(float z) {
+  const float below = z >= 6.0f ? 0.0f : 1.0f;
+  return z <= 0.0f ? 0.0f : below;
+}
+
+// Activations whose slope depends on more than the sign: it is computed again from the images, which
+// costs less than to keep what it was applied to. As the functions above, of x * scale + shift.
+#define SMOOTH(ACTIVATION)                                                                                              \
+  FOR_EACH_PROCESSOR                                                                                                    \
+  void normalize_##ACTIVATION(const Bits *__restrict x, const float *__restrict scale, const float *__restrict shift,   \
+                              Bits *__restrict y, int64_t rows, int64_t channels) {                                     \
+    for (int64_t row = 0; row < rows; row++, x += channels, y += channels) {                                            \
+      for (int64_t c = 0; c < channels; c++) y[c] = rounded(ACTIVATION(widened(x[c]) * scale[c] + shift[c]));           \
+    }                                                                                                                   \
+  }                                                                                                                     \
+  FOR_EACH_PROCESSOR                                                                                                    \
+  void add_gradients_##ACTIVATION(const Bits *__restrict dy, const Bits *__restrict x, const float *__restrict scale,   \
+                                  const float *__restrict shift, const float *__restrict mean, float *__restrict sums,  \
+                                  float *__restrict products, int64_t rows, int64_t channels) {                         \
+    for (int64_t row = 0; row < rows; row++, dy += channels, x += channels) {                                           \
+      for (int64_t c = 0; c < channels; c++) {                                                                          \
+        const float value = widened(x[c]);                                                                              \
+        const float gradient = widened(dy[c]) * ACTIVATION##_slope(value * scale[c] + shift[c]);                        \
+        sums[c] += gradient;                                                                                            \
+        products[c] += gradient * (value - mean[c]);                                                                    \
+      }                                                                                                                 \
+    }                                                                                                                   \
+  }                                                                                                                     \
+  FOR_EACH_PROCESSOR                                                                                                    \
+  void normalize_gradients_##ACTIVATION(const Bits *__restrict dy, const Bits *__restrict x,                            \
+                                        const float *__restrict scale, const float *__restrict shift,                   \
+                                        const float *__restrict slope, const float *__restrict offset,                  \
+                                        Bits *__restrict dx, int64_t rows, int64_t channels) {                          \
+    for (int64_t row = 0; row < rows; row++, dy += channels, x += channels, dx += channels) {                           \
+      for (int64_t c = 0; c < channels; c++) {                                                                          \
+        const float value = widened(x[c]);                                                                              \
+        const float gradient = widened(dy[c]) * ACTIVATION##_slope(value * scale[c] + shift[c]);                        \
+        dx[c] = rounded(gradient * scale[c] + value * slope[c] + offset[c]);                                            \
+      }                                                                                                                 \
+    }                                                                                                                   \
+  }
+
+SMOOTH(silu)
+SMOOTH(hardswish)
+SMOOTH(relu6)
+
+// As te_batch_norm_act takes it.
+enum class Activation : int { None = 0, Relu = 1, Silu = 2, Hardswish = 3, Relu6 = 4 };
+
+// The three functions of an activation that is neither none nor ReLU.
+struct Smooth {
+  decltype(&normalize_silu) normalize;
+  decltype(&add_gradients_silu) add_gradients;
+  decltype(&normalize_gradients_silu) normalize_gradients;
+};
+
+std::optional<Smooth> smooth(Activation activation) {
+  switch (activation) {
+    case Activation::Silu: return Smooth{normalize_silu, add_gradients_silu, normalize_gradients_silu};
+    case Activation::Hardswish: return Smooth{normalize_hardswish, add_gradients_hardswish, normalize_gradients_hardswish};
+    case Activation::Relu6: return Smooth{normalize_relu6, add_gradients_relu6, normalize_gradients_relu6};
+    default: return std::nullopt;
+  }
+}
+
 // Rows in chunks of some 64 KiB, but no more than 256 chunks.
 struct Chunks {
   Chunks(int64_t given_rows, int64_t given_channels) : rows(given_rows), channels(given_channels) {
@@ -179,11 +290,11 @@ const Bits *bits(const at::Tensor &tensor) { return static_cast<const Bits *>(te
 Bits *mutable_bits(const at::Tensor &tensor) { return static_cast<Bits *>(tensor.mutable_data_ptr()); }
 
 
-struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
+struct BatchNormAct : torch::autograd::Function<BatchNormAct> {
   static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x,
                             const std::optional<at::Tensor> &shortcut, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
-                            const at::Tensor &running_var, double momentum, double eps, bool relu) {
-    RECORD_FUNCTION("torch_ext::batch_norm_relu", std::vector<c10::IValue>{});
+                            const at::Tensor &running_var, double momentum, double eps, int64_t activation) {
+    RECORD_FUNCTION("torch_ext::batch_norm_act", std::vector<c10::IValue>{});
     const Chunks chunks(x.numel() / x.size(1), x.size(1));
     const int64_t channels = chunks.channels;
     const Bits *input = bits(x);
@@ -214,18 +325,26 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     const auto y = at::empty_like(x);
     Bits *output = mutable_bits(y);
     const Bits *added = shortcut ? bits(*shortcut) : nullptr;
+    const bool relu = activation == static_cast<int64_t>(Activation::Relu);
+    const auto smoothly = smooth(static_cast<Activation>(activation));
     chunks.each([&](int64_t, int64_t row, int64_t rows) {
       const int64_t at = row * channels;
-      normalize(input + at, added ? added + at : nullptr, scale.data(), shift.data(), relu, output + at, rows, channels);
+      if (smoothly) {
+        smoothly->normalize(input + at, scale.data(), shift.data(), output + at, rows, channels);
+      } else {
+        normalize(input + at, added ? added + at : nullptr, scale.data(), shift.data(), relu, output + at, rows, channels);
+      }
     });
-    context->save_for_backward({x, relu ? y : at::Tensor(), weight, mean, inverse});
+    // The bias as it is now: the optimizer changes it in place.
+    context->save_for_backward({x, relu ? y : at::Tensor(), weight, mean, inverse, smoothly ? bias : at::Tensor()});
+    context->saved_data["activation"] = activation;
     context->saved_data["shortcut"] = shortcut.has_value();
     return y;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,
                                                  torch::autograd::variable_list gradients) {
-    RECORD_FUNCTION("torch_ext::batch_norm_relu_backward", std::vector<c10::IValue>{});
+    RECORD_FUNCTION("torch_ext::batch_norm_act_backward", std::vector<c10::IValue>{});
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &y = saved[1], &weight = saved[2], &mean = saved[3], &inverse = saved[4];
     const bool has_shortcut = context->saved_data["shortcut"].toBool();
@@ -240,21 +359,31 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     const Bits *input = bits(x), *gradient = bits(dy), *output = is_masked ? bits(y) : nullptr;
     const float *mean_of = mean.const_data_ptr<float>(), *inverse_of = inverse.const_data_ptr<float>();
     const float *weight_of = weight.const_data_ptr<float>();
+    const auto smoothly = smooth(static_cast<Activation>(context->saved_data["activation"].toInt()));
+    std::vector<float> scale(channels), shift(channels), slope(channels), offset(channels);
+    const float *bias_of = smoothly ? saved[5].const_data_ptr<float>() : nullptr;
+    for (int64_t c = 0; c < channels; c++) {
+      const double of_x = static_cast<double>(weight_of[c]) * inverse_of[c];
+      scale[c] = static_cast<float>(of_x);
+      shift[c] = bias_of ? static_cast<float>(bias_of[c] - mean_of[c] * of_x) : 0.0f;
+    }
     const auto sums = chunks.sums([&](int64_t row, int64_t rows, float *sum, float *product) {
       const int64_t at = row * channels;
+      if (smoothly) {
+        smoothly->add_gradients(gradient + at, input + at, scale.data(), shift.data(), mean_of, sum, product, rows, channels);
+        return;
+      }
       add_gradients(gradient + at, output ? output + at : nullptr, input + at, mean_of, sum, product,
                     shortcut ? shortcut + at : nullptr, rows, channels);
     });
     const auto d_weight = at::empty({channels}, weight.options()), d_bias = at::empty({channels}, weight.options());
     float *d_weight_of = d_weight.mutable_data_ptr<float>(), *d_bias_of = d_bias.mutable_data_ptr<float>();
-    std::vector<float> scale(channels), slope(channels), offset(channels);
     const double count = static_cast<double>(chunks.rows);
     for (int64_t c = 0; c < channels; c++) {
       const double inverse_std = inverse_of[c], of_x = weight_of[c] * inverse_std;
       d_bias_of[c] = static_cast<float>(sums[c]);
       d_weight_of[c] = static_cast<float>(sums[channels + c] * inverse_std);
       const double of_distance = -of_x * inverse_std * inverse_std * sums[channels + c] / count;
-      scale[c] = static_cast<float>(of_x);
       slope[c] = static_cast<float>(of_distance);
       offset[c] = static_cast<float>(-of_x * sums[c] / count - of_distance * mean_of[c]);
     }
@@ -263,6 +392,11 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     Bits *const result = mutable_bits(dx);
     chunks.each([&](int64_t, int64_t row, int64_t rows) {
       const int64_t at = row * channels;
+      if (smoothly) {
+        smoothly->normalize_gradients(gradient + at, input + at, scale.data(), shift.data(), slope.data(), offset.data(),
+                                      result + at, rows, channels);
+        return;
+      }
       normalize_gradients(source + at, mask ? mask + at : nullptr, input + at, scale.data(), slope.data(), offset.data(),
                       result + at, rows, channels);
     });
@@ -279,27 +413,31 @@ bool is_suitable(const at::Tensor &x) {
 
 extern "C" {
 
-// Whether te_batch_norm_relu takes images like these; `shortcut` may be null.
-bool te_batch_norm_relu_takes(const void *images, const void *shortcut) noexcept {
+// Whether te_batch_norm_act takes images like these; `shortcut` may be null.
+bool te_batch_norm_act_takes(const void *images, const void *shortcut) noexcept {
   const auto &x = tensor_at(images);
   return is_suitable(x) && (!shortcut || (is_suitable(tensor_at(shortcut)) && tensor_at(shortcut).sizes() == x.sizes()));
 }
 
-// relu(batch_norm(images) + shortcut) in training; `shortcut` may be null. `*out` is a new
-// at::Tensor, for the caller to own.
-char *te_batch_norm_relu(const void *images, const void *shortcut, const void *weight, const void *bias,
-                         const void *running_mean, const void *running_var, double momentum, double eps, bool relu,
+// act(batch_norm(images) + shortcut) in training, of an Activation above; `shortcut` may be null, and
+// must be where the activation is neither none nor ReLU. `*out` is a new at::Tensor, for the caller
+// to own.
+char *te_batch_norm_act(const void *images, const void *shortcut, const void *weight, const void *bias,
+                         const void *running_mean, const void *running_var, double momentum, double eps, int activation,
                          void **out) noexcept {
   return guarded([&] {
     const auto added = shortcut ? std::make_optional(tensor_at(shortcut)) : std::nullopt;
-    TORCH_CHECK(te_batch_norm_relu_takes(images, shortcut), "batch_norm_relu: images of another format");
+    TORCH_CHECK(te_batch_norm_act_takes(images, shortcut), "batch_norm_act: images of another format");
+    TORCH_CHECK(activation >= 0 && activation <= static_cast<int>(Activation::Relu6), "batch_norm_act: no activation ", activation);
+    TORCH_CHECK(!added || !smooth(static_cast<Activation>(activation)), "batch_norm_act: a shortcut before activation ", activation);
     for (const void *parameter : {weight, bias, running_mean, running_var}) {
       const auto &p = tensor_at(parameter);
       TORCH_CHECK(p.scalar_type() == at::kFloat && p.is_contiguous() && p.numel() == tensor_at(images).size(1),
-                  "batch_norm_relu: ", p.numel(), " parameters of ", p.scalar_type());
+                  "batch_norm_act: ", p.numel(), " parameters of ", p.scalar_type());
     }
-    *out = new at::Tensor(BatchNormRelu::apply(tensor_at(images), added, tensor_at(weight), tensor_at(bias),
-                                               tensor_at(running_mean), tensor_at(running_var), momentum, eps, relu));
+    *out = new at::Tensor(BatchNormAct::apply(tensor_at(images), added, tensor_at(weight), tensor_at(bias),
+                                               tensor_at(running_mean), tensor_at(running_var), momentum, eps,
+                                              static_cast<int64_t>(activation)));
   });
 }
 }

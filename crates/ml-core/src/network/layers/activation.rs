@@ -1,6 +1,7 @@
 //! Activations.
 
 use tch::Tensor;
+use torch_ext::NormActivation;
 
 use super::Layer;
 
@@ -40,7 +41,13 @@ impl Layer for Activation {
         }
     }
 
-    fn is_relu(&self) -> bool {
-        *self == Activation::Relu
+    fn as_norm_activation(&self) -> Option<NormActivation> {
+        match self {
+            Activation::Relu => Some(NormActivation::Relu),
+            Activation::Relu6 => Some(NormActivation::Relu6),
+            Activation::Hardswish => Some(NormActivation::Hardswish),
+            Activation::Silu => Some(NormActivation::Silu),
+            _ => None,
+        }
     }
 }

@@ -13,6 +13,7 @@ mod squeeze;
 mod window;
 
 use tch::Tensor;
+use torch_ext::NormActivation;
 
 pub use activation::Activation;
 pub use attention::MultiheadAttention;
@@ -65,9 +66,9 @@ pub trait Layer: std::fmt::Debug + Send {
         None
     }
 
-    /// Whether it is a `ReLU`.
-    fn is_relu(&self) -> bool {
-        false
+    /// What it is as part of the batch norm before it, if it can be that.
+    fn as_norm_activation(&self) -> Option<NormActivation> {
+        None
     }
 
     /// The layers that are run one after another, where that is all there is to this one.
@@ -112,7 +113,8 @@ impl Sequential {
     }
 }
 
-/// The forward pass through layers in order; a batch norm and the `ReLU` after it are one operation.
+/// The forward pass through layers in order; a batch norm and the activation after it are one
+/// operation.
 pub fn forward_all<L>(layers: &[L], input: &Tensor, train: bool) -> Tensor
 where
     L: std::ops::Deref,
@@ -121,11 +123,13 @@ where
     let mut x = input.shallow_clone();
     let mut rest = layers;
     while let [layer, behind @ ..] = rest {
-        let relu = behind.first().filter(|next| next.is_relu());
-        let fused =
-            layer.as_batch_norm().filter(|_| train).and_then(|norm| norm.fused(&x, None, relu.is_some()));
+        let activation = behind.first().and_then(|next| next.as_norm_activation());
+        let fused = layer
+            .as_batch_norm()
+            .filter(|_| train)
+            .and_then(|norm| norm.fused(&x, None, activation.unwrap_or(NormActivation::None)));
         (x, rest) = match fused {
-            Some(x) => (x, if relu.is_some() { &behind[1..] } else { behind }),
+            Some(x) => (x, if activation.is_some() { &behind[1..] } else { behind }),
             None => (layer.forward_t(&x, train), behind),
         };
     }

@@ -1,6 +1,7 @@
 //! Normalisation.
 
 use tch::{Kind, Tensor};
+use torch_ext::NormActivation;
 
 use super::{Layer, sum};
 use crate::network::init::Init;
@@ -51,10 +52,14 @@ impl BatchNorm2d {
 }
 
 impl BatchNorm2d {
-    /// In training: this norm, plus `shortcut` if there is one, and `ReLU` of that if there is to be
-    /// one, in a single operation, where there is such a one: in bf16 with channels innermost on the
-    /// CPU.
-    pub(super) fn fused(&self, input: &Tensor, shortcut: Option<&Tensor>, relu: bool) -> Option<Tensor> {
+    /// In training: this norm, plus `shortcut` if there is one, and the activation of that, in a
+    /// single operation, where there is such a one: in bf16 with channels innermost on the CPU.
+    pub(super) fn fused(
+        &self,
+        input: &Tensor,
+        shortcut: Option<&Tensor>,
+        activation: NormActivation,
+    ) -> Option<Tensor> {
         if !self.weight.requires_grad() {
             return None;
         }
@@ -67,7 +72,7 @@ impl BatchNorm2d {
             eps: self.eps,
         };
         // An error can only be that memory is lacking, which the separate operations say too.
-        let output = torch_ext::batch_norm_relu(input, shortcut, &norm, relu).ok().flatten()?;
+        let output = torch_ext::batch_norm_act(input, shortcut, &norm, activation).ok().flatten()?;
         self.count_batch();
         Some(output)
     }
@@ -79,7 +84,8 @@ impl BatchNorm2d {
 
 impl Layer for BatchNorm2d {
     fn forward_to_sum(&self, input: &Tensor, shortcut: &Tensor, relu: bool, train: bool) -> Tensor {
-        let fused = if train { self.fused(input, Some(shortcut), relu) } else { None };
+        let activation = if relu { NormActivation::Relu } else { NormActivation::None };
+        let fused = if train { self.fused(input, Some(shortcut), activation) } else { None };
         fused.unwrap_or_else(|| sum(&self.forward_t(input, train), shortcut, relu))
     }
 
