@@ -110,8 +110,8 @@ const OF_MEMORY: [&str; 6] = [
     "unable to find an engine",
 ];
 
-/// What cuDNN and cuBLAS say of a device that does not answer as it should; after an error of CUDA's
-/// own that is not named above, a process cannot use the device either.
+/// What cuDNN and cuBLAS say of a device that does not answer as it should; after an error of
+/// CUDA's own that is not named above, a process cannot use the device either.
 const OF_DEVICE: [&str; 6] = [
     "CUDNN_STATUS_EXECUTION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR",

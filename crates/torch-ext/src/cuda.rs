@@ -98,7 +98,7 @@ fn no_library(reason: &str, search_path: Option<&str>) -> String {
 /// With what to do about it.
 fn unusable(reason: &str, visible: Option<&str>) -> String {
     let advice = match visible {
-        // A negative number ends the list (CUDA C++ Programming Guide, "CUDA Environment Variables").
+        // A negative number ends the list (CUDA C++ Programming Guide, "Environment Variables").
         Some(list) if list.trim().is_empty() || list.trim().starts_with('-') => {
             format!("CUDA_VISIBLE_DEVICES is `{list}`, which hides every GPU: unset it, or list GPUs in it")
         }

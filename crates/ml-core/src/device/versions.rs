@@ -1,12 +1,12 @@
-//! Which programs and libraries compute, for a run's checkpoints: the last bits of a result depend on
-//! them.
+//! Which programs and libraries compute, for a run's checkpoints: the last bits of a result depend
+//! on them.
 
 use serde_json::{Map, Value};
 use tch::Device;
 use torch_ext::CudaVersions;
 
-/// By name: `ml`, `libtorch`, `num_threads`, and on CUDA `cuda`, `cudnn` and `nvidia_driver`, as far
-/// as they are known there. For a device that [`resolve`](super::resolve) has given.
+/// By name: `ml`, `libtorch`, `num_threads`, and on CUDA `cuda`, `cudnn` and `nvidia_driver`, as
+/// far as they are known there. For a device that [`resolve`](super::resolve) has given.
 pub fn versions(device: Device) -> Map<String, Value> {
     let mut all = Map::new();
     all.insert("ml".to_owned(), env!("CARGO_PKG_VERSION").into());

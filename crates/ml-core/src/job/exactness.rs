@@ -6,8 +6,8 @@ use serde_json::Value;
 /// Where and with what a process computes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances<'a> {
-    /// A [`ResolvedDevice::description`](crate::device::ResolvedDevice::description), where there is
-    /// one.
+    /// A [`ResolvedDevice::description`](crate::device::ResolvedDevice::description), where there
+    /// is one.
     pub device: Option<&'a str>,
     /// [`versions`](crate::device::versions), as a checkpoint has them.
     pub versions: &'a Value,
@@ -38,7 +38,7 @@ pub(super) fn differences(
     {
         other.push(format!("{now} threads instead of {before}"));
     }
-    // Of what only one of both has, another device is the reason, or another version of this program.
+    // Of what only one of both has, another device is the reason, or an older version of ours.
     let version = |of: Circumstances<'_>, name: &str| of.versions[name].as_str().map(str::to_owned);
     for (name, called) in
         [("libtorch", "libtorch"), ("cuda", "CUDA"), ("cudnn", "cuDNN"), ("nvidia_driver", "NVIDIA driver")]
@@ -52,8 +52,8 @@ pub(super) fn differences(
     other
 }
 
-/// The GPU's name in a description: `cuda:0 (NVIDIA H200, compute capability 9.0, …)`; those of older
-/// runs have none.
+/// The GPU's name in a description: `cuda:0 (NVIDIA H200, compute capability 9.0, …)`; those of
+/// older runs have none.
 fn gpu(description: &str) -> Option<&str> {
     let rest = description.strip_prefix("cuda")?;
     let name = rest.split_once(" (").and_then(|(_, rest)| rest.split_once(", compute capability"));

@@ -7,8 +7,8 @@ use ml_cli::exit::UsageError;
 use ml_core::device::{self, DeviceChoice, PrecisionChoice};
 use ml_core::inference::{LoadedModel, UseEma};
 
-/// Opens it on a device. What libtorch warns of from then on, and a GPU that is not used though there
-/// is one, are told on stderr.
+/// Opens it on a device. What libtorch warns of from then on, and a GPU that is not used though
+/// there is one, are told on stderr.
 ///
 /// # Errors
 /// There is no such device or model, or it cannot be read.
