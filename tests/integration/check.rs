@@ -14,12 +14,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{ok, read, small_digits, workspace};
+use crate::support::{ok, read, small_digits, start, workspace};
 
 const HOSTILE: &str = "<img src=x onerror=alert(1)>.jpg";
 
 fn check(dir: impl AsRef<Path>, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-split"));
     command.arg("check").arg(dir.as_ref()).args(args);
     command
 }
@@ -217,7 +217,7 @@ fn a_sound_folder_has_no_findings_and_ends_with_0() {
 /// `splits/` of three digits whose images are all distinct.
 fn divided(place: &Path, args: &[&str]) {
     small_digits(&place.join("raw"), &[30, 30, 30]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-split"));
     command.arg(place).args(args);
     ok(command);
 }
@@ -368,7 +368,7 @@ fn what_may_not_be_read_is_a_finding() {
     if fs::read(raw.join("0/secret.png")).is_ok() {
         // Nothing is closed to root: the check runs as nobody, if nobody can reach the program.
         command.uid(65_534);
-        if Command::new(env!("CARGO_BIN_EXE_ml-split")).arg("--version").uid(65_534).output().is_err() {
+        if start(env!("CARGO_BIN_EXE_ml-split")).arg("--version").uid(65_534).output().is_err() {
             return;
         }
     }

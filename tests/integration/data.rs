@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::check::bomb;
-use crate::support::{fails, ok, read, small_digits, train, workspace};
+use crate::support::{fails, ok, read, small_digits, start, train, workspace};
 
 const SKIP: [&str; 2] = ["--set", "data.on_error=skip"];
 
@@ -19,7 +19,7 @@ const SKIP: [&str; 2] = ["--set", "data.on_error=skip"];
 fn digits() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     small_digits(&data.path().join("raw"), &[20, 20]);
-    let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut split = start(env!("CARGO_BIN_EXE_ml-split"));
     split.arg(data.path());
     ok(split);
     data
@@ -140,7 +140,7 @@ fn names_and_links_that_cannot_be_used_are_told_on_one_line() {
         }
         let bad = data.path().join("train/0").join(OsStr::from_bytes(name));
         fs::copy(workspace().join("tests/data/images/rgb.png"), bad).unwrap();
-        let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+        let mut split = start(env!("CARGO_BIN_EXE_ml-split"));
         split.arg(data.path().join("train"));
         for command in [training(data.path(), &[]), split] {
             fails_on_one_line(command, parts);
@@ -148,14 +148,14 @@ fn names_and_links_that_cannot_be_used_are_told_on_one_line() {
     }
     let data = digits();
     symlink("..", data.path().join("raw/0/loop")).unwrap();
-    let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut split = start(env!("CARGO_BIN_EXE_ml-split"));
     split.arg(data.path()).arg("--force");
     fails_on_one_line(split, &["raw/0/loop", "leads back", "remove"]);
     // 255 bytes are a name like any other.
     let data = tempfile::tempdir().unwrap();
     small_digits(&data.path().join("raw"), &[20, 20]);
     fs::copy(workspace().join("tests/data/images/rgb.png"), data.path().join("raw/0").join(&long)).unwrap();
-    let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut split = start(env!("CARGO_BIN_EXE_ml-split"));
     split.arg(data.path());
     ok(split);
     let listed: String =

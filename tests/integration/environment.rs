@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{fails, ok, read, small_digits, train, workspace};
+use crate::support::{fails, ok, read, small_digits, start, train, workspace};
 
 fn split(place: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-split"));
     command.current_dir(place).args(args);
     command
 }
@@ -29,7 +29,7 @@ fn a_tilde_in_files_and_flags_is_the_home_folder() {
     )
     .unwrap();
     let check = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
         command.current_dir(place.path()).args(["--dry_run", "--device", "cpu"]).args(args);
         command
     };
@@ -52,7 +52,7 @@ fn texts_of_windows_editors_are_read_or_their_encoding_is_reported() {
     let yaml = place.path().join("w.yaml");
     let text = "model:\r\n  architecture: tiny_net\r\ntraining: {device: cpu}\r\n";
     let check = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
         command.current_dir(place.path()).args(["--config", "w.yaml", "--data_dir", "data", "--dry_run"]);
         command
     };
@@ -136,7 +136,7 @@ assert isinstance(summary['started'], str) and isinstance(summary['version'], st
 assert start['data']['data_dir'] == 'data', start
 print(sorted(manifest['classes']))
 ";
-    let mut start = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+    let mut start = start(env!("CARGO_BIN_EXE_ml-train"));
     start.current_dir(place.path()).args(["--device", "cpu", "--init_config", "data"]);
     std::fs::write(place.path().join("start.yaml"), ok(start).stdout).unwrap();
     let mut command = Command::new(python);

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::support::{fails, ok, read, small_digits, train};
+use super::support::{fails, ok, read, small_digits, start, train};
 
 fn program(place: &Path, exe: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(exe);
+    let mut command = start(exe);
     command.current_dir(place).args(args);
     command
 }
@@ -147,7 +147,7 @@ fn a_strip_that_resize_would_make_enormous_costs_an_image_and_no_memory() {
     let strip = place.join("data/train/0/strip.png");
     image::RgbImage::from_pixel(1, 60_000, image::Rgb([9, 99, 200])).save(&strip).unwrap();
     let limited = |command: Command| {
-        let mut limited = Command::new("bash");
+        let mut limited = start("bash");
         limited.current_dir(place).args(["-c", "ulimit -v 6000000; exec \"$@\"", "bash"]);
         limited.arg(command.get_program()).args(command.get_args());
         limited

@@ -12,6 +12,8 @@ use ml_core::network::{Architecture, Network};
 use ml_core::torch_file::Value;
 use serde_json::json;
 
+use crate::support::start;
+
 const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/digits/raw");
 
 /// A run folder with a checkpoint, and a data folder with three images of each digit, one a split.
@@ -44,7 +46,7 @@ impl Fixture {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-inference"));
         command.current_dir(self.dir.path()).args(args);
         command
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::{fails, ok, read, small_digits, workspace};
+use crate::support::{fails, ok, read, small_digits, start, workspace};
 use crate::train::digits;
 
 use ml_core::checkpoint::Checkpoint;
@@ -19,7 +19,7 @@ const AUTO: &str = "{model: {architecture: tiny_net}, optimizer: {name: adamw, l
      val: {resize: [16, 16], normalize: auto}}}";
 
 fn ml_train(place: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
     command.current_dir(place).args(["--device", "cpu"]).args(args);
     command
 }
@@ -56,7 +56,7 @@ fn statistics(data: &Path, config: &Config, skip_unreadable: bool) -> Normalize 
 }
 
 fn predict(run: &Path, image: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-inference"));
     command.args(["--device", "cpu", "--checkpoint"]).arg(run.join("best.pt")).arg(image);
     ok(command)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{ok, read, train, workspace};
+use crate::support::{ok, read, start, train, workspace};
 use crate::train::digits;
 
 /// An example program, built as the tests were: with the features of the whole workspace.
@@ -19,7 +19,7 @@ fn example(name: &str) -> PathBuf {
 fn the_example_trains_the_digits_from_the_public_api_in_under_40_lines() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 4, 40);
-    let mut command = Command::new(example("train_digits"));
+    let mut command = start(example("train_digits"));
     command.arg(&data).arg(place.path().join("runs"));
     let output = ok(command);
     let said = String::from_utf8(output.stdout).unwrap();
@@ -40,7 +40,7 @@ fn a_file_of_pytorch_is_shown_as_a_tree() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 3, 20);
     ok(train(place.path(), &["--data_dir", data.to_str().unwrap(), "--run_name", "a", "--num_epochs", "1"]));
-    let mut command = Command::new(example("tree"));
+    let mut command = start(example("tree"));
     command.arg(place.path().join("runs/a/best.pt"));
     let said = String::from_utf8(ok(command).stdout).unwrap();
     for part in ["\"model_state_dict\": dict of", "tensor Float [", "\"classes\": list of 3", "\"epoch\": 1"]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{fails, ok, read, train};
+use crate::support::{fails, ok, read, start, train};
 use crate::train::{digits, python};
 
 /// The weights and the optimizer state of a run's end, as one hash.
@@ -92,7 +92,7 @@ fn balanced_sampling_mixing_and_one_channel_train_and_resume_exactly() {
                   {resize: [16, 16], channels: 1}}}";
     fs::write(place.path().join("mixed.yaml"), config).unwrap();
     let run = |extra: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ml-train"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
         command.current_dir(place.path()).args(["--device", "cpu", "--config", "mixed.yaml"]);
         command.arg("--data_dir").arg(&data).args(extra);
         ok(command);
@@ -101,7 +101,7 @@ fn balanced_sampling_mixing_and_one_channel_train_and_resume_exactly() {
     run(&["--run_name", "twice", "--num_epochs", "2", "--num_workers", "3", "--set", "data.cache=ram"]);
     ok(train(place.path(), &["--resume", "runs/twice", "--num_epochs", "4"]));
     assert_eq!(hash(place.path(), "once"), hash(place.path(), "twice"));
-    let mut inference = std::process::Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+    let mut inference = start(env!("CARGO_BIN_EXE_ml-inference"));
     inference.current_dir(place.path()).args(["--checkpoint", "runs/once"]);
     inference.args(["--split", "test", "--device", "cpu"]);
     ok(inference);

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{ok, read, small_digits, train};
+use crate::support::{ok, read, small_digits, start, train};
 
 /// Whether this user may make a network namespace, which has no interface that is up.
 fn namespaces_are_allowed() -> bool {
@@ -18,7 +18,7 @@ fn namespaces_are_allowed() -> bool {
 
 /// The same command in a network namespace of its own.
 fn offline(command: &Command) -> Command {
-    let mut offline = Command::new("unshare");
+    let mut offline = start("unshare");
     offline.arg("-rn").arg(command.get_program()).args(command.get_args());
     if let Some(folder) = command.get_current_dir() {
         offline.current_dir(folder);
@@ -30,7 +30,7 @@ fn offline(command: &Command) -> Command {
 fn work(place: &Path, prepared: impl Fn(Command) -> Command) -> Vec<String> {
     small_digits(&place.join("data/raw"), &[12, 12]);
     let program = |path: &str, args: &[&str]| {
-        let mut command = Command::new(path);
+        let mut command = start(path);
         command.current_dir(place).args(args);
         command
     };

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{ok, read, workspace};
+use crate::support::{ok, read, start, workspace};
 
 /// The largest difference of losses, accuracies and probabilities; see above.
 const TOLERANCE: f64 = 1e-4;
@@ -39,7 +39,7 @@ fn copy() -> tempfile::TempDir {
 
 /// What a program prints when started in `place`.
 fn output(place: &Path, program: &str, args: &[&str]) -> String {
-    let mut command = Command::new(program);
+    let mut command = start(program);
     command.current_dir(place).envs(PLAIN).args(["--device", "cpu"]).args(args);
     String::from_utf8(ok(command).stdout).unwrap()
 }

@@ -8,7 +8,7 @@ use ml_core::weights::imagenet_classes;
 use serde_json::Value;
 
 use crate::http::{Reply, Server, nowhere};
-use crate::support::{fails, ok, read, train};
+use crate::support::{fails, ok, read, start, train};
 use crate::train::python;
 
 /// The published file of resnet18.
@@ -20,7 +20,7 @@ const IMAGES: [&str; 3] = ["0.png", "1.png", "2.png"];
 
 /// `ml-inference` with this cache; nothing goes to the network unless `args` or a mirror say so.
 fn inference(place: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-inference"));
     command.current_dir(place).args(["--device", "cpu"]).args(args);
     command.env("TORCH_HOME", place.join("torch")).env("ML_WEIGHTS_MIRROR", nowhere());
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{fails, ok, read, train};
+use crate::support::{fails, ok, read, start, train};
 use crate::train::{digits, python};
 
 /// Everything that has state, two steps an epoch apart from the last window.
@@ -414,7 +414,7 @@ fn the_best_epochs_are_kept_and_the_averaged_weights_are_what_inference_uses() {
         std::fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(kept.len(), 3, "{kept:?}");
     let infer = |more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-inference"));
         command.args(["--device", "cpu", "--json", "--checkpoint"]).arg(run.join("best.pt")).args(more);
         let output = ok(command);
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -9,10 +9,10 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{fails, ok, read, small_digits, train, workspace};
+use crate::support::{fails, ok, read, small_digits, start, train, workspace};
 
 fn split(image_dir: impl AsRef<Path>, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-split"));
     command.arg(image_dir.as_ref()).args(args);
     command
 }
@@ -112,7 +112,7 @@ fn names_reach_the_terminal_harmless_and_columns_are_aligned_by_what_it_shows() 
     // Each of the two wide characters takes two columns.
     let end = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().chars().count();
     assert_eq!(end("\u{732b}\u{732b}") + 2, end("total"), "{table}");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut check = start(env!("CARGO_BIN_EXE_ml-split"));
     check.arg("check").arg(data.path());
     let output = check.output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
@@ -314,7 +314,7 @@ fn a_tree_of_folders_holds_the_images_as_hard_links_symbolic_links_or_copies() {
 fn libtorch_is_not_loaded() {
     // The dynamic loader's own account of every object that it opens.
     let loaded = |program: &str| {
-        let mut command = Command::new(program);
+        let mut command = start(program);
         command.arg("--version").env("LD_DEBUG", "files");
         String::from_utf8_lossy(&ok(command).stderr).into_owned()
     };

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{fails, ok, train};
+use crate::support::{fails, ok, start, train};
 use crate::train::digits;
 
 fn stdout(command: Command) -> String {
@@ -35,7 +35,7 @@ fn a_summary_shows_layers_totals_and_memory_without_images() {
 #[test]
 fn the_list_of_networks_has_what_architecture_takes_and_a_misspelt_one_gets_the_nearest() {
     let place = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
     command.current_dir(place.path()).args(["--list_architectures", "--json"]);
     let json: Vec<serde_json::Value> = serde_json::from_str(&stdout(command)).unwrap();
     assert!(json.iter().any(|row| row["name"] == "tiny_net" && row["parameters"].as_u64() > Some(20_000)));

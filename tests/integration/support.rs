@@ -1,5 +1,6 @@
 //! What several test files need: the digits, a quick `ml-train`, and how a program ends.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -22,6 +23,14 @@ pub fn small_digits(folder: &Path, counts: &[usize]) {
     }
 }
 
+/// The program at `path`, or one that starts ours: without a GPU, whatever this machine has, since
+/// what is expected was computed on a CPU.
+pub fn start(path: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(path);
+    command.env("CUDA_VISIBLE_DEVICES", "");
+    command
+}
+
 /// A quick run: `tiny_net` on 16 px images, unless `args` say otherwise.
 pub fn train(place: &Path, args: &[&str]) -> Command {
     let config = place.join("quick.yaml");
@@ -31,7 +40,7 @@ pub fn train(place: &Path, args: &[&str]) -> Command {
          transforms: {train: {resize: [18, 18], random_crop: 16}, val: {resize: [16, 16]}}}",
     )
     .unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
     command.current_dir(place).args(["--device", "cpu"]);
     if !args.contains(&"--resume") || args.contains(&"auto") {
         command.args(["--config", "quick.yaml"]);
@@ -42,7 +51,7 @@ pub fn train(place: &Path, args: &[&str]) -> Command {
 
 /// The program at `path`, started in `place`.
 pub fn program(path: &str, place: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(path);
+    let mut command = start(path);
     command.current_dir(place).args(args);
     command
 }

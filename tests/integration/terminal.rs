@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus};
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{small_digits, train};
+use crate::support::{small_digits, start, train};
 
 /// The environment of a terminal without colours.
 const PLAIN: [&[(&str, &str)]; 5] = [
@@ -54,7 +54,7 @@ fn training(place: &Path, args: &[&str]) -> Command {
 /// Each program, at something that it has to say to the terminal.
 fn commands(place: &Path) -> Vec<Command> {
     let program = |path: &str, args: &[&str]| {
-        let mut command = Command::new(path);
+        let mut command = start(path);
         command.current_dir(place).args(args);
         command
     };
@@ -99,7 +99,7 @@ fn colours_and_bars_are_for_other_terminals_and_for_who_requests_them() {
     let (status, text) = on_terminal(training(place.path(), &never), &[("TERM", "xterm")]);
     assert!(status.success() && !text.contains('\x1b'), "{text:?}");
     // A bar draws its line anew.
-    let mut check = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut check = start(env!("CARGO_BIN_EXE_ml-split"));
     check.current_dir(place.path()).args(["check", "data", "--no_report"]);
     assert!(on_terminal(check, &[("TERM", "xterm")]).1.contains('\x1b'));
 }
@@ -119,7 +119,7 @@ fn a_dashboard_fills_the_terminal_and_leaves_it_as_it_was() {
     let before = rustix::termios::tcgetattr(&theirs).unwrap();
     let inner = train(place.path(), &args);
     // In a session of its own, of which this is the terminal.
-    let mut command = Command::new("setsid");
+    let mut command = start("setsid");
     command.args(["--ctty", "--wait"]).arg(inner.get_program()).args(inner.get_args());
     command.current_dir(place.path()).env("TERM", "xterm-256color");
     command.stdin(theirs.try_clone().unwrap()).stderr(theirs.try_clone().unwrap());

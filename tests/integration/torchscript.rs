@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::resume::{cut, same};
-use crate::support::{fails, ok, read, train};
+use crate::support::{fails, ok, read, start, train};
 use crate::train::{digits, python};
 
 /// `nets/` in `place`, with what `torchscript.py` makes for so many classes.
@@ -17,7 +17,7 @@ fn nets(place: &Path, classes: &str) -> PathBuf {
 }
 
 fn inference(checkpoint: &Path, inputs: &[&Path]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-inference"));
     command.args(["--device", "cpu", "--checkpoint"]).arg(checkpoint).args(inputs);
     command
 }

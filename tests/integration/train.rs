@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{fails, ok, read, small_digits, train, workspace};
+use crate::support::{fails, ok, program, read, small_digits, start, train, workspace};
 
 /// A data folder with a few of the digits' classes and images, divided by `ml-split`.
 pub fn digits(place: &Path, classes: usize, images: usize) -> PathBuf {
     let data = place.join("digits");
     small_digits(&data.join("raw"), &vec![images; classes]);
-    let mut split = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut split = start(env!("CARGO_BIN_EXE_ml-split"));
     split.arg(&data);
     ok(split);
     data
@@ -150,7 +150,7 @@ fn under_nohup_a_run_outlives_its_terminal() {
     let data = digits(place.path(), 2, 20);
     let args = ["--data_dir", data.to_str().unwrap(), "--num_epochs", "60", "--run_name", "long"];
     let training = train(place.path(), &args);
-    let mut command = Command::new("nohup");
+    let mut command = start("nohup");
     command.current_dir(place.path()).arg(training.get_program()).args(training.get_args());
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let run = place.path().join("runs/long");
@@ -179,7 +179,7 @@ fn torchvision_takes_our_weights_strictly_and_gives_our_logits() {
         std::fs::read_dir(data.join("raw/7")).unwrap().next().unwrap().unwrap().path()
     };
     let ours = ok({
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-inference"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-inference"));
         command
             .args(["--device", "cpu", "--format", "jsonl", "--checkpoint"])
             .arg(run.join("best.pt"))
@@ -222,7 +222,7 @@ fn wrong_settings_are_refused_with_exit_code_2_before_anything_is_written() {
         (vec!["--num_workers", "-1"], vec!["data.num_workers"]),
         (vec!["--allow_changes"], vec!["--resume"]),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
         command.current_dir(place.path()).args(["--data_dir", data]).args(&args);
         fails(command, 2, &parts);
     }
@@ -399,7 +399,7 @@ fn nobody_listening_to_stderr_or_stdout_is_no_failure() {
     let data = digits(place.path(), 2, 20);
     ok(train(place.path(), &["--data_dir", data.to_str().unwrap(), "--run_name", "a"]));
     let program = |program: &str, args: &[&str]| {
-        let mut command = Command::new(program);
+        let mut command = start(program);
         command.current_dir(place.path()).args(args);
         command
     };
@@ -437,4 +437,20 @@ fn too_little_memory_for_a_batch_is_an_error_with_advice_and_the_summary_says_it
     fails(command, 1, &["there is not enough memory: DefaultCPUAllocator", "--batch_size"]);
     let summary = read(place.path().join("runs/a/summary.yaml"));
     assert!(summary.contains("status: failed") && summary.contains("not enough memory"), "{summary}");
+}
+
+#[test]
+fn no_threads_at_all_are_refused_by_key() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    small_digits(&place.join("data/train"), &[4, 4]);
+    let parts = ["training.threads", "must be `auto` or from 1 to", "got 0"];
+    for given in [["--threads", "0"], ["--set", "training.threads=0"]] {
+        fails(train(place, &[&["--data_dir", "data", "--dry_run"][..], &given].concat()), 2, &parts);
+    }
+    std::fs::write(place.join("none.yaml"), "training: {threads: 0}\n").unwrap();
+    let args = ["--config", "none.yaml", "--data_dir", "data", "--device", "cpu", "--dry_run"];
+    fails(program(env!("CARGO_BIN_EXE_ml-train"), place, &args), 2, &parts);
+    let args = ["--threads", "0", "--weights", "x.pt", "--architecture", "resnet18", "data/train"];
+    fails(program(env!("CARGO_BIN_EXE_ml-inference"), place, &args), 2, &["--threads", "at least 1"]);
 }

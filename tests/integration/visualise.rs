@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use ml_report::tensorboard::EventWriter;
 
+use crate::support::start;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ml-visualise");
 
 /// `runs/base` with one event.
@@ -23,7 +25,7 @@ fn runs() -> tempfile::TempDir {
 }
 
 fn program(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let mut command = start(PROGRAM);
     command.current_dir(dir).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -139,7 +141,7 @@ fn where_there_is_no_tensorboard_it_says_how_to_get_one() {
     // Away from the project's own environment.
     let elsewhere: PathBuf = dir.path().join("ml-visualise");
     fs::copy(PROGRAM, &elsewhere).unwrap();
-    let output = Command::new(&elsewhere).current_dir(dir.path()).env("PATH", dir.path()).output().unwrap();
+    let output = start(&elsewhere).current_dir(dir.path()).env("PATH", dir.path()).output().unwrap();
     assert_error(&output, 1, &["TensorBoard is not installed", "cargo xtask setup", "pip install"]);
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::http::{Reply, Server, nowhere};
-use crate::support::{fails, ok, read};
+use crate::support::{fails, ok, read, start};
 use crate::train::{digits, python};
 
 /// The published file of resnet18.
@@ -15,7 +15,7 @@ const SIZE: usize = 46_830_571;
 /// `ml-train` on resnet18 with the defaults and this cache; nothing goes to the network unless
 /// `args` or a mirror say so.
 fn train(place: &Path, data: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-train"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
     command.current_dir(place).args(["--device", "cpu", "--data_dir"]).arg(data).args(args);
     command.env("TORCH_HOME", place.join("torch")).env("ML_WEIGHTS_MIRROR", nowhere());
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {

@@ -26,6 +26,14 @@ pub enum TorchError {
          checkpoint (--resume). `nvidia-smi` and the system's log say more of it"
     )]
     Device(String),
+    /// The GPU, its driver and the libraries do not suit each other, or this operator.
+    #[error("the GPU cannot compute this: {message}. {advice}")]
+    Unsupported {
+        /// What was said.
+        message: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// Anything else.
     #[error("libtorch: {0}")]
     Other(String),
@@ -47,13 +55,49 @@ impl TorchError {
             TorchError::Memory(first.trim_end_matches('.').to_owned())
         } else if message.contains("does not have a deterministic implementation") {
             TorchError::NotDeterministic(first)
-        } else if is_any(&OF_DEVICE) {
+        } else if let Some((_, advice)) = UNSUPPORTED.iter().find(|(words, _)| message.contains(words)) {
+            TorchError::Unsupported { message: first.trim_end_matches('.').to_owned(), advice: *advice }
+        } else if is_any(&OF_DEVICE)
+            || (message.contains("CUDA error") && !message.contains("CUBLAS_STATUS_"))
+        {
             TorchError::Device(first)
         } else {
             TorchError::Other(first)
         }
     }
 }
+
+const OF_LIBRARIES: &str = "Libraries of another version were found first: unset LD_LIBRARY_PATH, or install this \
+                            libtorch's own again (cargo xtask setup --compute cuda)";
+const OF_OPERATOR: &str = "The GPU itself has not failed. Try another training.precision, training.channels_last: \
+                           false, or --device cpu; if that happens with a built-in network, please report it";
+
+/// What the libraries say where the GPU is well, and what to do. All of it comes before a kernel
+/// is started, so that nothing is lost.
+const UNSUPPORTED: [(&str, &str); 12] = [
+    (
+        "no kernel image is available",
+        "This libtorch has no code for a GPU of that generation: use --device cpu or a newer GPU",
+    ),
+    (
+        "ARCH_MISMATCH",
+        "The libraries have no code for that GPU: use another training.precision, --device cpu or a newer GPU",
+    ),
+    ("driver version is insufficient", "The NVIDIA driver is too old for this libtorch: update the driver"),
+    ("system not yet initialized", FABRIC),
+    ("VERSION_MISMATCH", OF_LIBRARIES),
+    ("CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED", OF_LIBRARIES),
+    ("CUDNN_STATUS_NOT_INITIALIZED", OF_LIBRARIES),
+    ("CUDNN_STATUS_NOT_SUPPORTED", OF_OPERATOR),
+    ("CUDNN_STATUS_BAD_PARAM", OF_OPERATOR),
+    ("CUBLAS_STATUS_NOT_SUPPORTED", OF_OPERATOR),
+    ("CUBLAS_STATUS_INVALID_VALUE", OF_OPERATOR),
+    ("CUDA error: invalid argument", OF_OPERATOR),
+];
+
+/// Of error 802.
+const FABRIC: &str = "GPUs that are joined by NVSwitch need NVIDIA's Fabric Manager: start it (systemctl start \
+                      nvidia-fabricmanager), in the driver's own version";
 
 /// What libtorch, cuBLAS and cuDNN say where memory is lacking. cuBLAS cannot make its handle then,
 /// and cuDNN finds no algorithm.
@@ -66,8 +110,16 @@ const OF_MEMORY: [&str; 6] = [
     "unable to find an engine",
 ];
 
-/// What they say of a device that does not answer as it should.
-const OF_DEVICE: [&str; 4] = ["CUDA error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "cuDNN error"];
+/// What cuDNN and cuBLAS say of a device that does not answer as it should; after an error of
+/// CUDA's own that is not named above, a process cannot use the device either.
+const OF_DEVICE: [&str; 6] = [
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_MAPPING_ERROR",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUBLAS_STATUS_MAPPING_ERROR",
+];
 
 impl TorchError {
     /// What libtorch said, without advice.
@@ -76,6 +128,7 @@ impl TorchError {
             TorchError::Memory(message)
             | TorchError::NotDeterministic(message)
             | TorchError::Device(message)
+            | TorchError::Unsupported { message, .. }
             | TorchError::Other(message) => message,
         }
     }
@@ -159,11 +212,50 @@ mod tests {
         for message in [
             "CUDA error: unspecified launch failure",
             "CUDA error: device-side assert triggered",
+            "CUDA error: an illegal memory access was encountered",
+            "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( … )`",
             "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+            "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR",
         ] {
             let error = TorchError::new(message);
             let text = error.to_string();
             assert!(matches!(error, TorchError::Device(_)) && text.contains("--resume"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_is_well_is_not_called_lost() {
+        for (message, advice) in [
+            ("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if …", "--device cpu"),
+            ("cuDNN error: CUDNN_STATUS_BAD_PARAM", "training.precision"),
+            (
+                "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul( … )`",
+                "training.precision",
+            ),
+            (
+                "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasGemmEx( … )`",
+                "training.precision",
+            ),
+            ("cuDNN error: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", "unset LD_LIBRARY_PATH"),
+            ("cuDNN error: CUDNN_STATUS_VERSION_MISMATCH", "unset LD_LIBRARY_PATH"),
+            ("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", "unset LD_LIBRARY_PATH"),
+            ("CUDA error: no kernel image is available for execution on the device", "newer GPU"),
+            ("CUDA error: CUBLAS_STATUS_ARCH_MISMATCH when calling `cublasGemmEx( … )`", "newer GPU"),
+            ("CUDA error: system not yet initialized", "nvidia-fabricmanager"),
+            ("CUDA driver version is insufficient for CUDA runtime version", "update the driver"),
+        ] {
+            let error = TorchError::new(message);
+            let text = error.to_string();
+            assert!(matches!(error, TorchError::Unsupported { .. }), "{error:?}");
+            assert!(text.contains(advice) && !text.contains("is lost"), "{text}");
+        }
+        // Of a status that nobody knows there is nothing to advise.
+        for message in [
+            "cuDNN error: CUDNN_STATUS_LICENSE_ERROR",
+            "CUDA error: CUBLAS_STATUS_LICENSE_ERROR when calling …",
+        ] {
+            let unknown = TorchError::new(message);
+            assert!(matches!(unknown, TorchError::Other(_)), "{unknown:?}");
         }
     }
 

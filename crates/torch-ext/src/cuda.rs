@@ -13,6 +13,7 @@ unsafe extern "C" {
     fn te_cuda_hooks(out: *mut bool) -> *mut c_char;
     fn te_cuda_version(out: *mut i64) -> *mut c_char;
     fn te_cuda_start() -> *mut c_char;
+    fn te_cudnn_version(out: *mut i64) -> *mut c_char;
     fn te_cuda_use(index: i32) -> *mut c_char;
 }
 
@@ -56,11 +57,13 @@ pub enum CudaError {
     #[error("no NVIDIA driver was found")]
     NoDriver,
     /// This libtorch was built or installed without CUDA.
-    #[error(
-        "there is an NVIDIA driver, but libtorch's CUDA part cannot be loaded ({0}); `cargo xtask setup \
-         --compute cuda` installs it"
-    )]
-    NoLibrary(String),
+    #[error("{}", no_library(reason, search_path.as_deref()))]
+    NoLibrary {
+        /// What the system's loader says.
+        reason: String,
+        /// `LD_LIBRARY_PATH`, where it is set: libraries are taken from there first.
+        search_path: Option<String>,
+    },
     /// The driver does not serve this libtorch.
     #[error("{}", too_old(*found, *needed))]
     OldDriver {
@@ -73,8 +76,51 @@ pub enum CudaError {
     #[error("CUDA has to be requested before anything is computed in this process")]
     TooLate,
     /// There is a driver, but no device that can be used.
-    #[error("there is an NVIDIA driver, but CUDA cannot be started: {0}")]
-    Unusable(String),
+    #[error("{}", unusable(reason, visible.as_deref()))]
+    Unusable {
+        /// What libtorch says.
+        reason: String,
+        /// `CUDA_VISIBLE_DEVICES`, where it is set: only GPUs that it lists can be seen.
+        visible: Option<String>,
+    },
+}
+
+fn no_library(reason: &str, search_path: Option<&str>) -> String {
+    let advice = search_path.map_or_else(String::new, |path| {
+        format!("LD_LIBRARY_PATH is `{path}`: unset it if other CUDA libraries are found there; else ")
+    });
+    format!(
+        "there is an NVIDIA driver, but libtorch's CUDA part cannot be loaded ({reason}); {advice}`cargo xtask setup \
+         --compute cuda` installs it"
+    )
+}
+
+/// With what to do about it.
+fn unusable(reason: &str, visible: Option<&str>) -> String {
+    let advice = match visible {
+        // A negative number ends the list (CUDA C++ Programming Guide, "Environment Variables").
+        Some(list) if list.trim().is_empty() || list.trim().starts_with('-') => {
+            format!("CUDA_VISIBLE_DEVICES is `{list}`, which hides every GPU: unset it, or list GPUs in it")
+        }
+        _ if reason.contains("802") || reason.contains("system not yet initialized") => {
+            "GPUs that are joined by NVSwitch need NVIDIA's Fabric Manager, in the driver's own version: \
+             start it (systemctl start nvidia-fabricmanager)"
+                .to_owned()
+        }
+        Some(list) => format!(
+            "CUDA_VISIBLE_DEVICES is `{list}`: unset it, or list GPUs in it that `nvidia-smi --list-gpus` shows"
+        ),
+        None => "`nvidia-smi` has to list a GPU: if it does not, restart the machine after an update of the \
+                 driver, or start the container with its GPUs (--gpus all)"
+            .to_owned(),
+    };
+    let reason = reason.trim_end_matches('.');
+    format!("there is an NVIDIA driver, but CUDA cannot be started: {reason} ({advice})")
+}
+
+/// An environment variable, where it is set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 fn too_old(found: CudaVersion, needed: CudaVersion) -> String {
@@ -97,11 +143,15 @@ pub fn load_cuda() -> Result<(), CudaError> {
 
 fn load() -> Result<(), CudaError> {
     let driver = driver().ok_or(CudaError::NoDriver)?;
-    open("libtorch_cuda.so").map_err(CudaError::NoLibrary)?;
+    let search_path = || variable("LD_LIBRARY_PATH").filter(|path| !path.is_empty());
+    open("libtorch_cuda.so").map_err(|reason| CudaError::NoLibrary { reason, search_path: search_path() })?;
     let (mut has_hooks, mut needed) = (false, 0);
     // SAFETY: both places live through the calls.
     let hooks = unsafe { result(te_cuda_hooks(&raw mut has_hooks)) };
-    let unusable = |error: Error| CudaError::Unusable(error.message().to_owned());
+    let unusable = |error: Error| CudaError::Unusable {
+        reason: error.message().to_owned(),
+        visible: variable("CUDA_VISIBLE_DEVICES"),
+    };
     hooks.map_err(unusable)?;
     if !has_hooks {
         return Err(CudaError::TooLate);
@@ -113,13 +163,38 @@ fn load() -> Result<(), CudaError> {
     match (unsafe { result(te_cuda_start()) }, driver.version()) {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(found)) if found.major < needed.major => Err(CudaError::OldDriver { found, needed }),
-        (Err(error), _) => {
-            let visible = std::env::var("CUDA_VISIBLE_DEVICES");
-            let visible =
-                visible.map_or_else(|_| String::new(), |list| format!(" (CUDA_VISIBLE_DEVICES is `{list}`)"));
-            Err(CudaError::Unusable(format!("{}{visible}", error.message())))
-        }
+        (Err(error), _) => Err(unusable(error)),
     }
+}
+
+/// What results on CUDA depend on besides the GPU, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CudaVersions {
+    /// Of CUDA, that libtorch was built for: `13.0`.
+    pub cuda: Option<String>,
+    /// Of cuDNN, that is loaded: `9.19.0`.
+    pub cudnn: Option<String>,
+    /// Of NVIDIA's driver: `580.65.06`.
+    pub driver: Option<String>,
+}
+
+/// Of the libraries in this process; CUDA must be loaded. Nothing is computed.
+pub fn cuda_versions() -> CudaVersions {
+    let (mut cuda, mut cudnn) = (0, 0);
+    // SAFETY: both places live through the calls.
+    let (has_cuda, has_cudnn) =
+        unsafe { (result(te_cuda_version(&raw mut cuda)), result(te_cudnn_version(&raw mut cudnn))) };
+    let driver = std::fs::read_to_string("/sys/module/nvidia/version").ok();
+    CudaVersions {
+        cuda: has_cuda.is_ok().then(|| CudaVersion::of(cuda).to_string()),
+        cudnn: has_cudnn.is_ok().then(|| cudnn_version(cudnn)),
+        driver: driver.map(|version| version.trim().to_owned()),
+    }
+}
+
+/// As cuDNN writes it from its version 9 on: 91900.
+fn cudnn_version(number: i64) -> String {
+    format!("{}.{}.{}", number / 10_000, number % 10_000 / 100, number % 100)
 }
 
 fn open(name: &str) -> Result<Library, String> {
@@ -268,7 +343,40 @@ mod tests {
         let old = CudaError::OldDriver { found: CudaVersion::of(12080), needed: CudaVersion::of(13000) };
         let text = old.to_string();
         assert!(["12.8", "13.0", "580", "update"].iter().all(|part| text.contains(part)), "{text}");
-        let none = CudaError::NoLibrary("libcudart.so.13: cannot open".to_owned()).to_string();
-        assert!(none.contains("setup --compute cuda"), "{none}");
+        let none = |search_path: Option<&str>| {
+            let reason = "libcudart.so.13: cannot open".to_owned();
+            CudaError::NoLibrary { reason, search_path: search_path.map(str::to_owned) }.to_string()
+        };
+        assert!(none(None).contains("setup --compute cuda"), "{}", none(None));
+        assert!(!none(None).contains("LD_LIBRARY_PATH"), "{}", none(None));
+        let mixed = none(Some("/opt/cuda/lib64"));
+        assert!(mixed.contains("LD_LIBRARY_PATH is `/opt/cuda/lib64`: unset it"), "{mixed}");
+    }
+
+    #[test]
+    fn a_driver_that_is_there_but_does_not_start_is_told_with_a_remedy() {
+        let (unknown, fabric) = ("CUDA unknown error.", "Error 802: system not yet initialized");
+        for (reason, visible, remedy) in [
+            (unknown, None, "`nvidia-smi` has to list a GPU"),
+            (unknown, Some(""), "CUDA_VISIBLE_DEVICES is ``, which hides every GPU: unset it"),
+            (unknown, Some("-1"), "hides every GPU"),
+            (unknown, Some("7"), "CUDA_VISIBLE_DEVICES is `7`: unset it, or list GPUs"),
+            (fabric, None, "nvidia-fabricmanager"),
+            (fabric, Some("0"), "nvidia-fabricmanager"),
+            (fabric, Some(""), "hides every GPU"),
+        ] {
+            let (reason, visible) = (reason.to_owned(), visible.map(str::to_owned));
+            let text = CudaError::Unusable { reason: reason.clone(), visible }.to_string();
+            assert!(text.contains(remedy) && text.contains(reason.trim_end_matches('.')), "{text}");
+        }
+    }
+
+    #[test]
+    fn versions_are_none_where_cuda_is_not_loaded() {
+        assert_eq!(cudnn_version(91_900), "9.19.0");
+        assert_eq!(cudnn_version(92_012), "9.20.12");
+        // No test of this process loads it.
+        let CudaVersions { cuda, cudnn, .. } = cuda_versions();
+        assert_eq!((cuda, cudnn), (None, None));
     }
 }

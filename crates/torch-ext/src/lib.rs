@@ -23,7 +23,8 @@ mod warnings;
 pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
 pub use conv::depthwise_conv2d;
 pub use cuda::{
-    CudaDevice, CudaError, CudaVersion, cuda_device, has_cuda_context, load_cuda, use_cuda_device,
+    CudaDevice, CudaError, CudaVersion, CudaVersions, cuda_device, cuda_versions, has_cuda_context,
+    load_cuda, use_cuda_device,
 };
 pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, return_freed_memory, set_cublas_workspace};
@@ -34,7 +35,10 @@ pub use optim::{
 };
 pub use record::{MemoryEvent, Operator, Seen, record_memory, record_operators, storage_address};
 pub use script::{Script, ScriptTensor};
-pub use shim::{Autocast, Generator, channels_last, clear_grads, manual_seed, set_deterministic, version};
+pub use shim::{
+    Autocast, Generator, channels_last, clear_grads, is_deterministic, manual_seed, set_deterministic,
+    version,
+};
 pub use slots::{HostBuffers, Part};
 pub use team::IdleTeam;
 pub use transfer::{CopyStream, Fetch, Sent, host_waits, scalar, to_host};

@@ -14,6 +14,7 @@ unsafe extern "C" {
     fn te_version() -> *const c_char;
     fn te_manual_seed(seed: u64) -> *mut c_char;
     fn te_set_deterministic(on: bool) -> *mut c_char;
+    fn te_is_deterministic() -> bool;
     fn te_generator(seed: u64) -> *mut c_void;
     fn te_generator_free(generator: *mut c_void);
     fn te_generator_skip(generator: *mut c_void, count: u64) -> *mut c_char;
@@ -147,6 +148,12 @@ pub fn manual_seed(seed: u64) -> Result<(), Error> {
 pub fn set_deterministic(on: bool) -> Result<(), Error> {
     // SAFETY: sets flags of libtorch's global context.
     result(unsafe { te_set_deterministic(on) })
+}
+
+/// What [`set_deterministic`] was called with last in this process; false before.
+pub fn is_deterministic() -> bool {
+    // SAFETY: reads a flag of libtorch's global context.
+    unsafe { te_is_deterministic() }
 }
 
 /// A random generator of its own for tensors on the CPU, libtorch's Mersenne twister. It gives the

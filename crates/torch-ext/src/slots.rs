@@ -138,6 +138,16 @@ impl Part {
             std::slice::from_raw_parts_mut(start, self.bytes)
         }
     }
+
+    /// Copies `bytes` into all of it.
+    ///
+    /// # Panics
+    /// If they are not as many as the part has.
+    pub fn write(self, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.bytes, "as many bytes as the part has");
+        // SAFETY: as for `bytes_mut`; `bytes` is other memory, since nobody else borrows the part.
+        unsafe { self.memory.start.add(self.from).copy_from_nonoverlapping(bytes.as_ptr(), self.bytes) };
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +176,15 @@ mod tests {
         assert_eq!(part.bytes_mut(), [0; 8]);
         part.bytes_mut()[0] = 7;
         assert_eq!(part.bytes_mut()[0], 7, "once");
+    }
+
+    #[test]
+    fn parts_are_written_one_after_the_other() {
+        let mut slots = HostBuffers::new(&[5], Kind::Uint8).unwrap();
+        for bytes in [&[1u8, 2][..], &[], &[3, 4, 5]] {
+            slots.take(bytes.len()).write(bytes);
+        }
+        assert_eq!(Vec::<u8>::try_from(slots.finish().unwrap()).unwrap(), [1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{check, findings, lines, message, put, report};
-use crate::support::{ok, small_digits};
+use crate::support::{ok, small_digits, start};
 
 fn split(dir: impl AsRef<Path>, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+    let mut command = start(env!("CARGO_BIN_EXE_ml-split"));
     command.arg(dir.as_ref()).args(args);
     command
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{check, divided, messy, report, save};
-use crate::support::{fails, ok, read, small_digits};
+use crate::support::{fails, ok, read, small_digits, start};
 
 #[test]
 fn the_page_holds_no_markup_from_names_and_needs_no_other_file() {
@@ -106,7 +106,7 @@ fn a_division_can_be_checked_first_and_is_refused_for_unreadable_images() {
     let raw = data.path().join("raw");
     small_digits(&raw, &[30, 30]);
     let split = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ml-split"));
+        let mut command = start(env!("CARGO_BIN_EXE_ml-split"));
         command.arg(&raw).args(args);
         command
     };

@@ -5,6 +5,7 @@ mod courtesy;
 mod precision;
 mod quota;
 mod threads;
+mod versions;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::torch_error::{TorchError, catch_torch_panic};
 pub use compute::{Compute, MemoryFormat};
 pub use precision::{Precision, PrecisionChoice};
 pub use threads::current as num_threads;
+pub use versions::versions;
 
 /// `auto`, `cpu`, `cuda` (the first), or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,7 +202,11 @@ fn usable(number: usize) -> Result<(String, i64), NoCuda> {
     let found = torch_ext::cuda_device(number);
     let name = found.map_or_else(|| format!("cuda:{number}"), |device| device.to_string());
     let tried = torch_ext::use_cuda_device(number).map_err(TorchError::from).and_then(|()| try_out(number));
-    tried.map_err(|error| unexpected(format!("{name} cannot be used: {}", advice(error.message()))))?;
+    tried.map_err(|error| {
+        let search_path = std::env::var("LD_LIBRARY_PATH").ok().filter(|path| !path.is_empty());
+        let advice = advice(error.message(), search_path.as_deref());
+        unexpected(format!("{name} cannot be used: {advice}"))
+    })?;
     Ok((name, count))
 }
 
@@ -215,20 +221,30 @@ fn try_out(number: usize) -> Result<(), TorchError> {
     })
 }
 
-/// What CUDA says where a device cannot be used at all, with what to do about it.
-fn advice(message: &str) -> String {
-    const KNOWN: [(&str, &str); 5] = [
-        ("no kernel image", "this libtorch has no code for a GPU of that generation; it needs a newer GPU"),
-        ("VERSION_MISMATCH", "another cuDNN was found first; unset LD_LIBRARY_PATH"),
-        (
-            "unable to find an engine",
-            "cuDNN cannot compute there; unset LD_LIBRARY_PATH if it leads to other libraries",
-        ),
-        ("busy or unavailable", "another process has the GPU for itself"),
-        ("out of memory", "other programs hold its memory; `nvidia-smi` lists them"),
-    ];
-    let known = KNOWN.iter().find(|(words, _)| message.contains(words));
-    known.map_or_else(|| message.to_owned(), |(_, advice)| format!("{message} ({advice})"))
+/// What CUDA says where a device cannot be used at all, with what to do about it; `search_path` is
+/// `LD_LIBRARY_PATH`, where libraries are looked for first.
+fn advice(message: &str, search_path: Option<&str>) -> String {
+    let libraries = || match search_path {
+        Some(path) => format!("other libraries were found first: unset LD_LIBRARY_PATH, which is `{path}`"),
+        None => "the libraries do not suit each other: `cargo xtask setup --compute cuda` installs those of \
+                 this libtorch again"
+            .to_owned(),
+    };
+    let is = |words: &str| message.contains(words);
+    let advice = if is("no kernel image") || is("ARCH_MISMATCH") {
+        "this libtorch has no code for a GPU of that generation; it needs a newer GPU".to_owned()
+    } else if is("VERSION_MISMATCH") || is("SUBLIBRARY") || is("CUDNN_STATUS_NOT_INITIALIZED") {
+        libraries()
+    } else if is("unable to find an engine") {
+        format!("cuDNN cannot compute there; {}", libraries())
+    } else if is("busy or unavailable") {
+        "another process has the GPU for itself; `nvidia-smi` lists it".to_owned()
+    } else if is("out of memory") {
+        "other programs hold its memory; `nvidia-smi` lists them".to_owned()
+    } else {
+        return message.to_owned();
+    };
+    format!("{message} ({advice})")
 }
 
 /// What libtorch warns of in this thread goes to `tell` from now on, a line each, not to stderr. For
@@ -238,6 +254,30 @@ pub use torch_ext::tell_warnings;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Messages of the libraries, as they are in their issue trackers.
+    #[test]
+    fn a_device_that_cannot_be_used_is_told_with_a_remedy() {
+        let set = Some("/opt/cudnn/lib");
+        for (message, search_path, remedy) in [
+            ("CUDA error: no kernel image is available for execution on the device", set, "a newer GPU"),
+            (
+                "cuDNN error: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH",
+                set,
+                "unset LD_LIBRARY_PATH, which is `/opt",
+            ),
+            ("cuDNN error: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", None, "setup --compute cuda"),
+            ("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", set, "unset LD_LIBRARY_PATH"),
+            ("GET was unable to find an engine to execute this computation", set, "unset LD_LIBRARY_PATH"),
+            ("CUDA error: CUDA-capable device(s) is/are busy or unavailable", None, "another process"),
+            ("CUDA error: out of memory", None, "`nvidia-smi` lists them"),
+        ] {
+            let text = advice(message, search_path);
+            assert!(text.starts_with(message) && text.contains(remedy), "{text}");
+            assert!(search_path.is_some() || !text.contains("LD_LIBRARY_PATH"), "{text}");
+        }
+        assert_eq!(advice("CUDA error: unknown error", set), "CUDA error: unknown error");
+    }
 
     #[test]
     fn device_names_are_read_and_written() {

@@ -10,6 +10,7 @@ mod audit;
 mod compute;
 mod error;
 mod evaluate;
+mod exactness;
 mod resume;
 mod statistics;
 mod summary;
@@ -33,6 +34,7 @@ use crate::trainer::{
     self, ExternalCheckpoint, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer, resolve_script,
 };
 use crate::weights::Choice;
+use exactness::{Circumstances, differences};
 use summary::{Facts, SummaryWriter, sizes};
 
 /// What a run begins with.
@@ -373,7 +375,16 @@ fn restore(
 ) -> Result<(), JobError> {
     trainer.restore(&resume.checkpoint, resume.mode)?;
     let earlier = options.existing().and_then(|existing| existing.run.read_summary().ok());
-    warn_if_inexact(&resume.checkpoint, earlier.as_ref(), device, config);
+    let before = Circumstances {
+        device: earlier.as_ref().map(|earlier| earlier.device.as_str()),
+        versions: &resume.checkpoint.versions,
+    };
+    let versions = device::versions(device.device).into();
+    let now = Circumstances { device: Some(&device.description), versions: &versions };
+    let other = differences(before, now, config.deterministic);
+    if !other.is_empty() {
+        tracing::warn!("resuming with {}: the last bits of the result may differ", other.join(", "));
+    }
     if options.existing().is_none() {
         trainer.forget_other_epochs();
     }
@@ -400,48 +411,6 @@ fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint, path: &Pa
         external.epochs_done
     );
     Ok(())
-}
-
-/// Says what keeps a resumed run from giving the bytes of an uninterrupted one.
-fn warn_if_inexact(
-    checkpoint: &Checkpoint,
-    earlier: Option<&Summary>,
-    device: &ResolvedDevice,
-    config: &Config,
-) {
-    let mut other = Vec::new();
-    let here = device.description.as_str();
-    if let Some(earlier) = earlier.map(|earlier| earlier.device.as_str()) {
-        match (gpu(earlier), gpu(here)) {
-            (before, now) if before == now => {}
-            (Some(before), Some(now)) => other.push(format!("{now} instead of {before}")),
-            _ => other.push("another kind of device".to_owned()),
-        }
-    }
-    let is_cuda = gpu(here).is_some();
-    if is_cuda && !config.deterministic {
-        other.push("deterministic: false on a GPU".to_owned());
-    }
-    let threads = checkpoint.versions["num_threads"].as_i64();
-    let here = i64::from(tch::get_num_threads());
-    if let Some(threads) = threads.filter(|threads| *threads != here && !is_cuda) {
-        other.push(format!("{here} threads instead of {threads}"));
-    }
-    let libtorch = checkpoint.versions["libtorch"].as_str();
-    if let Some(libtorch) = libtorch.filter(|version| *version != *crate::LIBTORCH_VERSION) {
-        other.push(format!("libtorch {} instead of {libtorch}", *crate::LIBTORCH_VERSION));
-    }
-    if !other.is_empty() {
-        tracing::warn!("resuming with {}: the last bits of the result may differ", other.join(", "));
-    }
-}
-
-/// The GPU's name in a [`ResolvedDevice::description`]: `cuda:0 (NVIDIA H200, compute capability
-/// 9.0, …)`; older runs have none.
-fn gpu(description: &str) -> Option<&str> {
-    let rest = description.strip_prefix("cuda")?;
-    let name = rest.split_once(" (").and_then(|(_, rest)| rest.split_once(", compute capability"));
-    Some(name.map_or("a GPU", |(name, _)| name))
 }
 
 /// Why a run whose state is complete does not resume.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ml_data::geometry::Area;
 use ml_data::transform::{Erasure, Fill, Mix, Pipeline};
 use tch::{Device, Kind, Tensor};
-use torch_ext::{CopyStream, Sent};
+use torch_ext::{CopyStream, HostBuffers, Sent};
 
 use super::{LoaderError, mix};
 use crate::torch_error::{TorchError, catch_torch_panic};
@@ -41,8 +41,8 @@ pub(super) struct Overwritten {
     /// The image's place in the batch.
     pub row: usize,
     pub erasure: Erasure,
-    /// `[C, h, w]`, of noise alone.
-    pub noise: Vec<f32>,
+    /// `[C, h, w]` f32 as bytes in the machine's order, of noise alone.
+    pub noise: Vec<u8>,
 }
 
 /// A batch on its device.
@@ -157,8 +157,8 @@ impl Batch {
     /// Begins to send it, on a stream beside that of the computations.
     pub(super) fn send(mut self) -> Result<SentBatch, TorchError> {
         let to = &self.destination.stream;
-        let noise: Vec<f32> = self.erasures.iter().flat_map(|one| &one.noise).copied().collect();
-        let noise = if noise.is_empty() { None } else { Some(to.send(&Tensor::from_slice(&noise))?) };
+        let noise = noise(&self.erasures, self.destination.is_pinned())?;
+        let noise = noise.map(|noise| to.send(&noise)).transpose()?;
         let pixels = match self.packed.take() {
             Some(packed) => SentPixels::Packed(to.send(&packed.bytes)?, packed),
             None => SentPixels::Apart(to.send(&self.images)?, to.send(&self.targets)?),
@@ -232,6 +232,24 @@ impl Normalize {
     }
 }
 
+/// The noise of all rectangles, one after the other, `[n]` f32 in memory that it is sent from as it
+/// is; none where nothing is written but constants.
+fn noise(erasures: &[Overwritten], is_pinned: bool) -> Result<Option<Tensor>, TorchError> {
+    let bytes: usize = erasures.iter().map(|one| one.noise.len()).sum();
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let shape = [bytes as i64];
+    let mut memory =
+        if is_pinned { HostBuffers::pinned(&shape) } else { HostBuffers::new(&shape, Kind::Uint8) }?;
+    for Overwritten { noise, .. } in erasures {
+        memory.take(noise.len()).write(noise);
+    }
+    let unfinished = |_| TorchError::Other("a part of a batch's noise is still being written".to_owned());
+    let noise = memory.finish().map_err(unfinished)?;
+    Ok(Some(noise.f_view_dtype(Kind::Float).map_err(torch_ext::Error::from)?))
+}
+
 /// Overwrites rectangles of `images` `[N, C, H, W]` f32 on any device; `noise` has the values of
 /// those with noise, one after the other, on the same device.
 fn erase(images: &Tensor, erasures: &[Overwritten], noise: Option<&Tensor>) {
@@ -290,7 +308,8 @@ mod tests {
         let area = |top, left| Area { top, left, size: Size { height: 2, width: 3 } };
         let overwritten = |row, area, fill| {
             let erasure = Erasure { area, fill };
-            let noise = if matches!(fill, Fill::Noise { .. }) { erasure.values(3) } else { Vec::new() };
+            let values = if matches!(fill, Fill::Noise { .. }) { erasure.values(3) } else { Vec::new() };
+            let noise = values.into_iter().flat_map(f32::to_ne_bytes).collect();
             Overwritten { row, erasure, noise }
         };
         let erasures = [
@@ -299,8 +318,11 @@ mod tests {
             overwritten(1, area(3, 4), Fill::Noise { seed: 4 }),
         ];
         let images = Tensor::zeros([2, 3, 5, 7], (Kind::Float, Device::Cpu));
-        let noise: Vec<f32> = erasures.iter().flat_map(|one| &one.noise).copied().collect();
-        erase(&images, &erasures, Some(&Tensor::from_slice(&noise)));
+        let values = [0, 2].map(|number: usize| erasures[number].erasure.values(3)).concat();
+        let sent = noise(&erasures, false).unwrap().unwrap();
+        assert!(sent.equal(&Tensor::from_slice(&values)));
+        assert!(noise(&erasures[1..2], false).unwrap().is_none(), "constants are not sent");
+        erase(&images, &erasures, Some(&sent));
         let mut wanted = vec![0f32; 2 * 3 * 5 * 7];
         for Overwritten { row, erasure, .. } in &erasures {
             for (number, value) in erasure.values(3).into_iter().enumerate() {

@@ -45,8 +45,8 @@ pub(super) enum Remark {
     /// The image of this index comes out black, or of one colour.
     Odd(usize, Oddity),
     /// To be overwritten once the sample is normalised, on its device, with this noise `[C, h, w]`
-    /// if it is with noise.
-    Erase(Erasure, Vec<f32>),
+    /// if it is with noise, as the bytes of f32.
+    Erase(Erasure, Vec<u8>),
 }
 
 /// What is still to be erased of a sample, and what is odd about its image.
@@ -152,8 +152,9 @@ impl Plan {
                     let odd = oddity.map(|oddity| Remark::Odd(candidate, oddity));
                     let erasure = erasure.map(|erasure| {
                         let is_noise = matches!(erasure.fill, Fill::Noise { .. });
-                        let noise = is_noise.then(|| erasure.values(self.layout.channels));
-                        Remark::Erase(erasure, noise.unwrap_or_default())
+                        let values = is_noise.then(|| erasure.values(self.layout.channels));
+                        let noise = values.into_iter().flatten().flat_map(f32::to_ne_bytes).collect();
+                        Remark::Erase(erasure, noise)
                     });
                     return Ok(bad.chain(odd).chain(erasure).collect());
                 }

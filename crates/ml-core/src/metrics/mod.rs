@@ -91,12 +91,16 @@ impl MetricAccumulator {
     /// Continues from sums read earlier (a resumed epoch): what is added then gives the same sums,
     /// to the bit, as if they had never been read.
     pub fn from_sums(sums: MetricSums, device: Device) -> MetricAccumulator {
-        let counts = [sums.correct, sums.correct_top5, sums.count].map(|count| count as i64);
-        MetricAccumulator {
-            losses: Tensor::from_slice(&[sums.loss_sum, sums.loss_divisor]).to_device(device),
-            counts: Tensor::from_slice(&counts).to_device(device),
-            confusion: None,
+        // Filled in place, since a copy from the host to a GPU would wait for it.
+        let losses = Tensor::zeros([2], (Kind::Double, device));
+        for (at, value) in (0..).zip([sums.loss_sum, sums.loss_divisor]) {
+            let _ = losses.get(at).fill_(value);
         }
+        let counts = Tensor::zeros([3], (Kind::Int64, device));
+        for (at, count) in (0..).zip([sums.correct, sums.correct_top5, sums.count]) {
+            let _ = counts.get(at).fill_(count as i64);
+        }
+        MetricAccumulator { losses, counts, confusion: None }
     }
 
     /// Also counts pairs of true and predicted classes from here on.

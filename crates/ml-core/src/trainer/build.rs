@@ -14,7 +14,7 @@ use super::state::{
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ModelConfig};
-use crate::device::{Compute, Precision};
+use crate::device::{self, Compute, Precision};
 use crate::loss::Loss;
 use crate::network::{ForwardError, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
@@ -178,11 +178,7 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         calibration: None,
         out_of_distribution: None,
         timestamp: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-        versions: serde_json::json!({
-            "ml": env!("CARGO_PKG_VERSION"),
-            "libtorch": *crate::LIBTORCH_VERSION,
-            "num_threads": tch::get_num_threads(),
-        }),
+        versions: device::versions(trainer.compute.device).into(),
         extra: Vec::new(),
     })
 }

@@ -38,6 +38,11 @@ char *te_cuda_version(int64_t *out) noexcept {
   return guarded([&] { *out = at::detail::getCUDAHooks().versionCUDART(); });
 }
 
+// Of cuDNN that is loaded, as 91900; an error without CUDA.
+char *te_cudnn_version(int64_t *out) noexcept {
+  return guarded([&] { *out = at::detail::getCUDAHooks().versionRuntimeCuDNN(); });
+}
+
 char *te_cuda_start() noexcept {
   return guarded([&] { at::globalContext().lazyInitDevice(at::kCUDA); });
 }

@@ -74,6 +74,8 @@ char *te_set_deterministic(bool on) noexcept {
   });
 }
 
+bool te_is_deterministic() noexcept { return at::globalContext().deterministicAlgorithms(); }
+
 void *te_generator(uint64_t seed) noexcept { return new at::Generator(at::detail::createCPUGenerator(seed)); }
 
 void te_generator_free(void *generator) noexcept { delete static_cast<at::Generator *>(generator); }

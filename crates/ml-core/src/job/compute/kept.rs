@@ -40,6 +40,13 @@ impl Key {
     }
 }
 
+#[cfg(test)]
+impl Key {
+    pub(super) fn called(name: &str) -> Key {
+        Key(name.to_owned())
+    }
+}
+
 /// The processor's name, on Linux.
 fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -71,7 +78,8 @@ impl Kept {
         Kept::at(folder.map(|folder| folder.join("ml-train/steps.json")))
     }
 
-    fn at(path: Option<PathBuf>) -> Kept {
+    /// At this place.
+    pub(super) fn at(path: Option<PathBuf>) -> Kept {
         let content = path.as_deref().and_then(|path| match read(path) {
             Ok(content) => content,
             Err(problem) => {

@@ -13,7 +13,7 @@ use super::JobError;
 use crate::config::Config;
 use crate::device::{Compute, MemoryFormat, Precision};
 use crate::network::{ForwardError, ScriptFile};
-use crate::trainer::{Stop, TrainError, measure_steps};
+use crate::trainer::{StepTimes, Stop, TrainError, measure_steps};
 use kept::{Kept, Key};
 
 /// How long measuring may take.
@@ -199,13 +199,7 @@ impl Question<'_> {
             started.elapsed().as_secs_f64(),
             measured.batch_size
         );
-        if measured.was_busy {
-            tracing::warn!(
-                "precision: other programs used the processors meanwhile; delete {} to measure again",
-                kept.place()
-            );
-        }
-        kept.put(key, &names, &measured.seconds);
+        keep(&mut kept, key, &names, &measured);
         Some(Times { seconds: measured.seconds, origin })
     }
 
@@ -221,6 +215,19 @@ impl Question<'_> {
         let figure = figure
             .map_or(String::new(), |slower| format!(": a step takes {slower:.1} times as long as in fp32"));
         tracing::warn!("training.precision: {place} has no bf16 of its own{figure}; use auto or fp32");
+    }
+}
+
+/// Keeps what was measured, unless other programs slowed some of it: a choice of chance is not for
+/// good.
+fn keep(kept: &mut Kept, key: Key, names: &[String], measured: &StepTimes) {
+    if measured.was_busy {
+        tracing::warn!(
+            "precision: other programs used the processors while this was measured, so it is not kept: the next run \
+             measures again; training.precision and training.channels_last can be set to what is wanted"
+        );
+    } else {
+        kept.put(key, names, &measured.seconds);
     }
 }
 
@@ -247,6 +254,21 @@ mod tests {
         assert_eq!(fastest(&[1.0, 0.5, 0.4]), 2);
         assert_eq!(fastest(&[1.0, 2.0, 3.0]), 0);
         assert_eq!(fastest(&[]), 0);
+    }
+
+    #[test]
+    fn what_was_measured_on_a_busy_machine_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("steps.json");
+        let names = ["fp32".to_owned(), "bf16".to_owned()];
+        let measured = |was_busy| StepTimes { batch_size: 8, seconds: vec![2.0, 1.0], was_busy };
+        let key = || Key::called("resnet18");
+        let mut kept = Kept::at(Some(path.clone()));
+        keep(&mut kept, key(), &names, &measured(true));
+        assert_eq!(kept.get(&key(), &names), None);
+        assert!(!path.exists());
+        keep(&mut kept, key(), &names, &measured(false));
+        assert_eq!(Kept::at(Some(path)).get(&key(), &names), Some(vec![2.0, 1.0]));
     }
 
     #[test]

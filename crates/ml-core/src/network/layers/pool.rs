@@ -52,15 +52,38 @@ impl Layer for AdaptiveAvgPool2d {
         let [.., height, width] = *input.size().as_slice() else {
             return input.adaptive_avg_pool2d([side, side]);
         };
+        match Way::of([height, width], side, input.device(), torch_ext::is_deterministic()) {
+            Way::Same => input.shallow_clone(),
+            Way::Operator => input.adaptive_avg_pool2d([side, side]),
+            Way::Windows(window) => input.avg_pool2d(window, window, [0, 0], false, true, None),
+            Way::Products => by_products(input, side),
+        }
+    }
+}
+
+/// How [`AdaptiveAvgPool2d`] is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// There is nothing to do.
+    Same,
+    /// libtorch's operator, whose gradient on CUDA is not deterministic.
+    Operator,
+    /// Equal windows, of this height and width.
+    Windows([i64; 2]),
+    /// [`by_products`]
+    Products,
+}
+
+impl Way {
+    /// For images of this height and width.
+    fn of([height, width]: [i64; 2], side: i64, device: Device, deterministic: bool) -> Way {
         match (height, width) {
-            _ if (height, width) == (side, side) => input.shallow_clone(),
-            // CUDA has no deterministic gradient of the operator itself, but of these.
-            _ if !input.device().is_cuda() || side == 1 => input.adaptive_avg_pool2d([side, side]),
-            _ if height % side == 0 && width % side == 0 => {
-                let window = [height / side, width / side];
-                input.avg_pool2d(window, window, [0, 0], false, true, None)
-            }
-            _ => by_products(input, side),
+            _ if (height, width) == (side, side) => Way::Same,
+            // The mean over everything is deterministic as it is.
+            _ if !device.is_cuda() || side == 1 => Way::Operator,
+            _ if height % side == 0 && width % side == 0 => Way::Windows([height / side, width / side]),
+            _ if deterministic => Way::Products,
+            _ => Way::Operator,
         }
     }
 }
@@ -68,18 +91,20 @@ impl Layer for AdaptiveAvgPool2d {
 /// As [`AdaptiveAvgPool2d`] by two matrix products, `[N, C, H, W]` → `[N, C, side, side]`.
 fn by_products(input: &Tensor, side: i64) -> Tensor {
     let size = input.size();
-    // A row a window: the mean of what lies between its first and its last pixel (PyTorch's rule:
-    // floor(i · n / side) to ceil((i + 1) · n / side)).
-    let means = |pixels: i64| {
-        let matrix = Tensor::zeros([side, pixels], (Kind::Float, Device::Cpu));
-        for window in 0..side {
-            let first = window * pixels / side;
-            let count = ((window + 1) * pixels + side - 1) / side - first;
-            let _ = matrix.get(window).narrow(0, first, count).fill_(1.0 / count as f64);
-        }
-        matrix.to_kind(input.kind()).to_device(input.device())
-    };
+    let means = |pixels| means(pixels, side, input.device()).to_kind(input.kind());
     means(size[2]).matmul(input).matmul(&means(size[3]).transpose(0, 1))
+}
+
+/// `[side, pixels]` f32, a row a window: the mean of what lies between its first and its last pixel
+/// (PyTorch's rule: floor(i · n / side) to ceil((i + 1) · n / side)). It is made on `device`, by
+/// operators that take nothing from the host but numbers: a copy to CUDA would wait for it.
+fn means(pixels: i64, side: i64, device: Device) -> Tensor {
+    let windows = Tensor::arange(side, (Kind::Int64, device)).unsqueeze(1); // [side, 1]
+    let first = (&windows * pixels).divide_scalar_mode(side, "floor");
+    let end = ((&windows + 1) * pixels + (side - 1)).divide_scalar_mode(side, "floor");
+    let pixels = Tensor::arange(pixels, (Kind::Int64, device)); // [pixels]
+    let is_inside = pixels.ge_tensor(&first).logical_and(&pixels.lt_tensor(&end)); // [side, pixels]
+    is_inside.to_kind(Kind::Float) / (end - first).to_kind(Kind::Float)
 }
 
 /// [`AdaptiveAvgPool2d`] to this side, flattened: `[N, C, H, W]` → `[N, C · side · side]`.
@@ -105,6 +130,30 @@ impl Layer for GlobalAveragePool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn products_are_for_deterministic_gradients_on_cuda_alone() {
+        let way = |size, side, device| [false, true].map(|on| Way::of(size, side, device, on));
+        let (cpu, cuda) = (Device::Cpu, Device::Cuda(0));
+        assert_eq!(way([14, 14], 4, cuda), [Way::Operator, Way::Products]);
+        assert_eq!(way([12, 14], 4, cuda), [Way::Operator, Way::Products]);
+        assert_eq!(way([14, 14], 4, cpu), [Way::Operator; 2]);
+        assert_eq!(way([14, 21], 7, cuda), [Way::Windows([2, 3]); 2]);
+        assert_eq!(way([7, 7], 1, cuda), [Way::Operator; 2]);
+        assert_eq!([way([7, 7], 7, cuda), way([7, 7], 7, cpu)], [[Way::Same; 2]; 2]);
+    }
+
+    #[test]
+    fn a_row_of_the_matrix_is_the_mean_of_its_window() {
+        let (third, half) = (1.0 / 3.0, 0.5);
+        let wanted: [f32; 15] =
+            [half, half, 0.0, 0.0, 0.0, 0.0, third, third, third, 0.0, 0.0, 0.0, 0.0, half, half];
+        let wanted = Tensor::from_slice(&wanted).view([3, 5]);
+        assert!(means(5, 3, Device::Cpu).equal(&wanted), "{:?}", means(5, 3, Device::Cpu));
+        // Windows may overlap, and be of one pixel each.
+        let wanted: [f32; 6] = [1.0, 0.0, half, half, 0.0, 1.0];
+        assert!(means(2, 3, Device::Cpu).equal(&Tensor::from_slice(&wanted).view([3, 2])));
+    }
 
     #[test]
     fn products_give_the_means_of_adaptive_pooling() {
