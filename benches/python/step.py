@@ -1,13 +1,21 @@
 """The median milliseconds of a training step, or of an inference pass, on random images, and the process's peak memory:
-ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16|--fp16|--tf32] [--channels_last] [--compile] [--cuda] [--profile].
+ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16|--fp16|--tf32|--defaults] [--channels_last] [--fused] [--compile]
+[--cuda] [--profile].
 
 A step is forward, cross entropy, backward, SGD with momentum, after two that are not counted (--compile: and what
 compiling takes). The last line is JSON; with --profile it is the milliseconds of a step by kind of operation, where
 what inductor has made one kernel of counts as "fused". crates/ml-core/examples/bench_step.rs does the same.
+
+On CUDA, TF32 is off for convolutions and matrix products alike without one of the flags for precision; --defaults
+leaves both as PyTorch has them (convolutions with, matrix products without), as torchvision's reference script does.
+--fused is SGD in one kernel. card_mb is as in bench_step.rs; of it, allocated_mb is the most that tensors took at once
+(torch.cuda.max_memory_allocated).
 """
 
 import json
+import os
 import statistics
+import subprocess
 import sys
 import time
 
@@ -38,6 +46,15 @@ def peak_mb():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 
 
+def card_mb():
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0"
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", first]
+    try:
+        return float(subprocess.run(command, capture_output=True, text=True).stdout)
+    except (OSError, ValueError):
+        return None
+
+
 def profiled(step, steps):
     start = time.perf_counter()
     with profile(activities=[ProfilerActivity.CPU]) as found:
@@ -58,14 +75,17 @@ def main():
     batch, size, steps = map(int, numbers)
     torch.manual_seed(0)
     device = "cuda" if "--cuda" in flags else "cpu"
+    before = card_mb() if device == "cuda" else None
     if device == "cuda":
         torch.backends.cudnn.benchmark = True
+    if device == "cuda" and "--defaults" not in flags:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = bool(
             flags & {"--tf32", "--bf16", "--fp16"}
         )
     layout = torch.channels_last if "--channels_last" in flags else torch.contiguous_format
     network = torchvision.models.get_model(architecture, num_classes=10).to(device, memory_format=layout)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    fused = True if "--fused" in flags else None
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=fused)
     images = torch.randn(batch, 3, size, size, device=device).to(memory_format=layout)
     targets = torch.randint(10, (batch,), device=device)
     dtype = torch.float16 if "--fp16" in flags else torch.bfloat16
@@ -102,8 +122,12 @@ def main():
         start = time.perf_counter()
         step()
         milliseconds.append((time.perf_counter() - start) * 1e3)
-    median = statistics.median(milliseconds)
-    print(json.dumps({"architecture": architecture, "ms_median": median, "peak_mb": peak_mb()}))
+    found = {"architecture": architecture, "ms_median": statistics.median(milliseconds), "peak_mb": peak_mb()}
+    if device == "cuda":
+        after = card_mb()
+        found["card_mb"] = None if before is None or after is None else after - before
+        found["allocated_mb"] = torch.cuda.max_memory_allocated() / 2**20
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,13 @@
 //!
 //! A step is forward, cross entropy, backward, SGD with momentum, after two that are not counted.
 //! The last line is JSON; with `--profile` it is the milliseconds of a step by kind of operation.
+//! `peak_mb` is of the host's memory; with `--cuda`, `card_mb` is what the GPU has in use after the
+//! last step more than before the program used it, as nvidia-smi says: tensors, memory that is kept
+//! for others, and what CUDA and its libraries take. Nothing else may use the GPU meanwhile.
 //! `benches/python/step.py` does the same in PyTorch.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Instant;
 
 use ml_core::attribution::grad_cam;
@@ -49,6 +53,7 @@ fn main() -> Result<()> {
     let is_set = |flag: &str| flags.iter().any(|given| given == flag);
     let (batch, size, steps): (i64, i64, usize) = (batch.parse()?, size.parse()?, steps.parse()?);
     let choice = if is_set("--cuda") { DeviceChoice::Cuda(0) } else { DeviceChoice::Cpu };
+    let before = is_set("--cuda").then(card_mb).flatten();
     let resolved = device::resolve(choice, None)?;
     let mut compute = Compute::fp32(resolved.device);
     for (flag, precision) in
@@ -85,7 +90,11 @@ fn main() -> Result<()> {
     }
     milliseconds.sort_by(f64::total_cmp);
     let median = milliseconds.get(steps / 2).ok_or("STEPS must be at least 1")?;
-    println!(r#"{{"architecture": "{architecture}", "ms_median": {median}, "peak_mb": {}}}"#, peak_mb()?);
+    let card = before.and_then(|before| Some(card_mb()? - before));
+    let figures = serde_json::json!({
+        "architecture": architecture, "ms_median": median, "peak_mb": peak_mb()?, "card_mb": card,
+    });
+    println!("{figures}");
     Ok(())
 }
 
@@ -208,4 +217,13 @@ fn peak_mb() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
+
+/// Memory in use on the first visible GPU, by all programs, as nvidia-smi says; none without it.
+fn card_mb() -> Option<f64> {
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+    let first = visible.split(',').next().filter(|card| !card.is_empty()).unwrap_or("0");
+    let mut command = Command::new("nvidia-smi");
+    command.args(["--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", first]);
+    String::from_utf8(command.output().ok()?.stdout).ok()?.trim().parse().ok()
 }
