@@ -50,9 +50,40 @@ fn all_folds_are_one_command_one_report_and_one_model() {
     assert!(groups.len() > 5 && grouped == pooled.len() as u64, "{groups:?}");
     assert!(read(group.join("report/label_issues_out_of_fold.csv")).starts_with("path,label,suggested"));
     let page = read(group.join("report/report.html"));
-    for part in ["Cross-validation", "fold 0", "../fold_2/report/report.html", "95"] {
+    for part in [
+        "Cross-validation",
+        "fold 0",
+        "../fold_2/report/report.html",
+        "95",
+        "Confusion matrix",
+        "Typical images",
+        "Possible label errors",
+        "Calibration",
+        "Risk by coverage",
+        "Accuracy by group",
+        "Each fold has a threshold of its own",
+        "data:image/jpeg;base64,",
+    ] {
         assert!(page.contains(part), "{part} is not in the report");
     }
+    let issues = read(group.join("report/label_issues_out_of_fold.csv"));
+    let command = "--exclude runs/fold_all_epochs_3/report/label_issues_out_of_fold.csv";
+    assert_eq!(issues.lines().count() > 1, page.contains(command), "{issues}");
+
+    // The page can be made again; several runs are not compared as one, and have no threshold.
+    let visualise = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-visualise"), place.path(), args);
+    fs::remove_file(group.join("report/report.html")).unwrap();
+    let written = ok(visualise(&["report", "runs/fold_all_epochs_3"]));
+    assert_eq!(
+        String::from_utf8(written.stdout).unwrap().trim(),
+        "runs/fold_all_epochs_3/report/report.html"
+    );
+    assert_eq!(read(group.join("report/report.html")), page);
+    let compared = ["compare", "runs/fold_all_epochs_3", "runs/fold_all_epochs_3/fold_0"];
+    fails(visualise(&compared), 2, &["several runs over folds", "runs/fold_all_epochs_3/fold_0"]);
+    let unsure = ["--device", "cpu", "-c", "runs/fold_all_epochs_3", "data/raw/1", "--max_error", "0.1"];
+    let unsure = program(env!("CARGO_BIN_EXE_ml-inference"), place.path(), &unsure);
+    fails(unsure, 2, &["several runs together have no threshold", "--checkpoint runs/fold_all_epochs_3/fold_0"]);
 
     // The mean of the probabilities and of the scores of all runs.
     let inference = |model: &str, image: &str| {

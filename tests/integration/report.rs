@@ -239,7 +239,62 @@ fn images_unlike_anything_seen_in_training_are_told() {
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("unlike anything seen in training"), "{table}");
     let page = read(place.path().join("runs/base/report/report.html"));
-    assert!(page.contains("Images unlike those of training") && page.contains("Where the network looks"));
+    assert!(page.contains("Images unlike those of training") && page.contains("Grad-CAM at layer"));
+}
+
+#[test]
+fn the_reports_threshold_is_that_of_inference_and_is_measured_on_the_test_split() {
+    let place = trained();
+    let page = read(place.path().join("runs/base/report/report.html"));
+    let page = page.replace('\u{a0}', " ").replace("<bdi>", "").replace("</bdi>", "").replace("<strong>", "");
+    let page = page.replace("</strong>", "");
+    let mut command = inference(place.path(), &["data/raw/0", "--max_error", "0.02", "--format", "csv"]);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        // A network that is never sure enough: both say so.
+        assert!(told.contains("however sure") && page.contains("however sure"), "{told}");
+        return;
+    }
+    let number = |after: &str| -> f64 {
+        told.split(after).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+    };
+    let threshold = number("probability of ");
+    let (before, _) = page.split_once(" % was chosen on the val split").unwrap();
+    let shown: f64 = before.rsplit("A threshold of ").next().unwrap().parse().unwrap();
+    assert!((shown / 100.0 - threshold).abs() < 0.001, "{shown} and {threshold}");
+    let coverage = number("uncertain; ");
+    assert!(page.contains(&format!("the network predicts {coverage:.1} % of the val images")), "{coverage}");
+    assert!(page.contains("On images that it was not chosen by, it predicts"));
+    assert!(page.contains("of the test images, and"));
+}
+
+#[test]
+fn an_evaluation_of_the_runs_own_split_is_in_its_page_at_once() {
+    let place = trained();
+    let page = place.path().join("runs/base/report/report.html");
+    assert!(!read(&page).contains("<bdi>train</bdi><br>"));
+    let output = ok(inference(place.path(), &["--split", "train"]));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in ["hard_images_train.csv", "probabilities_train.npy", "report.html"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    assert!(read(&page).contains("<bdi>train</bdi><br>"));
+}
+
+#[test]
+fn hard_images_are_left_out_by_one_command() {
+    let place = trained();
+    let list = "runs/base/report/hard_images_val.csv";
+    let rows = read(place.path().join(list));
+    assert!(rows.starts_with("path,label,suggested,why,probability") && rows.contains(",uncertain,"), "{rows}");
+    let splits = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-split"), place.path(), args);
+    ok(splits(&["data", "--force", "--exclude", list]));
+    let all = ["train", "val", "test"].map(|name| read(place.path().join(format!("data/splits/{name}.txt"))));
+    assert_eq!(all.concat().lines().count(), 360 - (rows.lines().count() - 1));
+    ok(splits(&["data", "--layout", "folders", "--output", "tree", "--relabel", list]));
+    let typical = "runs/base/report/typical_images_val.csv";
+    ok(splits(&["data", "--layout", "folders", "--output", "other", "--relabel", typical]));
 }
 
 fn visualise(place: &Path, args: &[&str]) -> Command {
@@ -313,4 +368,68 @@ fn runs_are_listed_drawn_compared_and_cleaned_up() {
     assert!(!place.join("runs/base/last.pt").exists() && place.join("runs/base/best.pt").is_file());
     assert!(!place.join("runs/never").exists());
     assert_eq!(text(&ok(visualise(place, &["clean"]))).trim(), "nothing to remove");
+}
+
+/// A tree of folders with as many images of each digit in each split as `counts` says.
+fn tree(counts: [(&str, [usize; 3]); 3]) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let raw = place.path().join("all");
+    small_digits(&raw, &[0, 1, 2].map(|class| counts.iter().map(|of| of.1[class]).sum()));
+    for class in 0..3 {
+        let folder = raw.join(class.to_string());
+        let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let mut files = files.into_iter();
+        for (split, of) in counts {
+            let to = place.path().join("data").join(split).join(class.to_string());
+            for file in files.by_ref().take(of[class]) {
+                fs::create_dir_all(&to).unwrap();
+                fs::rename(&file, to.join(file.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    ok(train(place.path(), &["--data_dir", "data", "--num_epochs", "1", "--run_name", "base"]));
+    place
+}
+
+#[test]
+fn too_few_validation_images_and_a_class_without_images_are_told() {
+    let place = tree([("train", [30, 30, 30]), ("val", [6, 6, 6]), ("test", [10, 10, 0])]);
+    let run = place.path().join("runs/base");
+    let summary = read(run.join("summary.yaml"));
+    assert!(summary.contains("not_calibrated: ") && summary.contains("but there are 18"), "{summary}");
+    let page = read(run.join("report/report.html"));
+    for part in ["No temperature was fitted: a temperature needs at least 50 samples", "Confusion matrix"] {
+        assert!(page.contains(part), "{part} is not in the report");
+    }
+    assert!(!page.contains(">NaN") && !page.contains("was chosen on the"));
+    let report: serde_json::Value =
+        serde_json::from_str(&read(run.join("report/classification_report_test.json"))).unwrap();
+    assert_eq!((&report["classes"][2]["support"], &report["num_samples"]), (&0.into(), &20.into()));
+    assert!(report["classes"][2]["roc_auc"].is_null() && report["macro_roc_auc"].is_f64());
+    let output = ok(inference(place.path(), &[]));
+    assert!(text(&output).contains("Metrics without a denominator"), "{}", text(&output));
+    let unsure = ["data/test", "--max_error", "0.1"];
+    fails(inference(place.path(), &unsure), 2, &["no calibration", "at least 50"]);
+    ok(visualise(place.path(), &["report", "runs/base"]));
+}
+
+#[test]
+fn splits_of_a_single_class_are_evaluated_and_not_calibrated_by() {
+    let place = tree([("train", [30, 30, 30]), ("val", [55, 0, 0]), ("test", [0, 10, 0])]);
+    let run = place.path().join("runs/base");
+    assert!(read(run.join("summary.yaml")).contains("at least two classes"));
+    for split in ["val", "test"] {
+        let report: serde_json::Value =
+            serde_json::from_str(&read(run.join(format!("report/classification_report_{split}.json"))))
+                .unwrap();
+        let accuracy = report["accuracy"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&accuracy), "{accuracy}");
+        assert!(report["macro_roc_auc"].is_null(), "{split}");
+        let output = ok(inference(place.path(), &["--split", split]));
+        assert!(text(&output).contains("accuracy"), "{split}");
+    }
+    ok(visualise(place.path(), &["report", "runs/base"]));
+    let page = read(run.join("report/report.html"));
+    assert!(page.contains("No temperature was fitted") && !page.contains(">NaN"));
 }
