@@ -83,7 +83,11 @@ fn all_folds_are_one_command_one_report_and_one_model() {
     fails(visualise(&compared), 2, &["several runs over folds", "runs/fold_all_epochs_3/fold_0"]);
     let unsure = ["--device", "cpu", "-c", "runs/fold_all_epochs_3", "data/raw/1", "--max_error", "0.1"];
     let unsure = program(env!("CARGO_BIN_EXE_ml-inference"), place.path(), &unsure);
-    fails(unsure, 2, &["several runs together have no threshold", "--checkpoint runs/fold_all_epochs_3/fold_0"]);
+    fails(
+        unsure,
+        2,
+        &["several runs together have no threshold", "--checkpoint runs/fold_all_epochs_3/fold_0"],
+    );
 
     // The mean of the probabilities and of the scores of all runs.
     let inference = |model: &str, image: &str| {

@@ -63,7 +63,25 @@ fn cut(sheet: &Pixels, half: u32) -> Pixels {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::summary;
     use super::*;
+
+    #[test]
+    fn where_there_are_no_overlays_the_reason_is_given() {
+        let place = tempfile::tempdir().unwrap();
+        let run = Run::claim_exactly(place.path(), "base").unwrap();
+        let reason = |status: &str| match attention(&run, &summary(serde_json::json!({"status": status}))) {
+            Part::Missing(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(reason("running").contains("when a training has ended"));
+        assert!(reason("completed").contains("ml-visualise cam"));
+        let folder = run.report_dir().join("cam");
+        std::fs::create_dir_all(&folder).unwrap();
+        let list = serde_json::json!({"layer": "", "images": [], "problem": "it has no feature map"});
+        std::fs::write(folder.join("cam.json"), list.to_string()).unwrap();
+        assert!(reason("completed").contains("cannot be shown: it has no feature map."));
+    }
 
     #[test]
     fn a_sheet_is_cut_in_the_middle() {

@@ -252,30 +252,13 @@ fn example(row: &PredictionRow, thumbnails: &mut Thumbnails) -> Example {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{evaluation, row};
     use super::*;
 
-    fn row(path: &str, probability: f64, correct: bool) -> PredictionRow {
-        PredictionRow {
-            path: path.to_owned(),
-            label: "a".to_owned(),
-            prediction: if correct { "a" } else { "b" }.to_owned(),
-            probability,
-            correct,
-            margin: Some(probability),
-            ood_score: None,
-            group: String::new(),
-        }
-    }
-
-    fn evaluation(f1: &[f64]) -> Evaluation {
+    fn of_classes(f1: &[f64]) -> Evaluation {
         let class = |(place, f1): (usize, &f64)| serde_json::json!({"class": format!("c{place}"), "precision": 0, "recall": 0, "f1_score": f1, "support": 1});
-        let average = serde_json::json!({"f1_score": 0.5});
-        serde_json::from_value(serde_json::json!({
-            "split": "val", "num_samples": f1.len(), "accuracy": 0.5, "top_k": 1, "top_k_accuracy": 0.5,
-            "loss": null, "macro_average": average, "weighted_average": average,
-            "classes": f1.iter().enumerate().map(class).collect::<Vec<_>>(), "confusion_matrix": [],
-        }))
-        .unwrap()
+        let classes: Vec<_> = f1.iter().enumerate().map(class).collect();
+        evaluation("val", serde_json::json!({"classes": classes}))
     }
 
     #[test]
@@ -286,7 +269,7 @@ mod tests {
             row("negative nan.png", -f64::NAN, false),
             row("unsure.png", 0.4, false),
         ];
-        let found = mistakes(&evaluation(&[0.5]), &rows, &mut Thumbnails::below(Path::new("/nowhere")));
+        let found = mistakes(&of_classes(&[0.5]), &rows, &mut Thumbnails::below(Path::new("/nowhere")));
         let of = |list: &[Example]| list.iter().map(|one| one.image.caption.clone()).collect::<Vec<_>>();
         assert_eq!(of(&found.worst)[..2], ["sure.png", "unsure.png"]);
         assert_eq!(of(&found.uncertain), ["unsure.png", "sure.png"]);
@@ -304,7 +287,7 @@ mod tests {
             })
             .collect();
         let found =
-            mistakes(&evaluation(&f1), &rows, &mut Thumbnails::below(Path::new("/nowhere"))).exemplars;
+            mistakes(&of_classes(&f1), &rows, &mut Thumbnails::below(Path::new("/nowhere"))).exemplars;
         assert_eq!(found.len(), EXEMPLAR_CLASSES);
         assert_eq!((found[0].0.as_str(), found[24].0.as_str()), ("c39", "c15"));
         assert_eq!((found[0].1.len(), found[0].1[0].caption.as_str()), (EXAMPLES_A_PAIR, "39/5.png"));

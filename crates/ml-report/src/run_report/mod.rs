@@ -10,6 +10,8 @@ mod evaluations;
 mod findings;
 mod images;
 mod setup;
+#[cfg(test)]
+mod testing;
 mod trust;
 
 use std::path::{Path, PathBuf};

@@ -190,23 +190,11 @@ pub fn environment(summary: &Summary, settings: &Settings) -> Part<Vec<(String, 
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::summary;
     use super::*;
 
     #[test]
     fn the_time_of_a_run_is_split_into_parts_that_add_up() {
-        let summary = |more: serde_json::Value| -> Summary {
-            let mut value = serde_json::json!({
-                "status": "completed", "epochs": 2, "steps": 4, "best_epoch": 1, "best_val_accuracy": 0.5,
-                "test_accuracy": null, "started": "", "updated": "", "seconds": 100.0,
-                "seconds_to_first_step": 6.0, "device": "cpu", "parameters": 1, "architecture": "tiny_net",
-                "data_dir": "data", "dataset_fingerprint": "", "dataset": {"train": 1, "val": 1, "test": 0},
-                "version": "", "libtorch": "",
-                "time": {"epochs": 2, "train_seconds": 60.0, "waiting_seconds": 10.0, "validation_seconds": 20.0},
-            });
-            let more = more.as_object().cloned().unwrap_or_default();
-            value.as_object_mut().unwrap().extend(more);
-            serde_json::from_value(value).unwrap()
-        };
         let parts = |of: &Summary| phases(of, of.time.unwrap());
         let written = serde_json::json!({"count": 2, "paused_seconds": 3.0, "longest_pause_seconds": 2.0, "writing_seconds": 9.0});
         let found = parts(&summary(serde_json::json!({"evaluation_seconds": 12.0, "checkpoints": written})));

@@ -115,42 +115,23 @@ fn answered(evaluation: &Evaluation, of: AnswerThreshold) -> Answered {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::{evaluation, row};
     use super::*;
 
-    /// 100 images of which so many of the surest are answered with so few mistakes.
-    fn evaluation(split: &str, points: serde_json::Value) -> Evaluation {
-        let average = serde_json::json!({"f1_score": 0.5});
-        let reliability = serde_json::json!({"ece": 0.1, "bins": []});
-        serde_json::from_value(serde_json::json!({
-            "split": split, "num_samples": 100, "accuracy": 0.9, "top_k": 1, "top_k_accuracy": 0.9, "loss": 0.3,
-            "macro_average": average, "weighted_average": average, "classes": [], "confusion_matrix": [],
-            "calibration": {"temperature": 1.5, "uncalibrated": reliability, "calibrated": reliability},
-            "risk_coverage": {"aurc": 0.1, "points": points},
-        }))
-        .unwrap()
-    }
-
-    fn rows(probabilities: &[(f64, bool)]) -> Vec<PredictionRow> {
-        let row = |&(probability, correct): &(f64, bool)| PredictionRow {
-            path: String::new(),
-            label: String::new(),
-            prediction: String::new(),
-            probability,
-            correct,
-            margin: None,
-            ood_score: None,
-            group: String::new(),
-        };
-        probabilities.iter().map(row).collect()
+    /// 100 images with these points of the curve.
+    fn with_curve(split: &str, points: Value) -> Evaluation {
+        evaluation(split, json!({"risk_coverage": {"aurc": 0.1, "points": points}}))
     }
 
     #[test]
     fn the_threshold_is_chosen_on_validation_and_only_measured_on_the_test_split() {
-        let val =
-            evaluation("val", serde_json::json!([[0.9, 0.5, 0.0], [0.7, 0.8, 0.0125], [0.3, 1.0, 0.1]]));
+        let val = with_curve("val", json!([[0.9, 0.5, 0.0], [0.7, 0.8, 0.0125], [0.3, 1.0, 0.1]]));
         // By its own images, the test split would have chosen 0.5.
-        let test = evaluation("test", serde_json::json!([[0.5, 1.0, 0.0]]));
-        let images = rows(&[(0.95, true), (0.8, false), (0.7, true), (0.6, true), (f64::NAN, false)]);
+        let test = with_curve("test", json!([[0.5, 1.0, 0.0]]));
+        let images = [(0.95, true), (0.8, false), (0.7, true), (0.6, true), (f64::NAN, false)]
+            .map(|(probability, correct)| row("", probability, correct));
         let found = threshold(Some(&val), &test, &images).unwrap();
         assert_eq!(found.confidence as f32, 0.7);
         assert_eq!(
@@ -165,13 +146,13 @@ mod tests {
 
     #[test]
     fn where_no_threshold_can_be_chosen_the_reason_is_given() {
-        let points = serde_json::json!([[0.9, 0.5, 0.1], [0.3, 1.0, 0.1]]);
-        let (val, test) = (evaluation("val", points.clone()), evaluation("test", points));
+        let points = json!([[0.9, 0.5, 0.1], [0.3, 1.0, 0.1]]);
+        let (val, test) = (with_curve("val", points.clone()), with_curve("test", points));
         let reason = |validation: Option<&Evaluation>| threshold(validation, &test, &[]).unwrap_err();
         assert!(reason(None).contains("was not evaluated"));
         assert!(reason(Some(&val)).contains("more than 2 %"));
         assert!(reason(Some(&Evaluation { num_samples: 49, ..val })).contains("at least 50"));
-        let mut other = evaluation("val", serde_json::json!([[0.9, 1.0, 0.0]]));
+        let mut other = with_curve("val", json!([[0.9, 1.0, 0.0]]));
         other.calibration = None;
         assert!(reason(Some(&other)).contains("another temperature"));
     }

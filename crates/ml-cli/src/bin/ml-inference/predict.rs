@@ -125,7 +125,9 @@ fn of_several(group: &RunGroup) -> String {
         GroupKind::Folds => "each of their validation images was trained with by the other runs",
         GroupKind::Seeds => "each run has one for its own probabilities, which are not those of the mean",
     };
-    format!("--max_error: several runs together have no threshold: {why}; give one of them, --checkpoint {one}")
+    format!(
+        "--max_error: several runs together have no threshold: {why}; give one of them, --checkpoint {one}"
+    )
 }
 
 /// By how much a probability may differ from that of the same image at another time.
