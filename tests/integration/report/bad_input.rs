@@ -9,7 +9,7 @@ use crate::support::{fails, ok, read, small_digits, train};
 fn tree(counts: [(&str, [usize; 3]); 3]) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let raw = place.path().join("all");
-    small_digits(&raw, &[0, 1, 2].map(|class| counts.iter().map(|of| of.1[class]).sum()));
+    small_digits(&raw, &[0, 1, 2].map(|class| counts.iter().map(|of| of.1[class]).sum::<usize>()));
     for class in 0..3 {
         let folder = raw.join(class.to_string());
         let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -72,6 +72,11 @@ pub fn threshold(
             main.shown_split()
         ));
     }
+    if temperature(validation).is_none_or(|temperature| temperature == 1.0) {
+        return Err(
+            "No threshold: it is one of calibrated probabilities, and these are not calibrated.".to_owned()
+        );
+    }
     let points = validation.risk_coverage.as_ref().map_or(&[][..], |curve| &curve.points);
     let Some(chosen) = AnswerThreshold::choose(&answers(points, samples), samples, MAX_ERROR) else {
         return Err(format!(
@@ -155,5 +160,6 @@ mod tests {
         let mut other = with_curve("val", json!([[0.9, 1.0, 0.0]]));
         other.calibration = None;
         assert!(reason(Some(&other)).contains("another temperature"));
+        assert!(threshold(Some(&other), &other, &[]).unwrap_err().contains("not calibrated"));
     }
 }
