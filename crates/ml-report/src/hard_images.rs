@@ -10,8 +10,8 @@ const UNCERTAIN: usize = 50;
 /// Typical images of a class.
 const TYPICAL: usize = 4;
 
-/// All wrong predictions, the most probable first, with what was predicted as `suggested`; then those
-/// without probabilities; then right ones whose two most probable classes are closest.
+/// All wrong predictions, the most probable first, with what was predicted as `suggested`; then
+/// those without probabilities; then right ones whose two most probable classes are closest.
 pub fn hard(
     classes: &[String],
     index: &Index,
@@ -70,7 +70,7 @@ impl Table<'_> {
         prediction.best().class == prediction.target
     }
 
-    /// The columns `path`, `label`, `suggested` (the prediction; the label where there is nothing to
+    /// The columns `path`, `label`, `suggested` (the prediction; the label where there is none to
     /// suggest), `why` and `probability` (of the prediction).
     fn csv(&self, places: impl Iterator<Item = (usize, &'static str)>) -> String {
         let mut rows = CsvText::new();

@@ -39,8 +39,8 @@ pub struct AnswerThreshold {
 }
 
 impl AnswerThreshold {
-    /// Of [`Calibration::answers`] to `samples` images, the lowest probability from which on at most
-    /// `max_error` of the answers are wrong; none where there is no such probability.
+    /// Of [`Calibration::answers`] to `samples` images, the lowest probability from which on at
+    /// most `max_error` of the answers are wrong; none where there is no such probability.
     pub fn choose(answers: &[(f32, u64, u64)], samples: u64, max_error: f64) -> Option<AnswerThreshold> {
         let within = |(_, answered, wrong): &&(f32, u64, u64)| *wrong as f64 <= max_error * *answered as f64;
         let &(probability, answered, wrong) =

@@ -99,8 +99,8 @@ impl EvaluationReport<'_> {
         replace(&files.typical_images, rows.as_bytes())
     }
 
-    /// Writes the probabilities `[N, K]`, rows as in the predictions, if they are not too many. None
-    /// of an earlier evaluation are left then.
+    /// Writes the probabilities `[N, K]`, rows as in the predictions. Where they are too many, none
+    /// of an earlier evaluation are left.
     fn probabilities(&self, dir: &Path) -> Result<Option<PathBuf>, ReportError> {
         if self.evaluation.logits.values.len() <= MAX_PROBABILITIES {
             return self.write_probabilities(dir).map(Some);

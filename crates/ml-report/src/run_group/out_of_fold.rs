@@ -68,8 +68,8 @@ pub fn evaluate(group: &RunGroup) -> Result<OutOfFold, String> {
     Ok(OutOfFold { classes, index, evaluation, analysis, groups })
 }
 
-/// What the files that [`OutOfFold::write`] has written into `folder` show: metrics with intervals, and
-/// what is said of images. The splits of the folds are in `data_dir`.
+/// What the files that [`OutOfFold::write`] has written into `folder` show: metrics with intervals,
+/// and what is said of images. The splits of the folds are in `data_dir`.
 ///
 /// # Errors
 /// They cannot be read; says so in a sentence.

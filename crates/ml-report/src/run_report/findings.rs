@@ -206,8 +206,8 @@ fn mistakes(evaluation: &Evaluation, rows: &[PredictionRow], thumbnails: &mut Th
     }
 }
 
-/// Of the classes with the lowest F1, the images that are surest to be of them. The surest come first
-/// in `surest`.
+/// Of the classes with the lowest F1, the images that are surest to be of them. The surest come
+/// first in `surest`.
 fn exemplars(
     evaluation: &Evaluation,
     surest: &[&PredictionRow],
@@ -256,7 +256,10 @@ mod tests {
     use super::*;
 
     fn of_classes(f1: &[f64]) -> Evaluation {
-        let class = |(place, f1): (usize, &f64)| serde_json::json!({"class": format!("c{place}"), "precision": 0, "recall": 0, "f1_score": f1, "support": 1});
+        let class = |(place, f1): (usize, &f64)| {
+            let name = format!("c{place}");
+            serde_json::json!({"class": name, "precision": 0, "recall": 0, "f1_score": f1, "support": 1})
+        };
         let classes: Vec<_> = f1.iter().enumerate().map(class).collect();
         evaluation("val", serde_json::json!({"classes": classes}))
     }

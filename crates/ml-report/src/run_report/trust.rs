@@ -1,5 +1,5 @@
-//! Evaluations → how far probabilities can be trusted: calibration, the risk-coverage curve, and the
-//! threshold that `ml-inference --max_error` would take.
+//! Evaluations → how far probabilities can be trusted: calibration, the risk-coverage curve, and
+//! the threshold that `ml-inference --max_error` would take.
 
 use ml_core::evaluation::AnswerThreshold;
 use ml_core::metrics::calibration::MIN_SAMPLES;
@@ -95,8 +95,8 @@ pub fn threshold(
     })
 }
 
-/// The points of a curve as the calibration in `best.pt` has them; without those of images that have
-/// no probability.
+/// The points of a curve as the calibration in `best.pt` has them; without those of images that
+/// have no probability.
 fn answers(points: &[(Option<f64>, f64, f64)], samples: u64) -> Vec<(f32, u64, u64)> {
     let answer = |&(probability, coverage, risk): &(Option<f64>, f64, f64)| {
         let answered = (coverage * samples as f64).round();
