@@ -80,7 +80,7 @@ fn all_folds_are_one_command_one_report_and_one_model() {
     );
     assert_eq!(read(group.join("report/report.html")), page);
     let compared = ["compare", "runs/fold_all_epochs_3", "runs/fold_all_epochs_3/fold_0"];
-    fails(visualise(&compared), 2, &["several runs over folds", "runs/fold_all_epochs_3/fold_0"]);
+    fails(visualise(&compared), 2, &["several runs", "such as runs/fold_all_epochs_3/fold_0"]);
     let unsure = ["--device", "cpu", "-c", "runs/fold_all_epochs_3", "data/raw/1", "--max_error", "0.1"];
     let unsure = program(env!("CARGO_BIN_EXE_ml-inference"), place.path(), &unsure);
     fails(
@@ -172,6 +172,19 @@ fn a_fold_that_was_not_finished_is_continued_and_gives_the_same() {
     }
     assert!(read(cut.join("summary.yaml")).starts_with("status: completed"));
     assert!(cut.join("report/predictions_out_of_fold.csv").is_file());
+
+    // They are compared image by image: none is predicted otherwise.
+    let visualise = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-visualise"), place.path(), args);
+    let compared = String::from_utf8(ok(visualise(&["compare", "runs/whole", "runs/cut"])).stdout).unwrap();
+    for part in ["out-of-fold split", "McNemar", "predicted by the run of its fold"] {
+        assert!(compared.contains(part), "{part} is not in {compared}");
+    }
+    assert!(read(place.path().join("comparison.html")).contains("runs/cut/report/report.html"));
+    let with_split = ["compare", "runs/whole", "runs/cut", "--split", "val"];
+    fails(visualise(&with_split), 2, &["--split val", "each fold held out"]);
+    fs::remove_file(cut.join("report/predictions_out_of_fold.csv")).unwrap();
+    let damaged = visualise(&["compare", "runs/whole", "runs/cut"]);
+    fails(damaged, 1, &["predictions_out_of_fold.csv", "ml-visualise report runs/cut"]);
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 mod out_of_fold;
 
+pub use out_of_fold::OUT_OF_FOLD;
+
 use std::path::{Path, PathBuf};
 
 use ml_core::metrics::intervals::{DEFAULT_LEVEL, MeanEstimate};

@@ -19,7 +19,7 @@ use crate::run_report::{
 use crate::write::ReportError;
 
 /// What stands in the names of the files.
-const NAME: &str = "out_of_fold";
+pub const OUT_OF_FOLD: &str = "out_of_fold";
 
 /// All folds' validation images.
 pub struct OutOfFold {
@@ -74,7 +74,7 @@ pub fn evaluate(group: &RunGroup) -> Result<OutOfFold, String> {
 /// # Errors
 /// They cannot be read; says so in a sentence.
 pub fn shown(folder: &Path, data_dir: &Path) -> Result<(SplitMetrics, Findings), String> {
-    let evaluation = EvaluationFile::read(&folder.join(format!("classification_report_{NAME}.json")))?;
+    let evaluation = EvaluationFile::read(&folder.join(format!("classification_report_{OUT_OF_FOLD}.json")))?;
     let predicted = predictions(folder, &evaluation);
     // Each fold has other training images.
     let mut found = findings(&evaluation, &predicted, |_, _| None);
@@ -108,7 +108,7 @@ impl OutOfFold {
 
     fn report(&self) -> EvaluationReport<'_> {
         EvaluationReport {
-            split: NAME,
+            split: OUT_OF_FOLD,
             classes: &self.classes,
             index: &self.index,
             evaluation: &self.evaluation,
