@@ -59,13 +59,13 @@ enum Reported {
 
 /// Writes the report of each run, or of each folder of runs, and prints where it is.
 fn report(folders: &[PathBuf]) -> anyhow::Result<ExitCode> {
-    let open = |folder: &PathBuf| {
+    let open = |folder: &PathBuf| -> Result<Reported, RunError> {
         Ok(match RunGroup::open(folder)? {
             Some(group) => Reported::Group(group),
             None => Reported::Run(Run::open(folder)?),
         })
     };
-    let opened = folders.iter().map(open).collect::<Result<Vec<_>, RunError>>();
+    let opened = folders.iter().map(open).collect::<Result<Vec<_>, _>>();
     let opened = opened.map_err(|error| UsageError(error.into()))?;
     let mut written = Vec::new();
     for reported in &opened {
