@@ -95,7 +95,7 @@ fn epochs() -> String {
     std::iter::once(header).chain(rows).collect()
 }
 
-/// `report/cam/`: sheets of noise, which is what JPEG makes largest.
+/// `report/cam/`: sheets of coloured squares, which JPEG makes larger than photographs.
 fn overlays(run: &Run, index: &Index) -> Result<(), Box<dyn Error>> {
     let folder = run.report_dir().join("cam");
     fs::create_dir_all(&folder)?;
@@ -104,12 +104,12 @@ fn overlays(run: &Run, index: &Index) -> Result<(), Box<dyn Error>> {
         let file = format!("{place:02}.png");
         let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)) >> 9;
         let sheet = image::RgbImage::from_fn(450, 224, |x, y| {
-            let value = noise(x + 1, y + 7 * place as u32);
+            let value = noise(x / 6 + 1, y / 6 + 7 * place as u32);
             image::Rgb([value as u8, (value >> 8) as u8, (value >> 4) as u8])
         });
         sheet.save(folder.join(&file))?;
         let label = format!("class {}", sample.class);
-        let prediction = if place % 2 == 0 { label.clone() } else { "class 0".to_owned() };
+        let prediction = if place.is_multiple_of(2) { label.clone() } else { "class 0".to_owned() };
         let path = sample.path.to_string_lossy().into_owned();
         list.images.push(Listed { path, label, prediction, probability: 0.9, file });
     }
