@@ -66,6 +66,7 @@ fn all_folds_are_one_command_one_report_and_one_model() {
     ] {
         assert!(page.contains(part), "{part} is not in the report");
     }
+    assert!(read(group.join("fold_0/report/report.html")).contains("Kept together"));
     let issues = read(group.join("report/label_issues_out_of_fold.csv"));
     let command = "--exclude runs/fold_all_epochs_3/report/label_issues_out_of_fold.csv";
     assert_eq!(issues.lines().count() > 1, page.contains(command), "{issues}");

@@ -194,6 +194,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_environment_names_the_machine() {
+        let of = summary(serde_json::json!({"machine": {"processor": "Z80"}}));
+        let rows = environment(&of, &Err("not read".to_owned()));
+        assert!(rows.present().unwrap().contains(&("processor".to_owned(), "Z80".to_owned())));
+    }
+
+    #[test]
     fn the_time_of_a_run_is_split_into_parts_that_add_up() {
         let parts = |of: &Summary| phases(of, of.time.unwrap());
         let written = serde_json::json!({"count": 2, "paused_seconds": 3.0, "longest_pause_seconds": 2.0, "writing_seconds": 9.0});
