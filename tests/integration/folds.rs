@@ -50,9 +50,45 @@ fn all_folds_are_one_command_one_report_and_one_model() {
     assert!(groups.len() > 5 && grouped == pooled.len() as u64, "{groups:?}");
     assert!(read(group.join("report/label_issues_out_of_fold.csv")).starts_with("path,label,suggested"));
     let page = read(group.join("report/report.html"));
-    for part in ["Cross-validation", "fold 0", "../fold_2/report/report.html", "95"] {
+    for part in [
+        "Cross-validation",
+        "fold 0",
+        "../fold_2/report/report.html",
+        "95",
+        "Confusion matrix",
+        "Typical images",
+        "Possible label errors",
+        "Calibration",
+        "Risk by coverage",
+        "Accuracy by group",
+        "Each fold has a threshold of its own",
+        "data:image/jpeg;base64,",
+    ] {
         assert!(page.contains(part), "{part} is not in the report");
     }
+    assert!(read(group.join("fold_0/report/report.html")).contains("Kept together"));
+    let issues = read(group.join("report/label_issues_out_of_fold.csv"));
+    let command = "--exclude runs/fold_all_epochs_3/report/label_issues_out_of_fold.csv";
+    assert_eq!(issues.lines().count() > 1, page.contains(command), "{issues}");
+
+    // The page can be made again; several runs are not compared as one, and have no threshold.
+    let visualise = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-visualise"), place.path(), args);
+    fs::remove_file(group.join("report/report.html")).unwrap();
+    let written = ok(visualise(&["report", "runs/fold_all_epochs_3"]));
+    assert_eq!(
+        String::from_utf8(written.stdout).unwrap().trim(),
+        "runs/fold_all_epochs_3/report/report.html"
+    );
+    assert_eq!(read(group.join("report/report.html")), page);
+    let compared = ["compare", "runs/fold_all_epochs_3", "runs/fold_all_epochs_3/fold_0"];
+    fails(visualise(&compared), 2, &["several runs", "such as runs/fold_all_epochs_3/fold_0"]);
+    let unsure = ["--device", "cpu", "-c", "runs/fold_all_epochs_3", "data/raw/1", "--max_error", "0.1"];
+    let unsure = program(env!("CARGO_BIN_EXE_ml-inference"), place.path(), &unsure);
+    fails(
+        unsure,
+        2,
+        &["several runs together have no threshold", "--checkpoint runs/fold_all_epochs_3/fold_0"],
+    );
 
     // The mean of the probabilities and of the scores of all runs.
     let inference = |model: &str, image: &str| {
@@ -137,6 +173,20 @@ fn a_fold_that_was_not_finished_is_continued_and_gives_the_same() {
     }
     assert!(read(cut.join("summary.yaml")).starts_with("status: completed"));
     assert!(cut.join("report/predictions_out_of_fold.csv").is_file());
+
+    // They are compared image by image: none is predicted otherwise.
+    let visualise = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-visualise"), place.path(), args);
+    let compared = String::from_utf8(ok(visualise(&["compare", "runs/whole", "runs/cut"])).stdout).unwrap();
+    for part in ["out-of-fold split", "both are right on the same images", "predicted by the run of its fold"]
+    {
+        assert!(compared.contains(part), "{part} is not in {compared}");
+    }
+    assert!(read(place.path().join("comparison.html")).contains("runs/cut/report/report.html"));
+    let with_split = ["compare", "runs/whole", "runs/cut", "--split", "val"];
+    fails(visualise(&with_split), 2, &["--split val", "each fold held out"]);
+    fs::remove_file(cut.join("report/predictions_out_of_fold.csv")).unwrap();
+    let damaged = visualise(&["compare", "runs/whole", "runs/cut"]);
+    fails(damaged, 1, &["predictions_out_of_fold.csv", "ml-visualise report runs/cut"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! From a run to a decision: the report that a training ends with, calibrated answers, and labels
 //! that are likely wrong.
 
+mod bad_input;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -42,6 +44,9 @@ fn a_training_ends_with_a_report_and_calibrated_answers() {
         "Calibration",
         "Selective prediction",
         "ml-split data/raw --force --exclude",
+        "Train images",
+        "Macro recall",
+        "operating system",
         "ml-train",
         "tiny_net",
         "data:image/jpeg;base64,",
@@ -239,7 +244,65 @@ fn images_unlike_anything_seen_in_training_are_told() {
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("unlike anything seen in training"), "{table}");
     let page = read(place.path().join("runs/base/report/report.html"));
-    assert!(page.contains("Images unlike those of training") && page.contains("Where the network looks"));
+    assert!(page.contains("Images unlike those of training") && page.contains("Grad-CAM at layer"));
+}
+
+#[test]
+fn the_reports_threshold_is_that_of_inference_and_is_measured_on_the_test_split() {
+    let place = trained();
+    let page = read(place.path().join("runs/base/report/report.html"));
+    let page = page.replace('\u{a0}', " ").replace("<bdi>", "").replace("</bdi>", "").replace("<strong>", "");
+    let page = page.replace("</strong>", "");
+    let mut command = inference(place.path(), &["data/raw/0", "--max_error", "0.02", "--format", "csv"]);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        // A network that is never sure enough: both say so.
+        assert!(told.contains("however sure") && page.contains("however sure"), "{told}");
+        return;
+    }
+    let number = |after: &str| -> f64 {
+        told.split(after).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+    };
+    let threshold = number("probability of ");
+    let (before, _) = page.split_once(" % was chosen on the val split").unwrap();
+    let shown: f64 = before.rsplit("A threshold of ").next().unwrap().parse().unwrap();
+    assert!((shown / 100.0 - threshold).abs() < 0.001, "{shown} and {threshold}");
+    let coverage = number("uncertain; ");
+    assert!(page.contains(&format!("the network predicts {coverage:.1} % of the val images")), "{coverage}");
+    assert!(page.contains("On images that it was not chosen by, it predicts"));
+    assert!(page.contains("of the test images, and"));
+}
+
+#[test]
+fn an_evaluation_of_the_runs_own_split_is_in_its_page_at_once() {
+    let place = trained();
+    let page = place.path().join("runs/base/report/report.html");
+    assert!(!read(&page).contains("<bdi>train</bdi><br>"));
+    let output = ok(inference(place.path(), &["--split", "train"]));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in ["hard_images_train.csv", "probabilities_train.npy", "report.html"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    assert!(read(&page).contains("<bdi>train</bdi><br>"));
+}
+
+#[test]
+fn hard_images_are_left_out_by_one_command() {
+    let place = trained();
+    let list = "runs/base/report/hard_images_val.csv";
+    let rows = read(place.path().join(list));
+    assert!(
+        rows.starts_with("path,label,suggested,why,probability") && rows.contains(",uncertain,"),
+        "{rows}"
+    );
+    let splits = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-split"), place.path(), args);
+    ok(splits(&["data", "--force", "--exclude", list]));
+    let all = ["train", "val", "test"].map(|name| read(place.path().join(format!("data/splits/{name}.txt"))));
+    assert_eq!(all.concat().lines().count(), 360 - (rows.lines().count() - 1));
+    ok(splits(&["data", "--layout", "folders", "--output", "tree", "--relabel", list]));
+    let typical = "runs/base/report/typical_images_val.csv";
+    ok(splits(&["data", "--layout", "folders", "--output", "other", "--relabel", typical]));
 }
 
 fn visualise(place: &Path, args: &[&str]) -> Command {

@@ -1,5 +1,6 @@
-//! All metrics of many images and classes, and the report of a run that has them: time, memory and
-//! size as one line of JSON.
+//! All metrics of many images and classes, and the report of a run that has them, with everything
+//! that a run can have: groups, scores of unlikeness, a temperature, Grad-CAM overlays, 100 epochs.
+//! Time, memory and size as one line of JSON.
 //!
 //! Usage: `bench_report IMAGES CLASSES FOLDER`; `FOLDER` must not exist.
 
@@ -14,11 +15,20 @@ use ml_core::device::num_threads;
 use ml_core::evaluation::{Analysis, Evaluation};
 use ml_core::run::{DatasetSizes, Run, Status, Summary};
 use ml_data::dataset::{Index, Sample, Split};
+use ml_report::cam::{Listed, Overlays};
 use ml_report::classification::EvaluationReport;
 use ml_report::run_report;
 
 /// Different photographs.
 const PHOTOS: usize = 50;
+/// Groups of the images.
+const GROUPS: usize = 500;
+/// Epochs of the curves.
+const EPOCHS: u64 = 100;
+/// What the logits are divided by.
+const TEMPERATURE: f64 = 1.3;
+/// Grad-CAM overlays, as many as a run has.
+const OVERLAYS: usize = 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,7 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let index = index(&folder.join("images"), images, num_classes)?;
     let classes: Vec<String> = (0..num_classes).map(|class| format!("class {class}")).collect();
 
-    let evaluation = evaluation(images, num_classes, &index);
+    let mut evaluation = evaluation(images, num_classes, &index).at_temperature(TEMPERATURE);
+    evaluation.ood_scores = Some((0..images).map(|image| 0.02 * (image % 60) as f32).collect());
+    let groups: Vec<String> = (0..images).map(|image| format!("group {}", image % GROUPS)).collect();
     let before = status_mb("VmRSS:")?;
     let started = Instant::now();
     let analysis = Analysis::new(&evaluation, &classes, num_threads());
@@ -43,29 +55,65 @@ fn main() -> Result<(), Box<dyn Error>> {
         index: &index,
         evaluation,
         analysis,
-        groups: None,
+        groups: Some(&groups),
     };
     let started = Instant::now();
-    report.write(&run.report_dir())?;
+    let files = report.write(&run.report_dir())?;
     let s_files = started.elapsed().as_secs_f64();
+    let mb_files: f64 = files.all().iter().map(|path| megabytes(path)).sum::<Result<f64, _>>()?;
+    overlays(&run, &index)?;
 
     run.write_config(&Config::default())?;
     run.write_summary(&summary(images, &index.root))?;
-    fs::write(
-        run.metrics_path(),
-        "epoch,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy\n1,0.1,2,0.5,2,0.5\n",
-    )?;
+    fs::write(run.metrics_path(), epochs())?;
     let started = Instant::now();
     let page = run_report::write(&run)?;
     let s_report = started.elapsed().as_secs_f64();
-    let mb_report = fs::metadata(page)?.len() as f64 / 1e6;
+    let mb_report = megabytes(&page)?;
     println!(
         "{}",
         serde_json::json!({
-            "s_metrics": s_metrics, "mb_metrics": mb_metrics, "s_files": s_files, "s_report": s_report,
-            "mb_report": mb_report,
+            "s_metrics": s_metrics, "mb_metrics": mb_metrics, "s_files": s_files, "mb_files": mb_files,
+            "s_report": s_report, "mb_report": mb_report,
         })
     );
+    Ok(())
+}
+
+fn megabytes(path: &Path) -> std::io::Result<f64> {
+    Ok(fs::metadata(path)?.len() as f64 / 1e6)
+}
+
+/// `metrics.csv`.
+fn epochs() -> String {
+    let rows = (1..=EPOCHS).map(|epoch| {
+        let done = epoch as f64 / EPOCHS as f64;
+        let (loss, accuracy) = (2.0 - 1.5 * done, 0.3 + 0.6 * done);
+        format!("{epoch},{},{loss},{accuracy},{},{}\n", 0.1 * (1.0 - done), loss + 0.2, accuracy - 0.05)
+    });
+    let header = "epoch,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy\n".to_owned();
+    std::iter::once(header).chain(rows).collect()
+}
+
+/// `report/cam/`: sheets of coloured squares, which JPEG makes larger than photographs.
+fn overlays(run: &Run, index: &Index) -> Result<(), Box<dyn Error>> {
+    let folder = run.report_dir().join("cam");
+    fs::create_dir_all(&folder)?;
+    let mut list = Overlays { layer: "layer4".to_owned(), ..Overlays::default() };
+    for (place, sample) in index.samples.iter().take(OVERLAYS).enumerate() {
+        let file = format!("{place:02}.png");
+        let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)) >> 9;
+        let sheet = image::RgbImage::from_fn(450, 224, |x, y| {
+            let value = noise(x / 6 + 1, y / 6 + 7 * place as u32);
+            image::Rgb([value as u8, (value >> 8) as u8, (value >> 4) as u8])
+        });
+        sheet.save(folder.join(&file))?;
+        let label = format!("class {}", sample.class);
+        let prediction = if place.is_multiple_of(2) { label.clone() } else { "class 0".to_owned() };
+        let path = sample.path.to_string_lossy().into_owned();
+        list.images.push(Listed { path, label, prediction, probability: 0.9, file });
+    }
+    fs::write(folder.join("cam.json"), serde_json::to_vec(&list)?)?;
     Ok(())
 }
 
@@ -122,21 +170,25 @@ fn summary(images: usize, data_dir: &Path) -> Summary {
         status: Status::Completed,
         error: None,
         resumed_from: None,
-        epochs: 1,
-        steps: 1,
-        best_epoch: Some(1),
+        epochs: EPOCHS,
+        steps: EPOCHS,
+        best_epoch: Some(EPOCHS),
         monitor: "val_accuracy".to_owned(),
         best_figure: Some(0.5),
         best_val_accuracy: Some(0.5),
         test_accuracy: None,
+        not_calibrated: None,
+        no_ood_scores: None,
         started: "2026-01-01T00:00:00+00:00".to_owned(),
         updated: "2026-01-01T00:00:00+00:00".to_owned(),
         seconds: 1.0,
         seconds_to_first_step: None,
+        evaluation_seconds: Some(1.0),
         time: None,
         checkpoints: None,
         command: None,
         device: "cpu".to_owned(),
+        machine: std::collections::BTreeMap::new(),
         parameters: 1,
         trainable_parameters: None,
         peak_memory: None,
@@ -145,6 +197,8 @@ fn summary(images: usize, data_dir: &Path) -> Summary {
         dataset_fingerprint: String::new(),
         dataset: DatasetSizes { train: images, val: images, test: 0 },
         few_images: std::collections::BTreeMap::new(),
+        class_images: Vec::new(),
+        kept_together: None,
         version: String::new(),
         libtorch: String::new(),
     }

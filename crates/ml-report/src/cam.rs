@@ -66,6 +66,9 @@ pub struct Overlays {
     pub layer: String,
     /// Right ones first.
     pub images: Vec<Listed>,
+    /// Why there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// Explains the surest mistakes of the run's main evaluation and as many right predictions, evenly
@@ -84,15 +87,23 @@ pub fn of_run(run: &Run, model: &LoadedModel) -> Result<PathBuf, CamError> {
     let file = run.report_dir().join(format!("predictions_{}.csv", main.split));
     let predicted: Vec<PredictionRow> = rows(&file).map_err(CamError::Predictions)?;
     let (right, mut wrong): (Vec<&PredictionRow>, Vec<_>) = predicted.iter().partition(|row| row.correct);
-    wrong.sort_by(|one, other| other.probability.total_cmp(&one.probability));
+    wrong.sort_by(|one, other| other.certainty().total_cmp(&one.certainty()));
     let step = right.len().div_ceil(SHOWN).max(1);
     let chosen: Vec<&PredictionRow> =
         right.into_iter().step_by(step).chain(wrong.into_iter().take(SHOWN)).collect();
     let paths: Vec<PathBuf> = chosen.iter().map(|row| main.root.join(&row.path)).collect();
-    let found = model.explain(&paths, options(), None)?;
     let folder = run.report_dir().join("cam");
     make_folder(&folder)?;
-    let mut list = Overlays { layer: found.layer, images: Vec::new() };
+    let found = match model.explain(&paths, options(), None) {
+        Ok(found) => found,
+        Err(error) => {
+            // The report says so.
+            let problem = Some(error.to_string());
+            write_list(&folder, &Overlays { problem, ..Overlays::default() })?;
+            return Err(error.into());
+        }
+    };
+    let mut list = Overlays { layer: found.layer, images: Vec::new(), problem: None };
     for (row, explanation) in chosen.into_iter().zip(&found.images) {
         let Some(explanation) = explanation else { continue };
         let file = format!("{:02}.png", list.images.len());
@@ -105,9 +116,13 @@ pub fn of_run(run: &Run, model: &LoadedModel) -> Result<PathBuf, CamError> {
             file,
         });
     }
-    let text = serde_json::to_vec_pretty(&list).map_err(|error| CamError::Encode(error.to_string()))?;
-    replace(&folder.join(LIST), &text)?;
+    write_list(&folder, &list)?;
     Ok(folder)
+}
+
+fn write_list(folder: &Path, list: &Overlays) -> Result<(), CamError> {
+    let text = serde_json::to_vec_pretty(list).map_err(|error| CamError::Encode(error.to_string()))?;
+    Ok(replace(&folder.join(LIST), &text)?)
 }
 
 /// What [`of_run`] has written into a run's `report/`; none if it has not.

@@ -1,20 +1,21 @@
-//! An [`Evaluation`] → `classification_report_<split>.{txt,json}`, and with them the confusion
-//! matrix and the predictions.
+//! An [`Evaluation`] → `classification_report_<split>.{txt,json}`; with them the confusion matrix,
+//! the predictions and lists of images: see [`EvaluationReport::write`].
+
+mod files;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::groups::{self, GroupResult, GroupedBy};
-use super::write::{ReportError, make_folder, replace};
-use super::{figures, predictions};
 use ml_core::evaluation::{Analysis, Evaluation};
 use ml_core::metrics::calibration::{CalibrationMetrics, ReliabilityBin};
 use ml_core::metrics::intervals::{BootstrapMetrics, DEFAULT_LEVEL, Estimate, Interval};
 use ml_core::metrics::{Average, ClassificationReport};
 use ml_data::dataset::Index;
 use ml_data::table::{Align, printable, table};
+
+pub use files::ReportFiles;
 
 /// Everything that the files of an evaluation are made from.
 #[derive(Clone, Copy, Debug)]
@@ -31,21 +32,6 @@ pub struct EvaluationReport<'a> {
     pub analysis: &'a Analysis,
     /// The group of each sample of `index`, empty of one that stands alone; none without groups.
     pub groups: Option<&'a [String]>,
-}
-
-/// Where the files of an evaluation lie.
-#[derive(Clone, Debug)]
-pub struct ReportFiles {
-    /// `classification_report_<split>.txt`
-    pub text: PathBuf,
-    /// `classification_report_<split>.json`
-    pub json: PathBuf,
-    /// `confusion_matrix_<split>.png`
-    pub confusion_matrix: PathBuf,
-    /// `predictions_<split>.csv`
-    pub predictions: PathBuf,
-    /// `label_issues_<split>.csv`
-    pub label_issues: PathBuf,
 }
 
 impl EvaluationReport<'_> {
@@ -104,6 +90,15 @@ impl EvaluationReport<'_> {
                 out,
                 "\n{images} unlike anything seen in training (ood_score above 1 in predictions_{}.csv)",
                 self.split
+            );
+        }
+        let not_finite = self.not_finite();
+        if not_finite > 0 {
+            let images = if not_finite == 1 { "1 image".to_owned() } else { format!("{not_finite} images") };
+            let _ = writeln!(
+                out,
+                "\nthe logits of {images} contain NaN or Inf: there are no probabilities, and what is predicted says \
+                 nothing"
             );
         }
         let issues = self.analysis.label_issues.issues.len();
@@ -189,6 +184,7 @@ impl EvaluationReport<'_> {
             "split": self.split,
             "root": self.root(),
             "num_samples": sums.count,
+            "not_finite": self.not_finite(),
             "accuracy": sums.accuracy(),
             "top_k": self.top_k(),
             "top_k_accuracy": sums.top5_accuracy(),
@@ -237,6 +233,11 @@ impl EvaluationReport<'_> {
         Some((by, groups::by_group(results)))
     }
 
+    /// Images without probabilities, as their logits are NaN or Inf.
+    fn not_finite(&self) -> usize {
+        self.analysis.confidences().iter().filter(|of| of.probability.is_nan()).count()
+    }
+
     /// Of these images, the fraction that is like those of training; none where that is not known.
     fn accepted(&self) -> Option<f64> {
         let scores = self.evaluation.ood_scores.as_ref().filter(|scores| !scores.is_empty())?;
@@ -248,39 +249,6 @@ impl EvaluationReport<'_> {
     fn root(&self) -> String {
         let root = &self.index.root;
         std::path::absolute(root).unwrap_or_else(|_| root.clone()).to_string_lossy().into_owned()
-    }
-
-    /// Writes all five files into `dir`, which is made if need be.
-    ///
-    /// # Errors
-    /// The first file that could not be written; those before it are complete.
-    pub fn write(&self, dir: &Path) -> Result<ReportFiles, ReportError> {
-        make_folder(dir)?;
-        let split = self.split;
-        let files = ReportFiles {
-            text: dir.join(format!("classification_report_{split}.txt")),
-            json: dir.join(format!("classification_report_{split}.json")),
-            confusion_matrix: dir.join(format!("confusion_matrix_{split}.png")),
-            predictions: dir.join(format!("predictions_{split}.csv")),
-            label_issues: dir.join(format!("label_issues_{split}.csv")),
-        };
-        replace(&files.text, self.text(None).as_bytes())?;
-        replace(&files.json, lines_of(&self.json()).as_bytes())?;
-        let figure = figures::confusion_matrix(&self.evaluation.confusion, self.classes, &self.title());
-        let png = figure.and_then(|figure| figure.to_png());
-        let png = png
-            .map_err(|reason| ReportError::Draw { path: files.confusion_matrix.clone(), reason: reason.0 })?;
-        replace(&files.confusion_matrix, &png)?;
-        let confidences = self.analysis.confidences();
-        let predictions = &self.evaluation.predictions;
-        let ood_scores = self.evaluation.ood_scores.as_deref();
-        let rows =
-            predictions::csv(self.classes, self.index, predictions, confidences, ood_scores, self.groups);
-        replace(&files.predictions, rows.as_bytes())?;
-        let issues = &self.analysis.label_issues.issues;
-        let rows = predictions::label_issues(self.classes, self.index, predictions, issues);
-        replace(&files.label_issues, rows.as_bytes())?;
-        Ok(files)
     }
 
     /// A line above the confusion matrix.
@@ -340,24 +308,4 @@ fn class_table(metrics: &ClassificationReport, shown: &[usize]) -> String {
         rows.push(line(name, of.precision, of.recall, of.f1, metrics.support));
     }
     table(&rows, [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right])
-}
-
-/// An object with a line for each key and for each element of a list in it: short enough, and
-/// readable.
-fn lines_of(object: &serde_json::Value) -> String {
-    let mut out = String::from("{");
-    for (place, (key, value)) in object.as_object().into_iter().flatten().enumerate() {
-        let _ = write!(out, "{}\n  {}: ", if place > 0 { "," } else { "" }, json!(key));
-        match value.as_array() {
-            Some(elements) => {
-                let lines: Vec<String> = elements.iter().map(|element| format!("\n    {element}")).collect();
-                let _ = write!(out, "[{}\n  ]", lines.join(","));
-            }
-            None => {
-                let _ = write!(out, "{value}");
-            }
-        }
-    }
-    out.push_str("\n}\n");
-    out
 }

@@ -17,6 +17,7 @@ pub mod embeddings;
 pub mod figures;
 mod fonts;
 pub mod groups;
+mod hard_images;
 pub mod heatmap;
 pub mod html;
 pub mod inspection;

@@ -16,8 +16,6 @@ use ml_data::transform::Pipeline;
 
 use super::board::BoardReporter;
 use super::classification::EvaluationReport;
-use super::npy;
-use super::run_group::probabilities_file;
 
 /// Writes `tensorboard/` and `report/` of a run.
 #[derive(Default)]
@@ -104,11 +102,9 @@ impl Reporter for RunReporter {
         let analysis = &Analysis::new(evaluation, classes, num_threads());
         let split_name = split.name();
         let report = EvaluationReport { split: split_name, classes, index, evaluation, analysis, groups };
-        report.write(&run.report_dir()).map_err(ReportError::new)?;
-        if self.keep_probabilities && split == Split::Val {
-            let probabilities = evaluation.logits.probabilities(evaluation.temperature);
-            let file = probabilities_file(&run.report_dir());
-            npy::write(&file, &probabilities, classes.len()).map_err(ReportError::new)?;
+        let files = report.write(&run.report_dir()).map_err(ReportError::new)?;
+        if self.keep_probabilities && split == Split::Val && files.probabilities.is_none() {
+            report.write_probabilities(&run.report_dir()).map_err(ReportError::new)?;
         }
         self.board(|board| board.evaluation(&report, epoch, unix_seconds())).map_err(ReportError::new)
     }

@@ -38,6 +38,28 @@ pub struct AnswerThreshold {
     pub error_bound: f64,
 }
 
+impl AnswerThreshold {
+    /// Of [`Calibration::answers`] to `samples` images, the lowest probability from which on at
+    /// most `max_error` of the answers are wrong; none where there is no such probability.
+    pub fn choose(answers: &[(f32, u64, u64)], samples: u64, max_error: f64) -> Option<AnswerThreshold> {
+        let within = |(_, answered, wrong): &&(f32, u64, u64)| *wrong as f64 <= max_error * *answered as f64;
+        let &(probability, answered, wrong) =
+            answers.iter().filter(|(_, answered, _)| *answered > 0).rfind(within)?;
+        Some(AnswerThreshold::new(probability, samples, answered, wrong))
+    }
+
+    /// From `probability` on, `answered` of `samples` images get an answer, of which `wrong` are
+    /// wrong.
+    pub fn new(probability: f32, samples: u64, answered: u64, wrong: u64) -> AnswerThreshold {
+        AnswerThreshold {
+            probability,
+            coverage: answered as f64 / samples.max(1) as f64,
+            error: wrong as f64 / answered.max(1) as f64,
+            error_bound: clopper_pearson_upper(wrong, answered, DEFAULT_LEVEL),
+        }
+    }
+}
+
 impl Calibration {
     /// Of an evaluation on images that were not trained with; on at most `threads` threads. Also the
     /// evaluation with these probabilities, or as it was.
@@ -72,15 +94,7 @@ impl Calibration {
     /// The lowest probability from which on at most `max_error` of the answers are wrong on the
     /// validation split; none where there is no such probability.
     pub fn threshold(&self, max_error: f64) -> Option<AnswerThreshold> {
-        let within = |(_, answered, wrong): &&(f32, u64, u64)| *wrong as f64 <= max_error * *answered as f64;
-        let &(probability, answered, wrong) =
-            self.answers.iter().filter(|(_, answered, _)| *answered > 0).rfind(within)?;
-        Some(AnswerThreshold {
-            probability,
-            coverage: answered as f64 / self.samples as f64,
-            error: wrong as f64 / answered as f64,
-            error_bound: clopper_pearson_upper(wrong, answered, DEFAULT_LEVEL),
-        })
+        AnswerThreshold::choose(&self.answers, self.samples, max_error)
     }
 
     /// What is wrong with one that was read from a file.

@@ -122,6 +122,7 @@ pub fn open(
         name: format!("{} x {}", members.len(), first.name),
         network: Box::new(Ensemble { members }),
         notes: first.notes.into_iter().chain([note]).collect(),
+        // The runs' temperatures are in their probabilities; no image is left to choose a threshold.
         calibration: None,
         out_of_distribution,
         ..first

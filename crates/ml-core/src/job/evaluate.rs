@@ -21,20 +21,38 @@ const TOP_K: usize = 5;
 /// Training images at most that say what images of training look like.
 const MAX_EMBEDDED: usize = 5000;
 
+/// What the evaluation of `best.pt` says beyond its reports.
+#[derive(Default)]
+pub(super) struct Judged {
+    /// A fraction; none without a test split.
+    pub test_accuracy: Option<f64>,
+    /// Why probabilities are not calibrated.
+    pub not_calibrated: Option<String>,
+    /// Why images unlike those of training will not be told.
+    pub no_ood_scores: Option<String>,
+}
+
 impl Job {
     /// Evaluates `best.pt` on the validation split, calibrates its answers by that, and evaluates it
-    /// on the test split, if there is one: the accuracy there, a fraction. The trainer's network has
-    /// the best weights afterwards.
+    /// on the test split, if there is one. The trainer's network has the best weights afterwards.
     pub(super) fn evaluate_best(
         &self,
         run: &Run,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<Option<f64>, JobError> {
+    ) -> Result<Judged, JobError> {
+        let mut judged = Judged::default();
         let mut best = Checkpoint::load(&run.best_path())?;
         let epoch = best.epoch;
         self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
-        let mut ood = self.out_of_distribution(run, epoch, reporter, stop)?;
+        let mut ood = match self.out_of_distribution(run, epoch, reporter, stop)? {
+            Ok(ood) => Some(ood),
+            Err(reason) => {
+                tracing::info!("images unlike those of training will not be told: {reason}");
+                judged.no_ood_scores = Some(reason);
+                None
+            }
+        };
         let evaluator = self.trainer.evaluator();
         let validate = evaluator.with_out_of_distribution(ood.as_slice());
         let mut val = self.evaluate(&validate, epoch, self.trainer.val_loader(), reporter, stop)?;
@@ -54,6 +72,7 @@ impl Job {
             }
             Err(reason) => {
                 tracing::info!("probabilities are not calibrated: {reason}");
+                judged.not_calibrated = Some(reason.to_string());
             }
         }
         if best.calibration.is_some() || best.out_of_distribution.is_some() {
@@ -66,7 +85,7 @@ impl Job {
         reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
         let Some(index) = self.dataset.index(Split::Test) else {
             tracing::info!("there is no test split to evaluate");
-            return Ok(None);
+            return Ok(judged);
         };
         let pipeline = Pipeline::new(&self.config.transforms.test)?;
         let loader = self.loader(Arc::clone(index), Arc::new(pipeline));
@@ -76,7 +95,8 @@ impl Job {
         let groups = self.dataset.groups(split).map_err(JobError::Data)?;
         let groups = groups.as_deref();
         reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
-        Ok(Some(evaluation.sums.accuracy()))
+        judged.test_accuracy = Some(evaluation.sums.accuracy());
+        Ok(judged)
     }
 
     fn loader(&self, index: Arc<Index>, pipeline: Arc<Pipeline>) -> Loader {
@@ -105,14 +125,14 @@ impl Job {
     }
 
     /// What tells images of training from others, by some of the training images as validation would
-    /// see them; none where the log says why.
+    /// see them; or why there is nothing that does.
     fn out_of_distribution(
         &self,
         run: &Run,
         epoch: u64,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<Option<OutOfDistribution>, JobError> {
+    ) -> Result<Result<OutOfDistribution, String>, JobError> {
         let pipeline = Arc::new(Pipeline::new(&self.config.transforms.val)?);
         let index = Arc::new(some_of(&self.dataset.train));
         let loader = self.loader(Arc::clone(&index), pipeline).without_remarks();
@@ -123,14 +143,10 @@ impl Job {
             trainer::flow(reported.is_err(), stop)
         });
         reported?;
-        let nothing = |reason: &dyn std::fmt::Display| {
-            tracing::info!("images unlike those of training will not be told: {reason}");
-            Ok(None)
-        };
         let embeddings = match embeddings {
             Err(EvaluationError::Forward(ForwardError::Script(reason))) => {
                 reporter.phase_finished();
-                return nothing(&reason);
+                return Ok(Err(reason.to_string()));
             }
             embeddings => embeddings?,
         };
@@ -139,10 +155,9 @@ impl Job {
         reporter.embedded(&Embedded { run, classes, index: &index, embeddings: &embeddings })?;
         let targets: Vec<i64> =
             embeddings.samples.iter().map(|&sample| i64::from(index.samples[sample].class)).collect();
-        match OutOfDistribution::fit(&embeddings, &targets, self.dataset.classes.len() as i64) {
-            Ok(fitted) => Ok(Some(fitted.to_device(self.device.device))),
-            Err(reason) => nothing(&reason),
-        }
+        let fitted = OutOfDistribution::fit(&embeddings, &targets, self.dataset.classes.len() as i64);
+        let fitted = fitted.map(|fitted| fitted.to_device(self.device.device));
+        Ok(fitted.map_err(|reason| reason.to_string()))
     }
 }
 

@@ -345,11 +345,12 @@ impl Job {
                 Status::EarlyStopped
             }
         };
+        let started = Instant::now();
         match self.evaluate_best(run, reporter, stop) {
             Err(JobError::Evaluation(EvaluationError::Interrupted)) => {
                 return summary.write(Status::Interrupted, &self.trainer);
             }
-            accuracy => summary.summary.test_accuracy = accuracy?,
+            judged => summary.judged(judged?, started.elapsed()),
         }
         summary.write(status, &self.trainer)
     }

@@ -1,15 +1,16 @@
 //! `summary.yaml` of a run, kept up to date while it lasts.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ml_data::dataset::{Dataset, Split};
+use ml_data::dataset::{Dataset, GroupsEntry, Manifest, Split};
 
 use super::JobError;
+use super::evaluate::Judged;
 use crate::config::Config;
 use crate::device::ResolvedDevice;
 use crate::run::{
-    CheckpointSummary, DatasetSizes, FEW_IMAGES, Run, Status, Summary, TimeSummary, peak_memory,
+    CheckpointSummary, DatasetSizes, FEW_IMAGES, Run, Status, Summary, TimeSummary, machine, peak_memory,
 };
 use crate::trainer::Trainer;
 
@@ -53,14 +54,18 @@ impl SummaryWriter {
             best_figure: None,
             best_val_accuracy: None,
             test_accuracy: None,
+            not_calibrated: None,
+            no_ood_scores: None,
             started: earlier.map_or_else(now, |earlier| earlier.started.clone()),
             updated: now(),
             seconds: 0.0,
             seconds_to_first_step: None,
+            evaluation_seconds: None,
             time: None,
             checkpoints: None,
             command: earlier.and_then(|earlier| earlier.command.clone()).or(command),
             device: device.description.clone(),
+            machine: machine(),
             parameters: trainer.network().num_parameters() as u64,
             trainable_parameters: None,
             peak_memory: None,
@@ -69,6 +74,8 @@ impl SummaryWriter {
             dataset_fingerprint: trainer.fingerprint().to_owned(),
             dataset: sizes(dataset),
             few_images: few_images(dataset),
+            class_images: dataset.class_counts(Split::Train).into_iter().map(|count| count as u64).collect(),
+            kept_together: dataset.manifest.as_deref().and_then(kept_together),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: crate::LIBTORCH_VERSION.to_owned(),
         };
@@ -84,6 +91,14 @@ impl SummaryWriter {
             longest_pause_seconds: stats.longest_pause.as_secs_f64(),
             writing_seconds: stats.writing.as_secs_f64(),
         });
+    }
+
+    pub(super) fn judged(&mut self, judged: Judged, took: Duration) {
+        let Judged { test_accuracy, not_calibrated, no_ood_scores } = judged;
+        self.summary.test_accuracy = test_accuracy;
+        self.summary.not_calibrated = not_calibrated;
+        self.summary.no_ood_scores = no_ood_scores;
+        self.summary.evaluation_seconds = Some(took.as_secs_f64());
     }
 
     /// Writes where the run stands.
@@ -122,6 +137,18 @@ pub(super) fn sizes(dataset: &Dataset) -> DatasetSizes {
 fn few_images(dataset: &Dataset) -> BTreeMap<String, u64> {
     let counts = dataset.classes.iter().cloned().zip(dataset.class_counts(Split::Train));
     counts.filter(|(_, count)| *count < FEW_IMAGES).map(|(class, count)| (class, count as u64)).collect()
+}
+
+/// `8 groups of 2 or more images (by folder, same content); the largest has 12`.
+fn kept_together(manifest: &Manifest) -> Option<String> {
+    let GroupsEntry { by, count, largest } = manifest.groups.as_ref().filter(|groups| groups.count > 0)?;
+    let why: Vec<&str> =
+        by.as_deref().into_iter().chain(manifest.duplicates.map(|_| "same content")).collect();
+    let why = if why.is_empty() { String::new() } else { format!(" (by {})", why.join(", ")) };
+    Some(match count {
+        1 => format!("1 group of {largest} images{why}"),
+        count => format!("{count} groups of 2 or more images{why}; the largest has {largest}"),
+    })
 }
 
 fn now() -> String {

@@ -6,6 +6,7 @@
 
 mod group;
 mod lock;
+mod machine;
 mod name;
 mod summary;
 
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 pub use group::{GroupKind, GroupMember, GroupSummary, MemberSummary, RunGroup, SpreadSummary};
 pub use lock::RunLock;
+pub(crate) use machine::machine;
 pub use name::{INCIDENTAL, run_name};
 pub use summary::{CheckpointSummary, DatasetSizes, FEW_IMAGES, Status, Summary, TimeSummary};
 

@@ -108,6 +108,12 @@ pub struct Summary {
     pub best_val_accuracy: Option<f64>,
     /// Accuracy of `best.pt` on the test split.
     pub test_accuracy: Option<f64>,
+    /// Why the probabilities of `best.pt` are not calibrated, if they could not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_calibrated: Option<String>,
+    /// Why `best.pt` does not tell images unlike those of training, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_ood_scores: Option<String>,
     /// When the run began.
     pub started: String,
     /// When this file was written.
@@ -116,6 +122,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Seconds from the start of the process to the end of its first optimizer step.
     pub seconds_to_first_step: Option<f64>,
+    /// Seconds that evaluating `best.pt` took after the last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation_seconds: Option<f64>,
     /// Where the time of its epochs went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeSummary>,
@@ -127,6 +136,9 @@ pub struct Summary {
     pub command: Option<String>,
     /// What it ran on and why.
     pub device: String,
+    /// What is known of the machine: its operating system, processor and GPU driver.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machine: BTreeMap<String, String>,
     /// Elements of all parameters.
     pub parameters: u64,
     /// Of these, the ones that are trained; with `model.freeze` fewer than all.
@@ -146,6 +158,12 @@ pub struct Summary {
     /// Classes with fewer training images than [`FEW_IMAGES`], and how many those have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub few_images: BTreeMap<String, u64>,
+    /// Training images of each class, in the order of the classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_images: Vec<u64>,
+    /// What was kept together when the images were split, in words; none if they were split singly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_together: Option<String>,
     /// Version of this program.
     pub version: String,
     /// Version of libtorch.

@@ -88,7 +88,7 @@ fn key_numbers(report: &Report) -> Vec<(String, String)> {
             tiles.push((super::metrics::title(kind), format::metric(kind, estimate.value)));
         }
     }
-    if let Some(calibration) = report.calibration.present() {
+    if let Some(calibration) = report.findings.calibration.present() {
         let ece = calibration.after.as_ref().map_or(calibration.before.ece, |after| after.ece);
         tiles.push(("Calibration error".into(), format::percent(ece)));
     }

@@ -55,7 +55,7 @@ pub(super) fn mistakes(mistakes: &Mistakes) -> Markup {
         }
         @if !exemplars.is_empty() {
             h3 { "Typical images of each class" }
-            p { "Images that the network is surest of." }
+            p { "Images that the network is surest of, of the classes with the lowest F1." }
             details open[exemplars.len() <= 5] {
                 summary { (format::counted(exemplars.len().min(CLASSES) as u64, "class")) }
                 div.pairs { @for (class, images) in exemplars.iter().take(CLASSES) {

@@ -21,6 +21,10 @@ pub(crate) fn title(kind: MetricKind) -> String {
         MetricKind::Mcc => "Matthews correlation".into(),
         MetricKind::MacroRocAuc => "Macro ROC-AUC".into(),
         MetricKind::MacroAp => "Macro average precision".into(),
+        MetricKind::MacroPrecision => "Macro precision".into(),
+        MetricKind::MacroRecall => "Macro recall".into(),
+        MetricKind::WeightedPrecision => "Weighted precision".into(),
+        MetricKind::WeightedRecall => "Weighted recall".into(),
         MetricKind::Loss => "Loss".into(),
     }
 }
@@ -43,6 +47,16 @@ fn explanation(kind: MetricKind) -> String {
             "Probability that an image of a class scores higher for it than one of another class; mean of the classes."
         }
         MetricKind::MacroAp => "Area under the precision-recall curve; mean of the classes.",
+        MetricKind::MacroPrecision => {
+            "Mean precision of the classes: of the images predicted as a class, the share that is of it."
+        }
+        MetricKind::MacroRecall => {
+            "Mean recall of the classes: of the images of a class, the share predicted as it; 0 for a class without images."
+        }
+        MetricKind::WeightedPrecision => "Mean precision of the classes, weighted by their number of images.",
+        MetricKind::WeightedRecall => {
+            "Mean recall of the classes, weighted by their number of images: the same as the accuracy."
+        }
         MetricKind::Loss => "Mean loss per image. Lower is better.",
     };
     text.to_owned()
@@ -88,6 +102,12 @@ pub(super) fn metrics(splits: &[SplitMetrics]) -> Markup {
     };
     html! {
         (scroll("Metrics", &table))
+        @for split in splits.iter().filter(|split| split.not_finite > 0) {
+            p.note {
+                "The logits of " (format::counted(split.not_finite, "image")) " of the " (name(&split.split))
+                " split contain NaN or Inf. Such images have no probabilities, and what is predicted of them says nothing."
+            }
+        }
         @if has_interval { p.note { "Below a value: its 95" (format::SPACE) "% interval." } }
     }
 }

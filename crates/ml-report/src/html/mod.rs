@@ -31,9 +31,9 @@ mod tests;
 pub use page::MAX_THUMBNAIL_BYTES;
 pub use report::{Curves, DataSet, Epoch, Header, Headline, Network, Report, Setting, Setup, Status, Timing};
 pub use results::{
-    Attention, Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, Explanation, Groups,
-    LabelIssue, LabelIssues, Metric, MetricKind, Mistakes, OutOfDistribution, Reliability, ReliabilityBin,
-    Selective, SplitMetrics, Threshold, Thumbnail,
+    Answered, Attention, Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, Explanation,
+    Findings, Groups, LabelIssue, LabelIssues, Metric, MetricKind, Mistakes, OutOfDistribution, Reliability,
+    ReliabilityBin, Selective, SplitMetrics, Threshold, Thumbnail,
 };
 pub use several::{ComparedRun, Comparison, Fold, FoldKind, Folds, PairedTest, Spread};
 
@@ -47,29 +47,38 @@ use page::{Section, page};
 
 /// The report of a run.
 pub fn render(report: &Report) -> String {
-    let sections = [
+    let first = [
         Section::of("setup", "What was trained", &report.setup, setup::setup),
         Section::of("curves", "Learning curves", &report.curves, curves::curves),
         Section::of("metrics", "Metrics", &report.metrics, |splits| metrics::metrics(splits)),
-        Section::of("classes", "Per-class metrics", &report.classes, classes::classes),
-        Section::of("groups", classes::groups_title(&report.groups), &report.groups, classes::groups),
-        Section::of("confusion", "Confusion matrix", &report.confusion, confusion::confusion),
-        Section::of("pairs", "Most confused classes", &report.confused_pairs, |pairs| {
-            images::confused_pairs(pairs)
-        }),
-        Section::of("mistakes", "Mistakes and uncertain images", &report.mistakes, images::mistakes),
-        Section::of("labels", "Possible label errors", &report.label_issues, images::label_issues),
-        Section::of("calibration", "Calibration", &report.calibration, trust::calibration),
-        Section::of("selective", "Selective prediction", &report.selective, trust::selective),
-        Section::of("ood", "Images unlike those of training", &report.out_of_distribution, |of| {
-            images::out_of_distribution(of)
-        }),
+    ];
+    let last = [
         Section::of("attention", "Where the network looks", &report.attention, images::attention),
         Section::of("time", "Time and memory", &report.timing, time::timing),
         Section::of("environment", "Environment", &report.environment, |rows| time::environment(rows)),
     ];
+    let sections = first.into_iter().chain(findings(&report.findings)).chain(last);
     let title = format!("{}: training report", report.header.name);
     page(&title, &header::header(report), sections, &report.header.program)
+}
+
+/// The sections of one evaluation.
+fn findings(of: &Findings) -> [Option<Section>; 9] {
+    [
+        Section::of("classes", "Per-class metrics", &of.classes, classes::classes),
+        Section::of("groups", classes::groups_title(&of.groups), &of.groups, classes::groups),
+        Section::of("confusion", "Confusion matrix", &of.confusion, confusion::confusion),
+        Section::of("pairs", "Most confused classes", &of.confused_pairs, |pairs| {
+            images::confused_pairs(pairs)
+        }),
+        Section::of("mistakes", "Mistakes and uncertain images", &of.mistakes, images::mistakes),
+        Section::of("labels", "Possible label errors", &of.label_issues, images::label_issues),
+        Section::of("calibration", "Calibration", &of.calibration, trust::calibration),
+        Section::of("selective", "Selective prediction", &of.selective, trust::selective),
+        Section::of("ood", "Images unlike those of training", &of.out_of_distribution, |found| {
+            images::out_of_distribution(found)
+        }),
+    ]
 }
 
 /// A comparison of runs on one data set.
@@ -81,5 +90,6 @@ pub fn render_comparison(comparison: &Comparison) -> String {
 /// A summary of runs over folds or seeds, with links to their reports.
 pub fn render_folds(folds: &Folds) -> String {
     let title = format!("{}: summary of the runs", folds.name);
-    page(&title, &folds::header(folds), folds::sections(folds), &folds.program)
+    let sections = folds::sections(folds).into_iter().chain(findings(&folds.findings));
+    page(&title, &folds::header(folds), sections, &folds.program)
 }

@@ -1,10 +1,7 @@
 //! What a report shows, as plain data: the run, what was trained, its curves, time and
 //! environment. The results of evaluations are in [`super::results`].
 
-use super::results::{
-    Attention, Calibration, ClassTable, ConfusedPair, Confusion, Groups, LabelIssues, Mistakes,
-    OutOfDistribution, Selective, SplitMetrics,
-};
+use super::results::{Attention, Findings, SplitMetrics};
 use super::value::{Estimate, Part};
 
 /// How a run ended. Each text is a sentence or empty.
@@ -167,24 +164,8 @@ pub struct Report {
     pub curves: Part<Curves>,
     /// Metrics of each split that was evaluated.
     pub metrics: Part<Vec<SplitMetrics>>,
-    /// Metrics of each class.
-    pub classes: Part<ClassTable>,
-    /// Counts of true and predicted classes.
-    pub confusion: Part<Confusion>,
-    /// The most confused pairs with images, most images first.
-    pub confused_pairs: Part<Vec<ConfusedPair>>,
-    /// Mistakes, uncertain images and images of each class.
-    pub mistakes: Part<Mistakes>,
-    /// Images whose label is probably wrong.
-    pub label_issues: Part<LabelIssues>,
-    /// How well probabilities match accuracies.
-    pub calibration: Part<Calibration>,
-    /// The risk-coverage curve.
-    pub selective: Part<Selective>,
-    /// Where the data set has groups.
-    pub groups: Part<Groups>,
-    /// The threshold for images unlike those of the training split.
-    pub out_of_distribution: Part<OutOfDistribution>,
+    /// What the split that says most about new images shows.
+    pub findings: Findings,
     /// Grad-CAM overlays.
     pub attention: Part<Attention>,
     /// Where the time went.
@@ -201,15 +182,7 @@ impl Report {
             setup: Part::Omitted,
             curves: Part::Omitted,
             metrics: Part::Omitted,
-            classes: Part::Omitted,
-            confusion: Part::Omitted,
-            confused_pairs: Part::Omitted,
-            mistakes: Part::Omitted,
-            label_issues: Part::Omitted,
-            calibration: Part::Omitted,
-            selective: Part::Omitted,
-            groups: Part::Omitted,
-            out_of_distribution: Part::Omitted,
+            findings: Findings::default(),
             attention: Part::Omitted,
             timing: Part::Omitted,
             environment: Part::Omitted,

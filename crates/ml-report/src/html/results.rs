@@ -1,6 +1,6 @@
 //! Results of an evaluation, as plain data.
 
-use super::value::Estimate;
+use super::value::{Estimate, Part};
 use crate::groups::GroupedBy;
 
 /// A metric of a whole split.
@@ -24,6 +24,14 @@ pub enum MetricKind {
     MacroRocAuc,
     /// Mean average precision over classes.
     MacroAp,
+    /// Mean precision over classes.
+    MacroPrecision,
+    /// Mean recall over classes; those without images count as 0.
+    MacroRecall,
+    /// Mean precision over classes, weighted by their images.
+    WeightedPrecision,
+    /// Mean recall over classes, weighted by their images.
+    WeightedRecall,
     /// Mean loss.
     Loss,
 }
@@ -46,6 +54,8 @@ pub struct SplitMetrics {
     pub images: u64,
     /// In the order of the table.
     pub metrics: Vec<Metric>,
+    /// Images whose logits are NaN or Inf, so that they have no probabilities.
+    pub not_finite: u64,
 }
 
 impl SplitMetrics {
@@ -225,20 +235,35 @@ pub struct Calibration {
     pub after: Option<Reliability>,
     /// What the logits are divided by.
     pub temperature: Option<f64>,
+    /// What the reader should know of it, such as why there is no temperature; a sentence or empty.
+    pub note: String,
 }
 
-/// The threshold below which the program abstains.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Threshold {
-    /// Of the probability of the predicted class, a fraction in 0 to 1.
-    pub confidence: f64,
+/// What a threshold does to the images of a split.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Answered {
+    /// Name of the split.
+    pub split: String,
     /// Share of images that are predicted.
     pub coverage: f64,
     /// Share of these that are wrong.
     pub risk: f64,
-    /// Upper bound of the risk at `level`.
-    pub bound: Option<f64>,
-    /// Confidence level of the bound, 0.95.
+    /// Upper bound of the risk at the threshold's `level`.
+    pub bound: f64,
+}
+
+/// The threshold below which the program abstains.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Threshold {
+    /// Of the probability of the predicted class, a fraction in 0 to 1.
+    pub confidence: f64,
+    /// The share of wrong predictions that it was chosen for.
+    pub max_error: f64,
+    /// On the images that it was chosen by.
+    pub chosen: Answered,
+    /// On those of the split that the curve is of, where these are others.
+    pub measured: Option<Answered>,
+    /// Confidence level of the bounds, 0.95.
     pub level: f64,
 }
 
@@ -250,7 +275,7 @@ pub struct Selective {
     /// Coverage and risk, in order of coverage.
     pub points: Vec<(f64, f64)>,
     /// The chosen threshold.
-    pub threshold: Option<Threshold>,
+    pub threshold: Part<Threshold>,
     /// Area under the curve.
     pub aurc: Option<f64>,
 }
@@ -275,6 +300,29 @@ pub struct OutOfDistribution {
     pub accepted: f64,
     /// Those that score highest above 1.
     pub examples: Vec<Example>,
+}
+
+/// What an evaluation says of the images of a split.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Findings {
+    /// Metrics of each class.
+    pub classes: Part<ClassTable>,
+    /// Where the data set has groups.
+    pub groups: Part<Groups>,
+    /// Counts of true and predicted classes.
+    pub confusion: Part<Confusion>,
+    /// The most confused pairs with images, most images first.
+    pub confused_pairs: Part<Vec<ConfusedPair>>,
+    /// Mistakes, uncertain images and images of each class.
+    pub mistakes: Part<Mistakes>,
+    /// Images whose label is probably wrong.
+    pub label_issues: Part<LabelIssues>,
+    /// How well probabilities match accuracies.
+    pub calibration: Part<Calibration>,
+    /// The risk-coverage curve.
+    pub selective: Part<Selective>,
+    /// The threshold for images unlike those of the training split.
+    pub out_of_distribution: Part<OutOfDistribution>,
 }
 
 /// An image and what of it the prediction rests on.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::report::{Curves, Setting, Status};
-use super::results::{Example, MetricKind, SplitMetrics};
+use super::results::{Example, Findings, MetricKind, SplitMetrics};
 use super::value::{Interval, Part};
 
 /// A run of a comparison.
@@ -140,6 +140,8 @@ pub struct Folds {
     pub spread: Vec<Spread>,
     /// Metrics over all images, each predicted by the network that did not train on it.
     pub out_of_fold: Part<SplitMetrics>,
+    /// What these predictions show.
+    pub findings: Findings,
     /// When the report was written, as it is shown.
     pub date: String,
     /// Program and version, `ml-train 0.1.0`.

@@ -105,6 +105,7 @@ fn a_report_with_a_thousand_classes_and_large_images_is_below_20_megabytes() {
     let page = render(&full(&names, 50_000, 9));
     assert!(page.len() < 5_000_000, "{}", page.len());
     assert!(page.contains("49,976 images are not shown."));
+    assert!(page.contains("49,950 groups are not shown."));
 }
 
 #[test]
@@ -113,25 +114,58 @@ fn a_missing_part_is_left_out_or_says_why() {
     let complete = render(&report);
     let mut sections = 0;
     macro_rules! check {
-        ($($part:ident $id:literal),*) => {$(
+        ($($($part:ident).+, $id:literal);*) => {$(
             sections += 1;
             let section = concat!("<section id=\"", $id, "\"");
             assert!(complete.contains(section), $id);
-            report.$part = Part::Missing("There <is> none.".into());
+            report.$($part).+ = Part::Missing("There <is> none.".into());
             let page = render(&report);
             assert!(page.contains(section) && page.contains("There &lt;is&gt; none."), $id);
-            report.$part = Part::Omitted;
+            report.$($part).+ = Part::Omitted;
             assert!(!render(&report).contains(section), $id);
         )*};
     }
     check!(
-        setup "setup", curves "curves", metrics "metrics", classes "classes", confusion "confusion",
-        confused_pairs "pairs", mistakes "mistakes", label_issues "labels", calibration "calibration",
-        selective "selective", out_of_distribution "ood", attention "attention", timing "time",
-        environment "environment"
+        setup, "setup"; curves, "curves"; metrics, "metrics"; findings.classes, "classes";
+        findings.groups, "groups"; findings.confusion, "confusion"; findings.confused_pairs, "pairs";
+        findings.mistakes, "mistakes"; findings.label_issues, "labels";
+        findings.calibration, "calibration"; findings.selective, "selective";
+        findings.out_of_distribution, "ood"; attention, "attention"; timing, "time";
+        environment, "environment"
     );
     assert_eq!(sections, complete.matches("<section ").count());
     assert!(!render(&report).contains("<section"));
+}
+
+#[test]
+fn a_threshold_says_what_it_was_chosen_by_and_what_it_does_to_other_images() {
+    let text =
+        |report: &Report| render(report).replace('\u{a0}', " ").replace("<bdi>", "").replace("</bdi>", "");
+    let mut report = full(&["val".to_owned(), "test".to_owned()], 2, 9);
+    let page = text(&report);
+    for part in ["chosen on the val split", "at most 4.0 % of the predictions", "that it was not chosen by"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let Part::Present(selective) = &mut report.findings.selective else { panic!("no curve") };
+    selective.threshold = Part::Missing("No <threshold>.".to_owned());
+    let page = text(&report);
+    assert!(page.contains("No &lt;threshold&gt;.") && !page.contains("chosen on the"));
+}
+
+#[test]
+fn images_without_probabilities_are_counted() {
+    let mut report = full(&["val".to_owned()], 1, 9);
+    assert!(render(&report).contains("contain NaN or Inf"));
+    report.metrics = Part::Present(vec![SplitMetrics { not_finite: 0, ..fake::split("val") }]);
+    assert!(!render(&report).contains("contain NaN or Inf"));
+}
+
+#[test]
+fn the_page_of_folds_shows_what_their_predictions_say() {
+    let page = render_folds(&folds(&hostile()));
+    for id in ["confusion", "pairs", "mistakes", "labels", "calibration", "selective", "groups"] {
+        assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
+    }
 }
 
 #[test]
@@ -140,13 +174,13 @@ fn empty_parts_are_shown_without_numbers_that_are_none() {
     report.setup = Part::Present(Setup::default());
     report.curves = Part::Present(Curves::default());
     report.metrics = Part::Present(vec![SplitMetrics::default()]);
-    report.classes = Part::Present(ClassTable::default());
-    report.confusion = Part::Present(Confusion::default());
-    report.confused_pairs = Part::Present(Vec::new());
-    report.mistakes = Part::Present(Mistakes::default());
-    report.label_issues = Part::Present(LabelIssues::default());
-    report.calibration = Part::Present(Calibration::default());
-    report.selective = Part::Present(Selective::default());
+    report.findings.classes = Part::Present(ClassTable::default());
+    report.findings.confusion = Part::Present(Confusion::default());
+    report.findings.confused_pairs = Part::Present(Vec::new());
+    report.findings.mistakes = Part::Present(Mistakes::default());
+    report.findings.label_issues = Part::Present(LabelIssues::default());
+    report.findings.calibration = Part::Present(Calibration::default());
+    report.findings.selective = Part::Present(Selective::default());
     report.attention = Part::Present(Attention::default());
     report.timing = Part::Present(Timing::default());
     report.environment = Part::Present(Vec::new());

@@ -3,15 +3,16 @@
 
 use maud::{Markup, html};
 
-use super::format::{SPACE, decimal, name, percent};
+use super::format::{SPACE, decimal, name, percent, plain};
 use super::page::key_values;
 use super::plot::{Mark, Plot, Series};
-use super::results::{Calibration, Reliability, Selective};
+use super::results::{Answered, Calibration, Reliability, Selective, Threshold};
 use super::scale::{Axis, Unit};
+use super::value::Part;
 
 /// The reliability diagram, and its numbers.
 pub(super) fn calibration(calibration: &Calibration) -> Markup {
-    let Calibration { split, before, after, temperature } = calibration;
+    let Calibration { split, before, after, temperature, note } = calibration;
     let axis = || Axis::fixed(0.0, 1.0, Unit::Percent);
     let mut plot = Plot::new(
         "Reliability diagram",
@@ -42,6 +43,7 @@ pub(super) fn calibration(calibration: &Calibration) -> Markup {
                     "Of predictions with a probability of 80" (SPACE) "%, 80" (SPACE) "% should be right. Points below the dashed "
                     "line are overconfident. Grey bars show how many images have such a probability."
                 }
+                @if !note.is_empty() { p { (plain(note)) } }
                 (key_values(numbers(before, after.as_ref(), *temperature).into_iter().chain([("Split", name(split))])))
             }
         }
@@ -69,16 +71,16 @@ fn numbers(
 /// The risk-coverage curve, and the threshold in words.
 pub(super) fn selective(selective: &Selective) -> Markup {
     let risks = selective.points.iter().map(|point| point.1);
-    let threshold = selective.threshold.as_ref();
-    let risk = Axis::over(risks.chain(threshold.map(|threshold| threshold.risk)).chain([0.0]), Unit::Percent);
+    let marked = selective.threshold.present().map(|of| (of, of.measured.as_ref().unwrap_or(&of.chosen)));
+    let risk = Axis::over(risks.chain(marked.map(|(_, of)| of.risk)).chain([0.0]), Unit::Percent);
     let coverage = Axis::fixed(0.0, 1.0, Unit::Percent);
     let title = "Risk by coverage";
     let mut plot =
         Plot::new(title, ("coverage: share of images predicted", coverage), ("risk: share wrong", risk));
     plot.series.push(Series { name: "risk".into(), points: selective.points.clone(), style: 0 });
-    plot.mark = threshold.map(|threshold| Mark {
-        x: threshold.coverage,
-        y: Some(threshold.risk),
+    plot.mark = marked.map(|(threshold, of)| Mark {
+        x: of.coverage,
+        y: Some(of.risk),
         text: format!("threshold {}", percent(threshold.confidence)),
     });
     html! {
@@ -86,19 +88,36 @@ pub(super) fn selective(selective: &Selective) -> Markup {
             (plot.render())
             div {
                 p { "The network may abstain where it is unsure. The fewer images it predicts, the fewer of them are wrong." }
-                @if let Some(threshold) = threshold {
-                    p {
-                        "With a threshold of " strong { (percent(threshold.confidence)) } ", the network predicts "
-                        strong { (percent(threshold.coverage)) } " of the " (name(&selective.split)) " images, and "
-                        (percent(threshold.risk)) " of these predictions are wrong"
-                        @if let Some(bound) = threshold.bound {
-                            " (at most " (percent(bound)) " at a confidence level of " (format!("{:.0}{SPACE}%", threshold.level * 100.0)) ")"
-                        }
-                        "."
-                    }
-                } @else { p { "No threshold was chosen." } }
+                @match &selective.threshold {
+                    Part::Present(threshold) => (in_words(threshold)),
+                    Part::Missing(reason) => p { (plain(reason)) },
+                    Part::Omitted => {}
+                }
                 @if let Some(aurc) = selective.aurc { p { "Area under the curve: " (decimal(aurc, 4)) "." } }
             }
+        }
+    }
+}
+
+/// How the threshold was chosen, and what it does to other images.
+fn in_words(threshold: &Threshold) -> Markup {
+    let Threshold { confidence, max_error, chosen, measured, level } = threshold;
+    let level = format!("{:.0}{SPACE}%", level * 100.0);
+    let answered = |of: &Answered| {
+        html! {
+            strong { (percent(of.coverage)) } " of the " (name(&of.split)) " images, and "
+            (percent(of.risk)) " of these predictions are wrong (at most " (percent(of.bound))
+            " at a confidence level of " (level) ")"
+        }
+    };
+    html! {
+        p {
+            "A threshold of " strong { (percent(*confidence)) } " was chosen on the " (name(&chosen.split))
+            " split, so that at most " (percent(*max_error)) " of the predictions are wrong. With it, the network predicts "
+            (answered(chosen)) "."
+        }
+        @if let Some(measured) = measured {
+            p { "On images that it was not chosen by, it predicts " (answered(measured)) "." }
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use ml_core::run::Run;
+use ml_core::run::{Run, RunGroup, Summary};
+use ml_data::dataset::shell_quoted;
 use ml_data::files::real;
 
 use super::error::{ComparisonError, evaluate};
 use super::rows::{self, Row};
 use crate::html::{Curves, Part, Setting};
+use crate::run_group::OUT_OF_FOLD;
 use crate::run_report::{EvaluationFile, SPLITS, curves, listed, settings};
 
 /// Splits that are compared unless another is given: those that a training does not fit to.
@@ -37,20 +39,35 @@ pub(super) struct Input {
 /// # Errors
 /// There are fewer than two runs, or one twice; or what is needed of one is missing or damaged.
 pub(super) fn read(runs: &[Run], split: Option<&str>) -> Result<Vec<Input>, ComparisonError> {
-    if runs.len() < 2 {
-        return Err(ComparisonError::TooFew(runs.len()));
-    }
-    refuse_twice(runs)?;
+    let folders: Vec<&Path> = runs.iter().map(Run::folder).collect();
+    check(&folders)?;
     let split = match split {
         Some(name) => asked(runs, name)?,
         None => best_split(runs)?,
     };
-    runs.iter().zip(names(runs)).map(|(run, name)| input(run, name, split)).collect()
+    runs.iter().zip(names(&folders)).map(|(run, name)| input(run, name, split)).collect()
 }
 
-fn refuse_twice(runs: &[Run]) -> Result<(), ComparisonError> {
+/// Folders of runs over folds, and what each image's network that was not trained with it predicted.
+///
+/// # Errors
+/// There are fewer than two, or one twice; or what is needed of one is missing or damaged.
+pub(super) fn read_folds(groups: &[RunGroup]) -> Result<Vec<Input>, ComparisonError> {
+    let folders: Vec<&Path> = groups.iter().map(RunGroup::folder).collect();
+    check(&folders)?;
+    groups.iter().zip(names(&folders)).map(|(group, name)| input_of_folds(group, name)).collect()
+}
+
+fn check(folders: &[&Path]) -> Result<(), ComparisonError> {
+    if folders.len() < 2 {
+        return Err(ComparisonError::TooFew(folders.len()));
+    }
+    refuse_twice(folders)
+}
+
+fn refuse_twice(folders: &[&Path]) -> Result<(), ComparisonError> {
     let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
-    for folder in runs.iter().map(Run::folder) {
+    for &folder in folders {
         let place = real(folder).unwrap_or_else(|_| folder.to_owned());
         if let Some((_, first)) = seen.iter().find(|(known, _)| *known == place) {
             return Err(ComparisonError::Twice { first: (*first).to_owned(), second: folder.to_owned() });
@@ -104,13 +121,14 @@ fn predictions_path(run: &Run, split: &str) -> PathBuf {
 }
 
 /// Names that tell the runs apart.
-fn names(runs: &[Run]) -> Vec<String> {
-    let short: Vec<String> = runs.iter().map(|run| last_part(run.folder())).collect();
+fn names(folders: &[&Path]) -> Vec<String> {
+    let short: Vec<String> = folders.iter().map(|folder| last_part(folder)).collect();
     let is_unique = |name: &String| short.iter().filter(|other| *other == name).count() == 1;
-    let whole = |run: &Run| run.folder().to_string_lossy().into_owned();
-    runs.iter()
+    let whole = |folder: &Path| folder.to_string_lossy().into_owned();
+    folders
+        .iter()
         .zip(&short)
-        .map(|(run, name)| if is_unique(name) { name.clone() } else { whole(run) })
+        .map(|(folder, name)| if is_unique(name) { name.clone() } else { whole(folder) })
         .collect()
 }
 
@@ -120,25 +138,56 @@ fn last_part(path: &Path) -> String {
 
 fn input(run: &Run, name: String, split: &str) -> Result<Input, ComparisonError> {
     let summary = run.read_summary()?;
-    let settings = settings(run).and_then(|config| listed(&config));
-    let settings = settings.map_err(|reason| ComparisonError::Settings {
-        run: run.folder().to_owned(),
-        reason,
-        version: summary.version.clone(),
-    })?;
+    let settings = settings_of(run, &summary)?;
     let damaged = |reason| ComparisonError::Evaluation { reason, command: evaluate(run.folder(), split) };
     let evaluation = EvaluationFile::read(&report_path(run, split)).map_err(damaged)?;
     let rows = rows::read(&predictions_path(run, split), &evaluation).map_err(damaged)?;
+    let curves = curves(run, summary.best_epoch);
+    Ok(assembled(name, &summary, settings, curves, (evaluation, rows)))
+}
+
+fn input_of_folds(group: &RunGroup, name: String) -> Result<Input, ComparisonError> {
+    let first = Run::open(&group.run_folders().into_iter().next().unwrap_or_default())?;
+    let summary = first.read_summary()?;
+    let mut settings = settings_of(&first, &summary)?;
+    settings.retain(|setting| setting.key != group.kind().key());
+    let command = format!("ml-visualise report {}", shell_quoted(group.folder()));
+    let damaged = |reason| ComparisonError::Evaluation { reason, command: command.clone() };
+    let report = group.report_dir();
+    let evaluation = report.join(format!("classification_report_{OUT_OF_FOLD}.json"));
+    let evaluation = EvaluationFile::read(&evaluation).map_err(damaged)?;
+    let rows = rows::read(&report.join(format!("predictions_{OUT_OF_FOLD}.csv")), &evaluation);
+    let rows = rows.map_err(damaged)?;
+    let curves = Part::Missing("Each fold has curves of its own.".to_owned());
+    Ok(assembled(name, &summary, settings, curves, (evaluation, rows)))
+}
+
+/// The whole configuration of a run.
+fn settings_of(run: &Run, summary: &Summary) -> Result<Vec<Setting>, ComparisonError> {
+    settings(run).and_then(|config| listed(&config)).map_err(|reason| ComparisonError::Settings {
+        run: run.folder().to_owned(),
+        reason,
+        version: summary.version.clone(),
+    })
+}
+
+fn assembled(
+    name: String,
+    summary: &Summary,
+    settings: Vec<Setting>,
+    curves: Part<Curves>,
+    (evaluation, rows): (EvaluationFile, Vec<Row>),
+) -> Input {
     let data_dir = Path::new(&summary.data_dir);
     // Earlier versions did not write it.
     let is_known = evaluation.root != Path::new("");
-    Ok(Input {
+    Input {
         name,
         data_set: last_part(data_dir),
         settings,
-        curves: curves(run, summary.best_epoch),
+        curves,
         root: if is_known { evaluation.root.clone() } else { data_dir.to_owned() },
         evaluation,
         rows,
-    })
+    }
 }

@@ -22,7 +22,7 @@ mod tests;
 
 use std::path::{Component, Path, PathBuf};
 
-use ml_core::run::Run;
+use ml_core::run::{Run, RunGroup};
 use ml_data::files::real;
 
 use crate::html::{ComparedRun, Comparison, Part, SplitMetrics, render_comparison};
@@ -50,7 +50,23 @@ pub struct Options {
 /// # Errors
 /// See [`ComparisonError`].
 pub fn compare(runs: &[Run], options: &Options) -> Result<Comparison, ComparisonError> {
-    let mut inputs = inputs::read(runs, options.split.as_deref())?;
+    compared_inputs(inputs::read(runs, options.split.as_deref())?, options)
+}
+
+/// Compares two or more folders of runs over folds by what each image's network that was not trained
+/// with it predicted; the split of the options is not looked at.
+///
+/// # Errors
+/// See [`ComparisonError`].
+pub fn compare_folds(groups: &[RunGroup], options: &Options) -> Result<Comparison, ComparisonError> {
+    let mut found = compared_inputs(inputs::read_folds(groups)?, options)?;
+    found
+        .notes
+        .push("Each image was predicted by the run of its fold, which was not trained with it.".to_owned());
+    Ok(found)
+}
+
+fn compared_inputs(mut inputs: Vec<Input>, options: &Options) -> Result<Comparison, ComparisonError> {
     let classes = classes::unify(&mut inputs)?;
     let matched = matching::match_images(&inputs, &classes, options.common)?;
     let metrics: Vec<SplitMetrics> =
@@ -77,11 +93,27 @@ pub fn compare(runs: &[Run], options: &Options) -> Result<Comparison, Comparison
 ///
 /// # Errors
 /// [`ComparisonError::Write`]; what was there before is untouched then.
-pub fn write(mut comparison: Comparison, runs: &[Run], path: &Path) -> Result<(), ComparisonError> {
+pub fn write(comparison: Comparison, runs: &[Run], path: &Path) -> Result<(), ComparisonError> {
+    write_linked(comparison, runs.iter().map(Run::report_dir), path)
+}
+
+/// The same of a comparison of folders of runs.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_folds(comparison: Comparison, groups: &[RunGroup], path: &Path) -> Result<(), ComparisonError> {
+    write_linked(comparison, groups.iter().map(RunGroup::report_dir), path)
+}
+
+fn write_linked(
+    mut comparison: Comparison,
+    reports: impl Iterator<Item = PathBuf>,
+    path: &Path,
+) -> Result<(), ComparisonError> {
     let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     make_folder(folder)?;
-    for (compared, run) in comparison.runs.iter_mut().zip(runs) {
-        let report = run.report_dir().join("report.html");
+    for (compared, report) in comparison.runs.iter_mut().zip(reports) {
+        let report = report.join("report.html");
         compared.link = report.is_file().then(|| relative(folder, &report)).flatten();
     }
     Ok(replace(path, render_comparison(&comparison).as_bytes())?)

@@ -28,7 +28,11 @@ pub(super) fn metrics(split: &str, rows: &[&Row], classes: &[String]) -> SplitMe
             balanced_accuracy(&matrix),
             found.map(|all| interval(all.balanced_accuracy)),
         ),
+        (MetricKind::MacroPrecision, Some(report.macro_average.precision), None),
+        (MetricKind::MacroRecall, Some(report.macro_average.recall), None),
         (MetricKind::MacroF1, Some(report.macro_average.f1), found.map(|all| interval(all.macro_f1))),
+        (MetricKind::WeightedPrecision, Some(report.weighted_average.precision), None),
+        (MetricKind::WeightedRecall, Some(report.weighted_average.recall), None),
         (MetricKind::WeightedF1, Some(report.weighted_average.f1), None),
         (MetricKind::Kappa, cohen_kappa(&matrix), None),
         (MetricKind::Mcc, Some(matthews_correlation(&matrix)), None),
@@ -36,7 +40,12 @@ pub(super) fn metrics(split: &str, rows: &[&Row], classes: &[String]) -> SplitMe
     let metrics = known.into_iter().filter_map(|(kind, value, interval)| {
         Some(Metric { kind, estimate: Estimate { value: value?, interval } })
     });
-    SplitMetrics { split: split.to_owned(), images: rows.len() as u64, metrics: metrics.collect() }
+    SplitMetrics {
+        split: split.to_owned(),
+        images: rows.len() as u64,
+        metrics: metrics.collect(),
+        not_finite: rows.iter().filter(|row| row.probability.is_nan()).count() as u64,
+    }
 }
 
 /// An interval as a page shows it.

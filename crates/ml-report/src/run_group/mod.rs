@@ -6,7 +6,7 @@
 
 mod out_of_fold;
 
-pub use out_of_fold::probabilities_file;
+pub use out_of_fold::OUT_OF_FOLD;
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use ml_core::run::{
     GroupKind, GroupMember, GroupSummary, MemberSummary, Run, RunGroup, SpreadSummary, Status,
 };
 
-use crate::html::{self, Fold, FoldKind, Folds, Interval, Part, SplitMetrics, Spread};
+use crate::html::{self, Findings, Fold, FoldKind, Folds, Interval, Part, SplitMetrics, Spread};
 use crate::run_report::{Evaluations, RunReportError, status};
 use crate::write::{make_folder, replace};
 
@@ -64,23 +64,36 @@ pub fn summarise(group: &RunGroup) -> Result<GroupSummary, RunReportError> {
 /// No run has begun, a summary cannot be read, or a file cannot be written.
 pub fn write(group: &RunGroup) -> Result<PathBuf, RunReportError> {
     make_folder(&group.report_dir())?;
-    let mut folds = folds(group)?;
+    let (mut folds, data_dir) = folds(group)?;
     if group.kind() == GroupKind::Folds {
-        folds.out_of_fold = match out_of_fold::evaluate(group) {
-            Ok(found) => {
-                found.write(&group.report_dir())?;
-                Part::Present(found.metrics())
+        match out_of_fold(group, &data_dir)? {
+            Ok((metrics, findings)) => {
+                folds.out_of_fold = Part::Present(metrics);
+                folds.findings = findings;
             }
-            Err(reason) => Part::Missing(reason),
-        };
+            Err(reason) => folds.out_of_fold = Part::Missing(reason),
+        }
     }
     let path = group.report_dir().join("report.html");
     replace(&path, html::render_folds(&folds).as_bytes())?;
     Ok(path)
 }
 
-/// What the page shows but for the images of all folds together.
-fn folds(group: &RunGroup) -> Result<Folds, RunReportError> {
+/// Writes the evaluation of all images together, and gives what it shows, or why there is none.
+fn out_of_fold(
+    group: &RunGroup,
+    data_dir: &Path,
+) -> Result<Result<(SplitMetrics, Findings), String>, RunReportError> {
+    let found = match out_of_fold::evaluate(group) {
+        Ok(found) => found,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    found.write(&group.report_dir())?;
+    Ok(out_of_fold::shown(&group.report_dir(), data_dir))
+}
+
+/// What the page shows but for the images of all folds together, and the data folder.
+fn folds(group: &RunGroup) -> Result<(Folds, PathBuf), RunReportError> {
     let mut rows = Vec::new();
     let mut any = None;
     for (member, folder) in group.members().into_iter().zip(group.run_folders()) {
@@ -110,7 +123,7 @@ fn folds(group: &RunGroup) -> Result<Folds, RunReportError> {
     };
     let data_dir = Path::new(&summary.data_dir);
     let file_name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Folds {
+    let folds = Folds {
         name: file_name(group.folder()),
         kind: match group.kind() {
             GroupKind::Folds => FoldKind::CrossValidation,
@@ -121,9 +134,11 @@ fn folds(group: &RunGroup) -> Result<Folds, RunReportError> {
         spread: spread(&rows),
         folds: rows,
         out_of_fold: Part::Omitted,
+        findings: Findings::default(),
         date: summary.updated.replace('T', " "),
         program: format!("ml-train {}", summary.version),
-    })
+    };
+    Ok((folds, data_dir.to_owned()))
 }
 
 /// Of the images that the run did not train with: of folds the ones held out, of seeds those of the

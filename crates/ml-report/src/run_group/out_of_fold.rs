@@ -10,13 +10,16 @@ use ml_core::run::RunGroup;
 use ml_data::dataset::{Index, Sample, Split};
 
 use crate::classification::EvaluationReport;
-use crate::html::SplitMetrics;
+use crate::html::{Findings, Part, SplitMetrics};
 use crate::npy;
-use crate::run_report::{EvaluationFile, PredictionRow, rows};
+use crate::run_report::{
+    EvaluationFile, PredictionRow, again, calibration, findings, label_issues, part, predictions, rows,
+    selective,
+};
 use crate::write::ReportError;
 
 /// What stands in the names of the files.
-const NAME: &str = "out_of_fold";
+pub const OUT_OF_FOLD: &str = "out_of_fold";
 
 /// All folds' validation images.
 pub struct OutOfFold {
@@ -65,32 +68,47 @@ pub fn evaluate(group: &RunGroup) -> Result<OutOfFold, String> {
     Ok(OutOfFold { classes, index, evaluation, analysis, groups })
 }
 
+/// What the files that [`OutOfFold::write`] has written into `folder` show: metrics with intervals,
+/// and what is said of images. The splits of the folds are in `data_dir`.
+///
+/// # Errors
+/// They cannot be read; says so in a sentence.
+pub fn shown(folder: &Path, data_dir: &Path) -> Result<(SplitMetrics, Findings), String> {
+    let evaluation = EvaluationFile::read(&folder.join(format!("classification_report_{OUT_OF_FOLD}.json")))?;
+    let predicted = predictions(folder, &evaluation);
+    // Each fold has other training images.
+    let mut found = findings(&evaluation, &predicted, |_, _| None);
+    let note = "The probabilities of each image are those of its fold, at the temperature of that fold.";
+    found.calibration = part(calibration(&evaluation, note.to_owned()).ok_or_else(again));
+    let no_threshold = "Each fold has a threshold of its own: see the reports of the runs.";
+    found.selective = part(selective(&evaluation, Err(no_threshold.to_owned())).ok_or_else(again));
+    found.label_issues = part(label_issues(&[&evaluation], folder, data_dir));
+    found.out_of_distribution = Part::Missing(
+        "Each fold compares images with its own training images: see the reports of the runs.".to_owned(),
+    );
+    Ok((evaluation.metrics(), found))
+}
+
 /// Where a run over a fold keeps the probabilities `[N, K]` of its validation images.
-pub fn probabilities_file(report_dir: &Path) -> PathBuf {
+fn probabilities_file(report_dir: &Path) -> PathBuf {
     report_dir.join("probabilities_val.npy")
 }
 
 impl OutOfFold {
-    /// Writes the reports of an evaluation, and the probabilities `[N, K]`.
+    /// Writes the reports of an evaluation, and the probabilities `[N, K]`, however many.
     ///
     /// # Errors
     /// A file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), ReportError> {
-        self.report().write(folder)?;
-        let probabilities = self.evaluation.logits.probabilities(1.0);
-        npy::write(&folder.join(format!("probabilities_{NAME}.npy")), &probabilities, self.classes.len())
-    }
-
-    /// Its figures, with intervals.
-    pub fn metrics(&self) -> SplitMetrics {
-        let read = serde_json::from_value::<EvaluationFile>(self.report().json());
-        // What is written is read.
-        read.map(|report| report.metrics()).unwrap_or_default()
+        if self.report().write(folder)?.probabilities.is_none() {
+            self.report().write_probabilities(folder)?;
+        }
+        Ok(())
     }
 
     fn report(&self) -> EvaluationReport<'_> {
         EvaluationReport {
-            split: NAME,
+            split: OUT_OF_FOLD,
             classes: &self.classes,
             index: &self.index,
             evaluation: &self.evaluation,

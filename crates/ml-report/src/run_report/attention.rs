@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use ml_core::run::{Run, Summary};
+use ml_data::dataset::shell_quoted;
 use ml_data::decode::Pixels;
 
 use super::images::thumbnail;
@@ -9,12 +11,30 @@ use crate::cam::{self, Listed, Overlays};
 use crate::html::{Attention, Example, Explanation, Part, Thumbnail};
 use crate::pictures;
 
-/// Of the overlays in `report_dir`, as far as they can be read.
-pub fn attention(report_dir: &Path) -> Part<Attention> {
-    let Some(Overlays { layer, images }) = cam::read(report_dir) else { return Part::Omitted };
+/// Of the overlays in the run's `report/`, as far as they can be read.
+pub fn attention(run: &Run, summary: &Summary) -> Part<Attention> {
+    let report_dir = &run.report_dir();
+    let Some(Overlays { layer, images, problem }) = cam::read(report_dir) else {
+        return Part::Missing(none_yet(run, summary));
+    };
+    if let Some(problem) = problem {
+        return Part::Missing(format!("Where the network looks cannot be shown: {problem}."));
+    }
     let explained = images.into_iter().filter_map(|listed| explanation(report_dir, listed));
     let (right, wrong) = explained.partition(|one| one.example.label == one.example.prediction);
     Part::Present(Attention { layer, right, wrong })
+}
+
+/// Why there are no overlays.
+fn none_yet(run: &Run, summary: &Summary) -> String {
+    if !summary.status.is_final() {
+        return "Where the network looks is shown when a training has ended.".to_owned();
+    }
+    let folder = shell_quoted(run.folder());
+    format!(
+        "There are no Grad-CAM overlays; `ml-visualise cam {folder}` makes them, and then `ml-visualise report \
+         {folder}` shows them."
+    )
 }
 
 fn explanation(report_dir: &Path, listed: Listed) -> Option<Explanation> {
@@ -43,7 +63,25 @@ fn cut(sheet: &Pixels, half: u32) -> Pixels {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::summary;
     use super::*;
+
+    #[test]
+    fn where_there_are_no_overlays_the_reason_is_given() {
+        let place = tempfile::tempdir().unwrap();
+        let run = Run::claim_exactly(place.path(), "base").unwrap();
+        let reason = |status: &str| match attention(&run, &summary(serde_json::json!({"status": status}))) {
+            Part::Missing(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(reason("running").contains("when a training has ended"));
+        assert!(reason("completed").contains("ml-visualise cam"));
+        let folder = run.report_dir().join("cam");
+        std::fs::create_dir_all(&folder).unwrap();
+        let list = serde_json::json!({"layer": "", "images": [], "problem": "it has no feature map"});
+        std::fs::write(folder.join("cam.json"), list.to_string()).unwrap();
+        assert!(reason("completed").contains("cannot be shown: it has no feature map."));
+    }
 
     #[test]
     fn a_sheet_is_cut_in_the_middle() {

@@ -17,6 +17,9 @@ pub struct Evaluation {
     #[serde(default)]
     pub root: PathBuf,
     pub num_samples: u64,
+    /// Images without probabilities: their logits are NaN or Inf.
+    #[serde(default)]
+    pub not_finite: u64,
     pub accuracy: f64,
     pub top_k: u32,
     pub top_k_accuracy: f64,
@@ -53,6 +56,10 @@ pub struct Evaluation {
 
 #[derive(Debug, Deserialize)]
 pub struct Averages {
+    #[serde(default)]
+    pub precision: Option<f64>,
+    #[serde(default)]
+    pub recall: Option<f64>,
     pub f1_score: f64,
 }
 
@@ -137,7 +144,11 @@ impl Evaluation {
             (MetricKind::Accuracy, Some(self.accuracy), interval(|all| all.accuracy)),
             (MetricKind::TopK(self.top_k), Some(self.top_k_accuracy), None),
             (MetricKind::BalancedAccuracy, self.balanced_accuracy, interval(|all| all.balanced_accuracy)),
+            (MetricKind::MacroPrecision, self.macro_average.precision, None),
+            (MetricKind::MacroRecall, self.macro_average.recall, None),
             (MetricKind::MacroF1, Some(self.macro_average.f1_score), interval(|all| all.macro_f1)),
+            (MetricKind::WeightedPrecision, self.weighted_average.precision, None),
+            (MetricKind::WeightedRecall, self.weighted_average.recall, None),
             (MetricKind::WeightedF1, Some(self.weighted_average.f1_score), None),
             (MetricKind::Kappa, self.cohen_kappa, None),
             (MetricKind::Mcc, self.matthews_correlation, None),
@@ -148,7 +159,17 @@ impl Evaluation {
         let metrics = known.into_iter().filter_map(|(kind, value, interval)| {
             Some(Metric { kind, estimate: Estimate { value: value?, interval } })
         });
-        SplitMetrics { split: self.split.clone(), images: self.num_samples, metrics: metrics.collect() }
+        SplitMetrics {
+            split: self.shown_split(),
+            images: self.num_samples,
+            metrics: metrics.collect(),
+            not_finite: self.not_finite,
+        }
+    }
+
+    /// The name of the split as a page shows it.
+    pub fn shown_split(&self) -> String {
+        self.split.replace('_', "-")
     }
 }
 
@@ -166,6 +187,13 @@ pub struct PredictionRow {
     pub ood_score: Option<f64>,
     #[serde(default)]
     pub group: String,
+}
+
+impl PredictionRow {
+    /// What images are sorted by: the probability of the prediction, and 0 where that is NaN.
+    pub fn certainty(&self) -> f64 {
+        if self.probability.is_nan() { 0.0 } else { self.probability }
+    }
 }
 
 /// A row of `label_issues_<split>.csv`.

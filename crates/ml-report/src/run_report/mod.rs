@@ -7,8 +7,12 @@
 mod attention;
 mod data;
 mod evaluations;
+mod findings;
 mod images;
 mod setup;
+#[cfg(test)]
+mod testing;
+mod trust;
 
 use std::path::{Path, PathBuf};
 
@@ -18,10 +22,12 @@ use ml_data::dataset::shell_quoted;
 use crate::html::{self, Estimate, Header, Headline, MetricKind, Part, Report};
 use crate::write::{ReportError, make_folder, replace};
 pub(crate) use data::{Evaluation as EvaluationFile, PredictionRow, rows};
-pub(crate) use evaluations::{Evaluations, SPLITS};
+pub(crate) use evaluations::{Evaluations, SPLITS, predictions};
+pub(crate) use findings::{findings, label_issues};
 pub(crate) use images::Thumbnails;
 pub use setup::curves;
 pub(crate) use setup::{listed, settings};
+pub(crate) use trust::{calibration, selective};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +73,7 @@ pub fn report(run: &Run) -> Result<Report, RunReportError> {
     report.timing = setup::timing(&summary);
     report.environment = setup::environment(&summary, &settings);
     evaluations.fill(&mut report, &summary);
-    report.attention = attention::attention(&run.report_dir());
+    report.attention = attention::attention(run, &summary);
     Ok(report)
 }
 
@@ -115,8 +121,13 @@ pub(crate) fn status(summary: &Summary) -> html::Status {
     }
 }
 
+/// Why a figure is missing.
+pub(crate) fn again() -> String {
+    "An earlier version evaluated this run; ml-inference does it again.".to_owned()
+}
+
 /// A part, or why it is missing.
-fn part<T>(found: Result<T, String>) -> Part<T> {
+pub(crate) fn part<T>(found: Result<T, String>) -> Part<T> {
     match found {
         Ok(part) => Part::Present(part),
         Err(reason) => Part::Missing(reason),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ml_core::config::{self, Config, Source};
-use ml_core::run::{Run, Summary};
+use ml_core::run::{Run, Summary, TimeSummary};
 use ml_core::transform::TransformConfig;
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,7 +53,7 @@ pub fn setup(run: &Run, summary: &Summary, settings: &Settings, main: Option<&Ev
             .filter(|(_, count)| *count > 0)
             .map(|(name, count)| ((*name).to_owned(), *count as u64))
             .collect(),
-        groups: None,
+        groups: summary.kept_together.clone(),
     };
     let command = summary.command.clone().unwrap_or_else(|| {
         format!("ml-train --config {}", ml_data::dataset::shell_quoted(&run.config_path()))
@@ -131,14 +131,6 @@ pub fn timing(summary: &Summary) -> Part<Timing> {
         return Part::Missing("An earlier version trained this run, which did not note its time.".to_owned());
     };
     let epochs = time.train_seconds + time.validation_seconds;
-    let other = (summary.seconds - epochs).max(0.0);
-    let computing = (time.train_seconds - time.waiting_seconds).max(0.0);
-    let phases = [
-        ("training", computing),
-        ("waiting for images", time.waiting_seconds),
-        ("validation", time.validation_seconds),
-        ("start, checkpoints and evaluation", other),
-    ];
     Part::Present(Timing {
         total_seconds: summary.seconds,
         epochs: summary.epochs,
@@ -147,8 +139,34 @@ pub fn timing(summary: &Summary) -> Part<Timing> {
         images_per_second: (time.train_seconds > 0.0)
             .then(|| (summary.dataset.train as u64 * time.epochs) as f64 / time.train_seconds),
         peak_memory: summary.peak_memory.map(|bytes| ("the host".to_owned(), bytes)).into_iter().collect(),
-        phases: phases.map(|(name, seconds)| (name.to_owned(), seconds)).into(),
+        phases: phases(summary, time),
     })
+}
+
+/// Parts of the run's time and their seconds, which add up to all of it.
+fn phases(summary: &Summary, time: TimeSummary) -> Vec<(String, f64)> {
+    let mut other = (summary.seconds - time.train_seconds - time.validation_seconds).max(0.0);
+    let mut of_other = |seconds: Option<f64>| {
+        let part = seconds.unwrap_or(0.0).clamp(0.0, other);
+        other -= part;
+        part
+    };
+    let evaluation = of_other(summary.evaluation_seconds);
+    // To the end of the first step, which is short, and of the last process only.
+    let start = of_other(summary.seconds_to_first_step);
+    // Training stands still for them after an epoch's validation.
+    let pauses = summary.checkpoints.map_or(0.0, |written| written.paused_seconds);
+    let pauses = pauses.clamp(0.0, time.validation_seconds.max(0.0));
+    let phases = [
+        ("start", start),
+        ("training", (time.train_seconds - time.waiting_seconds).max(0.0)),
+        ("waiting for images", time.waiting_seconds),
+        ("validation", time.validation_seconds - pauses),
+        ("checkpoints", pauses),
+        ("evaluation", evaluation),
+        ("other", other),
+    ];
+    phases.map(|(name, seconds)| (name.to_owned(), seconds)).into()
 }
 
 /// Device and versions.
@@ -166,5 +184,32 @@ pub fn environment(summary: &Summary, settings: &Settings) -> Part<Vec<(String, 
     if let Some(origin) = &summary.resumed_from {
         rows.push(("continues", origin.clone()));
     }
+    rows.extend(summary.machine.iter().map(|(key, value)| (key.as_str(), value.clone())));
     Part::Present(rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::summary;
+    use super::*;
+
+    #[test]
+    fn the_environment_names_the_machine() {
+        let of = summary(serde_json::json!({"machine": {"processor": "Z80"}}));
+        let rows = environment(&of, &Err("not read".to_owned()));
+        assert!(rows.present().unwrap().contains(&("processor".to_owned(), "Z80".to_owned())));
+    }
+
+    #[test]
+    fn the_time_of_a_run_is_split_into_parts_that_add_up() {
+        let parts = |of: &Summary| phases(of, of.time.unwrap());
+        let written = serde_json::json!({"count": 2, "paused_seconds": 3.0, "longest_pause_seconds": 2.0, "writing_seconds": 9.0});
+        let found = parts(&summary(serde_json::json!({"evaluation_seconds": 12.0, "checkpoints": written})));
+        let seconds: Vec<f64> = found.iter().map(|part| part.1).collect();
+        assert_eq!(seconds, [6.0, 50.0, 10.0, 17.0, 3.0, 12.0, 2.0]);
+        // An earlier version, and a run whose last process was slow to start.
+        let found = parts(&summary(serde_json::json!({"seconds_to_first_step": 50.0})));
+        assert_eq!(found.iter().map(|part| part.1).sum::<f64>(), 100.0);
+        assert_eq!((found[0].1, found[6].1), (20.0, 0.0));
+    }
 }

@@ -14,8 +14,9 @@ use ml_core::dataset::{Labelled, Split};
 use ml_core::device::num_threads;
 use ml_core::evaluation::{Analysis, EvaluationError};
 use ml_core::inference::{InferenceError, LoadedModel, run_folder};
-use ml_core::run::{GroupKind, RunGroup};
-use ml_report::classification::{EvaluationReport, ReportFiles};
+use ml_core::run::{GroupKind, Run, RunGroup};
+use ml_report::classification::EvaluationReport;
+use ml_report::run_report::{self, RunReportError};
 
 use crate::args::Args;
 use crate::output::{Output, quietly};
@@ -62,14 +63,26 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
     if let Some(folder) = &reports {
         let files = report.write(folder)?;
         if args.console.quiet == 0 {
-            let ReportFiles { text, json, confusion_matrix, predictions, label_issues } = &files;
-            for path in [text, json, confusion_matrix, predictions, label_issues] {
-                tell(format_args!("wrote {}", path.display()));
-            }
+            files.all().iter().for_each(|path| tell(format_args!("wrote {}", path.display())));
+        }
+        if args.output.is_none() {
+            rewrite_page(args, model);
         }
     }
     let mut out = Output::open(None)?;
     quietly(out.line(&text).and_then(|()| out.finish()))
+}
+
+/// Writes the page of the run again, which shows what was just evaluated. A run that has no summary
+/// has none.
+fn rewrite_page(args: &Args, model: &LoadedModel) {
+    let Some(folder) = run_folder(model.path()) else { return };
+    let page = Run::open(folder).map_err(RunReportError::from).and_then(|run| run_report::write(&run));
+    match page {
+        Ok(page) if args.console.quiet == 0 => tell(format_args!("wrote {}", page.display())),
+        Ok(_) => {}
+        Err(error) => tell(format_args!("warning: the page of the run was not written again: {error}")),
+    }
 }
 
 fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {

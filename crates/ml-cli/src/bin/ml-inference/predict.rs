@@ -10,7 +10,9 @@ use ml_cli::exit::usage;
 use ml_cli::interrupt::Interrupt;
 use ml_core::evaluation::{Answer, AnswerThreshold, ClassProbability};
 use ml_core::inference::{LoadedModel, Outcome, PredictOptions};
+use ml_core::run::{GroupKind, RunGroup};
 use ml_data::csv_text::csv_row;
+use ml_data::dataset::shell_quoted;
 use ml_data::table::{Align, pad, printable, width};
 use ml_report::predictions::{OOD_SCORE, top_k_columns, top_k_fields};
 use serde::Serialize;
@@ -97,6 +99,9 @@ pub fn run(
 /// From which probability on an image gets an answer.
 fn threshold(model: &LoadedModel, max_error: f64) -> anyhow::Result<AnswerThreshold> {
     let Some(calibration) = model.calibration() else {
+        if let Some(group) = RunGroup::open(model.path())? {
+            return usage(of_several(&group));
+        }
         return usage(
             "--max_error: this model has no calibration; ml-train fits one to the validation images when a training ends, \
              where there are at least 50 of them",
@@ -110,6 +115,18 @@ fn threshold(model: &LoadedModel, max_error: f64) -> anyhow::Result<AnswerThresh
             ))
         },
         Ok,
+    )
+}
+
+/// Why several runs together have no threshold, and what to do.
+fn of_several(group: &RunGroup) -> String {
+    let one = shell_quoted(&group.run_folders().into_iter().next().unwrap_or_default());
+    let why = match group.kind() {
+        GroupKind::Folds => "each of their validation images was trained with by the other runs",
+        GroupKind::Seeds => "each run has one for its own probabilities, which are not those of the mean",
+    };
+    format!(
+        "--max_error: several runs together have no threshold: {why}; give one of them, --checkpoint {one}"
     )
 }
 

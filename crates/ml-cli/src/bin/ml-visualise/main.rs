@@ -25,8 +25,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use ml_cli::exit::{self, UsageError, finish};
 use ml_cli::flags::parse;
-use ml_core::run::Run;
-use ml_report::run_report;
+use ml_core::run::{Run, RunError, RunGroup};
+use ml_report::{run_group, run_report};
 
 use args::{Args, Command};
 
@@ -50,13 +50,30 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Writes the report of each run, and prints where it is.
+/// What a report is of.
+enum Reported {
+    Run(Run),
+    /// Runs over folds or seeds.
+    Group(RunGroup),
+}
+
+/// Writes the report of each run, or of each folder of runs, and prints where it is.
 fn report(folders: &[PathBuf]) -> anyhow::Result<ExitCode> {
-    let runs = folders.iter().map(|folder| Run::open(folder)).collect::<Result<Vec<_>, _>>();
-    let runs = runs.map_err(|error| UsageError(error.into()))?;
+    let open = |folder: &PathBuf| -> Result<Reported, RunError> {
+        Ok(match RunGroup::open(folder)? {
+            Some(group) => Reported::Group(group),
+            None => Reported::Run(Run::open(folder)?),
+        })
+    };
+    let opened = folders.iter().map(open).collect::<Result<Vec<_>, _>>();
+    let opened = opened.map_err(|error| UsageError(error.into()))?;
     let mut written = Vec::new();
-    for run in &runs {
-        written.push(run_report::write(run)?.display().to_string());
+    for reported in &opened {
+        let page = match reported {
+            Reported::Run(run) => run_report::write(run)?,
+            Reported::Group(group) => run_group::write(group)?,
+        };
+        written.push(page.display().to_string());
     }
     exit::print(&written.join("\n"))
 }

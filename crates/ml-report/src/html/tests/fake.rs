@@ -51,13 +51,28 @@ pub(super) fn settings(names: &[String]) -> Vec<Setting> {
 
 pub(super) fn split(name: &str) -> SplitMetrics {
     use MetricKind::{
-        Accuracy, BalancedAccuracy, Kappa, Loss, MacroAp, MacroF1, MacroRocAuc, Mcc, TopK, WeightedF1,
+        Accuracy, BalancedAccuracy, Kappa, Loss, MacroAp, MacroF1, MacroPrecision, MacroRecall, MacroRocAuc,
+        Mcc, TopK, WeightedF1, WeightedPrecision, WeightedRecall,
     };
-    let kinds =
-        [Accuracy, TopK(5), BalancedAccuracy, MacroF1, WeightedF1, Kappa, Mcc, MacroRocAuc, MacroAp, Loss];
+    let kinds = [
+        Accuracy,
+        TopK(5),
+        BalancedAccuracy,
+        MacroPrecision,
+        MacroRecall,
+        MacroF1,
+        WeightedPrecision,
+        WeightedRecall,
+        WeightedF1,
+        Kappa,
+        Mcc,
+        MacroRocAuc,
+        MacroAp,
+        Loss,
+    ];
     let interval = Some(Interval { low: 0.915, high: 0.947 });
     let metrics = kinds.map(|kind| Metric { kind, estimate: Estimate { value: 0.932, interval } }).to_vec();
-    SplitMetrics { split: name.into(), images: 1024, metrics }
+    SplitMetrics { split: name.into(), images: 1024, metrics, not_finite: 1 }
 }
 
 pub(super) fn curves(epochs: u64) -> Curves {
@@ -109,30 +124,39 @@ pub(super) fn full(names: &[String], length: usize, bytes: usize) -> Report {
         support: 5,
         train_images: Some(3),
     };
-    report.classes = Part::Present(ClassTable {
+    report.findings.classes = Part::Present(ClassTable {
         split: name(0),
         rows: names.iter().cloned().map(row).collect(),
         few_images: 20,
     });
     let counts = vec![50; classes * classes];
-    report.confusion = Part::Present(Confusion { split: name(0), classes: names.to_vec(), counts });
+    report.findings.confusion = Part::Present(Confusion { split: name(0), classes: names.to_vec(), counts });
     let bins = vec![ReliabilityBin { confidence: 0.5, accuracy: 0.4, count: 7 }];
     let before = Reliability { bins, ece: 0.1 };
-    report.calibration = Part::Present(Calibration {
+    report.findings.calibration = Part::Present(Calibration {
         split: name(0),
         before: before.clone(),
         after: Some(before),
         temperature: Some(1.3),
+        note: name(0),
     });
-    let threshold = Threshold { confidence: 0.7, coverage: 0.9, risk: 0.03, bound: Some(0.05), level: 0.95 };
-    report.selective = Part::Present(Selective {
+    let answered = |split: String| Answered { split, coverage: 0.9, risk: 0.03, bound: 0.05 };
+    let (chosen, measured) = (answered(name(0)), Some(answered(name(1))));
+    let threshold = Threshold { confidence: 0.7, max_error: 0.04, chosen, measured, level: 0.95 };
+    report.findings.selective = Part::Present(Selective {
         split: name(0),
         points: (1..=50_000).map(|rank| (f64::from(rank) / 50_000.0, 0.05)).collect(),
-        threshold: Some(threshold),
+        threshold: Part::Present(threshold),
         aurc: Some(0.01),
     });
-    report.out_of_distribution =
+    report.findings.out_of_distribution =
         Part::Present(OutOfDistribution { accepted: 0.95, split: name(1), examples: Vec::new() });
+    let accuracy = Estimate { value: 0.9, interval: Some(Interval { low: 0.8, high: 0.95 }) };
+    report.findings.groups = Part::Present(Groups {
+        split: name(0),
+        by: crate::groups::GroupedBy::Group,
+        rows: list().map(|name| (name, 5, accuracy)).collect(),
+    });
     report.timing = Part::Present(Timing {
         total_seconds: 4512.0,
         epochs: 30,
@@ -155,9 +179,9 @@ fn add_images(report: &mut Report, names: &[String], length: usize, bytes: usize
         let examples = images(&name);
         ConfusedPair { true_class: name.clone(), predicted: name, count: 3, support: 9, examples }
     };
-    report.confused_pairs = Part::Present(list().map(pair).collect());
+    report.findings.confused_pairs = Part::Present(list().map(pair).collect());
     let examples = || list().map(|name| example(&name, bytes)).collect::<Vec<_>>();
-    report.mistakes = Part::Present(Mistakes {
+    report.findings.mistakes = Part::Present(Mistakes {
         split: name(0),
         worst: examples(),
         uncertain: examples(),
@@ -169,7 +193,7 @@ fn add_images(report: &mut Report, names: &[String], length: usize, bytes: usize
         suggested: name,
         self_confidence: 0.01,
     };
-    report.label_issues = Part::Present(LabelIssues {
+    report.findings.label_issues = Part::Present(LabelIssues {
         issues: list().map(issue).collect(),
         total: length as u64,
         examined: 50_000,
@@ -225,6 +249,7 @@ pub(super) fn folds(names: &[String]) -> Folds {
         folds: names.iter().map(fold).collect(),
         spread: vec![Spread { kind: MetricKind::Accuracy, mean: 0.9, sd: 0.01, interval: None }],
         out_of_fold: Part::Present(split(&names[3])),
+        findings: full(names, 20, 9).findings,
         date: names[4].clone(),
         program: names[5].clone(),
     }
