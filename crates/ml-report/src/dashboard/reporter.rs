@@ -66,8 +66,7 @@ impl Reporter for DashboardReporter {
         report: &EpochReport,
     ) -> Result<ControlFlow<()>, ReportError> {
         if let Some(last) = history.last() {
-            let time = EpochTime { elapsed: report.elapsed, waited: report.waited };
-            let done = Epoch { time: Some(time), ..epoch(last, report.improved) };
+            let done = completed(last, report);
             let memory = peak_memory();
             self.dashboard.update(|dashboard| {
                 dashboard.epoch_finished(done);
@@ -85,13 +84,19 @@ impl Reporter for DashboardReporter {
     }
 }
 
+/// An epoch of this process.
+pub(crate) fn completed(metrics: &EpochMetrics, report: &EpochReport) -> Epoch {
+    let time = EpochTime { elapsed: report.elapsed, waited: report.waited };
+    Epoch { time: Some(time), ..epoch(metrics, report.improved) }
+}
+
 fn epoch(metrics: &EpochMetrics, improved: bool) -> Epoch {
     let EpochMetrics { epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr, .. } = *metrics;
     Epoch { epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr, improved, time: None }
 }
 
 /// The epochs of earlier processes, and which of them were the best when they ended.
-fn history(history: &[EpochMetrics], monitor: Monitor) -> Vec<Epoch> {
+pub(crate) fn history(history: &[EpochMetrics], monitor: Monitor) -> Vec<Epoch> {
     let mut best: Option<f64> = None;
     let mut done = Vec::with_capacity(history.len());
     for metrics in history {
