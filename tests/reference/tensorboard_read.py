@@ -61,6 +61,7 @@ def read(folder):
             tag: PrCurvePluginData.FromString(plugins[tag].content).num_thresholds for tag in of("pr_curves")
         },
         "hparams": {tag: MessageToDict(HParamsPluginData.FromString(plugins[tag].content)) for tag in of("hparams")},
+        "hparams_counts": {tag: len(events.Tensors(tag)) for tag in of("hparams")},
         "plugins": names,
     }
 

@@ -290,6 +290,7 @@ impl Job {
                 // The error that ended the run is the one to show, also where the summary cannot
                 // be written.
                 let _ = summary.write(Status::Failed, &self.trainer);
+                let _ = reporter.run_ended(Status::Failed);
                 Err(error)
             }
         }
@@ -349,6 +350,7 @@ impl Job {
             }
             accuracy => summary.summary.test_accuracy = accuracy?,
         }
+        reporter.run_ended(status)?;
         summary.write(status, &self.trainer)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ml_core::metrics::MetricSums;
 use ml_core::policy::Monitor;
 use ml_core::run::peak_memory;
-use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter, RunStart};
+use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter, RunStart, StepReport};
 use ml_core::weights::Event;
 
 use super::{Dashboard, Epoch, EpochTime, RunInfo, SharedDashboard};
@@ -53,6 +53,17 @@ impl Reporter for DashboardReporter {
     fn batches_done(&mut self, count: usize, sums: Option<&MetricSums>) -> Result<(), ReportError> {
         let metrics = sums.map(|sums| (sums.loss(), sums.accuracy()));
         self.dashboard.update(|dashboard| dashboard.batches_done(count, metrics, Instant::now()));
+        Ok(())
+    }
+
+    fn stepped(&mut self, step: &StepReport<'_>) -> Result<(), ReportError> {
+        let (memory, waited) = (peak_memory(), step.waited);
+        self.dashboard.update(|dashboard| {
+            dashboard.set_waited(waited, Instant::now());
+            if let Some(bytes) = memory {
+                dashboard.set_peak_memory(bytes);
+            }
+        });
         Ok(())
     }
 
