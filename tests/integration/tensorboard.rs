@@ -113,6 +113,16 @@ fn tensorboard_reads_back_all_that_a_run_shows_there() {
     // 16 filters of 3 × 3 over 3 channels.
     assert_eq!(steps["histograms"]["Weights/conv1/weight"][0][2]["num"], 432.0);
 
+    // The table of runs has the metrics of the best weights.
+    let served = python("tensorboard_read.py", &[&place.path().join("runs"), Path::new("--served")]);
+    let served: Value = serde_json::from_str(&served).unwrap();
+    let groups = served["session_groups"].as_array().unwrap();
+    assert_eq!((groups.len(), groups[0]["name"].as_str()), (1, Some("run/tensorboard")));
+    let values = groups[0]["metricValues"].as_array().unwrap();
+    let found = values.iter().find(|value| value["name"]["tag"] == "Final/test/accuracy");
+    let shown = found.and_then(|value| value["value"].as_f64()).unwrap_or_else(|| panic!("{values:?}"));
+    assert!((shown - accuracy).abs() < 1e-6, "{shown}");
+
     // How often something is written may change when a run resumes.
     let count = histograms(&steps);
     let resumed = ["--resume", "runs/run", "--num_epochs", "3"];

@@ -26,6 +26,8 @@ const SHARE: f64 = 0.004;
 /// The time since the start grows by this factor between two histograms, so that their files stay
 /// small however long a run takes.
 const GROWTH: f64 = 1.05;
+/// Seconds between two histograms at least, where a share of the time decides.
+const LEAST_GAP: f64 = 1.0;
 /// Classes of a confusion matrix: of more, those that are confused most often are drawn.
 const CLASSES: usize = 100;
 /// What a value of a histogram takes, before one was written.
@@ -239,13 +241,14 @@ impl Schedule {
     fn is_due(&self, elapsed: Duration, estimate: f64) -> bool {
         let cost = self.cost.unwrap_or(estimate);
         let elapsed = elapsed.as_secs_f64();
-        elapsed >= self.next && self.spent + cost <= SHARE * elapsed
+        elapsed >= self.next.max(LEAST_GAP) && self.spent + cost <= SHARE * elapsed
     }
 
     fn done(&mut self, elapsed: Duration, took: Duration) {
         self.spent += took.as_secs_f64();
         self.cost = Some(took.as_secs_f64());
-        self.next = elapsed.as_secs_f64() * GROWTH;
+        let elapsed = elapsed.as_secs_f64();
+        self.next = (elapsed * GROWTH).max(elapsed + LEAST_GAP);
     }
 }
 
@@ -306,5 +309,11 @@ mod tests {
             }
         }
         assert!((100..400).contains(&count), "{count}");
+        // However little one takes.
+        let mut schedule = Schedule::default();
+        let due = |schedule: &Schedule, millis| schedule.is_due(Duration::from_millis(millis), 0.0);
+        assert!(!due(&schedule, 900) && due(&schedule, 1000));
+        schedule.done(Duration::from_secs(1), Duration::ZERO);
+        assert!(!due(&schedule, 1900) && due(&schedule, 2000));
     }
 }
