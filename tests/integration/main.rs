@@ -24,6 +24,7 @@ mod rewind;
 mod split;
 mod summary;
 mod support;
+mod tensorboard;
 mod terminal;
 mod torchscript;
 mod train;

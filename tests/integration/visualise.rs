@@ -164,6 +164,30 @@ fn the_command_is_printed_with_the_runs_events_and_flags_of_tensorboards_own() {
 }
 
 #[test]
+fn launch_is_what_happens_without_a_command() {
+    let dir = runs();
+    stand_in(dir.path(), "exit 1");
+    let printed = |args: &[&str]| {
+        let output = program(dir.path(), args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // A port of its own would differ from call to call.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let flags = ["--print_command", "--port", &port];
+    let without = printed(&flags);
+    assert!(without.contains(" --logdir runs --host 127.0.0.1 "), "{without}");
+    assert_eq!(printed(&[&["launch"], &flags[..]].concat()), without);
+    // `runs` is a command where it stands first, and a folder behind `launch`.
+    let more = ["--", "--samples_per_plugin", "images=100"];
+    let with_more = printed(&[&["launch", "runs"], &flags[..], &more[..]].concat());
+    assert_eq!(with_more.trim_end(), format!("{} --samples_per_plugin images=100", without.trim_end()));
+    // -q leaves out what is said besides: here the program starts, and ends at once.
+    let output = program(dir.path(), &["launch", "-q", "--port", &port]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("starting"), "{output:?}");
+}
+
+#[test]
 fn a_folder_without_events_is_named() {
     let dir = tempfile::tempdir().unwrap();
     assert_error(&program(dir.path(), &[]).output().unwrap(), 2, &["runs: no such folder", "ml-train"]);

@@ -61,6 +61,7 @@ def read(folder):
             tag: PrCurvePluginData.FromString(plugins[tag].content).num_thresholds for tag in of("pr_curves")
         },
         "hparams": {tag: MessageToDict(HParamsPluginData.FromString(plugins[tag].content)) for tag in of("hparams")},
+        "hparams_counts": {tag: len(events.Tensors(tag)) for tag in of("hparams")},
         "plugins": names,
     }
 
@@ -86,8 +87,10 @@ def served(folder):
     def each(route, tags):
         return {run: {tag: ask_json(route, run=run, tag=tag) for tag in tags[run]} for run in tags}
 
-    # The server loads events while it answers: until every run's last one is there.
-    runs = {str(path.parent.relative_to(folder)) for path in pathlib.Path(folder).glob("**/events.out.*")}
+    # The server loads events while it answers: until every run's last one is there. What a run has
+    # by step is in a folder of its own, `steps`, and has no end.
+    folders = {path.parent for path in pathlib.Path(folder).glob("**/events.out.*")}
+    runs = {str(path.relative_to(folder)) for path in folders if path.name != "steps"}
     statuses = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
     wanted = {"allowedStatuses": statuses, "colParams": [], "startIndex": 0, "sliceSize": 100}
     deadline = time.monotonic() + 60

@@ -23,6 +23,7 @@ pub mod html;
 pub mod inspection;
 mod labels;
 mod npy;
+mod numbers;
 mod pictures;
 pub mod predictions;
 pub mod progress;

@@ -1,4 +1,7 @@
 //! Progress on stderr: a bar on a terminal, a plain line now and then elsewhere.
+//!
+//! In: what a run reports, kept in a [`Dashboard`]. Out: text with the same estimates of the time
+//! that is left as the dashboard's.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -10,71 +13,39 @@ use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter, 
 use ml_core::weights::Event;
 
 use super::console::{Console, PLAIN_INTERVAL};
+use super::dashboard::{self, Dashboard, RunInfo, duration};
 use super::download::DownloadProgress;
-use super::html::format::{SPACE, duration};
+use super::numbers::significant;
 
 /// Waiting for data longer than this share of an epoch is worth a warning.
 const STARVED: f64 = 0.5;
+/// Seconds below which a time that is left is not worth a word.
+const SOON: f64 = 1.0;
 
 /// Shows a run's progress.
 #[derive(Debug)]
 pub struct Progress {
     console: Console,
     bar: ProgressBar,
-    batch_size: usize,
-    num_epochs: usize,
-    phase: Phase,
-    epoch: u64,
-    done: usize,
-    num_batches: usize,
-    started: Instant,
-    resumed_at: usize,
+    state: Dashboard,
     last_line: Instant,
     download: Option<DownloadProgress>,
-    /// Seconds of the epochs of this process, and how many these are.
-    epochs_timed: (f64, u32),
 }
 
 impl Progress {
     /// `batch_size` turns batches into images a second.
     pub fn new(console: Console, batch_size: usize, num_epochs: usize) -> Progress {
         let now = Instant::now();
-        Progress {
-            console,
-            bar: ProgressBar::hidden(),
-            batch_size,
-            num_epochs,
-            phase: Phase::Train,
-            epoch: 0,
-            done: 0,
-            num_batches: 0,
-            started: now,
-            resumed_at: 0,
-            last_line: now,
-            download: None,
-            epochs_timed: (0.0, 0),
-        }
-    }
-
-    fn images_per_second(&self) -> f64 {
-        let images = (self.done - self.resumed_at) * self.batch_size;
-        images as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+        let mut state = Dashboard::new(now);
+        let info = RunInfo { batch_size, num_epochs: num_epochs as u64, ..RunInfo::default() };
+        state.run_started(info, Vec::new());
+        Progress { console, bar: ProgressBar::hidden(), state, last_line: now, download: None }
     }
 
     fn remove_bar(&mut self) {
         self.bar.finish_and_clear();
         self.console.bars.remove(&self.bar);
         self.bar = ProgressBar::hidden();
-    }
-
-    fn label(&self) -> String {
-        match self.phase {
-            Phase::Features => "features".to_owned(),
-            Phase::Train => format!("epoch {}/{}", self.epoch + 1, self.num_epochs),
-            Phase::Validate => format!("epoch {}/{} validation", self.epoch + 1, self.num_epochs),
-            Phase::Embed => "embeddings".to_owned(),
-            Phase::Evaluate => "evaluation".to_owned(),
-        }
     }
 }
 
@@ -84,65 +55,53 @@ impl Reporter for Progress {
         self.download.get_or_insert_with(download).show(event);
     }
 
-    fn run_started(&mut self, _: &RunStart<'_>) -> Result<(), ReportError> {
+    fn run_started(&mut self, start: &RunStart<'_>) -> Result<(), ReportError> {
         self.download = None;
+        let history = dashboard::history(start.history, start.config.training.monitor());
+        self.state.run_started(self.state.info.clone(), history);
         Ok(())
     }
 
     fn phase_started(&mut self, phase: Phase, epoch: u64, num_batches: usize, first: usize) {
-        self.phase = phase;
-        self.epoch = epoch;
-        self.done = first;
-        self.resumed_at = first;
-        self.num_batches = num_batches;
-        self.started = Instant::now();
         self.last_line = Instant::now();
+        self.state.phase_started(phase, epoch, num_batches, first, self.last_line);
         if self.console.interactive {
-            let style = ProgressStyle::with_template("{prefix:.bold} {bar:24} {pos}/{len} {msg} {eta} left")
+            let style = ProgressStyle::with_template("{prefix:.bold} {bar:16} {pos}/{len} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(num_batches as u64).with_style(style.progress_chars("━━─"));
             self.bar = self.console.bars.add(bar);
-            self.bar.set_prefix(self.label());
+            self.bar.set_prefix(label(&self.state));
             self.bar.set_position(first as u64);
-            self.bar.reset_eta();
         }
     }
 
     fn batches_done(&mut self, count: usize, sums: Option<&MetricSums>) -> Result<(), ReportError> {
-        self.done += count;
+        let now = Instant::now();
+        let metrics = sums.map(|sums| (sums.loss(), sums.accuracy()));
+        self.state.batches_done(count, metrics, now);
         if self.console.interactive {
+            self.bar.set_message(moment(&self.state, now));
             self.bar.inc(count as u64);
-            if let Some(sums) = sums {
-                self.bar.set_message(format!(
-                    "loss {:.4} accuracy {:.4} {:.0} images/s",
-                    sums.loss(),
-                    sums.accuracy(),
-                    self.images_per_second()
-                ));
-            }
-        } else if self.last_line.elapsed() >= PLAIN_INTERVAL {
-            self.last_line = Instant::now();
-            let rate = self.images_per_second();
-            let left = (self.num_batches - self.done) as f64 * self.batch_size as f64 / rate.max(1e-9);
-            let metrics = sums
-                .map_or_else(String::new, |t| format!("loss {:.4} accuracy {:.4}, ", t.loss(), t.accuracy()));
-            tracing::info!(
-                "{}: {}/{} batches, {metrics}{rate:.0} images/s, {left:.0} s left",
-                self.label(),
-                self.done,
-                self.num_batches
-            );
+        } else if self.last_line.elapsed() >= PLAIN_INTERVAL
+            && let Some(phase) = &self.state.phase
+        {
+            self.last_line = now;
+            let (done, all) = (phase.done, phase.num_batches);
+            tracing::info!("{}: {done}/{all} batches, {}", label(&self.state), moment(&self.state, now));
         }
         Ok(())
     }
 
     fn phase_finished(&mut self) {
         self.remove_bar();
-        tracing::debug!("{}: {:.0} images/s", self.label(), self.images_per_second());
+        self.state.phase_finished();
+        let rate = rate(&self.state).unwrap_or(0.0);
+        tracing::debug!("{}: {rate:.0} images/s", label(&self.state));
     }
 
-    fn rolled_back(&mut self, _: &[EpochMetrics]) -> Result<(), ReportError> {
+    fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
         self.remove_bar();
+        self.state.rolled_back(history.len());
         Ok(())
     }
 
@@ -154,13 +113,9 @@ impl Reporter for Progress {
         let Some(m) = history.last() else { return Ok(ControlFlow::Continue(())) };
         let seconds = report.elapsed.as_secs_f64();
         let waited = report.waited.as_secs_f64();
-        self.epochs_timed = (self.epochs_timed.0 + seconds, self.epochs_timed.1 + 1);
-        let mean = self.epochs_timed.0 / f64::from(self.epochs_timed.1);
-        let left = mean * report.num_epochs.saturating_sub(m.epoch) as f64;
-        let left = match left {
-            left if left < 1.0 => String::new(),
-            left => format!(", {} left", duration(left).replace(SPACE, " ")),
-        };
+        self.state.epoch_finished(dashboard::completed(m, report));
+        let left = self.state.run_seconds_left(Instant::now()).filter(|left| *left >= SOON);
+        let left = left.map_or_else(String::new, |left| format!(", {} left", duration(left)));
         tracing::info!(
             "epoch {}/{}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data){left}",
             m.epoch,
@@ -187,30 +142,95 @@ impl Reporter for Progress {
     }
 }
 
-/// Four significant digits without trailing zeros; small and large numbers with an exponent
-/// (`3.4e-8`), as Python prints them.
-pub(crate) fn significant(value: f64) -> String {
-    let text = format!("{value:.3e}");
-    let Ok(rounded) = text.parse::<f64>() else { return text };
-    let size = rounded.abs();
-    if size.is_finite() && size != 0.0 && !(1e-4..1e7).contains(&size) {
-        format!("{rounded:e}")
-    } else {
-        rounded.to_string()
+/// `epoch 3/25 validation`.
+fn label(state: &Dashboard) -> String {
+    let Some(phase) = &state.phase else { return String::new() };
+    let epoch = || format!("epoch {}/{}", phase.epoch + 1, state.info.num_epochs);
+    match phase.phase {
+        Phase::Features => "features".to_owned(),
+        Phase::Train => epoch(),
+        Phase::Validate => epoch() + " validation",
+        Phase::Embed => "embeddings".to_owned(),
+        Phase::Evaluate => "evaluation".to_owned(),
     }
+}
+
+fn rate(state: &Dashboard) -> Option<f64> {
+    state.phase.as_ref()?.images_per_second(state.info.batch_size)
+}
+
+/// `loss 0.3213 accuracy 0.8765, 835 images/s, 35 s left (run 23:21)`, without what is not known.
+fn moment(state: &Dashboard, now: Instant) -> String {
+    let metrics = state.phase.as_ref().and_then(|phase| Some((phase.loss?, phase.accuracy?)));
+    let parts = [
+        metrics.map(|(loss, accuracy)| format!("loss {loss:.4} accuracy {accuracy:.4}")),
+        rate(state).map(|rate| format!("{rate:.0} images/s")),
+        left(state, now),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Until the phase ends, and in brackets until the run does, if that is later.
+fn left(state: &Dashboard, now: Instant) -> Option<String> {
+    let phase = state.phase.as_ref()?;
+    let seconds = phase.seconds_left(now)?;
+    let of_epoch = matches!(phase.phase, Phase::Train | Phase::Validate);
+    let of_run = of_epoch.then(|| state.run_seconds_left(now)).flatten();
+    let of_run = of_run.filter(|of_run| *of_run >= seconds + SOON);
+    let of_run = of_run.map_or_else(String::new, |of_run| format!(" (run {})", duration(of_run)));
+    Some(format!("{} left{of_run}", duration(seconds)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::dashboard::{Epoch, EpochTime};
 
     #[test]
-    fn learning_rates_are_shown_short() {
-        assert_eq!(significant(0.1), "0.1");
-        assert_eq!(significant(0.000_123_456), "0.0001235");
-        assert_eq!(significant(0.0), "0");
-        assert_eq!(significant(3.4e-8), "3.4e-8");
-        assert_eq!(significant(9.876_54e-5), "9.877e-5");
-        assert_eq!(significant(1e-30), "1e-30");
+    fn bars_and_lines_say_when_the_phase_and_when_the_run_ends() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut state = Dashboard::new(start);
+        let info = RunInfo { num_epochs: 4, batch_size: 32, ..RunInfo::default() };
+        state.run_started(info, Vec::new());
+        assert_eq!((label(&state), moment(&state, start)), (String::new(), String::new()));
+        state.phase_started(Phase::Train, 0, 100, 0, at(10));
+        assert_eq!(moment(&state, at(10)), "");
+        state.batches_done(25, Some((0.5, 0.25)), at(35));
+        // 1 s a batch: 75 s of this epoch, and 100 s for each of three.
+        assert_eq!(label(&state), "epoch 1/4");
+        let expected = "loss 0.5000 accuracy 0.2500, 32 images/s, 1:10 left (run 6:10)";
+        assert_eq!(moment(&state, at(40)), expected);
+        // What the batch did not report is still known.
+        state.batches_done(1, None, at(36));
+        assert!(moment(&state, at(36)).starts_with("loss 0.5000 accuracy 0.2500, 32 images/s, "));
+
+        let time = EpochTime { elapsed: Duration::from_secs(110), waited: Duration::ZERO };
+        for epoch in 1..=3 {
+            state.epoch_finished(Epoch {
+                epoch,
+                train_loss: 1.0,
+                train_accuracy: 0.5,
+                val_loss: 1.0,
+                val_accuracy: 0.5,
+                lr: 0.1,
+                improved: false,
+                time: Some(time),
+            });
+        }
+        state.phase_started(Phase::Train, 3, 100, 0, at(300));
+        state.phase_finished();
+        state.phase_started(Phase::Validate, 3, 20, 0, at(400));
+        state.batches_done(10, None, at(405));
+        // The last phase of the last epoch: the run ends with it.
+        assert_eq!(
+            (label(&state), left(&state, at(405))),
+            ("epoch 4/4 validation".into(), Some("5.0 s left".into()))
+        );
+        state.phase_started(Phase::Embed, 3, 20, 0, at(500));
+        state.batches_done(10, None, at(505));
+        assert_eq!(moment(&state, at(505)), "64 images/s, 5.0 s left");
     }
 }

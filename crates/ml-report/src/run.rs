@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ml_core::device::num_threads;
 use ml_core::evaluation::Analysis;
 use ml_core::metrics::{ConfusionMatrix, MetricSums};
-use ml_core::run::unix_seconds;
+use ml_core::run::{Status, unix_seconds};
 use ml_core::trainer::{
     Embedded, EpochMetrics, EpochReport, Evaluated, ReportError, Reporter, RunStart, StepReport,
 };
@@ -107,5 +107,9 @@ impl Reporter for RunReporter {
             report.write_probabilities(&run.report_dir()).map_err(ReportError::new)?;
         }
         self.board(|board| board.evaluation(&report, epoch, unix_seconds())).map_err(ReportError::new)
+    }
+
+    fn run_ended(&mut self, status: Status) -> Result<(), ReportError> {
+        self.board(|board| board.run_ended(status))
     }
 }

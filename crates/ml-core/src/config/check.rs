@@ -144,6 +144,7 @@ impl TrainingConfig {
             format!("{} needs EMA weights; set training.ema", monitor.name())
         });
         v.section("checkpoint", self.checkpoint.problems());
+        v.section("tensorboard", self.tensorboard.problems());
         v.section("divergence", self.divergence.problems());
         v.section("feature_cache", self.feature_cache.problems());
         v.section("ema", self.ema.as_ref().map_or_else(Vec::new, EmaConfig::problems));

@@ -12,7 +12,7 @@ use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::optimizer::EmaConfig;
-use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig};
+use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, TensorBoardConfig};
 
 /// The keys whose values are paths; the weights may also be a name.
 pub(super) const PATHS: [&str; 4] = ["data.data_dir", "data.cache_dir", "model.weights", "model.path"];
@@ -140,6 +140,8 @@ pub struct TrainingConfig {
     pub checkpoint: CheckpointConfig,
     /// What happens when a loss or a gradient is not finite.
     pub divergence: DivergenceConfig,
+    /// How often curves and histograms over the steps are written for TensorBoard.
+    pub tensorboard: TensorBoardConfig,
 }
 
 impl Default for TrainingConfig {
@@ -158,6 +160,7 @@ impl Default for TrainingConfig {
             feature_cache: FeatureCacheConfig::default(),
             checkpoint: CheckpointConfig::default(),
             divergence: DivergenceConfig::default(),
+            tensorboard: TensorBoardConfig::default(),
         }
     }
 }

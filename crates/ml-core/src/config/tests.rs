@@ -324,6 +324,16 @@ fn training_policies_out_of_range_are_named() {
     ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
+    let text = problems(from_yaml(
+        "training: {tensorboard: {scalars_every_seconds: -1, histograms_every_steps: often, histograms: 5}}",
+    ));
+    for part in [
+        "training.tensorboard.scalars_every_seconds: must be at least 0",
+        "training.tensorboard.histograms_every_steps: must be `auto`, or a whole number",
+        "training.tensorboard.histograms: unknown key; did you mean `histograms_every_steps`?",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
     assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs EMA weights"), "{text}");
 }

@@ -25,7 +25,7 @@ pub use out_of_distribution::{ACCEPTED, OutOfDistribution, OutOfDistributionErro
 use scored::{Scored, ranked, values};
 
 /// With more classes, their pairs are not counted during training.
-const MAX_COUNTED: usize = 100;
+const MAX_COUNTED: usize = 1000;
 
 /// A class and how sure the network is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]

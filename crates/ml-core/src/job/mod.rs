@@ -292,6 +292,7 @@ impl Job {
                 // The error that ended the run is the one to show, also where the summary cannot
                 // be written.
                 let _ = summary.write(Status::Failed, &self.trainer);
+                let _ = reporter.run_ended(Status::Failed);
                 Err(error)
             }
         }
@@ -352,6 +353,7 @@ impl Job {
             }
             judged => summary.judged(judged?, started.elapsed()),
         }
+        reporter.run_ended(status)?;
         summary.write(status, &self.trainer)
     }
 }

@@ -1,5 +1,6 @@
 //! What to do when, decided from numbers alone: which epoch is the best, when to write a checkpoint
-//! and which ones to keep, when to stop early, what to do about a loss that is not finite.
+//! and which ones to keep, when to stop early, what to do about a loss that is not finite, what
+//! TensorBoard shows how often.
 //!
 //! In: configuration, metrics, the time. Out: data that the trainer acts on. No tensors, no files.
 
@@ -7,8 +8,10 @@ mod checkpointing;
 mod divergence;
 mod early_stopping;
 mod monitor;
+mod tensorboard;
 
 pub use checkpointing::{Cadence, CheckpointConfig, Ranked, Ranking};
 pub use divergence::{Action, DivergenceConfig, DivergenceState};
 pub use early_stopping::{EarlyStoppingConfig, EarlyStoppingState};
 pub use monitor::{Metric, Mode, Monitor};
+pub use tensorboard::TensorBoardConfig;

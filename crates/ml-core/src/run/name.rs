@@ -31,9 +31,9 @@ const SHORT: [(&str, &str); 14] = [
     ("deterministic", "deterministic"),
 ];
 
-/// Keys that never change a result: how images are loaded, what is checked of them, and where a run
-/// trains.
-pub const INCIDENTAL: [&str; 10] = [
+/// Keys that never change a result: how images are loaded, what is checked of them, where a run trains,
+/// and how often TensorBoard gets to see it.
+pub const INCIDENTAL: [&str; 13] = [
     "data.num_workers",
     "data.cache",
     "data.cache_max_gb",
@@ -44,6 +44,9 @@ pub const INCIDENTAL: [&str; 10] = [
     "training.threads",
     "training.feature_cache.in",
     "training.feature_cache.max_gb",
+    "training.tensorboard",
+    "training.tensorboard.scalars_every_seconds",
+    "training.tensorboard.histograms_every_steps",
 ];
 
 /// Keys that, besides, are not in a run's name: paths of this machine, and when checkpoints are

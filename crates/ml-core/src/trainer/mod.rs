@@ -326,8 +326,8 @@ impl Trainer {
             reporter.batches_done(num_batches, sums.as_ref())?;
             if let Some(sums) = &sums {
                 let (step, epoch, network) = (self.state.step, self.state.epoch, &self.network);
-                let lrs = self.optimizer.lrs();
-                reporter.stepped(&StepReport { step, epoch, sums, lrs: &lrs, network })?;
+                let (lrs, waited) = (self.optimizer.lrs(), batches.waited());
+                reporter.stepped(&StepReport { step, epoch, sums, lrs: &lrs, network, waited })?;
             }
         }
         if !self.check_weights_finite()? {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::evaluation::{Embeddings, Evaluation};
 use crate::metrics::{ConfusionMatrix, MetricSums};
 use crate::network::Network;
-use crate::run::Run;
+use crate::run::{Run, Status};
 use crate::weights::Event;
 
 /// A report could not be written; the message names the file.
@@ -70,6 +70,8 @@ pub struct StepReport<'a> {
     pub lrs: &'a [f64],
     /// With the gradients of the last step.
     pub network: &'a Network,
+    /// How long of the epoch training waited for data so far, in this process.
+    pub waited: Duration,
 }
 
 /// What is said about an epoch besides its metrics.
@@ -215,6 +217,16 @@ pub trait Reporter {
         let _ = evaluated;
         Ok(())
     }
+
+    /// The run has ended: it is complete, has stopped early, or has failed. Nothing follows. One
+    /// that was interrupted has not ended.
+    ///
+    /// # Errors
+    /// What is kept on disk cannot be written; of a run that has failed, nobody is told.
+    fn run_ended(&mut self, status: Status) -> Result<(), ReportError> {
+        let _ = status;
+        Ok(())
+    }
 }
 
 /// Listens to nothing.
@@ -283,5 +295,9 @@ impl Reporter for Vec<&mut dyn Reporter> {
 
     fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {
         self.iter_mut().try_for_each(|reporter| reporter.evaluated(evaluated))
+    }
+
+    fn run_ended(&mut self, status: Status) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.run_ended(status))
     }
 }

@@ -4,14 +4,14 @@
 use image::RgbImage;
 use ml_data::decode::Pixels;
 
-use super::{BoardError, COLUMNS};
+use super::{BoardError, COLUMNS, classes};
 use crate::classification::EvaluationReport;
 use crate::figures;
 use crate::pictures;
 use crate::samples::tile;
-use crate::tensorboard::{EventWriter, PrCurve, SessionStatus};
+use crate::tensorboard::{EventWriter, PrCurve};
 
-/// Classes whose curves are written at most.
+/// Classes whose curves are written at most: those with the lowest F1.
 const CURVES: usize = 50;
 /// Images of predictions.
 const SHOWN: usize = 32;
@@ -21,7 +21,8 @@ const BORDER: u32 = 5;
 const RIGHT: [u8; 3] = [46, 160, 67];
 const WRONG: [u8; 3] = [218, 54, 51];
 
-/// `Confusion_Matrix/<split>`, `PR/<split>/<class>`, `Predictions/<split>`, and the split's accuracy.
+/// `Confusion_Matrix/<split>`, `PR/<split>/<class>`, `Predictions/<split>`, and the metrics by which
+/// the table of runs compares them, `Final/<split>/<metric>`.
 ///
 /// # Errors
 /// The events cannot be written.
@@ -35,25 +36,30 @@ pub(super) fn write(
     let figure = figures::confusion_matrix(&evaluation.confusion, report.classes, &report.title())?;
     let tag = format!("Confusion_Matrix/{split}");
     writer.add_rgb(&tag, &figure.rgb, [figure.width, figure.height], epoch, wall_time)?;
-    if split == "test" {
-        writer.add_scalar("Test/Accuracy", evaluation.sums.accuracy(), epoch, wall_time)?;
+    let metrics = [
+        ("accuracy", Some(evaluation.sums.accuracy())),
+        ("balanced_accuracy", report.analysis.balanced_accuracy),
+        ("macro_f1", Some(report.analysis.report.macro_average.f1)),
+        ("loss", Some(evaluation.sums.loss())),
+    ];
+    for (name, value) in metrics {
+        if let Some(value) = value {
+            writer.add_scalar(&format!("Final/{split}/{name}"), value, epoch, wall_time)?;
+        }
     }
-    if report.classes.len() <= CURVES {
-        let probabilities = evaluation.logits.probabilities(evaluation.temperature);
-        for (class, name) in report.classes.iter().enumerate() {
-            let rows = probabilities.chunks_exact(report.classes.len());
-            let scored =
-                rows.zip(&evaluation.predictions).map(|(row, one)| (row[class], one.target == class));
-            if let Some(curve) = PrCurve::of(scored) {
-                writer.add_pr_curve(&format!("PR/{split}/{name}"), &curve, epoch, wall_time)?;
-            }
+    let probabilities = evaluation.logits.probabilities(evaluation.temperature);
+    for class in classes::hardest(&report.analysis.report, CURVES) {
+        let rows = probabilities.chunks_exact(report.classes.len());
+        let scored = rows.zip(&evaluation.predictions).map(|(row, one)| (row[class], one.target == class));
+        if let Some(curve) = PrCurve::of(scored) {
+            let tag = format!("PR/{split}/{}", report.classes[class]);
+            writer.add_pr_curve(&tag, &curve, epoch, wall_time)?;
         }
     }
     if let Some(sheet) = bordered(report) {
         let tag = format!("Predictions/{split}");
         writer.add_rgb(&tag, &sheet.data, [sheet.width, sheet.height], epoch, wall_time)?;
     }
-    writer.add_session_end(SessionStatus::Success, wall_time)?;
     Ok(writer.flush()?)
 }
 

@@ -1,9 +1,12 @@
 //! A run → what TensorBoard shows: curves, samples, settings and, when it has ended, what its best
 //! weights say.
 
+mod classes;
 mod evaluated;
 mod hparams;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -14,13 +17,14 @@ use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
 
 use ml_core::metrics::{ConfusionMatrix, MetricSums};
-use ml_core::run::unix_seconds;
+use ml_core::run::{Status, unix_seconds};
 use ml_core::trainer::{Embedded, EpochMetrics, EpochReport, ReportError, Reporter, RunStart, StepReport};
 
 use crate::classification::EvaluationReport;
 use crate::samples::tile;
-use crate::tensorboard::{EventError, EventWriter};
+use crate::tensorboard::{EventError, EventWriter, SessionStatus};
 use crate::{embeddings, figures};
+use hparams::Settings;
 use steps::Steps;
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`,
@@ -29,6 +33,7 @@ use steps::Steps;
 pub struct BoardReporter {
     folder: PathBuf,
     writer: EventWriter,
+    settings: Settings,
     steps: Steps,
     written: usize,
     /// `Samples/train`, and when it was made.
@@ -55,9 +60,11 @@ impl BoardReporter {
         let RunStart { run, config, history, step, .. } = *start;
         let folder = run.tensorboard_dir();
         let mut writer = EventWriter::replace(&folder, wall_time)?;
-        hparams::write(&mut writer, config, wall_time)?;
-        let steps = Steps::start(&folder.join("steps"), step)?;
-        let mut reporter = BoardReporter { folder, writer, steps, written: 0, samples: None, pending: None };
+        let settings = Settings::new(config, wall_time);
+        settings.write(&mut writer)?;
+        let steps = Steps::start(&folder.join("steps"), step, &config.training.tensorboard)?;
+        let (samples, pending) = (None, None);
+        let mut reporter = BoardReporter { folder, writer, settings, steps, written: 0, samples, pending };
         reporter.catch_up(history)?;
         Ok(reporter)
     }
@@ -98,6 +105,7 @@ impl BoardReporter {
     /// Begins a new file of events with what is left of the history.
     fn restart(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
         self.writer = EventWriter::replace(&self.folder, unix_seconds())?;
+        self.settings.write(&mut self.writer)?;
         self.written = 0;
         self.catch_up(history)?;
         self.write_samples()
@@ -179,6 +187,17 @@ impl Reporter for BoardReporter {
         self.restart(history).map_err(ReportError::new)?;
         let step = history.last().map_or(0, |last| last.step);
         self.steps.restart(step).map_err(ReportError::new)
+    }
+
+    fn run_ended(&mut self, status: Status) -> Result<(), ReportError> {
+        let status = match status {
+            Status::Completed | Status::EarlyStopped => SessionStatus::Success,
+            Status::Failed => SessionStatus::Failure,
+            Status::Running | Status::Interrupted => return Ok(()),
+        };
+        self.writer.add_session_end(status, unix_seconds()).map_err(ReportError::new)?;
+        self.writer.flush().map_err(ReportError::new)?;
+        self.steps.flush().map_err(ReportError::new)
     }
 }
 

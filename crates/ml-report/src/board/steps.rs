@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use ml_core::metrics::{ConfusionMatrix, MetricSums};
 use ml_core::network::Network;
+use ml_core::policy::TensorBoardConfig;
 use ml_core::run::unix_seconds;
 use ml_core::trainer::StepReport;
+use ml_data::setting::Auto;
 use tch::Tensor;
 
-use super::BoardError;
+use super::{BoardError, classes};
 use crate::figures;
 use crate::tensorboard::{EventError, EventWriter, Histogram};
 
-/// Between two points of a curve.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// Until what was written is handed to the system.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
 /// Of the time since the start, histograms may take this share.
@@ -26,6 +26,10 @@ const SHARE: f64 = 0.004;
 /// The time since the start grows by this factor between two histograms, so that their files stay
 /// small however long a run takes.
 const GROWTH: f64 = 1.05;
+/// Seconds between two histograms at least, where a share of the time decides.
+const LEAST_GAP: f64 = 1.0;
+/// Classes of a confusion matrix: of more, those that are confused most often are drawn.
+const CLASSES: usize = 100;
 /// What a value of a histogram takes, before one was written.
 const SECONDS_A_VALUE: f64 = 5e-8;
 /// What drawing a confusion matrix takes, before one was drawn.
@@ -34,12 +38,14 @@ const SECONDS_A_MATRIX: f64 = 0.1;
 /// Writes what is said of steps.
 pub(super) struct Steps {
     writer: EventWriter,
+    /// Between two points of a curve.
+    interval: Duration,
     started: Instant,
     written: Instant,
     flushed: Instant,
     /// The sums of the epoch when the last point was written.
     last: (u64, MetricSums),
-    histograms: Schedule,
+    histograms: Histograms,
     matrices: Schedule,
 }
 
@@ -48,13 +54,15 @@ impl Steps {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn start(folder: &Path, step: u64) -> Result<Steps, EventError> {
+    pub fn start(folder: &Path, step: u64, config: &TensorBoardConfig) -> Result<Steps, EventError> {
         let mut writer = EventWriter::create(folder, unix_seconds())?;
         writer.add_restart(step, unix_seconds())?;
         let now = Instant::now();
         let last = (0, MetricSums::default());
-        let (histograms, matrices) = (Schedule::default(), Schedule::default());
-        Ok(Steps { writer, started: now, written: now, flushed: now, last, histograms, matrices })
+        let interval = Duration::try_from_secs_f64(config.scalars_every_seconds).unwrap_or(Duration::MAX);
+        let histograms = Histograms::new(config.histograms_every_steps, step);
+        let matrices = Schedule::default();
+        Ok(Steps { writer, interval, started: now, written: now, flushed: now, last, histograms, matrices })
     }
 
     /// The run has gone back to `step`.
@@ -63,6 +71,7 @@ impl Steps {
     /// The file cannot be written.
     pub fn restart(&mut self, step: u64) -> Result<(), EventError> {
         self.last = (0, MetricSums::default());
+        self.histograms.restart(step);
         self.writer.add_restart(step, unix_seconds())
     }
 
@@ -71,11 +80,26 @@ impl Steps {
     /// # Errors
     /// The file cannot be written.
     pub fn stepped(&mut self, report: &StepReport<'_>) -> Result<(), EventError> {
-        if self.written.elapsed() < INTERVAL {
-            return Ok(());
+        if self.written.elapsed() >= self.interval {
+            self.written = Instant::now();
+            self.add_points(report)?;
         }
-        self.written = Instant::now();
-        let StepReport { step, epoch, sums, lrs, network } = *report;
+        let StepReport { step, network, .. } = *report;
+        let estimate = 2.0 * network.num_parameters() as f64 * SECONDS_A_VALUE;
+        if self.histograms.is_due(step, self.started.elapsed(), estimate) {
+            let began = Instant::now();
+            self.add_histograms(network, step, unix_seconds())?;
+            self.histograms.done(step, self.started.elapsed(), began.elapsed());
+        }
+        if self.flushed.elapsed() >= FLUSH_INTERVAL {
+            self.flushed = Instant::now();
+            self.writer.flush()?;
+        }
+        Ok(())
+    }
+
+    fn add_points(&mut self, report: &StepReport<'_>) -> Result<(), EventError> {
+        let StepReport { step, epoch, sums, lrs, .. } = *report;
         let before = if self.last.0 == epoch { self.last.1 } else { MetricSums::default() };
         self.last = (epoch, *sums);
         let (images, wall_time) = (sums.count.saturating_sub(before.count), unix_seconds());
@@ -95,16 +119,6 @@ impl Steps {
         for (tag, value) in points {
             self.writer.add_scalar(&tag, value, step, wall_time)?;
         }
-        let estimate = 2.0 * network.num_parameters() as f64 * SECONDS_A_VALUE;
-        if self.histograms.is_due(self.started.elapsed(), estimate) {
-            let began = Instant::now();
-            self.add_histograms(network, step, wall_time)?;
-            self.histograms.done(self.started.elapsed(), began.elapsed());
-        }
-        if self.flushed.elapsed() >= FLUSH_INTERVAL {
-            self.flushed = Instant::now();
-            self.writer.flush()?;
-        }
         Ok(())
     }
 
@@ -116,14 +130,18 @@ impl Steps {
         &mut self,
         step: u64,
         pairs: &ConfusionMatrix,
-        classes: &[String],
+        names: &[String],
     ) -> Result<(), BoardError> {
         if !self.matrices.is_due(self.started.elapsed(), SECONDS_A_MATRIX) {
             return Ok(());
         }
         let began = Instant::now();
-        let figure =
-            figures::confusion_matrix(pairs, classes, &format!("Confusion matrix, val split, step {step}"))?;
+        let mut title = format!("Confusion matrix, val split, step {step}");
+        if names.len() > CLASSES {
+            title += &format!(", the {CLASSES} most confused of {} classes", names.len());
+        }
+        let (pairs, names) = classes::most_confused(pairs, names, CLASSES);
+        let figure = figures::confusion_matrix(&pairs, &names, &title)?;
         let size = [figure.width, figure.height];
         self.writer.add_rgb("Confusion_Matrix/val", &figure.rgb, size, step, unix_seconds())?;
         self.matrices.done(self.started.elapsed(), began.elapsed());
@@ -161,7 +179,53 @@ fn values(tensor: &Tensor) -> Option<Vec<f32>> {
     Vec::try_from(host.flatten(0, -1)).ok()
 }
 
-/// When histograms or matrices are due.
+/// When histograms are due.
+#[derive(Debug)]
+enum Histograms {
+    ByShare(Schedule),
+    /// Every so many steps; the last were of step `last`.
+    EverySteps {
+        steps: u64,
+        last: u64,
+    },
+    Never,
+}
+
+impl Histograms {
+    /// From `step` on.
+    fn new(every: Auto<usize>, step: u64) -> Histograms {
+        match every {
+            Auto::Auto => Histograms::ByShare(Schedule::default()),
+            Auto::Value(0) => Histograms::Never,
+            Auto::Value(steps) => Histograms::EverySteps { steps: steps as u64, last: step },
+        }
+    }
+
+    /// A step between those that are reported counts at the next that is.
+    fn is_due(&self, step: u64, elapsed: Duration, estimate: f64) -> bool {
+        match self {
+            Histograms::ByShare(schedule) => schedule.is_due(elapsed, estimate),
+            Histograms::EverySteps { steps, last } => step / steps > last / steps,
+            Histograms::Never => false,
+        }
+    }
+
+    fn done(&mut self, step: u64, elapsed: Duration, took: Duration) {
+        match self {
+            Histograms::ByShare(schedule) => schedule.done(elapsed, took),
+            Histograms::EverySteps { last, .. } => *last = step,
+            Histograms::Never => {}
+        }
+    }
+
+    fn restart(&mut self, step: u64) {
+        if let Histograms::EverySteps { last, .. } = self {
+            *last = step;
+        }
+    }
+}
+
+/// When something is due that may take a share of the time.
 #[derive(Debug, Default)]
 struct Schedule {
     /// Seconds that all took.
@@ -177,19 +241,59 @@ impl Schedule {
     fn is_due(&self, elapsed: Duration, estimate: f64) -> bool {
         let cost = self.cost.unwrap_or(estimate);
         let elapsed = elapsed.as_secs_f64();
-        elapsed >= self.next && self.spent + cost <= SHARE * elapsed
+        elapsed >= self.next.max(LEAST_GAP) && self.spent + cost <= SHARE * elapsed
     }
 
     fn done(&mut self, elapsed: Duration, took: Duration) {
         self.spent += took.as_secs_f64();
         self.cost = Some(took.as_secs_f64());
-        self.next = elapsed.as_secs_f64() * GROWTH;
+        let elapsed = elapsed.as_secs_f64();
+        self.next = (elapsed * GROWTH).max(elapsed + LEAST_GAP);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn histograms_come_every_so_many_steps_or_never() {
+        let due = |every, from: u64, reported: &[u64]| {
+            let mut histograms = Histograms::new(Auto::Value(every), from);
+            let mut found = Vec::new();
+            for &step in reported {
+                if histograms.is_due(step, Duration::ZERO, 1.0) {
+                    histograms.done(step, Duration::ZERO, Duration::ZERO);
+                    found.push(step);
+                }
+            }
+            found
+        };
+        assert_eq!(due(10, 0, &[3, 9, 10, 11, 25, 29, 30]), [10, 25, 30]);
+        // A resumed run has written those of its step.
+        assert_eq!(due(10, 20, &[21, 29, 33]), [33]);
+        assert_eq!(due(1, 0, &[1, 2]), [1, 2]);
+        assert!(due(0, 0, &[1, 2, 1000]).is_empty());
+        let mut histograms = Histograms::new(Auto::Value(10), 0);
+        histograms.done(40, Duration::ZERO, Duration::ZERO);
+        histograms.restart(15);
+        assert!(histograms.is_due(20, Duration::ZERO, 1.0));
+    }
+
+    #[test]
+    fn of_many_classes_the_matrix_shows_those_that_are_confused_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut steps = Steps::start(folder.path(), 0, &TensorBoardConfig::default()).unwrap();
+        let names: Vec<String> = (0..120).map(|class| format!("c{class}")).collect();
+        let mut pairs = ConfusionMatrix::new(120);
+        (0..120).for_each(|class| pairs.add_many(class, (class + 1) % 120, 5));
+        // A matrix takes a share of the time since the start.
+        steps.started = Instant::now().checked_sub(Duration::from_mins(5)).unwrap();
+        steps.validated(7, &pairs, &names).unwrap();
+        steps.flush().unwrap();
+        let found = test_support::python_json("tensorboard_read.py", &[folder.path()]);
+        assert_eq!(found["images"]["Confusion_Matrix/val"][0][0], 7);
+    }
 
     #[test]
     fn histograms_take_a_small_share_of_the_time_and_grow_rarer() {
@@ -205,5 +309,11 @@ mod tests {
             }
         }
         assert!((100..400).contains(&count), "{count}");
+        // However little one takes.
+        let mut schedule = Schedule::default();
+        let due = |schedule: &Schedule, millis| schedule.is_due(Duration::from_millis(millis), 0.0);
+        assert!(!due(&schedule, 900) && due(&schedule, 1000));
+        schedule.done(Duration::from_secs(1), Duration::ZERO);
+        assert!(!due(&schedule, 1900) && due(&schedule, 2000));
     }
 }

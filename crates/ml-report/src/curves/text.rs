@@ -5,7 +5,7 @@ use ml_data::table::{Align, aligned, printable, shortened, width};
 use super::RunCurves;
 use super::sparkline::{self, Bin, Blocks};
 use crate::html::{Curves, Epoch};
-use crate::progress::significant;
+use crate::numbers::significant;
 
 /// The most columns that a sparkline takes.
 const WIDEST: usize = 60;

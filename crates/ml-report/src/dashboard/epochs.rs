@@ -14,7 +14,7 @@ use super::section::{section, title};
 use super::state::{Dashboard, Epoch};
 use super::text::{duration, metric};
 use super::theme::Theme;
-use crate::progress::significant;
+use crate::numbers::significant;
 
 /// Columns of the table's columns.
 const WIDTHS: [usize; 7] = [5, 10, 8, 9, 7, 9, 8];

@@ -17,7 +17,7 @@ use super::section::{section, title};
 use super::state::Dashboard;
 use super::text::{bytes, duration, metric, percent, plain};
 use super::theme::{STRONG, Theme};
-use crate::progress::significant;
+use crate::numbers::significant;
 
 /// Columns below which units are left out.
 const NARROW: usize = 60;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ml_core::metrics::MetricSums;
 use ml_core::policy::Monitor;
 use ml_core::run::peak_memory;
-use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter, RunStart};
+use ml_core::trainer::{EpochMetrics, EpochReport, Phase, ReportError, Reporter, RunStart, StepReport};
 use ml_core::weights::Event;
 
 use super::{Dashboard, Epoch, EpochTime, RunInfo, SharedDashboard};
@@ -56,6 +56,17 @@ impl Reporter for DashboardReporter {
         Ok(())
     }
 
+    fn stepped(&mut self, step: &StepReport<'_>) -> Result<(), ReportError> {
+        let (memory, waited) = (peak_memory(), step.waited);
+        self.dashboard.update(|dashboard| {
+            dashboard.set_waited(waited, Instant::now());
+            if let Some(bytes) = memory {
+                dashboard.set_peak_memory(bytes);
+            }
+        });
+        Ok(())
+    }
+
     fn phase_finished(&mut self) {
         self.dashboard.update(Dashboard::phase_finished);
     }
@@ -66,8 +77,7 @@ impl Reporter for DashboardReporter {
         report: &EpochReport,
     ) -> Result<ControlFlow<()>, ReportError> {
         if let Some(last) = history.last() {
-            let time = EpochTime { elapsed: report.elapsed, waited: report.waited };
-            let done = Epoch { time: Some(time), ..epoch(last, report.improved) };
+            let done = completed(last, report);
             let memory = peak_memory();
             self.dashboard.update(|dashboard| {
                 dashboard.epoch_finished(done);
@@ -85,13 +95,19 @@ impl Reporter for DashboardReporter {
     }
 }
 
+/// An epoch of this process.
+pub(crate) fn completed(metrics: &EpochMetrics, report: &EpochReport) -> Epoch {
+    let time = EpochTime { elapsed: report.elapsed, waited: report.waited };
+    Epoch { time: Some(time), ..epoch(metrics, report.improved) }
+}
+
 fn epoch(metrics: &EpochMetrics, improved: bool) -> Epoch {
     let EpochMetrics { epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr, .. } = *metrics;
     Epoch { epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr, improved, time: None }
 }
 
 /// The epochs of earlier processes, and which of them were the best when they ended.
-fn history(history: &[EpochMetrics], monitor: Monitor) -> Vec<Epoch> {
+pub(crate) fn history(history: &[EpochMetrics], monitor: Monitor) -> Vec<Epoch> {
     let mut best: Option<f64> = None;
     let mut done = Vec::with_capacity(history.len());
     for metrics in history {

@@ -61,7 +61,7 @@ pub struct EpochTime {
 
 impl EpochTime {
     /// Share of the epoch spent waiting for data, in `0..=1`; none for an epoch without length.
-    pub fn waiting_share(&self) -> Option<f64> {
+    pub fn waiting_share(self) -> Option<f64> {
         let elapsed = self.elapsed.as_secs_f64();
         (elapsed > 0.0).then(|| (self.waited.as_secs_f64() / elapsed).min(1.0))
     }
@@ -85,6 +85,8 @@ pub struct Dashboard {
     started: Instant,
     /// When training of the current epoch began; none between epochs.
     pub(super) epoch_started: Option<Instant>,
+    /// Of the current epoch so far, once it was reported.
+    current: Option<EpochTime>,
 }
 
 impl Dashboard {
@@ -99,6 +101,7 @@ impl Dashboard {
             log: LogLines::default(),
             started: now,
             epoch_started: None,
+            current: None,
         }
     }
 
@@ -126,6 +129,7 @@ impl Dashboard {
         self.status.clear();
         if phase == Phase::Train {
             self.epoch_started = Some(now);
+            self.current = None;
         }
     }
 
@@ -147,6 +151,7 @@ impl Dashboard {
     pub fn epoch_finished(&mut self, epoch: Epoch) {
         self.epochs.push(epoch);
         self.epoch_started = None;
+        self.current = None;
     }
 
     /// The run has gone back to an earlier checkpoint, with which `completed` epochs are left.
@@ -154,7 +159,14 @@ impl Dashboard {
         self.epochs.truncate(completed);
         self.phase = None;
         self.epoch_started = None;
+        self.current = None;
         "going back to an earlier checkpoint".clone_into(&mut self.status);
+    }
+
+    /// How long of the current epoch training waited for data so far.
+    pub fn set_waited(&mut self, waited: Duration, now: Instant) {
+        let time = |started| EpochTime { elapsed: now.saturating_duration_since(started), waited };
+        self.current = self.epoch_started.map(time);
     }
 
     /// Most memory that the process has used so far, in bytes.
@@ -177,9 +189,11 @@ impl Dashboard {
         self.epochs.last().map_or(self.info.lr, |epoch| epoch.lr)
     }
 
-    /// Share of the latest epoch spent waiting for data, in `0..=1`.
+    /// Share of the current epoch spent waiting for data, or of the latest until that is known, in
+    /// `0..=1`.
     pub fn waiting_share(&self) -> Option<f64> {
-        self.epochs.last()?.time?.waiting_share()
+        let latest = || self.epochs.last()?.time?.waiting_share();
+        self.current.and_then(EpochTime::waiting_share).or_else(latest)
     }
 
     /// Seconds since [`Dashboard::new`].
@@ -223,6 +237,24 @@ mod tests {
         assert!(dashboard.phase.is_none() && dashboard.epochs.len() == 2);
         dashboard.rolled_back(9);
         assert_eq!(dashboard.epochs.len(), 2);
+    }
+
+    #[test]
+    fn waiting_is_that_of_the_current_epoch_once_it_is_known() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut dashboard = Dashboard::new(start);
+        dashboard.set_waited(Duration::from_secs(1), at(1));
+        assert_eq!(dashboard.waiting_share(), None, "no epoch is under way");
+        dashboard.phase_started(Phase::Train, 0, 10, 0, at(10));
+        dashboard.set_waited(Duration::from_secs(2), at(18));
+        assert_eq!(dashboard.waiting_share(), Some(0.25));
+        dashboard.epoch_finished(epoch(1, true));
+        assert_eq!(dashboard.waiting_share(), Some(0.1));
+        dashboard.phase_started(Phase::Train, 1, 10, 0, at(30));
+        assert_eq!(dashboard.waiting_share(), Some(0.1), "until the next is known");
+        dashboard.set_waited(Duration::from_secs(5), at(40));
+        assert_eq!(dashboard.waiting_share(), Some(0.5));
     }
 
     #[test]

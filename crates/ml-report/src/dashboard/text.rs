@@ -44,7 +44,7 @@ pub(super) fn wrap(line: &str, columns: usize) -> Vec<String> {
 }
 
 /// `4.2 s`, `42 s`, `12:05`, `1:03:20`, `2 d 04:12:00`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "?".to_owned();
     }

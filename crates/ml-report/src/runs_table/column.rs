@@ -7,7 +7,7 @@ use ml_data::table::printable;
 use super::value::Value;
 use super::{RunRow, TableError};
 use crate::html::format;
-use crate::progress::significant;
+use crate::numbers::significant;
 
 /// A column of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]

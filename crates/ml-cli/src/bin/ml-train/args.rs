@@ -43,7 +43,8 @@ pub struct Args {
     /// YAML file; only the keys it changes
     #[arg(short, long, value_parser = path(), value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Any key of the configuration: key.path=value (may be repeated)
+    /// Any key of the configuration: key.path=value, such as
+    /// training.tensorboard.histograms_every_steps=100 (may be repeated)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 

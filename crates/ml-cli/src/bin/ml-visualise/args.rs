@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::flags::{ConsoleArgs, SplitName};
 use ml_core::device::DeviceChoice;
+use ml_report::tensorboard::projector::MAX_POINTS;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +20,7 @@ Examples:
   ml-visualise runs --filter 'val_accuracy>0.9'  list runs
   ml-visualise compare runs/base runs/lr_0.01    which is better, and on which images
   ml-visualise samples runs/base                 images as training sees them
-  ml-visualise runs -- --samples_per_plugin images=100   flags of TensorBoard's own
+  ml-visualise launch runs -- --samples_per_plugin images=100   flags of TensorBoard's own
 
 Flags take - or _ alike. Exit codes: 0 done, 1 failed, 2 usage, 130/143 interrupted.
 `ml-visualise completions <SHELL>` prints completions for bash, zsh, fish, elvish or powershell.";
@@ -32,6 +33,17 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    #[command(flatten)]
+    pub launch: LaunchArgs,
+
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+}
+
+/// Flags of `launch`, and of no command.
+#[derive(clap::Args, Debug)]
+#[command(rename_all = "snake_case")]
+pub struct LaunchArgs {
     /// Run folder, or folder of runs
     #[arg(value_name = "FOLDER", default_value = "runs")]
     pub folder: PathBuf,
@@ -47,13 +59,12 @@ pub struct Args {
     /// Passed on to TensorBoard
     #[arg(last = true, value_name = "TENSORBOARD FLAGS")]
     pub more: Vec<OsString>,
-
-    #[command(flatten)]
-    pub console: ConsoleArgs,
 }
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Show one run, or all of them, in TensorBoard; what happens without a command too
+    Launch(LaunchArgs),
     /// Write report/report.html of runs: curves, metrics with intervals, confused classes, mistakes,
     /// likely wrong labels, calibration, settings, time
     Report {
@@ -209,7 +220,7 @@ pub struct EmbedArgs {
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Images that TensorBoard's projector shows at most, evenly from all
-    #[arg(long, default_value = "5000", value_name = "N")]
+    #[arg(long, default_value = "5000", value_name = "N", value_parser = parse_points)]
     pub points: NonZeroUsize,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
@@ -246,6 +257,13 @@ fn parse_port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u16::MAX))
 }
 
+fn parse_points(text: &str) -> Result<NonZeroUsize, String> {
+    let points = text.parse().ok().filter(|points: &NonZeroUsize| points.get() <= MAX_POINTS);
+    points.ok_or_else(|| {
+        format!("must be a whole number from 1 to {MAX_POINTS}, the most that the projector shows")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,5 +271,38 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    /// The command lines of the help, without what is said about them.
+    fn examples() -> Vec<Vec<String>> {
+        let lines = EXAMPLES.lines().filter_map(|line| line.strip_prefix("  "));
+        let command = |line: &str| line.split("  ").next().unwrap().replace('\'', "");
+        lines.map(|line| command(line).split(' ').map(str::to_owned).collect()).collect()
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_understood() {
+        assert!(examples().len() > 8);
+        for example in examples() {
+            let args = Args::try_parse_from(&example).unwrap_or_else(|error| panic!("{example:?}: {error}"));
+            if example.contains(&"--".to_owned()) {
+                let Some(Command::Launch(launch)) = args.command else { panic!("{example:?}: {args:?}") };
+                assert_eq!(launch.folder, PathBuf::from("runs"));
+                assert_eq!(launch.more, ["--samples_per_plugin", "images=100"]);
+            }
+        }
+    }
+
+    #[test]
+    fn more_points_than_the_projector_shows_are_refused_before_anything_is_written() {
+        let parsed =
+            |points: &str| Args::try_parse_from(["ml-visualise", "embed", "run", "--points", points]);
+        for good in ["1", "100000"] {
+            assert!(parsed(good).is_ok(), "{good}");
+        }
+        for wrong in ["0", "100001", "many"] {
+            let error = parsed(wrong).unwrap_err().to_string();
+            assert!(error.contains("from 1 to 100000"), "{error}");
+        }
     }
 }

@@ -10,16 +10,16 @@ use ml_cli::console::tell;
 use ml_cli::exit::{self, usage};
 
 use crate::address::Address;
-use crate::args::Args;
+use crate::args::LaunchArgs;
 use crate::child::Child;
 use crate::events;
 use crate::locate::{self, TensorBoard};
 
-/// Starts TensorBoard and waits for its end.
+/// Starts TensorBoard and waits for its end; `quiet` leaves out what is not its address.
 ///
 /// # Errors
 /// There is nothing to show, no TensorBoard, or it fails.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &LaunchArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     if let Some(flag) = args.more.iter().find(|flag| is_ours(flag)) {
         return usage(format!(
             "{}: --port and --host stand before the `--`, and the folder is an argument without a flag",
@@ -38,7 +38,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return exit::print(&shown(&command));
     }
     let mut child = Child::start(command, &tensorboard)?;
-    let quiet = args.console.quiet > 0;
     if !quiet {
         tell(format_args!("starting {tensorboard} on {} …", folder.display()));
     }

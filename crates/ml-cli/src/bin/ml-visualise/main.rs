@@ -36,6 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let quiet = args.console.quiet > 0;
     match &args.command {
         Some(Command::Completions { shell }) => exit::print_completions(*shell, &mut Args::command()),
         Some(Command::Report { runs }) => report(runs),
@@ -46,7 +47,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Command::Cam(cam)) => cam::run(cam),
         Some(Command::Embed(embed)) => embed::run(embed),
         Some(Command::Clean(clean)) => clean::run(clean),
-        None => launch::run(args),
+        Some(Command::Launch(launch)) => launch::run(launch, quiet),
+        None => launch::run(&args.launch, quiet),
     }
 }
 

@@ -117,6 +117,15 @@ fn a_run_that_starts_at_80x24() {
 }
 
 #[test]
+fn the_learning_rate_has_a_curve_where_there_is_room() {
+    let (dashboard, now) = running(Instant::now());
+    let shown = |width| text(&frame(&dashboard, now, Theme::new(true), width, 40));
+    let (wide, narrow) = (shown(160), shown(140));
+    assert!(wide.contains("learning rate ⠒ 0.01 ") && wide.contains("accuracy ⠒ train 0.8143"), "{wide}");
+    assert!(!narrow.contains("learning rate"), "{narrow}");
+}
+
+#[test]
 fn without_colors_no_cell_has_one() {
     let (dashboard, now) = running(Instant::now());
     let is_plain = |theme| {

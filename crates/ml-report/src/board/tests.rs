@@ -1,0 +1,66 @@
+//! What a run's events hold after it went back, or ended, read back by TensorBoard itself.
+
+use ml_core::config::Config;
+use ml_core::run::Run;
+use ml_data::dataset::Split;
+use serde_json::{Value, json};
+use test_support::python_json;
+
+use super::*;
+
+/// The events of a run that starts with `history`, is told what `tell` says, and is let go.
+fn events(history: &[EpochMetrics], tell: impl FnOnce(&mut BoardReporter)) -> Value {
+    let place = tempfile::tempdir().unwrap();
+    let run = Run::claim(place.path(), "run").unwrap();
+    let config = Config::default();
+    let index = Index { root: place.path().to_owned(), split: Split::Train, samples: Vec::new() };
+    let (train, val) = (&index, &index);
+    let start = RunStart { run: &run, config: &config, train, val, history, step: 0 };
+    let mut reporter = BoardReporter::start(&start, 10.0).unwrap();
+    tell(&mut reporter);
+    drop(reporter);
+    python_json("tensorboard_read.py", &[&run.tensorboard_dir()])
+}
+
+fn epoch(epoch: u64) -> EpochMetrics {
+    EpochMetrics {
+        epoch,
+        step: 10 * epoch,
+        lr: 0.1,
+        train_loss: 1.0,
+        train_accuracy: 0.5,
+        val_loss: 2.0,
+        val_accuracy: 0.25,
+        val_top5_accuracy: 1.0,
+        ema: None,
+        wall_time: 20.0,
+    }
+}
+
+#[test]
+fn a_run_that_went_back_keeps_its_settings() {
+    let found = events(&[epoch(1), epoch(2)], |reporter| reporter.rolled_back(&[epoch(1)]).unwrap());
+    assert_eq!(found["scalars"]["Loss/val"], json!([[1, 20.0, 2.0]]));
+    let start = &found["hparams"]["_hparams_/session_start_info"]["sessionStartInfo"];
+    assert_eq!(
+        [&start["hparams"]["model.architecture"], &start["startTimeSecs"]],
+        [&json!("resnet18"), &json!(10.0)]
+    );
+    let text = found["text"]["Configuration"][0][2].as_str().unwrap();
+    assert!(text.contains("architecture: resnet18"), "{text}");
+}
+
+#[test]
+fn the_table_of_runs_says_once_how_a_run_ended() {
+    let tag = "_hparams_/session_end_info";
+    let ended = |status| {
+        let found = events(&[], |reporter| reporter.run_ended(status).unwrap());
+        let end = &found["hparams"][tag]["sessionEndInfo"]["status"];
+        (end.as_str().map(str::to_owned), found["hparams_counts"][tag].as_u64())
+    };
+    let success = (Some("STATUS_SUCCESS".to_owned()), Some(1));
+    assert_eq!([ended(Status::Completed), ended(Status::EarlyStopped)], [success.clone(), success]);
+    assert_eq!(ended(Status::Failed), (Some("STATUS_FAILURE".to_owned()), Some(1)));
+    // It can be resumed.
+    assert_eq!(ended(Status::Interrupted), (None, None));
+}
