@@ -137,32 +137,28 @@ void normalize_gradients(const Bits *__restrict dy, const Bits *__restrict y, co
   }
 }
 
-// e^x to 2 units in the last place; at its ends where a float is.
-inline float exponential(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
-  // The sum's last bits are those of the nearest whole number n of powers of two.
-  const float shifted = x * 1.44269504f + 12582912.0f;
-  const float n = shifted - 12582912.0f;
-  // ln 2 in two parts, the first of which times n is exact.
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  // Cephes' minimax polynomial (Moshier, expf).
-  float series = 1.9875691500e-4f;
-  series = series * r + 1.3981999507e-3f;
-  series = series * r + 8.3334519073e-3f;
-  series = series * r + 4.1665795894e-2f;
-  series = series * r + 1.6666665459e-1f;
-  series = series * r + 5.0000001201e-1f;
-  series = series * r * r + r + 1.0f;
-  uint32_t bits_of_n;
-  memcpy(&bits_of_n, &shifted, sizeof bits_of_n);
-  const uint32_t exponent = (bits_of_n + 127) << 23;
-  float power;
-  memcpy(&power, &exponent, sizeof power);
-  return series * power;
+// 2^x to 3e-6 of itself, within what a float holds.
+inline float power_of_two(float x) {
+  x = x < -126.0f ? -126.0f : x;
+  x = x > 126.0f ? 126.0f : x;
+  // The sum's last bits are those of the nearest whole number.
+  const float shifted = x + 12582912.0f;
+  const float rest = x - (shifted - 12582912.0f);
+  // Least largest relative error from -1/2 to 1/2.
+  float series = 0.0095701f;
+  series = series * rest + 0.05591786f;
+  series = series * rest + 0.24024745f;
+  series = series * rest + 0.69312181f;
+  series = series * rest + 0.99999926f;
+  uint32_t whole, power;
+  memcpy(&whole, &shifted, sizeof whole);
+  memcpy(&power, &series, sizeof power);
+  power += whole << 23;
+  memcpy(&series, &power, sizeof series);
+  return series;
 }
 
-inline float sigmoid(float z) { return 1.0f / (1.0f + exponential(-z)); }
+inline float sigmoid(float z) { return 1.0f / (1.0f + power_of_two(z * -1.44269504f)); }
 
 inline float silu(float z) { return z * sigmoid(z); }
 inline float silu_slope(float z) {
@@ -188,8 +184,20 @@ inline float relu6_slope(float z) {
   return z <= 0.0f ? 0.0f : below;
 }
 
+// gradient * scale + x * slope + offset, in the gradient's place.
+FOR_EACH_PROCESSOR
+void normalize_gradients_in_place(Bits *gradient, const Bits *__restrict x, const float *__restrict scale, const float *__restrict slope,
+                                  const float *__restrict offset, int64_t rows, int64_t channels) {
+  for (int64_t row = 0; row < rows; row++, gradient += channels, x += channels) {
+    for (int64_t c = 0; c < channels; c++) {
+      gradient[c] = rounded(widened(gradient[c]) * scale[c] + widened(x[c]) * slope[c] + offset[c]);
+    }
+  }
+}
+
 // Activations whose slope depends on more than the sign: it is computed again from the images, which
-// costs less than to keep what it was applied to. As the functions above, of x * scale + shift.
+// costs less than to keep what it was applied to. As normalize and add_gradients, of x * scale +
+// shift; the gradient behind the activation is put into `behind`.
 #define SMOOTH(ACTIVATION)                                                                                              \
   FOR_EACH_PROCESSOR                                                                                                    \
   void normalize_##ACTIVATION(const Bits *__restrict x, const float *__restrict scale, const float *__restrict shift,   \
@@ -201,26 +209,15 @@ inline float relu6_slope(float z) {
   FOR_EACH_PROCESSOR                                                                                                    \
   void add_gradients_##ACTIVATION(const Bits *__restrict dy, const Bits *__restrict x, const float *__restrict scale,   \
                                   const float *__restrict shift, const float *__restrict mean, float *__restrict sums,  \
-                                  float *__restrict products, int64_t rows, int64_t channels) {                         \
-    for (int64_t row = 0; row < rows; row++, dy += channels, x += channels) {                                           \
+                                  float *__restrict products, Bits *__restrict behind, int64_t rows,                    \
+                                  int64_t channels) {                                                                   \
+    for (int64_t row = 0; row < rows; row++, dy += channels, x += channels, behind += channels) {                       \
       for (int64_t c = 0; c < channels; c++) {                                                                          \
         const float value = widened(x[c]);                                                                              \
         const float gradient = widened(dy[c]) * ACTIVATION##_slope(value * scale[c] + shift[c]);                        \
+        behind[c] = rounded(gradient);                                                                                  \
         sums[c] += gradient;                                                                                            \
         products[c] += gradient * (value - mean[c]);                                                                    \
-      }                                                                                                                 \
-    }                                                                                                                   \
-  }                                                                                                                     \
-  FOR_EACH_PROCESSOR                                                                                                    \
-  void normalize_gradients_##ACTIVATION(const Bits *__restrict dy, const Bits *__restrict x,                            \
-                                        const float *__restrict scale, const float *__restrict shift,                   \
-                                        const float *__restrict slope, const float *__restrict offset,                  \
-                                        Bits *__restrict dx, int64_t rows, int64_t channels) {                          \
-    for (int64_t row = 0; row < rows; row++, dy += channels, x += channels, dx += channels) {                           \
-      for (int64_t c = 0; c < channels; c++) {                                                                          \
-        const float value = widened(x[c]);                                                                              \
-        const float gradient = widened(dy[c]) * ACTIVATION##_slope(value * scale[c] + shift[c]);                        \
-        dx[c] = rounded(gradient * scale[c] + value * slope[c] + offset[c]);                                            \
       }                                                                                                                 \
     }                                                                                                                   \
   }
@@ -232,18 +229,17 @@ SMOOTH(relu6)
 // As te_batch_norm_act takes it.
 enum class Activation : int { None = 0, Relu = 1, Silu = 2, Hardswish = 3, Relu6 = 4 };
 
-// The three functions of an activation that is neither none nor ReLU.
+// The functions of an activation that is neither none nor ReLU.
 struct Smooth {
   decltype(&normalize_silu) normalize;
   decltype(&add_gradients_silu) add_gradients;
-  decltype(&normalize_gradients_silu) normalize_gradients;
 };
 
 std::optional<Smooth> smooth(Activation activation) {
   switch (activation) {
-    case Activation::Silu: return Smooth{normalize_silu, add_gradients_silu, normalize_gradients_silu};
-    case Activation::Hardswish: return Smooth{normalize_hardswish, add_gradients_hardswish, normalize_gradients_hardswish};
-    case Activation::Relu6: return Smooth{normalize_relu6, add_gradients_relu6, normalize_gradients_relu6};
+    case Activation::Silu: return Smooth{normalize_silu, add_gradients_silu};
+    case Activation::Hardswish: return Smooth{normalize_hardswish, add_gradients_hardswish};
+    case Activation::Relu6: return Smooth{normalize_relu6, add_gradients_relu6};
     default: return std::nullopt;
   }
 }
@@ -352,6 +348,7 @@ struct BatchNormAct : torch::autograd::Function<BatchNormAct> {
     const Chunks chunks(x.numel() / x.size(1), x.size(1));
     const int64_t channels = chunks.channels;
     const auto dx = at::empty_like(x);
+    Bits *const result = mutable_bits(dx);
     // Without ReLU, the shortcut's gradient is that of the sum.
     const bool is_masked = y.defined();
     const auto d_shortcut = has_shortcut ? (is_masked ? at::empty_like(x) : dy) : at::Tensor();
@@ -370,7 +367,8 @@ struct BatchNormAct : torch::autograd::Function<BatchNormAct> {
     const auto sums = chunks.sums([&](int64_t row, int64_t rows, float *sum, float *product) {
       const int64_t at = row * channels;
       if (smoothly) {
-        smoothly->add_gradients(gradient + at, input + at, scale.data(), shift.data(), mean_of, sum, product, rows, channels);
+        smoothly->add_gradients(gradient + at, input + at, scale.data(), shift.data(), mean_of, sum, product, result + at, rows,
+                                channels);
         return;
       }
       add_gradients(gradient + at, output ? output + at : nullptr, input + at, mean_of, sum, product,
@@ -389,12 +387,10 @@ struct BatchNormAct : torch::autograd::Function<BatchNormAct> {
     }
     // With the shortcut's gradient, ReLU has been applied.
     const Bits *const source = shortcut ? shortcut : gradient, *const mask = shortcut ? nullptr : output;
-    Bits *const result = mutable_bits(dx);
     chunks.each([&](int64_t, int64_t row, int64_t rows) {
       const int64_t at = row * channels;
       if (smoothly) {
-        smoothly->normalize_gradients(gradient + at, input + at, scale.data(), shift.data(), slope.data(), offset.data(),
-                                      result + at, rows, channels);
+        normalize_gradients_in_place(result + at, input + at, scale.data(), slope.data(), offset.data(), rows, channels);
         return;
       }
       normalize_gradients(source + at, mask ? mask + at : nullptr, input + at, scale.data(), slope.data(), offset.data(),
