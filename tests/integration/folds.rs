@@ -14,6 +14,32 @@ fn split() -> tempfile::TempDir {
     place
 }
 
+/// The report of all folds, which has every part.
+fn page_of_folds(group: &Path) -> String {
+    let page = read(group.join("report/report.html"));
+    for part in [
+        "Cross-validation",
+        "fold 0",
+        "../fold_2/report/report.html",
+        "95",
+        "Confusion matrix",
+        "Typical images",
+        "Possible label errors",
+        "Calibration",
+        "Risk by coverage",
+        "Accuracy by group",
+        "Each fold has a threshold of its own",
+        "data:image/jpeg;base64,",
+    ] {
+        assert!(page.contains(part), "{part} is not in the report");
+    }
+    assert!(read(group.join("fold_0/report/report.html")).contains("Kept together"));
+    let issues = read(group.join("report/label_issues_out_of_fold.csv"));
+    let command = "--exclude runs/fold_all_epochs_3/report/label_issues_out_of_fold.csv";
+    assert_eq!(issues.lines().count() > 1, page.contains(command), "{issues}");
+    page
+}
+
 #[test]
 fn all_folds_are_one_command_one_report_and_one_model() {
     let place = split();
@@ -49,27 +75,7 @@ fn all_folds_are_one_command_one_report_and_one_model() {
     let grouped: u64 = groups.iter().map(|group| group["count"].as_u64().unwrap()).sum();
     assert!(groups.len() > 5 && grouped == pooled.len() as u64, "{groups:?}");
     assert!(read(group.join("report/label_issues_out_of_fold.csv")).starts_with("path,label,suggested"));
-    let page = read(group.join("report/report.html"));
-    for part in [
-        "Cross-validation",
-        "fold 0",
-        "../fold_2/report/report.html",
-        "95",
-        "Confusion matrix",
-        "Typical images",
-        "Possible label errors",
-        "Calibration",
-        "Risk by coverage",
-        "Accuracy by group",
-        "Each fold has a threshold of its own",
-        "data:image/jpeg;base64,",
-    ] {
-        assert!(page.contains(part), "{part} is not in the report");
-    }
-    assert!(read(group.join("fold_0/report/report.html")).contains("Kept together"));
-    let issues = read(group.join("report/label_issues_out_of_fold.csv"));
-    let command = "--exclude runs/fold_all_epochs_3/report/label_issues_out_of_fold.csv";
-    assert_eq!(issues.lines().count() > 1, page.contains(command), "{issues}");
+    let page = page_of_folds(&group);
 
     // The page can be made again; several runs are not compared as one, and have no threshold.
     let visualise = |args: &[&str]| program(env!("CARGO_BIN_EXE_ml-visualise"), place.path(), args);

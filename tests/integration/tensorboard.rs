@@ -21,7 +21,7 @@ const ARGS: [&str; 12] = [
     "--set",
     "optimizer.param_groups=[{pattern: \"bias$\", lr_scale: 0.1}]",
     "--set",
-    "training.tensorboard={scalars_every_seconds: 0, histograms_every_steps: 1}",
+    "training.tensorboard={scalars_every_seconds: 0, histograms_every_steps: 25}",
     "--data_dir",
     "digits",
 ];
@@ -90,7 +90,7 @@ fn tensorboard_reads_back_all_that_a_run_shows_there() {
     let pr_curves = ["val", "test"].map(|split| classes.map(|class| format!("PR/{split}/{class}")));
     assert_eq!(tags(&found, "pr_curves"), pr_curves.into_iter().flatten().collect());
     let text = found["text"]["Configuration"][0][2].as_str().unwrap();
-    assert!(text.contains("architecture: resnet20") && text.contains("histograms_every_steps: 1"), "{text}");
+    assert!(text.contains("architecture: resnet20") && text.contains("histograms_every_steps: 25"), "{text}");
     assert_eq!(tags(&found, "hparams"), set(["_hparams_/session_end_info", "_hparams_/session_start_info"]));
     let start = &found["hparams"]["_hparams_/session_start_info"]["sessionStartInfo"]["hparams"];
     assert_eq!(start["model.architecture"], "resnet20");

@@ -56,7 +56,7 @@ impl TorchError {
         } else if message.contains("does not have a deterministic implementation") {
             TorchError::NotDeterministic(first)
         } else if let Some((_, advice)) = UNSUPPORTED.iter().find(|(words, _)| message.contains(words)) {
-            TorchError::Unsupported { message: first.trim_end_matches('.').to_owned(), advice: *advice }
+            TorchError::Unsupported { message: first.trim_end_matches('.').to_owned(), advice }
         } else if is_any(&OF_DEVICE)
             || (message.contains("CUDA error") && !message.contains("CUBLAS_STATUS_"))
         {

@@ -126,15 +126,15 @@ mod tests {
     use super::*;
 
     /// 100 images with these points of the curve.
-    fn with_curve(split: &str, points: Value) -> Evaluation {
+    fn with_curve(split: &str, points: &Value) -> Evaluation {
         evaluation(split, json!({"risk_coverage": {"aurc": 0.1, "points": points}}))
     }
 
     #[test]
     fn the_threshold_is_chosen_on_validation_and_only_measured_on_the_test_split() {
-        let val = with_curve("val", json!([[0.9, 0.5, 0.0], [0.7, 0.8, 0.0125], [0.3, 1.0, 0.1]]));
+        let val = with_curve("val", &json!([[0.9, 0.5, 0.0], [0.7, 0.8, 0.0125], [0.3, 1.0, 0.1]]));
         // By its own images, the test split would have chosen 0.5.
-        let test = with_curve("test", json!([[0.5, 1.0, 0.0]]));
+        let test = with_curve("test", &json!([[0.5, 1.0, 0.0]]));
         let images = [(0.95, true), (0.8, false), (0.7, true), (0.6, true), (f64::NAN, false)]
             .map(|(probability, correct)| row("", probability, correct));
         let found = threshold(Some(&val), &test, &images).unwrap();
@@ -152,12 +152,12 @@ mod tests {
     #[test]
     fn where_no_threshold_can_be_chosen_the_reason_is_given() {
         let points = json!([[0.9, 0.5, 0.1], [0.3, 1.0, 0.1]]);
-        let (val, test) = (with_curve("val", points.clone()), with_curve("test", points));
+        let (val, test) = (with_curve("val", &points), with_curve("test", &points));
         let reason = |validation: Option<&Evaluation>| threshold(validation, &test, &[]).unwrap_err();
         assert!(reason(None).contains("was not evaluated"));
         assert!(reason(Some(&val)).contains("more than 2 %"));
         assert!(reason(Some(&Evaluation { num_samples: 49, ..val })).contains("at least 50"));
-        let mut other = with_curve("val", json!([[0.9, 1.0, 0.0]]));
+        let mut other = with_curve("val", &json!([[0.9, 1.0, 0.0]]));
         other.calibration = None;
         assert!(reason(Some(&other)).contains("another temperature"));
         assert!(threshold(Some(&other), &other, &[]).unwrap_err().contains("not calibrated"));

@@ -331,7 +331,6 @@ struct BatchNormAct : torch::autograd::Function<BatchNormAct> {
         normalize(input + at, added ? added + at : nullptr, scale.data(), shift.data(), relu, output + at, rows, channels);
       }
     });
-    // The bias as it is now: the optimizer changes it in place.
     context->save_for_backward({x, relu ? y : at::Tensor(), weight, mean, inverse, smoothly ? bias : at::Tensor()});
     context->saved_data["activation"] = activation;
     context->saved_data["shortcut"] = shortcut.has_value();
