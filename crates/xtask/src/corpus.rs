@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::shell::{self, Shell};
+use crate::shell::{self, BUILD, Shell};
 
 /// Packages with images: their sources, which hold the tests, or else what is installed.
 const SOURCES: [&str; 4] = ["pillow==13.0.0", "imageio", "tifffile", "pypng"];
@@ -44,7 +44,7 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     if !args.offline {
         download(shell, &python, &downloads);
     }
-    shell.run("cargo", &["build", "--package", "ml-data", "--example", "decode_files"])?;
+    shell.run("cargo", &BUILD)?;
     let mut compare = shell.command(&python);
     compare.arg(shell.path("tests/reference/corpus.py"));
     compare.args([target.join("debug/examples/decode_files"), folder.join("files")]);

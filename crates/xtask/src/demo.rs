@@ -23,7 +23,8 @@ const CONFIG: &str = "configs/digits.yaml";
 pub fn run(shell: &Shell, options: &Options) -> Result<()> {
     let shell = &setup::run(shell, Purpose::Run, options)?;
     eprintln!("\nBuilding the programs (the first time, libtorch's bindings take some minutes) …");
-    shell.run("cargo", &["build", "--release", "--package", "ml-cli"])?;
+    // As the README has it, so that its steps find them built.
+    shell.run("cargo", &["build", "--locked", "--release", "--bins"])?;
     let programs = shell.target_dir()?.join("release");
     let program = |name: &str| programs.join(name);
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::setup::{self, Options, Purpose};
-use crate::shell::{Shell, output};
+use crate::shell::{BUILD, Shell, output};
 use crate::text::last_json;
 
 /// Classes of the networks compared, as in `examples/reference.rs`.
@@ -37,7 +37,7 @@ pub struct Args {
 /// Set-up or the build fails; or a network differs by more than is allowed: all that do.
 pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     let shell = setup::run(shell, Purpose::Test, &args.options)?;
-    shell.run("cargo", &["build", "--release", "--package", "ml-core", "--example", "reference"])?;
+    shell.run("cargo", &[&BUILD[..], &["--release"]].concat())?;
     let target = shell.target_dir()?;
     let program = target.join("release/examples/reference");
     let known = output(shell.command(&program).arg("--list"))?;

@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+/// Builds all programs and examples. The chores build nothing less, since cargo compiles a crate anew
+/// for every other selection of packages that gives it other features.
+pub const BUILD: [&str; 5] = ["build", "--locked", "--workspace", "--bins", "--examples"];
+
 /// The link to libtorch, which `.cargo/config.toml` names.
 pub const LIBTORCH_LINK: &str = ".libtorch";
 

@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::setup::{self, Options, Purpose};
-use crate::shell::Shell;
+use crate::shell::{BUILD, Shell};
 
 /// What to measure, and how.
 #[derive(Debug, clap::Args)]
@@ -82,11 +82,7 @@ struct Bench {
 /// Set-up, the build or a program fails; or, with `--strict`, a target is missed.
 pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     let shell = setup::run(shell, Purpose::Test, &args.options)?;
-    shell.run("cargo", &["build", "--release", "--package", "ml-cli"])?;
-    shell.run(
-        "cargo",
-        &["build", "--release", "--package", "ml-core", "--package", "ml-report", "--examples"],
-    )?;
+    shell.run("cargo", &[&BUILD[..], &["--release"]].concat())?;
     let target = shell.target_dir()?;
     let python = setup::venv_python(&shell);
     let names = if args.names.is_empty() { Name::value_variants() } else { &args.names };

@@ -19,14 +19,12 @@ const QUOTA_STEP: [&str; 4] = ["resnet18", "8", "64", "12"];
 const PLAIN: (&str, &str) = ("GOMP_SPINCOUNT", "300000");
 
 pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
-    let compare = |what: &'static str, peer, target, (ours, theirs)| Comparison {
-        what: what.into(),
-        peer,
-        unit: "ms",
-        ours,
-        theirs,
-        target: Some(target),
-        below: None,
+    let compare = |what: &'static str, peer, target, (ours, theirs)| {
+        let unit = "ms";
+        let found = Comparison { what: what.into(), peer, unit, ours, theirs, target, below: None };
+        // At once, since the next takes minutes.
+        eprintln!("{}", found.text());
+        found
     };
     let rounds = bench.rounds;
     let (ours, theirs) = (|| ours(bench, &[]), || theirs(bench));
@@ -36,19 +34,19 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
         compare(
             "step of resnet18, batch 64, 32 px: the slower of two trainings at once",
             "one alone",
-            Target::AtMost(2.0),
+            Some(Target::AtMost(2.0)),
             in_turn(rounds, "two at once", || pair(&ours), || alone(&ours))?,
         ),
         compare(
             "the same of PyTorch",
             "one alone",
-            Target::AtMost(f64::INFINITY),
+            None,
             in_turn(rounds, "two at once, PyTorch", || pair(&theirs), || alone(&theirs))?,
         ),
         compare(
             "step of resnet18, batch 64, 32 px: one alone",
             "left to libgomp",
-            Target::AtMost(1.02),
+            Some(Target::AtMost(1.02)),
             in_turn(rounds, "one alone", || alone(&ours), || alone(&|| self::ours(bench, &[PLAIN])))?,
         ),
     ];
@@ -62,7 +60,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
             rows.push(compare(
                 "step of resnet18, batch 8, 64 px, with a quota of half a processor",
                 "OMP_NUM_THREADS=1",
-                Target::AtMost(1.1),
+                Some(Target::AtMost(1.1)),
                 in_turn(rounds, "half a processor", || with(&[]), || with(&[("OMP_NUM_THREADS", "1")]))?,
             ));
         }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::setup::{self, Options, Purpose};
-use crate::shell::{self, Shell};
+use crate::shell::{self, BUILD, Shell};
 use crate::text::last_json;
 use kill::{Ended, Killer};
 use random::SplitMix;
@@ -46,9 +46,8 @@ pub struct Args {
 /// Set-up, the build or an uninterrupted run fails; or a killed run ended differently.
 pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     let shell = setup::run(shell, Purpose::Test, &args.options)?;
-    let mut build = vec!["build", "--package", "ml-cli", "--bins"];
-    build.extend((!args.debug).then_some("--release"));
-    shell.run("cargo", &build)?;
+    let profile: &[&str] = if args.debug { &[] } else { &["--release"] };
+    shell.run("cargo", &[&BUILD[..], profile].concat())?;
     let target = shell.target_dir()?;
     let programs = target.join(if args.debug { "debug" } else { "release" });
     let scratch = target.join(format!("chaos-{}", std::process::id()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::setup::{self, LIBTORCH_VERSION, Options, Purpose};
-use crate::shell::Shell;
+use crate::shell::{BUILD, Shell};
 
 /// What the pack may weigh.
 const MAX_BYTES: u64 = 60_000_000;
@@ -57,10 +57,8 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     }
     let purpose = if args.try_on_cpu { Purpose::Test } else { Purpose::Run };
     let shell = setup::run(shell, purpose, &args.options)?;
-    // All of the workspace, so that its crates are built with the features that the tests are.
     let profile: &[&str] = if args.try_on_cpu { &[] } else { &["--release"] };
-    let build = ["build", "--locked", "--workspace", "--bins", "--examples"];
-    shell.run("cargo", &[&build, profile].concat())?;
+    shell.run("cargo", &[&BUILD[..], profile].concat())?;
     let built = shell.target_dir()?.join(if args.try_on_cpu { "debug" } else { "release" });
     let max = if args.try_on_cpu { u64::MAX } else { MAX_BYTES };
     let gathered = programs(&shell, pack, &built, if args.try_on_cpu { "--fast" } else { "--best" })
