@@ -100,7 +100,7 @@ pub fn write(comparison: Comparison, runs: &[Run], path: &Path) -> Result<(), Co
 /// The same of a comparison of folders of runs.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_folds(comparison: Comparison, groups: &[RunGroup], path: &Path) -> Result<(), ComparisonError> {
     write_linked(comparison, groups.iter().map(RunGroup::report_dir), path)
 }

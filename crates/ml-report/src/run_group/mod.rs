@@ -15,7 +15,7 @@ use ml_core::run::{
     GroupKind, GroupMember, GroupSummary, MemberSummary, Run, RunGroup, SpreadSummary, Status,
 };
 
-use crate::html::{self, Findings, Fold, FoldKind, Folds, Interval, Part, SplitMetrics, Spread};
+use crate::html::{self, Findings, Fold, FoldKind, Folds, Interval, MetricKind, Part, SplitMetrics, Spread};
 use crate::run_report::{Evaluations, RunReportError, status};
 use crate::write::{make_folder, replace};
 
@@ -35,7 +35,7 @@ pub fn summarise(group: &RunGroup) -> Result<GroupSummary, RunReportError> {
         MeanEstimate::new(&figures, DEFAULT_LEVEL).map(|of| SpreadSummary {
             mean: of.mean,
             sd: of.sd,
-            interval: of.interval.map(|interval| [interval.lower, interval.upper]),
+            interval: of.interval.map(|of| [of.lower.max(0.0), of.upper.min(1.0)]),
         })
     };
     let of = |member: &GroupMember| MemberSummary {
@@ -169,7 +169,9 @@ fn spread(rows: &[Fold]) -> Vec<Spread> {
         let values: Option<Vec<f64>> =
             known.iter().map(|metrics| metrics.get(kind).map(|estimate| estimate.value)).collect();
         let found = MeanEstimate::new(&values?, DEFAULT_LEVEL)?;
-        let interval = found.interval.map(|of| Interval { low: of.lower, high: of.upper });
+        // Student's t does not know that no figure but the loss is more than 1.
+        let most = if kind == MetricKind::Loss { f64::INFINITY } else { 1.0 };
+        let interval = found.interval.map(|of| Interval { low: of.lower, high: of.upper.min(most) });
         Some(Spread { kind, mean: found.mean, sd: found.sd?, interval })
     };
     first.metrics.iter().filter_map(|metric| of(metric.kind)).collect()
