@@ -252,7 +252,7 @@ EOF
 else
   say "SKIP comparing, killing and resuming runs: $python has no torch, numpy and tensorboard"
 fi
-accuracy() { sed -n 's/.*"num_samples": *[0-9]*, *"accuracy": *\([0-9.]*\).*/\1/p' "$work/out"; }
+accuracy() { grep -o '"accuracy": *[0-9.][0-9.]*' "$work/out" | head -n 1 | sed 's/.*: *//'; }
 evaluate() { # DEVICE
   timeout 120 "$bin/ml-inference" --device "$1" --checkpoint "$work/runs/one/last.pt" --data_dir "$here/digits" \
     --output "$work/evaluated" --json > "$work/out" 2> "$work/log"
