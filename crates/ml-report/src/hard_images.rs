@@ -10,61 +10,64 @@ const UNCERTAIN: usize = 50;
 /// Typical images of a class.
 const TYPICAL: usize = 4;
 
-/// All wrong predictions, the most probable first, with what was predicted as `suggested`; then
-/// those without probabilities; then right ones whose two most probable classes are closest.
-pub fn hard(
-    classes: &[String],
-    index: &Index,
-    predictions: &[Prediction],
-    confidences: &[Confidence],
-) -> String {
-    let table = Table { classes, index, predictions, confidences };
-    let all = || 0..predictions.len().min(confidences.len());
-    let is_nan = |place: &usize| confidences[*place].probability.is_nan();
-    let is_right = |place: &usize| table.is_right(*place);
-    let mut wrong: Vec<usize> = all().filter(|place| !is_nan(place) && !is_right(place)).collect();
-    let probability = |place: usize| confidences[place].probability;
-    wrong.sort_by(|one, other| probability(*other).total_cmp(&probability(*one)));
-    let mut close: Vec<usize> = all().filter(|place| !is_nan(place) && is_right(place)).collect();
-    let margin = |place: usize| confidences[place].margin;
-    close.sort_by(|one, other| margin(*one).total_cmp(&margin(*other)));
-    close.truncate(UNCERTAIN);
-    let without = all().filter(is_nan).map(|place| (place, "no probabilities"));
-    let wrong = wrong.into_iter().map(|place| (place, "mistake"));
-    table.csv(wrong.chain(without).chain(close.into_iter().map(|place| (place, "uncertain"))))
-}
-
-/// Of each class, the images that are right and have the highest probabilities.
-pub fn typical(
-    classes: &[String],
-    index: &Index,
-    predictions: &[Prediction],
-    confidences: &[Confidence],
-) -> String {
-    let table = Table { classes, index, predictions, confidences };
-    let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); classes.len()];
-    for place in 0..predictions.len().min(confidences.len()) {
-        if table.is_right(place) && !confidences[place].probability.is_nan() {
-            of_class[predictions[place].target].push(place);
-        }
-    }
-    let probability = |place: usize| confidences[place].probability;
-    for places in &mut of_class {
-        places.sort_by(|one, other| probability(*other).total_cmp(&probability(*one)));
-        places.truncate(TYPICAL);
-    }
-    table.csv(of_class.into_iter().flatten().map(|place| (place, "typical")))
-}
-
 /// What the rows are made from.
-struct Table<'a> {
-    classes: &'a [String],
-    index: &'a Index,
-    predictions: &'a [Prediction],
-    confidences: &'a [Confidence],
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    /// Names of the classes, in order.
+    pub classes: &'a [String],
+    /// The samples that were evaluated.
+    pub index: &'a Index,
+    /// What was predicted.
+    pub predictions: &'a [Prediction],
+    /// Of each prediction.
+    pub confidences: &'a [Confidence],
 }
 
 impl Table<'_> {
+    /// All wrong predictions, the most probable first, with what was predicted as `suggested`; then
+    /// those without probabilities; then right ones whose two most probable classes are closest.
+    pub fn hard(&self) -> String {
+        let is_nan = |place: &usize| self.probability(*place).is_nan();
+        let is_right = |place: &usize| self.is_right(*place);
+        let mut wrong: Vec<usize> =
+            self.places().filter(|place| !is_nan(place) && !is_right(place)).collect();
+        self.most_probable_first(&mut wrong);
+        let mut close: Vec<usize> = self.places().filter(|place| !is_nan(place) && is_right(place)).collect();
+        let margin = |place: usize| self.confidences[place].margin;
+        close.sort_by(|one, other| margin(*one).total_cmp(&margin(*other)));
+        close.truncate(UNCERTAIN);
+        let without = self.places().filter(is_nan).map(|place| (place, "no probabilities"));
+        let wrong = wrong.into_iter().map(|place| (place, "mistake"));
+        self.csv(wrong.chain(without).chain(close.into_iter().map(|place| (place, "uncertain"))))
+    }
+
+    /// Of each class, the images that are right and have the highest probabilities.
+    pub fn typical(&self) -> String {
+        let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); self.classes.len()];
+        for place in self.places() {
+            if self.is_right(place) && !self.probability(place).is_nan() {
+                of_class[self.predictions[place].target].push(place);
+            }
+        }
+        for places in &mut of_class {
+            self.most_probable_first(places);
+            places.truncate(TYPICAL);
+        }
+        self.csv(of_class.into_iter().flatten().map(|place| (place, "typical")))
+    }
+
+    fn places(&self) -> std::ops::Range<usize> {
+        0..self.predictions.len().min(self.confidences.len())
+    }
+
+    fn probability(&self, place: usize) -> f32 {
+        self.confidences[place].probability
+    }
+
+    fn most_probable_first(&self, places: &mut [usize]) {
+        places.sort_by(|one, other| self.probability(*other).total_cmp(&self.probability(*one)));
+    }
+
     fn is_right(&self, place: usize) -> bool {
         let prediction = &self.predictions[place];
         prediction.best().class == prediction.target
@@ -77,7 +80,7 @@ impl Table<'_> {
         rows.row(["path", "label", "suggested", "why", "probability"].map(str::to_owned));
         for (place, why) in places {
             let prediction = &self.predictions[place];
-            let probability = self.confidences[place].probability;
+            let probability = self.probability(place);
             let suggested = if probability.is_nan() { prediction.target } else { prediction.best().class };
             rows.row([
                 self.index.samples[prediction.sample].path.to_string_lossy().into_owned(),
@@ -122,7 +125,9 @@ mod tests {
             class: of[place].0 as u32,
         };
         let index = Index { root: "data".into(), split: Split::Val, samples: (0..5).map(sample).collect() };
-        let text = hard(&classes, &index, &predictions, &confidences);
+        let table =
+            Table { classes: &classes, index: &index, predictions: &predictions, confidences: &confidences };
+        let text = table.hard();
         let rows: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(
             rows,
@@ -134,7 +139,7 @@ mod tests {
                 "0.png,\"a,b\",\"a,b\",uncertain,0.6",
             ]
         );
-        let text = typical(&classes, &index, &predictions, &confidences);
+        let text = table.typical();
         let rows: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(rows, ["0.png,\"a,b\",\"a,b\",typical,0.6", "4.png,c,c,typical,0.55"]);
     }

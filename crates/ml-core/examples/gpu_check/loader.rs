@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ml_core::dataset::{Dataset, OpenOptions, Split};
+use ml_core::dataset::{Dataset, OpenOptions};
 use ml_core::loader::{Budget, Cache, DeviceBatch, Loader, LoaderOptions, Order};
 use ml_core::torch_error::catch_torch_panic;
 use ml_core::transform::{Pipeline, TransformConfig};
@@ -12,14 +12,19 @@ use tch::{Device, Tensor};
 
 use super::{Report, Result, largest, normal};
 
-/// Batches on the device beside those on the CPU, with everything that is done there.
-pub fn batches(report: &mut Report, device: Device, data: Option<&Path>) -> Result<()> {
+/// None where there is no data folder, which is told.
+fn opened(report: &mut Report, data: Option<&Path>) -> Result<Option<Dataset>> {
     let Some(data) = data else {
         report.skip("no data folder was given");
-        return Ok(());
+        return Ok(None);
     };
-    let dataset = Dataset::open(data, &OpenOptions::default())?;
-    let index = dataset.index(Split::Train).ok_or("no training images")?;
+    Ok(Some(Dataset::open(data, &OpenOptions::default())?))
+}
+
+/// Batches on the device beside those on the CPU, with everything that is done there.
+pub fn batches(report: &mut Report, device: Device, data: Option<&Path>) -> Result<()> {
+    let Some(dataset) = opened(report, data)? else { return Ok(()) };
+    let index = &dataset.train;
     // Keeps the device busy, so that batches wait for it while their memory is filled again.
     let matrix = device.is_cuda().then(|| normal(&[2048, 2048]).to_device(device));
     let enough = if device.is_cuda() { 200 } else { 40 };
@@ -102,12 +107,8 @@ fn compared(found: &DeviceBatch, wanted: &DeviceBatch) -> (f64, bool) {
 /// Images of 224 px a second that the loader brings to the device with a thread for each processor,
 /// decoded from files and from its cache in memory.
 pub fn rate(report: &mut Report, device: Device, data: Option<&Path>) -> Result<()> {
-    let Some(data) = data else {
-        report.skip("no data folder was given");
-        return Ok(());
-    };
-    let dataset = Dataset::open(data, &OpenOptions::default())?;
-    let index = dataset.index(Split::Train).ok_or("no training images")?;
+    let Some(dataset) = opened(report, data)? else { return Ok(()) };
+    let index = &dataset.train;
     let config: TransformConfig = serde_yaml::from_str(
         "{random_resized_crop: 224, random_horizontal_flip: true, normalize: {mean: [0.485, 0.456, 0.406], \
          std: [0.229, 0.224, 0.225]}}",

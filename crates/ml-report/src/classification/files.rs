@@ -93,10 +93,9 @@ impl EvaluationReport<'_> {
         let issues = &self.analysis.label_issues.issues;
         let rows = predictions::label_issues(classes, index, predicted, issues);
         replace(&files.label_issues, rows.as_bytes())?;
-        let rows = hard_images::hard(classes, index, predicted, confidences);
-        replace(&files.hard_images, rows.as_bytes())?;
-        let rows = hard_images::typical(classes, index, predicted, confidences);
-        replace(&files.typical_images, rows.as_bytes())
+        let table = hard_images::Table { classes, index, predictions: predicted, confidences };
+        replace(&files.hard_images, table.hard().as_bytes())?;
+        replace(&files.typical_images, table.typical().as_bytes())
     }
 
     /// Writes the probabilities `[N, K]`, rows as in the predictions. Where they are too many, none
