@@ -2,6 +2,7 @@
 //! without.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -20,19 +21,32 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     };
     let (ours, theirs) =
         in_turn(bench.rounds, "feature cache", || later_epoch("auto", 20), || later_epoch("off", 1))?;
-    Ok(vec![Comparison {
-        what: format!("a later epoch of resnet18 with a frozen backbone, {PHOTOS} photos, 224 px").into(),
+    let what = format!("a later epoch of resnet18 with a frozen backbone, {PHOTOS} photos, 224 px");
+    let memory = |cache: &str| measure::watched(&mut training(bench, &data, cache, 2)?);
+    let (ours_mb, theirs_mb) = (vec![memory("auto")?], vec![memory("off")?]);
+    let of = |what: String, unit, ours, theirs, target| Comparison {
+        what: what.into(),
         peer: "without the feature cache",
-        unit: "s",
+        unit,
         ours,
         theirs,
-        target: Some(Target::AtLeast(50.0)),
+        target: Some(target),
         below: None,
-    }])
+    };
+    let memory = format!("peak memory of {what}");
+    Ok(vec![
+        of(what, "s", ours, theirs, Target::AtLeast(50.0)),
+        of(memory, "MB", ours_mb, theirs_mb, Target::AtMost(1.0)),
+    ])
 }
 
 /// Of a whole run.
 fn seconds(bench: &Bench, data: &Path, cache: &str, epochs: usize) -> Result<f64> {
+    Ok(measure::timed(&mut training(bench, data, cache, epochs)?)?.seconds)
+}
+
+/// A run in a folder of its own.
+fn training(bench: &Bench, data: &Path, cache: &str, epochs: usize) -> Result<Command> {
     let runs = bench.scratch.join("feature_runs");
     if runs.exists() {
         std::fs::remove_dir_all(&runs)?;
@@ -51,5 +65,5 @@ fn seconds(bench: &Bench, data: &Path, cache: &str, epochs: usize) -> Result<f64
         .arg(data)
         .arg("--runs_dir")
         .arg(&runs);
-    Ok(measure::timed(&mut command)?.seconds)
+    Ok(command)
 }

@@ -20,7 +20,7 @@ const PLAIN: (&str, &str) = ("GOMP_SPINCOUNT", "300000");
 
 pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let compare = |what: &'static str, peer, target, (ours, theirs)| {
-        let unit = "ms";
+        let unit = if what.starts_with("peak memory") { "MB" } else { "ms" };
         let found = Comparison { what: what.into(), peer, unit, ours, theirs, target, below: None };
         // At once, since the next takes minutes.
         eprintln!("{}", found.text());
@@ -50,6 +50,13 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
             in_turn(rounds, "one alone", || alone(&ours), || alone(&|| self::ours(bench, &[PLAIN])))?,
         ),
     ];
+    let peak = |mut command| Ok::<_, anyhow::Error>(vec![printed(&mut command)?.1]);
+    rows.push(compare(
+        "peak memory of resnet18, batch 64, 32 px: one alone",
+        "PyTorch",
+        Some(Target::AtMost(1.0)),
+        (peak(ours())?, peak(theirs())?),
+    ));
     match Quota::half_a_processor() {
         Ok(quota) => {
             let with = |variables: &[(&str, &str)]| {
@@ -82,7 +89,12 @@ fn theirs(bench: &Bench) -> std::process::Command {
 }
 
 fn milliseconds(command: &mut std::process::Command) -> Result<f64> {
-    Ok(figures(&measure::timed(command)?.stdout)?.0)
+    Ok(printed(command)?.0)
+}
+
+/// Milliseconds of a step, and peak memory in MB.
+fn printed(command: &mut std::process::Command) -> Result<(f64, f64)> {
+    figures(&measure::timed(command)?.stdout)
 }
 
 /// The slower of two that run at once.

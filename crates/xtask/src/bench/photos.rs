@@ -11,33 +11,36 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
     let mut found = Vec::new();
     for network in ["resnet18", "mobilenet_v3_small"] {
         let run = trained(bench, network)?;
-        let ours = || -> Result<f64> {
+        let ours = || {
             let mut command = bench.shell.command(bench.programs.join("ml-inference"));
             command.args(["--device", "cpu", "-q", "--format", "csv", "--checkpoint"]).arg(&run);
             command.arg(&photos).arg("--output").arg(bench.scratch.join("ours.csv"));
-            Ok(measure::timed(&mut command)?.seconds)
+            command
         };
         for (peer, flags, target) in [
             ("torchvision by default", &[][..], 4.0),
             ("torchvision at its best", &["--workers", "2", "--bf16", "--channels_last"], 1.3),
         ] {
-            let theirs = || -> Result<f64> {
+            let theirs = || {
                 let mut command = bench.shell.command(&bench.python);
                 command.arg("benches/python/photos.py").arg(network).arg(&photos);
                 command.arg(bench.scratch.join("theirs.csv")).args(flags);
-                Ok(measure::timed(&mut command)?.seconds)
+                command
             };
             let what = format!("1,000 photos to CSV, {network}");
-            let (ours, theirs) = in_turn(bench.rounds, &format!("{what}, {peer}"), ours, theirs)?;
-            found.push(Comparison {
-                what: what.into(),
-                peer,
-                unit: "s",
-                ours,
-                theirs,
-                target: Some(Target::AtLeast(target)),
-                below: None,
-            });
+            let label = format!("{what}, {peer}");
+            let seconds = |mut command| Ok(measure::timed(&mut command)?.seconds);
+            let (ours_s, theirs_s) =
+                in_turn(bench.rounds, &label, || seconds(ours()), || seconds(theirs()))?;
+            let ours_mb = vec![measure::watched(&mut ours())?];
+            let theirs_mb = vec![measure::watched(&mut theirs())?];
+            let of = |what: String, unit, ours, theirs, target| {
+                let (what, target) = (what.into(), Some(target));
+                Comparison { what, peer, unit, ours, theirs, target, below: None }
+            };
+            let memory = format!("peak memory of {what}");
+            found.push(of(what, "s", ours_s, theirs_s, Target::AtLeast(target)));
+            found.push(of(memory, "MB", ours_mb, theirs_mb, Target::AtMost(1.0)));
         }
     }
     Ok(found)

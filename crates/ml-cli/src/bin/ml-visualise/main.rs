@@ -23,16 +23,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use ml_cli::exit::{self, UsageError, finish};
+use ml_cli::exit::{self, UsageError, finish, leave};
 use ml_cli::flags::parse;
 use ml_core::run::{Run, RunError, RunGroup};
 use ml_report::{run_group, run_report};
 
 use args::{Args, Command};
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let args: Args = parse();
-    finish(|| run(&args))
+    leave(finish(|| run(&args)))
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
