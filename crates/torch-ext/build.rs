@@ -21,6 +21,9 @@ fn main() {
             // As libtorch is built: without it, some of its structs have members that libtorch's
             // own do not have.
             .define("NDEBUG", None)
+            // Likewise; and what gloo's headers would declare.
+            .define("USE_C10D_GLOO", None)
+            .include("src/cpp/gloo")
             .define("TORCH_EXT_LIBTORCH_VERSION", Some(format!("\"{}\"", version(root)).as_str()))
             // libtorch's headers, not ours.
             .warnings(false);
@@ -29,7 +32,8 @@ fn main() {
         }
         build.files(files.iter().map(|file| format!("src/cpp/{file}.cpp"))).compile(name);
     };
-    let shim = ["amp", "conv", "cuda", "optim", "record", "script", "shim", "team", "transfer"];
+    let shim =
+        ["amp", "conv", "cuda", "distributed", "optim", "record", "script", "shim", "team", "transfer"];
     build("torch_ext_shim", &shim, None);
     // Loops over images, which are for the compiler to vectorise in every profile.
     build("torch_ext_kernels", &["norm"], Some(3));

@@ -2,12 +2,14 @@
 //! optimizer steps, autocast and gradient scaling, memory format, gradients set to none, norms and
 //! averages over many tensors, determinism, TorchScript modules with their whole state, depthwise
 //! convolutions and batch norms that are faster on the CPU, copies that the host does not wait for,
-//! warnings, records of what runs and of the memory it takes, the allocator's manners. With jpeg-ext
+//! process groups and their reducer of gradients, warnings, records of what runs and of the memory it
+//! takes, the allocator's manners. With jpeg-ext
 //! the only unsafe code of the project.
 
 mod amp;
 mod conv;
 mod cuda;
+mod distributed;
 mod fill;
 mod memory;
 mod norm;
@@ -26,6 +28,7 @@ pub use cuda::{
     CudaDevice, CudaError, CudaVersion, CudaVersions, cuda_device, cuda_versions, has_cuda_context,
     load_cuda, use_cuda_device,
 };
+pub use distributed::{ProcessGroup, ReduceOp, Reducer, ReducerOptions, Store};
 pub use fill::TensorWriter;
 pub use memory::{keep_freed_memory, return_freed_memory, set_cublas_workspace};
 pub use norm::{BatchNorm, NormActivation, batch_norm_act};
@@ -76,6 +79,7 @@ mod tests {
             include_str!("cpp/amp.cpp"),
             include_str!("cpp/conv.cpp"),
             include_str!("cpp/cuda.cpp"),
+            include_str!("cpp/distributed.cpp"),
             include_str!("cpp/norm.cpp"),
             include_str!("cpp/optim.cpp"),
             include_str!("cpp/record.cpp"),

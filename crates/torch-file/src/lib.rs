@@ -35,6 +35,9 @@ use self::pickle::write::Unwritable;
 pub use error::Error;
 pub use value::{Field, Key, Opaque, Value, ValueError};
 
+/// What messages call bytes that are in no file.
+const IN_MEMORY: &str = "(in memory)";
+
 /// The largest `data.pkl` that is read; torch's own are some hundred bytes a tensor.
 const MAX_PICKLE: u64 = 32 << 20;
 
@@ -50,6 +53,27 @@ const MAX_PICKLE: u64 = 32 << 20;
 /// then.
 pub fn write(path: &Path, value: &Value) -> Result<(), Error> {
     write_through(&System, path, value)
+}
+
+/// The bytes of the file that [`write()`] would write.
+///
+/// # Errors
+/// A value that cannot be written.
+pub fn to_bytes(value: &Value) -> Result<Vec<u8>, Error> {
+    let path = || Path::new(IN_MEMORY).to_owned();
+    let unwritable = |Unwritable(what)| Error::Unwritable { path: path(), what };
+    let pickled = pickle::write::pickle(value).map_err(unwritable)?;
+    let mut bytes = Vec::new();
+    write_archive(&mut bytes, &pickled).map_err(|error| Error::write(&path(), error))?;
+    Ok(bytes)
+}
+
+/// As [`read`], of a file's bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn from_bytes(bytes: &[u8]) -> Result<Value, Error> {
+    read_from(bytes).map_err(|problem| problem.at(Path::new(IN_MEMORY)))
 }
 
 /// Reads what [`write()`] or Python's `torch.save` wrote, in its format of today or of before 1.6,

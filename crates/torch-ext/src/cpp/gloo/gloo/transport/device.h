@@ -1,0 +1,10 @@
+// See ../algorithm.h.
+
+#pragma once
+
+namespace gloo {
+namespace transport {
+class Device;
+class UnboundBuffer;
+} // namespace transport
+} // namespace gloo
