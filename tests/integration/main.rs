@@ -5,6 +5,7 @@
 mod check;
 mod cuda;
 mod data;
+mod distributed;
 mod docs;
 mod environment;
 mod folders;

@@ -30,7 +30,7 @@ pub fn same(one: &Path, other: &Path) {
     assert_eq!(said.lines().last(), Some(r#"{"differences": []}"#), "{said}");
 }
 
-fn signal(name: &str, id: u32) {
+pub fn signal(name: &str, id: u32) {
     let mut kill = Command::new("kill");
     kill.args([name, &id.to_string()]);
     ok(kill);

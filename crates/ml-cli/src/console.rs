@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use ml_data::table::printable_lines;
@@ -41,10 +41,47 @@ fn redraws(choice: ColorChoice) -> bool {
     wanted && io::stderr().is_terminal()
 }
 
+/// This process's number among those of one training.
+static RANK: OnceLock<usize> = OnceLock::new();
+
+/// Begins every line on stderr with `rank N: ` from here on, unless that is 0. To be called once, first
+/// thing.
+pub fn set_rank(rank: usize) {
+    let _ = RANK.set(rank);
+}
+
+/// The process's number among those of one training; 0 of one that is alone.
+pub fn rank() -> usize {
+    RANK.get().copied().unwrap_or(0)
+}
+
+/// `text` with what every line of this process begins with.
+fn prefixed(text: &str) -> String {
+    match rank() {
+        0 => text.to_owned(),
+        rank => text.split_inclusive('\n').map(|line| format!("rank {rank}: {line}")).collect(),
+    }
+}
+
+/// stderr for the log of a process that is not the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RankWriter;
+
+impl Write for RankWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(prefixed(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// A message on stderr, in which names of files and classes cannot disturb the terminal. A closed
 /// stderr must not end what goes well, so that it cannot be written is not reported.
 pub fn tell(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{}", printable_lines(&line.to_string()));
+    let _ = writeln!(io::stderr(), "{}", prefixed(&printable_lines(&line.to_string())));
 }
 
 /// An error and its causes on stderr, each once, never a backtrace.

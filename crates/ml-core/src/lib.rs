@@ -3,7 +3,7 @@
 //! [`trainer::Reporter`] is told what happens.
 //!
 //! In import order, each module using only those above it: [`dataset`] and [`transform`] (of
-//! `ml-data`), [`torch_error`] → [`device`] → [`loader`] → [`network`] → [`features`] → [`loss`] →
+//! `ml-data`), [`torch_error`] → [`device`] → [`distributed`] → [`loader`] → [`network`] → [`features`] → [`loss`] →
 //! [`optimizer`] → [`metrics`] → [`evaluation`] → [`attribution`] → [`checkpoint`] →
 //! [`weights`] → [`policy`] → [`config`] → [`run`] → [`trainer`] → [`starter`] → [`job`] → [`inference`].
 
@@ -15,6 +15,7 @@ pub mod attribution;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod distributed;
 pub mod evaluation;
 pub mod features;
 pub mod inference;

@@ -67,6 +67,10 @@ fn network(name: &str, side: i64) -> Network {
     network
 }
 
+/// float32 over some dozen layers, and ranges down to a sixtieth of what is added up: at most 1e-5 on a
+/// processor with AVX-512, as the reference's was, and 8e-4 on one without, which adds in another order.
+const TOLERANCE: f64 = 1e-3;
+
 fn largest_difference(one: &Tensor, other: &Tensor) -> f64 {
     (one - other).abs().max().double_value(&[])
 }
@@ -80,14 +84,13 @@ fn heatmaps_are_those_of_the_package_grad_cam() {
         assert_eq!(predicted, reference.predicted, "{name}");
         let (height, width) = reference.shape;
         let expected = Tensor::from_slice(&reference.maps).view([2, height, width]);
-        // float32 over some dozen layers, and ranges down to a sixtieth of what is added up.
         let difference = largest_difference(&found.maps, &expected);
-        assert!(difference <= 1e-4, "{name}: {difference}");
+        assert!(difference <= TOLERANCE, "{name}: {difference}");
         let upsampled = found.upsampled((reference.size, reference.size)).unwrap();
         let sampled = upsampled.slice(1, None, None, STEP).slice(2, None, None, STEP);
         let expected = Tensor::from_slice(&reference.upsampled).view_as(&sampled);
         let difference = largest_difference(&sampled, &expected);
-        assert!(difference <= 1e-4, "{name}, upsampled: {difference}");
+        assert!(difference <= TOLERANCE, "{name}, upsampled: {difference}");
     }
 }
 

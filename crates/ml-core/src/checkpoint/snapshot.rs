@@ -191,6 +191,22 @@ impl Checkpoint {
         self.ema_state_dict.as_deref().filter(|_| ema).unwrap_or(&self.model_state_dict)
     }
 
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::into_value`].
+    pub fn to_bytes(self) -> Result<Vec<u8>, CheckpointError> {
+        Ok(torch_file::to_bytes(&self.into_value()?)?)
+    }
+
+    /// As [`Checkpoint::load`], of a file's bytes.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        Self::from_value(&torch_file::from_bytes(bytes)?)
+    }
+
     /// Writes the file as [`write()`] does.
     ///
     /// # Errors

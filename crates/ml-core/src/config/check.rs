@@ -145,6 +145,7 @@ impl TrainingConfig {
         });
         v.section("checkpoint", self.checkpoint.problems());
         v.section("tensorboard", self.tensorboard.problems());
+        v.section("distributed", self.distributed.problems());
         v.section("divergence", self.divergence.problems());
         v.section("feature_cache", self.feature_cache.problems());
         v.section("ema", self.ema.as_ref().map_or_else(Vec::new, EmaConfig::problems));

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::device::{DeviceChoice, PrecisionChoice};
+use crate::distributed::DistributedConfig;
 use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::optimizer::EmaConfig;
@@ -142,6 +143,8 @@ pub struct TrainingConfig {
     pub divergence: DivergenceConfig,
     /// How often curves and histograms over the steps are written for TensorBoard.
     pub tensorboard: TensorBoardConfig,
+    /// How several processes train together (`torchrun`, `--nproc`).
+    pub distributed: DistributedConfig,
 }
 
 impl Default for TrainingConfig {
@@ -161,6 +164,7 @@ impl Default for TrainingConfig {
             checkpoint: CheckpointConfig::default(),
             divergence: DivergenceConfig::default(),
             tensorboard: TensorBoardConfig::default(),
+            distributed: DistributedConfig::default(),
         }
     }
 }

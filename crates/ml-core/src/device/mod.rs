@@ -142,7 +142,45 @@ pub enum DeviceError {
 /// # Errors
 /// CUDA was requested by name and cannot be had.
 pub fn resolve(choice: DeviceChoice, threads: Option<usize>) -> Result<ResolvedDevice, DeviceError> {
-    let (threads, bound) = threads::set(threads);
+    resolve_among(choice, threads, Neighbours::default())
+}
+
+/// Processes of one training on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbours {
+    /// This one's number among them, from 0.
+    pub place: usize,
+    /// How many there are, at least 1.
+    pub count: usize,
+}
+
+impl Default for Neighbours {
+    fn default() -> Neighbours {
+        Neighbours { place: 0, count: 1 }
+    }
+}
+
+impl Neighbours {
+    /// The number of the CUDA device that is this process's, where the user has named none.
+    fn cuda_device(self) -> usize {
+        // A launcher that lets each process see a GPU of its own has numbered it 0.
+        let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+        let is_own = !visible.is_empty() && !visible.contains(',');
+        if is_own { 0 } else { self.place }
+    }
+}
+
+/// As [`resolve`], of one of several processes of a machine: each has a GPU of its own, and its share of
+/// the processors.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_among(
+    choice: DeviceChoice,
+    threads: Option<usize>,
+    neighbours: Neighbours,
+) -> Result<ResolvedDevice, DeviceError> {
+    let (threads, bound) = threads::set(threads, neighbours.count);
     let cpu = |why: &str| {
         let plural = if threads == 1 { "" } else { "s" };
         ResolvedDevice {
@@ -161,10 +199,14 @@ pub fn resolve(choice: DeviceChoice, threads: Option<usize>) -> Result<ResolvedD
     if choice == DeviceChoice::Cpu {
         return Ok(cpu("as requested"));
     }
-    let number = if let DeviceChoice::Cuda(number) = choice { number } else { 0 };
+    let number = match choice {
+        DeviceChoice::Cuda(number) if number > 0 => number,
+        _ => neighbours.cuda_device(),
+    };
     match (choice, usable(number)) {
-        (DeviceChoice::Auto, Ok((found, 1))) => Ok(cuda(0, &found)),
-        (DeviceChoice::Auto, Ok((found, count))) => Ok(cuda(0, &format!("{found}; the first of {count}"))),
+        (DeviceChoice::Auto, Ok((found, count))) if count > 1 && neighbours.count == 1 => {
+            Ok(cuda(0, &format!("{found}; the first of {count}")))
+        }
         (_, Ok((found, _))) => Ok(cuda(number, &found)),
         (DeviceChoice::Auto, Err(NoCuda { reason, is_expected })) => {
             if is_expected {

@@ -7,16 +7,21 @@ use std::path::Path;
 use super::quota;
 
 /// Sets the number of compute threads: `wanted`, or as many as there are processors for this
-/// process, by its affinity, the quota of its control group, and physical cores. Returns the number
-/// and what bounds it. `OMP_NUM_THREADS` wins over everything but `wanted`.
-pub(super) fn set(wanted: Option<usize>) -> (usize, &'static str) {
+/// process, by its affinity, the quota of its control group, and physical cores, divided by the
+/// number of `processes` that share these. Returns the number and what bounds it. `OMP_NUM_THREADS`
+/// wins over everything but `wanted`.
+pub(super) fn set(wanted: Option<usize>, processes: usize) -> (usize, &'static str) {
+    let allowed = allowed();
+    // Those that their launcher has bound to processors of their own share nothing.
+    let is_bound = online().is_some_and(|online| allowed.len() < online);
     let (threads, reason) = decide(&Machine {
         wanted,
+        processes: if is_bound { 1 } else { processes },
         // Affinity and `OMP_NUM_THREADS`; libtorch heeds both.
         libtorch: current(),
         has_variable: is_set("OMP_NUM_THREADS"),
         quota: quota::processors(),
-        cores: physical_cores(Path::new("/sys/devices/system/cpu"), &allowed()),
+        cores: physical_cores(Path::new("/sys/devices/system/cpu"), &allowed),
     });
     // Also where it is libtorch's own number: the thread that calls this is then told.
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
@@ -36,6 +41,7 @@ pub(super) fn is_set(name: &str) -> bool {
 /// What is known of threads.
 struct Machine {
     wanted: Option<usize>,
+    processes: usize,
     libtorch: usize,
     has_variable: bool,
     quota: Option<usize>,
@@ -43,7 +49,7 @@ struct Machine {
 }
 
 fn decide(machine: &Machine) -> (usize, &'static str) {
-    let &Machine { wanted, libtorch, has_variable, quota, cores } = machine;
+    let &Machine { wanted, processes, libtorch, has_variable, quota, cores } = machine;
     if let Some(wanted) = wanted {
         return (wanted.max(1), "as requested");
     }
@@ -52,12 +58,16 @@ fn decide(machine: &Machine) -> (usize, &'static str) {
     }
     let bounds = [(quota, "the control group's quota"), (cores, "physical cores")];
     let bounds = bounds.into_iter().filter_map(|(bound, reason)| Some((bound?.max(1), reason)));
-    bounds.fold(
-        (libtorch, "the processors of this process"),
-        |least, bound| {
-            if bound.0 < least.0 { bound } else { least }
-        },
-    )
+    let (all, reason) = bounds.fold((libtorch, "the processors of this process"), |least, bound| {
+        if bound.0 < least.0 { bound } else { least }
+    });
+    if processes > 1 { ((all / processes).max(1), "its share of the processors") } else { (all, reason) }
+}
+
+/// How many processors the machine has.
+fn online() -> Option<usize> {
+    let list = fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    Some(numbers(list.trim()).len()).filter(|&count| count > 0)
 }
 
 /// The processors that this process may run on, by number.
@@ -94,7 +104,7 @@ mod tests {
     use super::*;
 
     const PLAIN: Machine =
-        Machine { wanted: None, libtorch: 8, has_variable: false, quota: None, cores: None };
+        Machine { wanted: None, processes: 1, libtorch: 8, has_variable: false, quota: None, cores: None };
 
     #[test]
     fn the_smallest_bound_counts_and_the_users_word_before_it() {
@@ -105,6 +115,10 @@ mod tests {
         let variable = Machine { has_variable: true, quota: Some(1), cores: Some(1), ..PLAIN };
         assert_eq!(decide(&variable), (8, "OMP_NUM_THREADS"));
         assert_eq!(decide(&Machine { wanted: Some(12), ..variable }), (12, "as requested"));
+        let shared = Machine { processes: 3, ..PLAIN };
+        assert_eq!(decide(&shared), (2, "its share of the processors"));
+        assert_eq!(decide(&Machine { processes: 100, ..PLAIN }).0, 1);
+        assert_eq!(decide(&Machine { has_variable: true, ..shared }).0, 8);
     }
 
     #[test]

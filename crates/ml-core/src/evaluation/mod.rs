@@ -3,6 +3,7 @@
 
 mod analysis;
 mod calibration;
+mod gather;
 mod out_of_distribution;
 mod scored;
 

@@ -17,6 +17,7 @@ mod key;
 mod source;
 mod table;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -144,12 +145,12 @@ impl Batches {
         }
     }
 
-    /// The classes of the samples in each of the next `count` batches, fewer at the end of the
-    /// epoch. Waits for no image.
-    pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
+    /// The classes of the samples in each of these batches of the epoch, whosever share they are.
+    /// Waits for no image.
+    pub fn targets_of(&self, batches: Range<usize>) -> Vec<Vec<i64>> {
         match self {
-            Batches::Images(batches) => batches.next_targets(count),
-            Batches::Features { composition, .. } => composition.next_targets(count),
+            Batches::Images(images) => images.targets_of(batches),
+            Batches::Features { composition, .. } => composition.targets_of(batches),
         }
     }
 }

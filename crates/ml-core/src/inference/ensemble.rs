@@ -3,11 +3,13 @@
 //! ensembles" (2017).
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
 use super::{InferenceError, LoadedModel};
 use crate::device::Compute;
+use crate::distributed::World;
 use crate::network::{Classifier, Embedded, ForwardError, Input, Tapped};
 use crate::run::RunGroup;
 use crate::transform::{Pipeline, TransformConfig};
@@ -118,6 +120,7 @@ pub fn open(
     let out_of_distribution = if all_score { scorers.into_iter().flatten().collect() } else { Vec::new() };
     let note = format!("the mean of the probabilities of {} runs", members.len());
     Ok(LoadedModel {
+        world: Rc::new(World::alone()),
         path: path.to_owned(),
         name: format!("{} x {}", members.len(), first.name),
         network: Box::new(Ensemble { members }),

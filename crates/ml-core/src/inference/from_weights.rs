@@ -2,6 +2,7 @@
 //! given, or assumed.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ml_data::text::listed;
@@ -13,6 +14,7 @@ use super::precision;
 use super::source::{ImageOptions, WeightsSource, is_own_checkpoint};
 use super::{InferenceError, LoadedModel};
 use crate::device::PrecisionChoice;
+use crate::distributed::World;
 use crate::loss::{Loss, LossConfig};
 use crate::network::{Network, NetworkSpec};
 use crate::torch_error::catch_torch_panic;
@@ -69,6 +71,7 @@ impl LoadedModel {
         let notes = loaded.notes(choice).into_iter().map(|note| format!("weights: {note}"));
         let (compute, slow) = precision::resolve(options.precision, &serde_json::Value::Null, device)?;
         Ok(LoadedModel {
+            world: Rc::new(World::alone()),
             name: source.architecture.name().to_owned(),
             network: Box::new(prepared(network, &compute)?),
             classes,

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::attribution::AttributionError;
 use crate::checkpoint::CheckpointError;
+use crate::distributed::DistributedError;
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::{NetworkError, ScriptError};
@@ -39,6 +40,9 @@ pub use source::{ImageOptions, WeightsSource};
 /// Why there are no predictions. Messages name the checkpoint or the image.
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
+    /// The other processes are lost, or differ.
+    #[error(transparent)]
+    Distributed(#[from] DistributedError),
     /// The checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

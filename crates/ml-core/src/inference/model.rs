@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
 use crate::device::{Compute, PrecisionChoice};
+use crate::distributed::{Share, World};
 use crate::evaluation::{Calibration, Embeddings, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
 use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{Loss, LossConfig};
@@ -42,6 +44,8 @@ pub struct LoadedModel {
     pub(super) calibration: Option<Calibration>,
     /// None where the run had none, for other weights than these, or where they are not wanted.
     pub(super) out_of_distribution: Vec<OutOfDistribution>,
+    /// The processes that share the images.
+    pub(super) world: Rc<World>,
 }
 
 /// Which weights of a checkpoint to use, where the run kept an average of them.
@@ -190,6 +194,7 @@ impl LoadedModel {
             );
         }
         Ok(LoadedModel {
+            world: Rc::new(World::alone()),
             name,
             network: Box::new(prepared(network, &compute)?),
             classes: checkpoint.classes,
@@ -207,6 +212,13 @@ impl LoadedModel {
                 .collect(),
             path,
         })
+    }
+
+    /// The same with images that the processes of `world`, which are connected, share: each calls the
+    /// same methods, and all results are there on every one.
+    #[must_use]
+    pub fn among(self, world: Rc<World>) -> LoadedModel {
+        LoadedModel { world, ..self }
     }
 
     /// The same, with the network's own probabilities.
@@ -334,7 +346,8 @@ impl LoadedModel {
         on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, InferenceError> {
         let loader = self.loader_of(index, batch_size, num_workers)?;
-        Ok(self.evaluator().evaluate(self.network.as_ref(), &loader, top_k, on_batch)?)
+        let own = self.evaluator().evaluate(self.network.as_ref(), &loader, top_k, on_batch)?;
+        Ok(own.gathered(&self.world)?)
     }
 
     /// The embeddings of a split's images, in the index's order. `on_batch` is called after each batch
@@ -350,7 +363,8 @@ impl LoadedModel {
         on_batch: impl FnMut() -> ControlFlow<()>,
     ) -> Result<Embeddings, InferenceError> {
         let loader = self.loader_of(index, batch_size, num_workers)?;
-        Ok(self.evaluator().embeddings(self.network.as_ref(), &loader, on_batch)?)
+        let own = self.evaluator().embeddings(self.network.as_ref(), &loader, on_batch)?;
+        Ok(own.gathered(&self.world)?)
     }
 
     fn loader_of(
@@ -359,7 +373,11 @@ impl LoadedModel {
         batch_size: usize,
         num_workers: usize,
     ) -> Result<Loader, InferenceError> {
-        let options = LoaderOptions::sequential(batch_size, num_workers, self.device());
+        let world = &self.world;
+        let options = LoaderOptions {
+            share: (!world.is_alone()).then(|| Share::of_pass(world.rank(), world.size())),
+            ..LoaderOptions::sequential(batch_size, num_workers, self.device())
+        };
         Ok(catch_torch_panic(|| Loader::new(index, Arc::clone(&self.pipeline), options))?)
     }
 }

@@ -7,6 +7,7 @@ use ml_data::transform::statistics::StatisticsError;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::device::DeviceError;
+use crate::distributed::{DistributedError, World};
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::NetworkError;
@@ -58,6 +59,9 @@ pub enum JobError {
     /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The other processes are lost, or differ.
+    #[error(transparent)]
+    Distributed(#[from] DistributedError),
     /// libtorch refuses a setting.
     #[error(transparent)]
     Torch(#[from] torch_ext::Error),
@@ -67,6 +71,19 @@ pub enum JobError {
 }
 
 impl JobError {
+    /// With the reason, where all that is known is that the connection to another process is lost.
+    pub(super) fn explained(self, world: &World) -> JobError {
+        let message = match &self {
+            JobError::Train(TrainError::Torch(error)) => error.to_string(),
+            JobError::Train(TrainError::Optimizer(error)) => error.to_string(),
+            _ => return self,
+        };
+        if world.is_alone() || !DistributedError::is_loss_of_peer(&message) {
+            return self;
+        }
+        world.explain(&message).into()
+    }
+
     /// Whether what is requested is wrong, rather than that doing it failed.
     pub fn is_usage(&self) -> bool {
         match self {
@@ -74,6 +91,7 @@ impl JobError {
             JobError::Data(error) | JobError::Audit(error) => error.is_usage(),
             JobError::Run(error) => error.is_usage(),
             JobError::Train(error) => error.is_usage(),
+            JobError::Distributed(error) => error.is_usage(),
             _ => false,
         }
     }

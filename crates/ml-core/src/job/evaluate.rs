@@ -1,6 +1,7 @@
 //! After training: the best weights → evaluations of the validation and the test split, and what the
 //! first of them says about the model's answers, which `best.pt` keeps.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ml_data::dataset::{Index, Split};
@@ -9,11 +10,12 @@ use ml_data::transform::Pipeline;
 use super::{Job, JobError};
 use crate::checkpoint::Checkpoint;
 use crate::device;
+use crate::distributed::Place;
 use crate::evaluation::{Calibration, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
 use crate::loader::Loader;
 use crate::network::ForwardError;
-use crate::run::Run;
-use crate::trainer::{self, Embedded, Evaluated, Phase, ReportError, Reporter, Stop};
+use crate::run::{Run, RunError};
+use crate::trainer::{self, Embedded, Evaluated, Phase, ReportError, Reporter, Rounds, Stop, TrainError};
 
 /// Classes of each image kept in the table of predictions.
 const TOP_K: usize = 5;
@@ -37,12 +39,13 @@ impl Job {
     /// on the test split, if there is one. The trainer's network has the best weights afterwards.
     pub(super) fn evaluate_best(
         &self,
-        run: &Run,
+        run: Option<&Run>,
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Judged, JobError> {
+        self.world.at(Place::Evaluating);
         let mut judged = Judged::default();
-        let mut best = Checkpoint::load(&run.best_path())?;
+        let mut best = self.best(run)?;
         let epoch = best.epoch;
         self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
         let mut ood = match self.out_of_distribution(run, epoch, reporter, stop)? {
@@ -75,14 +78,18 @@ impl Job {
                 judged.not_calibrated = Some(reason.to_string());
             }
         }
-        if best.calibration.is_some() || best.out_of_distribution.is_some() {
+        if let Some(run) = run
+            && (best.calibration.is_some() || best.out_of_distribution.is_some())
+        {
             best.save(&run.best_path())?;
         }
         let classes = &self.dataset.classes;
         let (split, index, evaluation) = (Split::Val, &self.dataset.val, &val);
         let groups = self.dataset.groups(split).map_err(JobError::Data)?;
         let groups = groups.as_deref();
-        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
+        if let Some(run) = run {
+            reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
+        }
         let Some(index) = self.dataset.index(Split::Test) else {
             tracing::info!("there is no test split to evaluate");
             return Ok(judged);
@@ -94,13 +101,29 @@ impl Job {
         let (split, evaluation) = (Split::Test, &test.at_temperature(val.temperature));
         let groups = self.dataset.groups(split).map_err(JobError::Data)?;
         let groups = groups.as_deref();
-        reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
+        if let Some(run) = run {
+            reporter.evaluated(&Evaluated { run, split, classes, index, evaluation, groups, epoch })?;
+        }
         judged.test_accuracy = Some(evaluation.sums.accuracy());
         Ok(judged)
     }
 
+    /// The best weights, which one process reads.
+    fn best(&self, run: Option<&Run>) -> Result<Checkpoint, JobError> {
+        let Some(run) = run.filter(|_| self.world.is_alone()) else {
+            let path = run.map(Run::best_path);
+            let read = |path: PathBuf| {
+                std::fs::read(&path).map_err(|error| RunError::Read { path, message: error.to_string() })
+            };
+            let bytes = path.map(read).transpose()?.unwrap_or_default();
+            return Ok(Checkpoint::from_bytes(&self.world.broadcast(bytes)?)?);
+        };
+        Ok(Checkpoint::load(&run.best_path())?)
+    }
+
     fn loader(&self, index: Arc<Index>, pipeline: Arc<Pipeline>) -> Loader {
-        Loader::new(index, pipeline, trainer::evaluation_options(&self.config, self.device.device))
+        let options = trainer::evaluation_options(&self.world, &self.config, self.device.device);
+        Loader::new(index, pipeline, options)
     }
 
     /// Evaluates the trainer's network, as after `epoch`, on what `loader` gives.
@@ -113,13 +136,20 @@ impl Job {
         stop: &Stop,
     ) -> Result<Evaluation, JobError> {
         reporter.phase_started(Phase::Evaluate, epoch, loader.num_batches(), 0);
-        let mut reported = Ok(());
+        let mut rounds = Rounds::new(&self.world, loader.num_batches());
+        let mut ended = Ok(());
         let evaluation = evaluator.evaluate(self.trainer.network(), loader, TOP_K, |_| {
-            reported = reporter.batches_done(1, None);
-            trainer::flow(reported.is_err(), stop)
+            let reported = reporter.batches_done(self.world.size(), None);
+            let (flow, agreed) = rounds.next(trainer::flow(reported.is_err(), stop));
+            ended = reported.map_err(TrainError::from).and(agreed);
+            flow
         });
-        reported?;
+        ended?;
         let evaluation = evaluation?;
+        if rounds.finish(stop)?.is_break() {
+            return Err(EvaluationError::Interrupted.into());
+        }
+        let evaluation = evaluation.gathered(&self.world)?;
         reporter.phase_finished();
         Ok(evaluation)
     }
@@ -128,7 +158,7 @@ impl Job {
     /// see them; or why there is nothing that does.
     fn out_of_distribution(
         &self,
-        run: &Run,
+        run: Option<&Run>,
         epoch: u64,
         reporter: &mut dyn Reporter,
         stop: &Stop,
@@ -137,12 +167,15 @@ impl Job {
         let index = Arc::new(some_of(&self.dataset.train));
         let loader = self.loader(Arc::clone(&index), pipeline).without_remarks();
         reporter.phase_started(Phase::Embed, epoch, loader.num_batches(), 0);
-        let mut reported = Ok(());
+        let mut rounds = Rounds::new(&self.world, loader.num_batches());
+        let mut ended = Ok(());
         let embeddings = self.trainer.evaluator().embeddings(self.trainer.network(), &loader, || {
-            reported = reporter.batches_done(1, None);
-            trainer::flow(reported.is_err(), stop)
+            let reported = reporter.batches_done(self.world.size(), None);
+            let (flow, agreed) = rounds.next(trainer::flow(reported.is_err(), stop));
+            ended = reported.map_err(TrainError::from).and(agreed);
+            flow
         });
-        reported?;
+        ended?;
         let embeddings = match embeddings {
             Err(EvaluationError::Forward(ForwardError::Script(reason))) => {
                 reporter.phase_finished();
@@ -150,9 +183,15 @@ impl Job {
             }
             embeddings => embeddings?,
         };
+        if rounds.finish(stop)?.is_break() {
+            return Err(EvaluationError::Interrupted.into());
+        }
+        let embeddings = embeddings.gathered(&self.world)?;
         reporter.phase_finished();
         let classes = &self.dataset.classes;
-        reporter.embedded(&Embedded { run, classes, index: &index, embeddings: &embeddings })?;
+        if let Some(run) = run {
+            reporter.embedded(&Embedded { run, classes, index: &index, embeddings: &embeddings })?;
+        }
         let targets: Vec<i64> =
             embeddings.samples.iter().map(|&sample| i64::from(index.samples[sample].class)).collect();
         let fitted = OutOfDistribution::fit(&embeddings, &targets, self.dataset.classes.len() as i64);

@@ -17,6 +17,7 @@ mod summary;
 mod weights;
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 use ml_data::dataset::{Dataset, shell_quoted};
@@ -26,12 +27,14 @@ pub use resume::{Resolve, ResumeOptions, Resumed, resume};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{BaseModel, Config};
-use crate::device::{self, ResolvedDevice};
+use crate::device::{self, Neighbours, ResolvedDevice};
+use crate::distributed::{DistributedError, Place, World};
 use crate::evaluation::EvaluationError;
 use crate::network::ScriptFile;
 use crate::run::{Run, RunLock, Status, Summary};
 use crate::trainer::{
-    self, ExternalCheckpoint, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer, resolve_script,
+    self, ExternalCheckpoint, NoReporter, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer,
+    resolve_script,
 };
 use crate::weights::Choice;
 use exactness::{Circumstances, differences};
@@ -89,6 +92,8 @@ pub enum Placement {
     },
     /// In the folder of a run that is continued.
     Existing(ExistingRun),
+    /// Where rank 0 has it: this is another process of the same training, which writes nothing.
+    Elsewhere,
 }
 
 /// A run that is continued in its own folder.
@@ -131,7 +136,7 @@ impl JobOptions {
     fn existing(&self) -> Option<&ExistingRun> {
         match &self.placement {
             Placement::Existing(existing) => Some(existing),
-            Placement::New { .. } => None,
+            Placement::New { .. } | Placement::Elsewhere => None,
         }
     }
 }
@@ -147,6 +152,7 @@ pub struct Outcome {
 
 /// A run that is ready to train.
 pub struct Job {
+    world: Rc<World>,
     config: Config,
     options: JobOptions,
     dataset: Dataset,
@@ -169,15 +175,43 @@ impl Job {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Job, JobError> {
+        Job::prepare_among(Rc::new(World::alone()), config, start, options, reporter, stop)
+    }
+
+    /// As [`Job::prepare`], to train with the other processes of `world`. Rank 0 has the run, decides
+    /// what the configuration leaves open, and gives all its state; the others have the same
+    /// configuration, [`Start::Fresh`] and [`Placement::Elsewhere`], and end with [`Job::run`] too.
+    ///
+    /// # Errors
+    /// As there; and what keeps the processes from working together.
+    pub fn prepare_among(
+        world: Rc<World>,
+        config: Config,
+        start: Start,
+        options: JobOptions,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Job, JobError> {
+        world.at(Place::Preparing);
         // Before CUDA is loaded: it looks at the settings once.
         crate::set_deterministic(config.deterministic)?;
         let dry_run = options.dry_run;
         let dataset = Dataset::open(&config.data.data_dir, &config.data.open_options(config.seed));
         let dataset = dataset.map_err(JobError::Data)?;
-        audit::refuse_or_warn(&config.data, &dataset, dry_run, stop)?;
+        world.check(&[(
+            "data set (images and labels below data.data_dir)",
+            dataset.fingerprint().to_owned(),
+        )])?;
+        if world.is_first() {
+            audit::refuse_or_warn(&config.data, &dataset, dry_run, stop)?;
+        }
         // What is refused in no time comes before the statistics, for which every image may be
         // read.
-        let device = device::resolve(config.training.device, config.training.threads.given())?;
+        let neighbours = Neighbours { place: world.local_rank(), count: world.local_size() };
+        let (choice, threads) = (config.training.device, config.training.threads.given());
+        let device = device::resolve_among(choice, threads, neighbours)?;
+        let kind = if device.device.is_cuda() { "CUDA" } else { "CPU" };
+        world.check(&[("kind of device", kind.to_owned())])?;
         if let Some(warning) = &device.warning {
             tracing::warn!("{warning}");
         }
@@ -188,7 +222,12 @@ impl Job {
         if let Start::Weights(choice) = &start {
             weights::check(choice)?;
         }
-        let config = statistics::resolve(config, &dataset, dry_run, stop)?;
+        let config = if world.is_first() {
+            statistics::resolve(config, &dataset, dry_run, stop)?
+        } else {
+            // As rank 0 has decided it.
+            from_text(&world.told(None)?)?
+        };
         let state = start.place().or_else(|| options.existing().map(|existing| existing.run.folder()));
         let (config, script) = match resolve_script(&config, state)? {
             Some((config, file)) => (config, Some(file)),
@@ -197,7 +236,11 @@ impl Job {
         let resumes = matches!(start, Start::Resume(_));
         let (config, compute) =
             compute::resolve(config, &dataset, device.device, script.as_ref(), resumes, stop)?;
-        let mut trainer = Trainer::new(&config, &dataset, compute, script.as_ref())?;
+        if world.is_first() && !world.is_alone() {
+            world.told(Some(to_text(&config)?))?;
+        }
+        world.connect(device.device, &config.training.distributed)?;
+        let mut trainer = Trainer::among(&world, &config, &dataset, compute, script.as_ref())?;
         let is_new = options.existing().is_none();
         let resumed_from = start.place().filter(|_| is_new).map(|place| place.display().to_string());
         match start {
@@ -209,7 +252,8 @@ impl Job {
         if let Some(outcome) = trainer.outcome().filter(|_| is_new) {
             return Err(JobError::Usage(format!("--resume: {}", nothing_left(&trainer, &config, outcome))));
         }
-        let job = Job { config, options, dataset, device, trainer, script, resumed_from };
+        trainer.synchronise()?;
+        let job = Job { world, config, options, dataset, device, trainer, script, resumed_from };
         job.describe();
         Ok(job)
     }
@@ -253,6 +297,15 @@ impl Job {
         let name = self.config.model.name();
         tracing::info!("network: {name}, {} parameters", self.trainer.network().num_parameters());
         tracing::info!("device: {}", self.device.description);
+        if !self.world.is_alone() {
+            let training = &self.config.training;
+            let images = training.batch_size * training.gradient_accumulation_steps * self.world.size();
+            tracing::info!(
+                "processes: {}, {} of them on this machine; {images} images a step together",
+                self.world.size(),
+                self.world.local_size()
+            );
+        }
     }
 
     /// Trains to the end, or until `stop` is raised or `reporter` breaks off; then the state is
@@ -262,6 +315,9 @@ impl Job {
     /// # Errors
     /// Anything that keeps the run from completing; its summary says `failed` then.
     pub fn run(mut self, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Outcome, JobError> {
+        if matches!(self.options.placement, Placement::Elsewhere) {
+            return Err(JobError::Usage("rank 0 has the run: this process takes part in it".to_owned()));
+        }
         // The lock is held to the end.
         let (run, _lock) = self.claim()?;
         if self.options.existing().is_some_and(|existing| existing.rewinds) {
@@ -298,10 +354,29 @@ impl Job {
         }
     }
 
+    /// Trains and evaluates with rank 0, whose run it is, to the end.
+    ///
+    /// # Errors
+    /// As [`Job::run`].
+    pub fn take_part(mut self, stop: &Stop) -> Result<trainer::Outcome, JobError> {
+        let outcome = self.trainer.fit_for_another(stop);
+        let outcome = outcome.map_err(|error| JobError::from(error).explained(&self.world))?;
+        if outcome == trainer::Outcome::Interrupted {
+            return Ok(outcome);
+        }
+        match self.evaluate_best(None, &mut NoReporter, stop) {
+            Err(JobError::Evaluation(EvaluationError::Interrupted)) => Ok(trainer::Outcome::Interrupted),
+            evaluated => evaluated.map(|_| outcome),
+        }
+    }
+
     fn claim(&mut self) -> Result<(Run, Option<RunLock>), JobError> {
         let (runs_dir, name, taken) = match &mut self.options.placement {
             Placement::Existing(existing) => return Ok((existing.run.clone(), existing.lock.take())),
             Placement::New { runs_dir, name, taken } => (runs_dir, name, taken),
+            Placement::Elsewhere => {
+                return Err(JobError::Usage("another process has the run".to_owned()));
+            }
         };
         let run = match taken {
             Taken::Number => Run::claim(runs_dir, name)?,
@@ -336,7 +411,8 @@ impl Job {
                 state.step - state.epoch * self.trainer.steps_per_epoch() as u64
             );
         }
-        let (outcome, stats) = self.trainer.fit(run, reporter, stop)?;
+        let fitted = self.trainer.fit(run, reporter, stop);
+        let (outcome, stats) = fitted.map_err(|error| JobError::from(error).explained(&self.world))?;
         summary.saved(stats);
         let status = match outcome {
             trainer::Outcome::Interrupted => return summary.write(Status::Interrupted, &self.trainer),
@@ -347,7 +423,7 @@ impl Job {
             }
         };
         let started = Instant::now();
-        match self.evaluate_best(run, reporter, stop) {
+        match self.evaluate_best(Some(run), reporter, stop) {
             Err(JobError::Evaluation(EvaluationError::Interrupted)) => {
                 return summary.write(Status::Interrupted, &self.trainer);
             }
@@ -356,6 +432,18 @@ impl Job {
         reporter.run_ended(status)?;
         summary.write(status, &self.trainer)
     }
+}
+
+/// A configuration, complete, for another process.
+fn to_text(config: &Config) -> Result<Vec<u8>, JobError> {
+    serde_yaml::to_string(config)
+        .map(String::into_bytes)
+        .map_err(|error| DistributedError::Torch(format!("the configuration cannot be sent: {error}")).into())
+}
+
+fn from_text(text: &[u8]) -> Result<Config, JobError> {
+    serde_yaml::from_slice(text)
+        .map_err(|error| DistributedError::Torch(format!("rank 0 has sent no configuration: {error}")).into())
 }
 
 impl Start {

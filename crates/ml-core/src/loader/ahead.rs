@@ -1,5 +1,6 @@
 //! Batches on their device, each sent while the one before is computed with.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +28,9 @@ impl DeviceBatches {
         self.batches.waited()
     }
 
-    /// As [`Batches::next_targets`].
-    pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
-        match (&self.ahead, &self.plan) {
-            (Some(Ok(sent)), Some(plan)) => plan.next_targets(sent.number(), count),
-            _ => self.batches.next_targets(count),
-        }
+    /// As [`Batches::targets_of`].
+    pub fn targets_of(&self, batches: Range<usize>) -> Vec<Vec<i64>> {
+        self.plan.as_ref().map_or_else(Vec::new, |plan| plan.targets_of(batches))
     }
 
     /// Sends the batch behind the one that is given now, if it is there already.

@@ -23,8 +23,6 @@ pub struct Batch {
     /// Under [`Unreadable::Tell`](super::Unreadable::Tell), the places of those that were left out,
     /// in order, and why.
     pub unreadable: Vec<(usize, LoaderError)>,
-    /// Its number in the epoch.
-    pub(super) number: usize,
     /// The memory that `images` and `targets` lie in, where it crosses the bus as a whole.
     pub(super) packed: Option<Packed>,
     pub(super) destination: Rc<Destination>,
@@ -168,11 +166,6 @@ impl Batch {
 }
 
 impl SentBatch {
-    /// Its number in the epoch.
-    pub(super) fn number(&self) -> usize {
-        self.batch.number
-    }
-
     /// The batch on its device, normalised, and erased and mixed, if the loader does that. Nothing
     /// is waited for.
     pub(super) fn receive(self) -> Result<DeviceBatch, TorchError> {

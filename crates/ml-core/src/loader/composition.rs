@@ -1,5 +1,6 @@
 //! What the batches of an epoch consist of, without their images.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,12 +34,14 @@ impl Loader {
     /// As [`Loader::epoch`] begins with.
     pub fn composition(&self, epoch: u64, first: usize) -> Result<Composition, LoaderError> {
         let size = self.pipeline.output_size().ok_or(LoaderError::NoCommonSize)?;
-        Ok(Composition { plan: Plan::new(self, size, epoch), next: first })
+        let (plan, next) = Plan::new(self, size, epoch, first);
+        Ok(Composition { plan, next })
     }
 
     /// A loader of the same images, augmented alike, each once and in the index's order.
     pub(crate) fn sequential(&self) -> Loader {
-        let options = LoaderOptions { order: Order::Sequential, drop_last: false, ..self.options.clone() };
+        let options =
+            LoaderOptions { order: Order::Sequential, drop_last: false, share: None, ..self.options.clone() };
         Loader {
             index: Arc::clone(&self.index),
             pipeline: Arc::clone(&self.pipeline),
@@ -67,9 +70,9 @@ impl Loader {
 }
 
 impl Composition {
-    /// As [`Batches::next_targets`](super::Batches::next_targets).
-    pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
-        self.plan.next_targets(self.next, count)
+    /// As [`Batches::targets_of`](super::Batches::targets_of).
+    pub fn targets_of(&self, batches: Range<usize>) -> Vec<Vec<i64>> {
+        self.plan.targets_of(batches)
     }
 }
 

@@ -24,6 +24,7 @@ mod skipped;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use plan::{Plan, Remark};
 use pool::Pool;
 use skipped::Skipped;
 
+use crate::distributed::Share;
 use crate::torch_error::TorchError;
 
 pub use ahead::DeviceBatches;
@@ -69,6 +71,8 @@ pub struct LoaderOptions {
     pub unreadable: Unreadable,
     /// Classes of the data set: the length of soft targets, where the pipeline mixes images.
     pub num_classes: usize,
+    /// Which batches are made, where several processes share them; none makes all.
+    pub share: Option<Share>,
     /// Where batches are to go. CUDA must be loaded for a CUDA device: batches wait in pinned
     /// memory for it.
     pub device: Device,
@@ -85,6 +89,7 @@ impl LoaderOptions {
             drop_last: false,
             unreadable: Unreadable::Fail,
             num_classes: 0,
+            share: None,
             device,
         }
     }
@@ -145,6 +150,9 @@ pub enum LoaderError {
         /// About the image itself.
         error: DecodeError,
     },
+    /// What another process says of its image.
+    #[error("{0}")]
+    Elsewhere(String),
     /// libtorch cannot make the tensor.
     #[error("a batch cannot be made: {0}")]
     Tensor(String),
@@ -214,25 +222,28 @@ impl Loader {
         Loader { cache, ..self }
     }
 
-    /// Batches an epoch.
+    /// Batches an epoch, of all processes.
     pub fn num_batches(&self) -> usize {
-        self.num_samples().div_ceil(self.options.batch_size)
+        let batches = self.num_samples().div_ceil(self.options.batch_size);
+        self.options.share.map_or(batches, |share| share.taken(batches))
     }
 
-    /// Samples an epoch; without those that `drop_last` leaves out.
+    /// Samples an epoch, of all processes; without those that `drop_last` leaves out.
     pub fn num_samples(&self) -> usize {
         let all = self.index.samples.len();
         if self.options.drop_last { all - all % self.options.batch_size } else { all }
     }
 
-    /// The batches of `epoch` from batch number `first` on. Nothing is decoded for those before.
+    /// The batches of `epoch` from batch number `first` on, or those of them that are this process's
+    /// share. Nothing is decoded for those before.
     /// Workers start at once, and are stopped and joined when the stream ends or is dropped.
     pub fn epoch(&self, epoch: u64, first: usize) -> Batches {
         let Some(size) = self.pipeline.output_size() else {
             let failed = Some(LoaderError::NoCommonSize);
             return Batches { stream: None, failed, waited: Duration::ZERO };
         };
-        let plan = Arc::new(Plan::new(self, size, epoch));
+        let (plan, first) = Plan::new(self, size, epoch, first);
+        let plan = Arc::new(plan);
         let left = plan.num_batches().saturating_sub(first);
         let pool = if left == 0 { None } else { Pool::start(&plan, first, self.options.num_workers) };
         let here = || Source::Here(Memory::new(plan.layout()));
@@ -280,11 +291,10 @@ impl Batches {
         self.waited
     }
 
-    /// The classes of the samples in each of the next `count` batches, fewer at the end of the
-    /// epoch. Waits for no image.
-    pub fn next_targets(&self, count: usize) -> Vec<Vec<i64>> {
-        let Some(Stream { plan, next, .. }) = &self.stream else { return Vec::new() };
-        plan.next_targets(*next, count)
+    /// The classes of the samples in each of these batches of the epoch, whosever share they are.
+    /// Waits for no image.
+    pub fn targets_of(&self, batches: Range<usize>) -> Vec<Vec<i64>> {
+        self.stream.as_ref().map_or_else(Vec::new, |stream| stream.plan.targets_of(batches))
     }
 
     /// The batches on the loader's device. Where that is a GPU, each is sent, on a stream of its
@@ -419,6 +429,6 @@ impl Stream {
             positions.filter(kept).map(|position| self.plan.index_of(position)).collect();
         let mix = self.plan.mix(number, indices.len());
         let destination = Rc::clone(&self.destination);
-        Ok(Batch { images, targets, indices, unreadable, number, packed, destination, erasures, mix })
+        Ok(Batch { images, targets, indices, unreadable, packed, destination, erasures, mix })
     }
 }

@@ -25,14 +25,33 @@ pub(super) struct Plan {
     index: Arc<Index>,
     pipeline: Arc<Pipeline>,
     cache: Option<Arc<Cache>>,
-    /// By position in the epoch; none where position and index are equal.
+    /// By position in what is made; none where position and index are equal.
     entries: Option<Vec<Entry>>,
     batch_size: usize,
+    /// That are made.
     num_samples: usize,
+    /// Where this process makes only its share.
+    whole: Option<Whole>,
     layout: Layout,
     seed: u64,
     epoch: u64,
     unreadable: Unreadable,
+}
+
+/// The epoch that a process makes its share of.
+struct Whole {
+    entries: Option<Vec<Entry>>,
+    num_samples: usize,
+    /// In the epoch, of the batches that are made.
+    numbers: Vec<usize>,
+}
+
+impl Whole {
+    /// Positions in the epoch of the samples of a batch.
+    fn samples_of(&self, number: usize, batch_size: usize) -> Range<usize> {
+        let first = number.saturating_mul(batch_size).min(self.num_samples);
+        first..(first + batch_size).min(self.num_samples)
+    }
 }
 
 /// What is to be known of a sample beside its pixels.
@@ -53,12 +72,26 @@ pub(super) enum Remark {
 type Made = (Option<Erasure>, Option<Oddity>);
 
 impl Plan {
-    /// Of images of `size` (height, width).
-    pub(super) fn new(loader: &Loader, size: (u32, u32), epoch: u64) -> Plan {
+    /// Of images of `size` (height, width). Also returns the number of the batch to begin with, which
+    /// is batch `first` of the epoch or, where this process makes its share only, the first of that
+    /// behind it.
+    pub(super) fn new(loader: &Loader, size: (u32, u32), epoch: u64, first: usize) -> (Plan, usize) {
         let Loader { index, pipeline, cache, options, destination, .. } = loader;
-        let num_samples = loader.num_samples();
-        Plan {
-            entries: options.order.entries(&index.samples, epoch),
+        let mut num_samples = loader.num_samples();
+        let mut entries = options.order.entries(&index.samples, epoch);
+        let (mut whole, mut begin) = (None, first);
+        if let Some(share) = options.share {
+            let numbers = share.batches(first, loader.num_batches());
+            let all = Whole { entries, num_samples, numbers };
+            let of = |number: &usize| all.samples_of(*number, options.batch_size);
+            let own: Vec<Entry> =
+                all.numbers.iter().flat_map(of).map(|at| entry(all.entries.as_deref(), at)).collect();
+            (num_samples, entries, begin) = (own.len(), Some(own), 0);
+            whole = Some(all);
+        }
+        let plan = Plan {
+            entries,
+            whole,
             index: Arc::clone(index),
             pipeline: Arc::clone(pipeline),
             cache: cache.clone(),
@@ -75,7 +108,8 @@ impl Plan {
             seed: options.seed,
             epoch,
             unreadable: options.unreadable,
-        }
+        };
+        (plan, begin)
     }
 
     /// What a batch's memory holds.
@@ -118,8 +152,7 @@ impl Plan {
 
     /// The sample at `position` in the epoch.
     fn entry(&self, position: usize) -> Entry {
-        let first = Entry { index: position as u32, repeat: 0 };
-        self.entries.as_ref().map_or(first, |entries| entries[position])
+        entry(self.entries.as_deref(), position)
     }
 
     /// Index of the sample at `position` in the epoch.
@@ -133,10 +166,18 @@ impl Plan {
         indices.map(|index| i64::from(self.index.samples[index].class)).collect()
     }
 
-    /// Classes of the samples of batch `next` and those behind it, `count` at most.
-    pub(super) fn next_targets(&self, next: usize, count: usize) -> Vec<Vec<i64>> {
-        let last = next.saturating_add(count).min(self.num_batches());
-        (next..last).map(|number| self.classes_of(number)).collect()
+    /// Classes of the samples in each of these batches of the epoch, whosever share they are.
+    pub(super) fn targets_of(&self, batches: Range<usize>) -> Vec<Vec<i64>> {
+        let of_whole = |whole: &Whole, number| {
+            let entries = whole.samples_of(number, self.batch_size);
+            let index = |at| entry(whole.entries.as_deref(), at).index as usize;
+            entries.map(|at| i64::from(self.index.samples[index(at)].class)).collect()
+        };
+        let of = |number| match &self.whole {
+            Some(whole) => of_whole(whole, number),
+            None => self.classes_of(number),
+        };
+        batches.map(of).collect()
     }
 
     /// Decodes and transforms the sample at `position` into `slot`, which is
@@ -231,6 +272,8 @@ impl Plan {
 
     /// What mixup or cutmix does to batch `number`, of which `samples` samples are left.
     pub(super) fn mix(&self, number: usize, samples: usize) -> Option<Mix> {
+        // By its place in the epoch, whosever share it is.
+        let number = self.whole.as_ref().map_or(number, |whole| whole.numbers[number]);
         let mut rng = rng::stream(self.seed, Purpose::Mix, self.epoch, number as u64);
         self.pipeline.draw_mix(
             &mut rng,
@@ -238,6 +281,11 @@ impl Plan {
             Size { height: self.layout.size.0, width: self.layout.size.1 },
         )
     }
+}
+
+/// The sample at `position`, where `entries` say which is where.
+fn entry(entries: Option<&[Entry]>, position: usize) -> Entry {
+    entries.map_or(Entry { index: position as u32, repeat: 0 }, |entries| entries[position])
 }
 
 thread_local! {

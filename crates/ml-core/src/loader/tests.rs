@@ -580,11 +580,14 @@ fn batches_that_are_sent_as_bytes_are_those_that_the_cpu_normalises() {
                 Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options)
             };
             let plain: Vec<DeviceBatch> = loader().epoch(2, 1).on_device().map(Result::unwrap).collect();
-            let mut targets = loader().epoch(2, 1).next_targets(usize::MAX).into_iter();
+            let all = loader().num_batches();
+            let mut targets = loader().epoch(2, 1).targets_of(1..all).into_iter();
             let mut sent = loader().sending_bytes().epoch(2, 1).on_device();
             assert_eq!(sent.size_hint(), (1, Some(5)));
             for wanted in &plain {
-                assert_eq!(sent.next_targets(1), [targets.next().unwrap()], "whether or not one is ahead");
+                let number = all - targets.len();
+                let next = [targets.next().unwrap()];
+                assert_eq!(sent.targets_of(number..number + 1), next, "whether or not one is ahead");
                 let got = sent.next().unwrap().unwrap();
                 assert_eq!(got.indices, wanted.indices);
                 assert!(got.targets.equal(&wanted.targets));

@@ -60,6 +60,20 @@ pub struct MetricSums {
     pub count: u64,
 }
 
+impl std::ops::Add for MetricSums {
+    type Output = MetricSums;
+
+    fn add(self, other: MetricSums) -> MetricSums {
+        MetricSums {
+            loss_sum: self.loss_sum + other.loss_sum,
+            loss_divisor: self.loss_divisor + other.loss_divisor,
+            correct: self.correct + other.correct,
+            correct_top5: self.correct_top5 + other.correct_top5,
+            count: self.count + other.count,
+        }
+    }
+}
+
 impl MetricSums {
     /// The mean loss, the same however the samples were put into batches; 0 where no sample has a
     /// weight, NaN without samples.

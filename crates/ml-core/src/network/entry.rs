@@ -24,4 +24,6 @@ pub struct Entry {
     pub role: Role,
     /// Part of a layer that has an output for each class.
     pub is_head: bool,
+    /// Of running statistics: the share of the newest batch in them.
+    pub momentum: Option<f64>,
 }

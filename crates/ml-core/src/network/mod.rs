@@ -42,8 +42,10 @@ mod vgg;
 mod vit;
 
 use std::fmt;
+use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
+use torch_ext::ProcessGroup;
 
 pub(crate) use blocks::blocks;
 use entry::{Entry, Role};
@@ -123,6 +125,15 @@ impl From<i64> for NetworkSpec {
             transform_input: false,
         }
     }
+}
+
+/// A tensor that the forward pass of training changes.
+#[derive(Debug)]
+pub struct RunningStatistic {
+    /// The tensor itself, shared with the layer.
+    pub tensor: Tensor,
+    /// The share of the newest batch in it; none of what is no mean of batches, or not known to be.
+    pub momentum: Option<f64>,
 }
 
 /// A network and its state.
@@ -380,6 +391,15 @@ impl Network {
         passed.map(|()| name)
     }
 
+    /// Has batch norms take their mean and variance over the images of all `processes` in training
+    /// (`torch.nn.SyncBatchNorm`). Whether there are any; those of a TorchScript module cannot.
+    pub fn synchronise_batch_norms(&self, processes: &Arc<ProcessGroup>) -> bool {
+        // Once for a network.
+        let _ = self.state.together.set(Arc::clone(processes));
+        matches!(self.body, Body::Layers { .. })
+            && self.modules().iter().any(|module| module.kind() == ModuleKind::BatchNorm2d)
+    }
+
     /// Lays the weights of convolutions out with their channels innermost (`torch.channels_last`),
     /// which convolutions of images laid out alike are faster with in some precisions and on some
     /// devices. Before the first backward pass: an optimizer's state has the layout of its
@@ -420,6 +440,25 @@ impl Network {
     /// What the forward pass updates (running statistics), PyTorch's names (shallow clones).
     pub fn buffers(&self) -> Vec<(String, Tensor)> {
         self.with_role(|role| role == Role::Buffer)
+    }
+
+    /// What training changes in the forward pass now: statistics of batch norms that are not frozen,
+    /// and their numbers of batches; of a TorchScript module all that may be such (shallow clones).
+    pub fn running_statistics(&self) -> Vec<RunningStatistic> {
+        let is_script = matches!(self.body, Body::Script(_));
+        // A frozen batch norm keeps its statistics; other buffers are constants.
+        let changes = |module: &Module<'_>| {
+            module.kind() == ModuleKind::BatchNorm2d
+                && module.parameters().all(|(_, parameter)| parameter.requires_grad())
+        };
+        let modules = self.modules().into_iter().filter(|module| is_script || changes(module));
+        let buffers = modules.flat_map(Module::own).filter(|entry| entry.role == Role::Buffer);
+        let is_statistic =
+            |entry: &&Entry| entry.tensor.is_floating_point() || entry.name.ends_with("num_batches_tracked");
+        buffers
+            .filter(is_statistic)
+            .map(|entry| RunningStatistic { tensor: entry.tensor.shallow_clone(), momentum: entry.momentum })
+            .collect()
     }
 
     fn with_role(&self, wanted: impl Fn(Role) -> bool) -> Vec<(String, Tensor)> {

@@ -72,7 +72,7 @@ impl<'a> Module<'a> {
         self.children().for_each(|child| child.visit(visitor));
     }
 
-    fn own(self) -> impl Iterator<Item = &'a Entry> {
+    pub(super) fn own(self) -> impl Iterator<Item = &'a Entry> {
         self.node.own.iter().map(move |&index| &self.entries[index])
     }
 

@@ -238,7 +238,7 @@ impl ScriptLayer {
                 (None, true) => Role::Buffer,
                 (None, false) => Role::Parameter,
             };
-            Entry { name: item.name, tensor: item.tensor, role, is_head: false }
+            Entry { name: item.name, tensor: item.tensor, role, is_head: false, momentum: None }
         };
         let mut entries: Vec<Entry> = self.script.state().into_iter().map(entry).collect();
         super::move_to(&mut entries, device);

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use tch::{Kind, Tensor};
-use torch_ext::Generator;
+use torch_ext::{Generator, ProcessGroup};
 
 use super::entry::{Entry, Role};
 use super::init::Init;
@@ -25,12 +26,18 @@ pub struct Scope {
     shared: Rc<RefCell<Shared>>,
 }
 
+/// A place for the processes over which a network's batch norms take their statistics, shared by all
+/// of them; empty where each process has its own.
+pub type Together = Arc<OnceLock<Arc<ProcessGroup>>>;
+
 #[derive(Debug, Default)]
 struct Shared {
     /// In the order of creation.
     entries: Vec<Entry>,
     /// What is drawn, in order: the entry's place and how.
     draws: Vec<(usize, Init)>,
+    /// What batch norms add up their statistics over, where that is several processes.
+    together: Together,
     /// Of modules by name; those of others are [`ModuleKind::Other`].
     kinds: HashMap<String, ModuleKind>,
 }
@@ -69,9 +76,19 @@ impl Scope {
         self.add(name, tensor, Role::Buffer)
     }
 
+    /// A running statistic; `momentum` is the share of the newest batch in it.
+    pub fn running_statistic(&self, name: &str, tensor: Tensor, momentum: f64) -> Tensor {
+        let tensor = self.add(name, tensor, Role::Buffer);
+        if let Some(entry) = self.shared.borrow_mut().entries.last_mut() {
+            entry.momentum = Some(momentum);
+        }
+        tensor
+    }
+
     fn add(&self, name: &str, tensor: Tensor, role: Role) -> Tensor {
         let clone = tensor.shallow_clone();
-        let entry = Entry { name: self.name(name), tensor, role, is_head: self.is_head };
+        let (name, is_head) = (self.name(name), self.is_head);
+        let entry = Entry { name, tensor, role, is_head, momentum: None };
         self.shared.borrow_mut().entries.push(entry);
         clone
     }
@@ -94,6 +111,11 @@ impl Scope {
                 draws.push((place, init));
             }
         }
+    }
+
+    /// What the network's batch norms add up their statistics over; nothing yet.
+    pub fn together(&self) -> Together {
+        Arc::clone(&self.shared.borrow().together)
     }
 
     /// Says what the module of this scope is.
@@ -119,10 +141,11 @@ impl Scope {
     /// As [`Scope::finish`], for values that are about to be replaced: those of parameters are not
     /// drawn.
     pub fn finish_uninitialised(&self) -> State {
-        let Shared { entries, kinds, .. } = std::mem::take(&mut *self.shared.borrow_mut());
+        let Shared { entries, kinds, together, .. } = std::mem::take(&mut *self.shared.borrow_mut());
         let order = in_state_order(&entries);
         let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
-        let mut state = State::of(order.into_iter().filter_map(|place| entries[place].take()).collect());
+        let state = State::of(order.into_iter().filter_map(|place| entries[place].take()).collect());
+        let mut state = State { together, ..state };
         state.root.visit_mut(&mut |node| node.kind = kinds.get(&node.name).copied().unwrap_or_default());
         state
     }
@@ -135,12 +158,15 @@ pub struct State {
     pub entries: Vec<Entry>,
     /// By indices into `entries`.
     pub root: Node,
+    /// What its batch norms add up their statistics over.
+    pub together: Together,
 }
 
 impl State {
     /// The tree is that of the names.
     pub fn of(entries: Vec<Entry>) -> State {
-        State { root: Node::of(entries.iter().map(|entry| entry.name.as_str())), entries }
+        let root = Node::of(entries.iter().map(|entry| entry.name.as_str()));
+        State { root, entries, together: Together::default() }
     }
 }
 

@@ -33,7 +33,7 @@ const SHORT: [(&str, &str); 14] = [
 
 /// Keys that never change a result: how images are loaded, what is checked of them, where a run trains,
 /// and how often TensorBoard gets to see it.
-pub const INCIDENTAL: [&str; 13] = [
+pub const INCIDENTAL: [&str; 15] = [
     "data.num_workers",
     "data.cache",
     "data.cache_max_gb",
@@ -47,6 +47,8 @@ pub const INCIDENTAL: [&str; 13] = [
     "training.tensorboard",
     "training.tensorboard.scalars_every_seconds",
     "training.tensorboard.histograms_every_steps",
+    "training.distributed.backend",
+    "training.distributed.timeout_seconds",
 ];
 
 /// Keys that, besides, are not in a run's name: paths of this machine, and when checkpoints are

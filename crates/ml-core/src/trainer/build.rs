@@ -1,5 +1,6 @@
 //! From a configuration to a trainer, and between a trainer and a checkpoint.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ml_data::dataset::{Dataset, Split};
@@ -8,14 +9,17 @@ use tch::{Device, Tensor};
 
 use super::features::FeatureCache;
 use super::loaders::loaders;
+use super::ranks::Ranks;
 use super::state::{
-    divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, sums_to_value,
+    divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, running_to_value,
 };
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ModelConfig};
 use crate::device::{self, Compute, Precision};
+use crate::distributed::World;
 use crate::loss::Loss;
+use crate::metrics::MetricSums;
 use crate::network::{ForwardError, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, GradScaler, Optimizer};
@@ -23,6 +27,7 @@ use crate::run::TimeSummary;
 use torch_file::Value;
 
 pub(super) fn trainer(
+    world: &Rc<World>,
     config: &Config,
     dataset: &Dataset,
     compute: Compute,
@@ -47,13 +52,25 @@ pub(super) fn trainer(
     check_single_image(config, dataset, &network)?;
     let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
-    let (train_loader, val_loader) = loaders(config, dataset, device)?;
+    let (train_loader, val_loader) = loaders(world, config, dataset, device)?;
+    let (batches, processes) = (train_loader.num_batches(), world.size());
+    if batches < processes {
+        let batch_size = config.training.batch_size;
+        return Err(TrainError::FewerBatches { batches, batch_size, processes });
+    }
     let schedule = Schedule::new(
         &config.scheduler,
         config.optimizer.lr(),
-        train_loader.num_batches().div_ceil(config.training.gradient_accumulation_steps),
+        batches.div_ceil(config.training.gradient_accumulation_steps * processes),
         config.training.num_epochs,
     );
+    if let Some(processes) = world.group().filter(|_| config.training.distributed.sync_batch_norm)
+        && !network.synchronise_batch_norms(processes)
+    {
+        tracing::warn!(
+            "training.distributed.sync_batch_norm: this network has no batch norm of this library's"
+        );
+    }
     let ema = config.training.ema.as_ref();
     let ema = ema.map(|ema| Ema::new(ema, &network)).transpose()?;
     let trainer = Trainer {
@@ -72,6 +89,12 @@ pub(super) fn trainer(
         train_index: Arc::clone(&dataset.train),
         state: TrainState::default(),
         features: FeatureCache::new(config, &dataset.root),
+        ranks: Ranks::new(
+            Rc::clone(world),
+            config.training.gradient_accumulation_steps,
+            &config.training.distributed,
+        ),
+        restored_running: None,
         is_unsaved: false,
         first_step: None,
         time: TimeSummary::default(),
@@ -148,7 +171,11 @@ fn class_count(config: &Config, dataset: &Dataset) -> Result<usize, TrainError> 
     }
 }
 
-pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
+/// The key of the number of processes, in checkpoints of several.
+pub(super) const WORLD_SIZE: &str = "world_size";
+
+/// `running` are the sums over the current epoch of each process.
+pub(super) fn snapshot(trainer: &Trainer, running: &[MetricSums]) -> Result<Checkpoint, TrainError> {
     let json = |value: serde_json::Result<serde_json::Value>| {
         value.map_err(|error| TrainError::Report(super::ReportError(error.into())))
     };
@@ -158,7 +185,7 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         epoch: trainer.state.epoch,
         step: trainer.state.step,
         batch_in_epoch: trainer.state.batch_in_epoch,
-        running: sums_to_value(trainer.state.running),
+        running: running_to_value(running),
         model_state_dict: detached(trainer.network.state_dict()),
         optimizer_state_dict: trainer.optimizer.state_dict(),
         scheduler_state_dict: trainer.schedule.state(trainer.state.step),
@@ -179,7 +206,10 @@ pub(super) fn snapshot(trainer: &Trainer) -> Result<Checkpoint, TrainError> {
         out_of_distribution: None,
         timestamp: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         versions: device::versions(trainer.compute.device).into(),
-        extra: Vec::new(),
+        extra: match trainer.world().size() {
+            1 => Vec::new(),
+            size => vec![(WORLD_SIZE.into(), Value::Int(size as i64))],
+        },
     })
 }
 

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::state::TrainState;
-use super::{Ended, ResumeMode, TrainError, Trainer};
+use super::{Ended, ResumeMode, TrainError, Trainer, build};
 use crate::checkpoint::{AsyncWriter, Checkpoint, CheckpointError, CheckpointPaths, WriteStats};
 use crate::config::Config;
+use crate::distributed::Place;
 use crate::policy::{Action, Cadence, CheckpointConfig, DivergenceState};
 use crate::run::{Run, RunError};
 
@@ -14,14 +15,20 @@ use crate::run::{Run, RunError};
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct CheckpointManager<'a> {
-    run: &'a Run,
+    /// None in a process that writes nothing.
+    files: Option<Files<'a>>,
     config: CheckpointConfig,
     /// Whether `rollback.pt` is kept: the newest anchor (see [`DivergenceState::is_anchor`]).
     keeps_anchor: bool,
     cadence: Cadence,
-    writer: AsyncWriter,
     /// Where the newest saved state stands.
     saved_at: Option<(u64, u64, u64)>,
+}
+
+/// Where checkpoints are written.
+struct Files<'a> {
+    run: &'a Run,
+    writer: AsyncWriter,
 }
 
 /// Epochs, steps, and batches of the current epoch.
@@ -30,14 +37,15 @@ fn position(state: &TrainState) -> (u64, u64, u64) {
 }
 
 impl<'a> CheckpointManager<'a> {
-    pub(super) fn start(run: &'a Run, config: &Config) -> Result<CheckpointManager<'a>, TrainError> {
+    /// Without a run, another process writes.
+    pub(super) fn start(run: Option<&'a Run>, config: &Config) -> Result<CheckpointManager<'a>, TrainError> {
         let checkpoint = config.training.checkpoint.clone();
+        let files = |run| AsyncWriter::start().map(|writer| Files { run, writer });
         Ok(CheckpointManager {
-            run,
+            files: run.map(files).transpose().map_err(TrainError::Thread)?,
             keeps_anchor: config.training.divergence.action == Action::Rollback,
             cadence: Cadence::new(&checkpoint, Instant::now()),
             config: checkpoint,
-            writer: AsyncWriter::start().map_err(TrainError::Thread)?,
             saved_at: None,
         })
     }
@@ -47,19 +55,19 @@ impl<'a> CheckpointManager<'a> {
     /// was killed between writing it and naming it. A run that may roll back has something to roll
     /// back to from the start.
     pub(super) fn begin(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
-        let needs_anchor =
-            self.keeps_anchor && (trainer.state.step == 0 || !self.run.rollback_path().exists());
-        if trainer.is_unsaved || needs_anchor {
-            let names = self.names(trainer)?;
-            self.save(trainer, names, true)?;
+        let has_no_anchor = self.files.as_ref().is_some_and(|files| !files.run.rollback_path().exists());
+        let needs_anchor = self.keeps_anchor && (trainer.state.step == 0 || has_no_anchor);
+        if trainer.world().any(trainer.is_unsaved || needs_anchor)? {
+            self.save(trainer, true)?;
             trainer.is_unsaved = false;
         } else if trainer.state.step > 0 {
             self.saved_at = Some(position(&trainer.state));
-            for path in self.names(trainer)?.into_iter().chain(self.anchor(&trainer.state)) {
-                atomic_file::also_name(&self.run.last_path(), &path)
+            let Some(Files { run, .. }) = &self.files else { return Ok(()) };
+            for path in self.names(run, trainer)?.into_iter().chain(self.anchor(run, &trainer.state)) {
+                atomic_file::also_name(&run.last_path(), &path)
                     .map_err(|source| RunError::Write { path, source })?;
             }
-            for path in self.out_of_date(&trainer.state)? {
+            for path in out_of_date(run, &trainer.state)? {
                 std::fs::remove_file(&path).map_err(|source| RunError::Write { path, source })?;
             }
         }
@@ -67,21 +75,20 @@ impl<'a> CheckpointManager<'a> {
     }
 
     /// What a state at the end of an epoch is called if that epoch is among the best.
-    fn names(&self, trainer: &Trainer) -> Result<Vec<PathBuf>, RunError> {
-        let TrainState { epoch, batch_in_epoch, ranking, .. } = &trainer.state;
-        let rank = ranking.epochs.iter().position(|ranked| ranked.epoch == *epoch && *batch_in_epoch == 0);
+    fn names(&self, run: &Run, trainer: &Trainer) -> Result<Vec<PathBuf>, RunError> {
+        let rank = rank_of(&trainer.state);
         let mut names = Vec::new();
         if rank == Some(0) {
-            names.push(self.run.best_path());
+            names.push(run.best_path());
         }
         if rank.is_some() && self.config.keep_top_k > 1 {
-            names.push(self.run.make_kept_path(*epoch)?);
+            names.push(run.make_kept_path(trainer.state.epoch)?);
         }
         Ok(names)
     }
 
-    fn anchor(&self, state: &TrainState) -> Option<PathBuf> {
-        (self.keeps_anchor && state.divergence.is_anchor).then(|| self.run.rollback_path())
+    fn anchor(&self, run: &Run, state: &TrainState) -> Option<PathBuf> {
+        (self.keeps_anchor && state.divergence.is_anchor).then(|| run.rollback_path())
     }
 
     /// Whether a checkpoint is due after `step`, and if so whether by the step alone.
@@ -94,9 +101,8 @@ impl<'a> CheckpointManager<'a> {
 
     /// Saves an epoch that is among the best, or after which a checkpoint is due.
     pub(super) fn after_epoch(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
-        let names = self.names(trainer)?;
         let due = self.config.is_due_after_epoch(trainer.state.epoch) || trainer.outcome().is_some();
-        if due || !names.is_empty() { self.save(trainer, names, true) } else { Ok(()) }
+        if due || rank_of(&trainer.state).is_some() { self.save(trainer, true) } else { Ok(()) }
     }
 
     /// Saves where a signal has stopped the run, unless that is saved already.
@@ -104,31 +110,32 @@ impl<'a> CheckpointManager<'a> {
         if self.saved_at == Some(position(&trainer.state)) {
             return Ok(());
         }
-        self.save(trainer, Vec::new(), false)
+        self.save(trainer, false)
     }
 
-    /// Saves the state as `last.pt` and under `names`, and marks it as an anchor or
-    /// not.
-    pub(super) fn save(
-        &mut self,
-        trainer: &mut Trainer,
-        names: Vec<PathBuf>,
-        is_anchor: bool,
-    ) -> Result<(), TrainError> {
+    /// Saves the state as `last.pt` and under what it is called besides, and marks it as an anchor or
+    /// not. All processes call it, and one writes.
+    pub(super) fn save(&mut self, trainer: &mut Trainer, is_anchor: bool) -> Result<(), TrainError> {
         trainer.state.divergence.is_anchor = is_anchor;
-        // What the one before wrote may be what this one deletes.
-        let waited = Instant::now();
-        self.writer.wait()?;
-        let waited = waited.elapsed();
-        let files = CheckpointPaths {
-            previous: self.run.previous_path(),
-            last: self.run.last_path(),
-            names: names.into_iter().chain(self.anchor(&trainer.state)).collect(),
-            delete: self.out_of_date(&trainer.state)?,
-        };
-        let pause = self.writer.save(trainer.snapshot()?, files)?;
+        trainer.world().at(Place::Saving);
+        let running = trainer.ranks.all_sums(trainer.state.running)?;
         self.saved_at = Some(position(&trainer.state));
         self.cadence.restart(Instant::now());
+        let Some(run) = self.files.as_ref().map(|files| files.run) else { return Ok(()) };
+        let mut names = self.names(run, trainer)?;
+        names.extend(self.anchor(run, &trainer.state));
+        let Some(Files { writer, .. }) = &mut self.files else { return Ok(()) };
+        // What the one before wrote may be what this one deletes.
+        let waited = Instant::now();
+        writer.wait()?;
+        let waited = waited.elapsed();
+        let files = CheckpointPaths {
+            previous: run.previous_path(),
+            last: run.last_path(),
+            names,
+            delete: out_of_date(run, &trainer.state)?,
+        };
+        let pause = writer.save(build::snapshot(trainer, &running)?, files)?;
         tracing::debug!(
             "checkpoint at step {}: training paused {:.1} ms",
             trainer.state.step,
@@ -144,23 +151,30 @@ impl<'a> CheckpointManager<'a> {
         Ok(())
     }
 
-    /// Kept epochs that are no longer among the best.
-    fn out_of_date(&self, state: &TrainState) -> Result<Vec<PathBuf>, RunError> {
-        let kept: Vec<u64> = state.ranking.epochs.iter().map(|ranked| ranked.epoch).collect();
-        let found = self.run.kept_epochs()?;
-        Ok(found.into_iter().filter(|(epoch, _)| !kept.contains(epoch)).map(|(_, path)| path).collect())
-    }
-
     /// Whether a checkpoint could not be written meanwhile; does not wait.
     pub(super) fn check(&mut self) -> Result<(), CheckpointError> {
-        self.writer.check()
+        self.files.as_mut().map_or(Ok(()), |files| files.writer.check())
     }
 
     /// Waits until everything is written.
-    pub(super) fn finish(mut self) -> Result<WriteStats, CheckpointError> {
-        self.writer.wait()?;
-        Ok(self.writer.stats())
+    pub(super) fn finish(self) -> Result<WriteStats, CheckpointError> {
+        let Some(Files { mut writer, .. }) = self.files else { return Ok(WriteStats::default()) };
+        writer.wait()?;
+        Ok(writer.stats())
     }
+}
+
+/// Which of the best epochs the state stands at the end of, if it is one.
+fn rank_of(state: &TrainState) -> Option<usize> {
+    let TrainState { epoch, batch_in_epoch, ranking, .. } = state;
+    ranking.epochs.iter().position(|ranked| ranked.epoch == *epoch && *batch_in_epoch == 0)
+}
+
+/// Kept epochs that are no longer among the best.
+fn out_of_date(run: &Run, state: &TrainState) -> Result<Vec<PathBuf>, RunError> {
+    let kept: Vec<u64> = state.ranking.epochs.iter().map(|ranked| ranked.epoch).collect();
+    let found = run.kept_epochs()?;
+    Ok(found.into_iter().filter(|(epoch, _)| !kept.contains(epoch)).map(|(_, path)| path).collect())
 }
 
 impl Trainer {
@@ -169,10 +183,13 @@ impl Trainer {
         &mut self,
         checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<Ended<T>, TrainError> {
-        checkpoints.writer.wait()?;
         let DivergenceState { times, lr_scale, .. } = self.state.divergence;
         let lr_scale = lr_scale * self.config.training.divergence.lr_factor;
-        self.restore(&Checkpoint::load(&checkpoints.run.rollback_path())?, ResumeMode::Exact)?;
+        if let Some(Files { run, writer }) = &mut checkpoints.files {
+            writer.wait()?;
+            self.restore(&Checkpoint::load(&run.rollback_path())?, ResumeMode::Exact)?;
+        }
+        self.synchronise()?;
         self.state.divergence = DivergenceState { times: times + 1, lr_scale, is_anchor: false };
         tracing::warn!(
             "rolled back to epoch {}, step {}; the learning rate is multiplied by {lr_scale} from here on",

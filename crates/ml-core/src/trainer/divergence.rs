@@ -4,8 +4,9 @@
 use tch::Tensor;
 
 use super::guard::Trouble;
+use super::ranks::StepBatches;
 use super::step::{MicroBatch, Stepped};
-use super::{TrainError, Trainer};
+use super::{ReportError, TrainError, Trainer};
 use crate::checkpoint::not_finite;
 use crate::metrics::MetricSums;
 use crate::optimizer::OptimizerError;
@@ -19,6 +20,15 @@ impl Buffers {
     fn put_back(self) {
         tch::no_grad(|| self.0.into_iter().for_each(|(copy, mut buffer)| buffer.copy_(&copy)));
     }
+}
+
+/// What a process knows of losses that are not finite.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Suspect {
+    /// The bits of a loss.
+    loss: u64,
+    /// Of samples in the training index.
+    indices: Vec<usize>,
 }
 
 impl Trainer {
@@ -36,9 +46,10 @@ impl Trainer {
         &mut self,
         trouble: &Trouble,
         micro_batches: &[MicroBatch],
+        step: &StepBatches,
         buffers: Buffers,
     ) -> Result<Stepped, TrainError> {
-        let error = self.not_finite(trouble, micro_batches);
+        let error = self.not_finite(trouble, micro_batches)?;
         match self.config.training.divergence.action(&self.state.divergence) {
             Action::Stop => Err(error),
             Action::Rollback => {
@@ -49,23 +60,39 @@ impl Trainer {
                 tracing::warn!("{error}. The step is skipped");
                 buffers.put_back();
                 self.state.divergence.times += 1;
-                Ok(self.advance(micro_batches.len()))
+                Ok(self.advance(step.all.len()))
             }
         }
     }
 
-    fn not_finite(&self, trouble: &Trouble, micro_batches: &[MicroBatch]) -> TrainError {
+    /// The same on all processes: each tells the others what it has seen.
+    fn not_finite(&self, trouble: &Trouble, micro_batches: &[MicroBatch]) -> Result<TrainError, TrainError> {
         let samples = &self.train_index.samples;
-        let indices = trouble.suspects().into_iter().flat_map(|number| &micro_batches[number].indices);
-        TrainError::NotFinite {
-            loss: trouble.loss(),
+        let (rank, world) = (self.ranks.world().rank(), self.ranks.world());
+        // Where losses are at fault, it is those ranks that have them.
+        let is_suspect = trouble.ranks.is_empty() || trouble.ranks.contains(&rank);
+        let suspects = if is_suspect { trouble.suspects() } else { Vec::new() };
+        let indices: Vec<usize> =
+            suspects.into_iter().flat_map(|number| micro_batches[number].indices.iter().copied()).collect();
+        let own = Suspect { loss: trouble.loss().to_bits(), indices };
+        let own = serde_json::to_vec(&own).map_err(|error| TrainError::Report(ReportError::new(error)))?;
+        let all = world.gather(&own)?;
+        let all: Vec<Suspect> = all.iter().filter_map(|one| serde_json::from_slice(one).ok()).collect();
+        let losses = || all.iter().map(|suspect| f64::from_bits(suspect.loss));
+        let bad = losses().enumerate().find(|(rank, loss)| trouble.ranks.contains(rank) && !loss.is_finite());
+        let loss = bad.map(|(_, loss)| loss).or(losses().find(|loss| loss.is_finite()));
+        let indices = all.iter().flat_map(|suspect| &suspect.indices);
+        Ok(TrainError::NotFinite {
+            loss: loss.unwrap_or_else(|| trouble.loss()),
             grad_norm: trouble.grad_norm,
             epoch: self.state.epoch + 1,
             step: self.state.step,
             lr: self.lr(self.state.step),
             times: self.state.divergence.times,
-            images: indices.map(|&index| samples[index].path.display().to_string()).collect(),
-        }
+            images: indices
+                .filter_map(|&index| Some(samples.get(index)?.path.display().to_string()))
+                .collect(),
+        })
     }
 
     /// Whether the loss over the validation split is finite; if not, whether the run may go back to

@@ -1,6 +1,7 @@
 //! Why training ended.
 
 use crate::checkpoint::CheckpointError;
+use crate::distributed::DistributedError;
 use crate::evaluation::EvaluationError;
 use crate::features::FeatureError;
 use crate::loader::{CacheError, LoaderError};
@@ -176,6 +177,22 @@ pub enum TrainError {
         /// Configured.
         batch_size: usize,
     },
+    /// Some process would have nothing to do.
+    #[error(
+        "an epoch has {batches} batches of {batch_size} images, fewer than the {processes} processes: take a smaller \
+         training.batch_size, which is that of each process, or fewer processes"
+    )]
+    FewerBatches {
+        /// Training batches an epoch.
+        batches: usize,
+        /// Configured.
+        batch_size: usize,
+        /// Of this training.
+        processes: usize,
+    },
+    /// The other processes are lost, or differ.
+    #[error(transparent)]
+    Distributed(#[from] DistributedError),
     /// A batch of one image, which a batch norm can do nothing with.
     #[error("{}", single_image(*.samples, *.batch_size, .reason))]
     SingleImage {
@@ -234,7 +251,9 @@ impl TrainError {
             | TrainError::NoFullBatch { .. }
             | TrainError::SingleImage { .. }
             | TrainError::FeatureCache { .. }
+            | TrainError::FewerBatches { .. }
             | TrainError::Mismatch { .. } => true,
+            TrainError::Distributed(error) => error.is_usage(),
             TrainError::Run(error) => error.is_usage(),
             TrainError::StartWeights(error) => error.is_usage(),
             TrainError::Script(error) => error.is_usage(),

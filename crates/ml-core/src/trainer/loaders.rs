@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ml_data::dataset::{CACHE_FOLDER, Dataset, Index};
+use ml_data::setting::Auto;
 use ml_data::transform::Pipeline;
 use tch::Device;
 
 use super::TrainError;
 use crate::config::{Config, DataConfig};
+use crate::distributed::{Share, World};
 use crate::loader::{
     Budget, CacheError, CacheKind, Caches, Loader, LoaderOptions, OnError, Order, Unreadable,
 };
 
 /// Of the training and the validation split.
 pub(super) fn loaders(
+    world: &World,
     config: &Config,
     dataset: &Dataset,
     device: Device,
@@ -30,31 +33,47 @@ pub(super) fn loaders(
         let cache = caches.for_preparation(index, &pipeline)?;
         Ok(Loader::new(Arc::clone(index), pipeline, options).with_cache(cache))
     };
-    let training = training_options(config, device, dataset.classes.len());
-    let evaluation = evaluation_options(config, device);
+    let training = training_options(world, config, device, dataset.classes.len());
+    let evaluation = evaluation_options(world, config, device);
     Ok((
         loader(&dataset.train, &config.transforms.train, training)?,
         loader(&dataset.val, &config.transforms.val, evaluation)?,
     ))
 }
 
-/// How images are loaded for evaluation on `device`.
-pub fn evaluation_options(config: &Config, device: Device) -> LoaderOptions {
+/// How this process's share of the images is loaded for evaluation on `device`.
+pub fn evaluation_options(world: &World, config: &Config, device: Device) -> LoaderOptions {
     let limit = config.data.max_skipped;
+    let num_workers = num_workers(world, config);
     LoaderOptions {
         seed: config.seed,
+        share: (!world.is_alone()).then(|| Share::of_pass(world.rank(), world.size())),
         unreadable: match config.data.on_error {
             OnError::Fail => Unreadable::Fail,
             OnError::Skip => Unreadable::LeaveOut { limit },
         },
-        ..LoaderOptions::sequential(config.training.batch_size, config.num_workers(), device)
+        ..LoaderOptions::sequential(config.training.batch_size, num_workers, device)
+    }
+}
+
+/// Threads that decode images: where the configuration does not say, this process's share of those of
+/// its machine.
+fn num_workers(world: &World, config: &Config) -> usize {
+    match config.data.num_workers {
+        Auto::Value(given) => given,
+        Auto::Auto => (config.num_workers() / world.local_size()).max(1),
     }
 }
 
 /// How images of `num_classes` classes are loaded for training on `device`.
-fn training_options(config: &Config, device: Device, num_classes: usize) -> LoaderOptions {
+fn training_options(world: &World, config: &Config, device: Device, num_classes: usize) -> LoaderOptions {
     let limit = config.data.max_skipped;
+    let accumulated = config.training.gradient_accumulation_steps;
+    let share = Share::of_steps(world.rank(), world.size(), accumulated);
+    // In such a batch norm all take part with every batch.
+    let share = if config.training.distributed.sync_batch_norm { share.even() } else { share };
     LoaderOptions {
+        share: (!world.is_alone()).then_some(share),
         order: Order::Drawn { sampling: config.data.sampling.clone(), seed: config.seed },
         drop_last: config.data.drop_last,
         unreadable: match config.data.on_error {
@@ -62,7 +81,7 @@ fn training_options(config: &Config, device: Device, num_classes: usize) -> Load
             OnError::Skip => Unreadable::Replace { limit },
         },
         num_classes,
-        ..evaluation_options(config, device)
+        ..evaluation_options(world, config, device)
     }
 }
 

@@ -13,6 +13,7 @@ mod features;
 mod guard;
 mod loaders;
 mod measure;
+mod ranks;
 mod reporter;
 mod restore;
 mod script;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -44,10 +46,11 @@ pub use statistics::resolve_statistics;
 use crate::checkpoint::{Checkpoint, WriteStats};
 use crate::config::Config;
 use crate::device::Compute;
+use crate::distributed::{Place, World};
 use crate::evaluation::{EvaluationError, Evaluator};
 use crate::loader::Loader;
 use crate::loss::Loss;
-use crate::metrics::{MetricAccumulator, MetricSums};
+use crate::metrics::{ConfusionMatrix, MetricAccumulator, MetricSums};
 use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{Ema, GradScaler, Optimizer};
@@ -57,10 +60,15 @@ use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
 use checkpoints::CheckpointManager;
 use features::FeatureCache;
+use ranks::{Ranks, Wish};
 use step::Stepped;
+use torch_file::Value;
 
 /// Between two readings of the running sums for display: a reading waits for the device.
 const DISPLAY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a process takes for its signal that stops because another got one.
+const SIGTERM: usize = 15;
 
 /// Raised by a signal handler: 0 continues, anything else (the signal's number) stops after the
 /// current step.
@@ -105,6 +113,9 @@ pub struct Trainer {
     train_index: Arc<Index>,
     state: TrainState,
     features: FeatureCache,
+    ranks: Ranks,
+    /// The sums over the current epoch that the checkpoint had of each process, until all have theirs.
+    restored_running: Option<Value>,
     /// The state is not that of the run's `last.pt`.
     is_unsaved: bool,
     /// When the first step of this process was done.
@@ -136,7 +147,35 @@ impl Trainer {
         compute: Compute,
         script: Option<&ScriptFile>,
     ) -> Result<Trainer, TrainError> {
-        catch_torch_panic(|| build::trainer(config, dataset, compute, script))?
+        Trainer::among(&Rc::new(World::alone()), config, dataset, compute, script)
+    }
+
+    /// As [`Trainer::new`], to train with the other processes of `world`, all of which make the same
+    /// calls. They begin alike after [`Trainer::synchronise`].
+    ///
+    /// # Errors
+    /// As there, or an epoch has fewer batches than there are processes.
+    pub fn among(
+        world: &Rc<World>,
+        config: &Config,
+        dataset: &Dataset,
+        compute: Compute,
+        script: Option<&ScriptFile>,
+    ) -> Result<Trainer, TrainError> {
+        catch_torch_panic(|| build::trainer(world, config, dataset, compute, script))?
+    }
+
+    /// Gives all processes the state of rank 0: weights, optimizer, where the run stands. Afterwards
+    /// their weights are compared.
+    ///
+    /// # Errors
+    /// Another process has ended, or its weights are not those of rank 0.
+    pub fn synchronise(&mut self) -> Result<(), TrainError> {
+        if self.ranks.world().is_alone() {
+            return Ok(());
+        }
+        self.features.forget();
+        catch_torch_panic(|| restore::synchronise(self))?
     }
 
     /// The network being trained.
@@ -171,7 +210,8 @@ impl Trainer {
 
     /// Optimizer steps an epoch; the last may be of fewer batches than the others.
     pub fn steps_per_epoch(&self) -> usize {
-        self.train_loader.num_batches().div_ceil(self.config.training.gradient_accumulation_steps)
+        let batches = self.config.training.gradient_accumulation_steps * self.ranks.world().size();
+        self.train_loader.num_batches().div_ceil(batches)
     }
 
     /// Whether there is nothing left to train, and why.
@@ -195,19 +235,40 @@ impl Trainer {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<(Outcome, WriteStats), TrainError> {
+        self.fit_into(Some(run), reporter, stop)
+    }
+
+    /// As [`Trainer::fit`], of a process that is not the one that writes the run.
+    ///
+    /// # Errors
+    /// As there; or another process has failed.
+    pub fn fit_for_another(&mut self, stop: &Stop) -> Result<Outcome, TrainError> {
+        Ok(self.fit_into(None, &mut NoReporter, stop)?.0)
+    }
+
+    fn fit_into(
+        &mut self,
+        run: Option<&Run>,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<(Outcome, WriteStats), TrainError> {
         catch_torch_panic(|| {
             let mut checkpoints = CheckpointManager::start(run, &self.config)?;
             // Rows of a future that was lost go.
-            state::write_metrics(run, &self.state.history)?;
+            self.write_metrics(run)?;
             checkpoints.begin(self)?;
             let outcome = self.epochs(run, reporter, stop, &mut checkpoints)?;
             Ok((outcome, checkpoints.finish()?))
         })?
     }
 
+    fn write_metrics(&self, run: Option<&Run>) -> Result<(), RunError> {
+        run.map_or(Ok(()), |run| state::write_metrics(run, &self.state.history))
+    }
+
     fn epochs(
         &mut self,
-        run: &Run,
+        run: Option<&Run>,
         reporter: &mut dyn Reporter,
         stop: &Stop,
         checkpoints: &mut CheckpointManager<'_>,
@@ -220,13 +281,13 @@ impl Trainer {
                 Ended::Stopped => return self.interrupted(checkpoints),
                 Ended::RolledBack => {
                     // What was written of the epochs that are given up goes.
-                    state::write_metrics(run, &self.state.history)?;
+                    self.write_metrics(run)?;
                     reporter.rolled_back(&self.state.history)?;
                 }
                 Ended::Whole(report) => {
-                    state::write_metrics(run, &self.state.history)?;
+                    self.write_metrics(run)?;
                     let flow = reporter.epoch_finished(&self.state.history, &report)?;
-                    if flow.is_break() && self.outcome().is_none() {
+                    if self.ranks.world().any(flow.is_break())? && self.outcome().is_none() {
                         return self.interrupted(checkpoints);
                     }
                 }
@@ -244,7 +305,9 @@ impl Trainer {
         self.freeze()?;
         let is_whole = self.state.batch_in_epoch == 0;
         let started = Instant::now();
-        let Some(before) = self.prepare_features(reporter, stop)? else { return Ok(Ended::Stopped) };
+        let before = self.prepare_features(reporter, stop)?;
+        let has_stopped = self.ranks.world().any(before.is_none())?;
+        let Some(before) = before.filter(|_| !has_stopped) else { return Ok(Ended::Stopped) };
         let waited = match self.train_epoch(reporter, stop, checkpoints)? {
             Ended::Whole(waited) => before + waited,
             Ended::Stopped => return Ok(Ended::Stopped),
@@ -272,7 +335,12 @@ impl Trainer {
 
     /// Lets those parameters be trained that are to be in this epoch, which is a function of its
     /// number alone.
-    fn freeze(&self) -> Result<(), TrainError> {
+    fn freeze(&mut self) -> Result<(), TrainError> {
+        self.freeze_layers()?;
+        self.ranks.begin(&self.network)
+    }
+
+    fn freeze_layers(&self) -> Result<(), TrainError> {
         let Some(model) = self.config.model.base() else { return Ok(()) };
         let freeze = model.freeze_after(self.state.epoch);
         let frozen = self.network.freeze(freeze)?;
@@ -297,7 +365,7 @@ impl Trainer {
         let mut shown = Instant::now();
         reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
         loop {
-            if stop.load(Ordering::Relaxed) != 0 {
+            if self.is_to_stop(stop) {
                 self.state.running = running.sums()?;
                 // The last update may have been one too many.
                 if !self.check_weights_finite()? {
@@ -305,18 +373,20 @@ impl Trainer {
                 }
                 return Ok(Ended::Stopped);
             }
-            let num_batches = match self.train_step(&mut batches, &mut running)? {
+            let due = checkpoints.is_due(self.state.step + 1);
+            let wish = Wish { stop: stop.load(Ordering::Relaxed) != 0, due };
+            let num_batches = match self.train_step(&mut batches, &mut running, wish)? {
                 None => break,
                 Some(Stepped::Done(num_batches)) => num_batches,
                 Some(Stepped::Diverged) => return self.roll_back(checkpoints),
             };
             checkpoints.check()?;
-            if let Some(anchor) = checkpoints.is_due(self.state.step) {
+            if let Some(anchor) = self.due_checkpoint(checkpoints) {
                 self.state.running = running.sums()?;
                 if !self.check_weights_finite()? {
                     return self.roll_back(checkpoints);
                 }
-                checkpoints.save(self, Vec::new(), anchor)?;
+                checkpoints.save(self, anchor)?;
             }
             let is_due = shown.elapsed() >= DISPLAY_INTERVAL;
             let sums = is_due.then(|| running.sums()).transpose()?;
@@ -333,9 +403,31 @@ impl Trainer {
         if !self.check_weights_finite()? {
             return self.roll_back(checkpoints);
         }
-        self.state.running = running.sums()?;
+        self.state.running = self.ranks.sums(running.sums()?)?;
         reporter.phase_finished();
         Ok(Ended::Whole(batches.waited()))
+    }
+
+    /// Whether to stop before the next step: as the signal says, or as all processes have decided.
+    fn is_to_stop(&self, stop: &Stop) -> bool {
+        if self.ranks.world().is_alone() {
+            return stop.load(Ordering::Relaxed) != 0;
+        }
+        let is_decided = self.ranks.decided().stop;
+        if is_decided {
+            // As if the signal had come here.
+            let _ = stop.compare_exchange(0, SIGTERM, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        is_decided
+    }
+
+    /// Whether a checkpoint is due after this step, and if so whether by the step alone; of several
+    /// processes, as rank 0 wished before it.
+    fn due_checkpoint(&self, checkpoints: &CheckpointManager<'_>) -> Option<bool> {
+        if self.ranks.world().is_alone() {
+            return checkpoints.is_due(self.state.step);
+        }
+        self.ranks.decided().due
     }
 
     /// Sums over the validation split, of the weights and of their average, or `None` if told to
@@ -349,23 +441,48 @@ impl Trainer {
         reporter.phase_started(Phase::Validate, self.state.epoch, self.val_loader.num_batches(), 0);
         let networks: Vec<&Network> =
             [&self.network].into_iter().chain(self.ema.as_ref().map(Ema::network)).collect();
-        let mut reported = Ok(());
+        let mut rounds = Rounds::new(self.ranks.world(), self.val_loader.num_batches());
+        rounds.world.at(Place::Validating { epoch: self.state.epoch });
+        let mut ended = Ok(());
         let sums = self.evaluator().sums(&networks, self.val_batches()?, || {
-            reported = reporter.batches_done(1, None);
-            flow(reported.is_err(), stop)
+            let reported = reporter.batches_done(rounds.world.size(), None);
+            let (flow, agreed) = rounds.next(flow(reported.is_err(), stop));
+            ended = reported.map_err(TrainError::from).and(agreed);
+            flow
         });
-        reported?;
+        ended?;
         let sums = match sums {
             Err(EvaluationError::Interrupted) => return Ok(None),
             sums => sums?,
         };
+        if rounds.finish(stop)?.is_break() {
+            return Ok(None);
+        }
         reporter.phase_finished();
         let mut sums = sums.into_iter();
         let Some((val, pairs)) = sums.next() else { return Ok(None) };
         if let Some(pairs) = pairs {
+            let pairs = self.all_pairs(pairs)?;
             reporter.validated(self.state.step, &pairs, &self.classes)?;
         }
-        Ok(Some((val, sums.next().map(|(ema, _)| ema))))
+        let val = self.ranks.sums(val)?;
+        let ema = sums.next().map(|(ema, _)| self.ranks.sums(ema)).transpose()?;
+        Ok(Some((val, ema)))
+    }
+
+    /// The pairs that all processes have counted.
+    fn all_pairs(&self, pairs: ConfusionMatrix) -> Result<ConfusionMatrix, TrainError> {
+        if self.ranks.world().is_alone() {
+            return Ok(pairs);
+        }
+        let classes = pairs.num_classes();
+        let mut counts: Vec<f64> = pairs.rows().flatten().map(|&count| count as f64).collect();
+        self.ranks.world().sum(&mut counts)?;
+        let mut all = ConfusionMatrix::new(classes);
+        for (cell, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0.0) {
+            all.add_many(cell / classes, cell % classes, *count as u64);
+        }
+        Ok(all)
     }
 
     /// Runs networks on batches as this trainer does.
@@ -382,6 +499,8 @@ impl Trainer {
     ) -> Result<bool, TrainError> {
         let lr = self.lr(self.state.step.saturating_sub(1));
         let metrics = self.state.finish_epoch(val, ema, lr);
+        // Where the number of processes has changed within the epoch, it may have had a step less.
+        self.state.step = self.state.step.max(self.state.epoch * self.steps_per_epoch() as u64);
         let training = &self.config.training;
         let monitor = training.monitor();
         let value = metrics.value(monitor.metric).unwrap_or(f64::NAN);
@@ -401,7 +520,48 @@ impl Trainer {
 
     /// The learning rate of step `step`.
     fn lr(&self, step: u64) -> f64 {
-        self.schedule.lr(step) * self.state.divergence.lr_scale
+        let scale = if self.config.training.distributed.scale_lr { self.ranks.world().size() } else { 1 };
+        self.schedule.lr(step) * self.state.divergence.lr_scale * scale as f64
+    }
+}
+
+/// What processes with different numbers of batches decide together after each of them: whether to
+/// stop. Those that have fewer take part in the rest.
+pub(crate) struct Rounds<'a> {
+    world: &'a World,
+    left: usize,
+}
+
+impl<'a> Rounds<'a> {
+    /// Over `num_batches` of all processes together, as [`Share::of_pass`](crate::distributed::Share)
+    /// cuts them.
+    pub(crate) fn new(world: &'a World, num_batches: usize) -> Rounds<'a> {
+        Rounds { world, left: num_batches.div_ceil(world.size()) }
+    }
+
+    /// Whether any process breaks off, and whether that could be found out.
+    pub(crate) fn next(&mut self, own: ControlFlow<()>) -> (ControlFlow<()>, Result<(), TrainError>) {
+        self.left = self.left.saturating_sub(1);
+        if self.world.is_alone() {
+            return (own, Ok(()));
+        }
+        match self.world.any(own.is_break()) {
+            Ok(true) => (ControlFlow::Break(()), Ok(())),
+            Ok(false) => (ControlFlow::Continue(()), Ok(())),
+            Err(error) => (ControlFlow::Break(()), Err(error.into())),
+        }
+    }
+
+    /// The rounds that only others have batches for.
+    pub(crate) fn finish(mut self, stop: &Stop) -> Result<ControlFlow<()>, TrainError> {
+        while self.left > 0 && !self.world.is_alone() {
+            let (flow, agreed) = self.next(flow(false, stop));
+            agreed?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -411,7 +571,12 @@ impl Trainer {
     /// # Errors
     /// The configuration cannot be stored.
     pub fn snapshot(&self) -> Result<Checkpoint, TrainError> {
-        build::snapshot(self)
+        build::snapshot(self, &[self.state.running])
+    }
+
+    /// All processes of the training.
+    pub fn world(&self) -> &World {
+        self.ranks.world()
     }
 
     /// Resumes from `checkpoint`: weights, optimizer, and where the run stood.

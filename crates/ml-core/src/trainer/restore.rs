@@ -2,10 +2,11 @@
 
 use tch::Tensor;
 
-use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, sums_from};
-use super::{TrainError, TrainState, Trainer};
+use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, running_from};
+use super::{TrainError, TrainState, Trainer, build};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite};
 use crate::config::ModelConfig;
+use crate::optimizer::OptimizerError;
 use crate::policy::{EarlyStoppingState, Ranked, Ranking};
 use torch_file::Value;
 
@@ -75,17 +76,18 @@ pub(super) fn restore(
     mode: ResumeMode,
 ) -> Result<(), TrainError> {
     check_identity(trainer, checkpoint, mode)?;
+    let world = trainer.ranks.world();
     let mut state = TrainState {
         epoch: checkpoint.epoch,
         step: checkpoint.step,
         batch_in_epoch: checkpoint.batch_in_epoch,
-        running: sums_from(&checkpoint.running.field())?,
+        running: running_from(&checkpoint.running.field(), world.rank(), world.size())?,
         history: history_from(&checkpoint.metrics.field())?,
         ranking: ranking_from(&checkpoint.best.field())?,
         early_stopping: early_stopping_from(&checkpoint.early_stopping.field())?,
         divergence: divergence_from(&checkpoint.divergence.field())?,
     };
-    state.step = right_step(trainer, &state, mode)?;
+    state.step = right_step(trainer, checkpoint, &state, mode)?;
     rebuild_ranking(trainer, checkpoint, &mut state)?;
     if !(state.divergence.lr_scale.is_finite() && state.divergence.lr_scale > 0.0) {
         return Err(TrainError::NotFiniteState { name: "divergence.lr_scale".to_owned() });
@@ -119,6 +121,45 @@ pub(super) fn restore(
         scaler.load_state_dict(state)?;
     }
     trainer.state = state;
+    trainer.restored_running = Some(checkpoint.running.shallow_clone());
+    Ok(())
+}
+
+/// Gives all processes the state of rank 0.
+pub(super) fn synchronise(trainer: &mut Trainer) -> Result<(), TrainError> {
+    let is_first = trainer.ranks.world().is_first();
+    let restored = trainer.restored_running.take();
+    let own = if is_first {
+        let mut checkpoint = build::snapshot(trainer, &[trainer.state.running])?;
+        // Of a run that begins, all sums are zero.
+        checkpoint.running = restored.unwrap_or(checkpoint.running);
+        checkpoint.to_bytes()?
+    } else {
+        Vec::new()
+    };
+    let bytes = trainer.ranks.world().broadcast(own)?;
+    if !is_first {
+        let checkpoint = Checkpoint::from_bytes(&bytes)?;
+        drop(bytes);
+        restore(trainer, &checkpoint, ResumeMode::Exact)?;
+    }
+    let weights: Vec<Tensor> = trainer
+        .network
+        .tensors()
+        .into_iter()
+        .map(|(_, tensor)| tensor.detach())
+        .filter(Tensor::is_floating_point)
+        .collect();
+    let norm = torch_ext::total_norm(&weights).and_then(|norm| torch_ext::scalar(&norm));
+    let norm = norm.map_err(OptimizerError::from)?;
+    let all = trainer.ranks.world().gather(&norm.to_bits().to_le_bytes())?;
+    if let Some(other) = all.iter().position(|norm| *norm != all[0]) {
+        return Err(TrainError::Mismatch {
+            what: "the weights",
+            found: format!("others on rank {other}"),
+            expected: "those of rank 0".to_owned(),
+        });
+    }
     Ok(())
 }
 
@@ -167,14 +208,31 @@ fn rebuild_ranking(
     Ok(())
 }
 
-/// The step that epoch and batch amount to; another only if a changed batch size explains it.
-fn right_step(trainer: &Trainer, state: &TrainState, mode: ResumeMode) -> Result<u64, TrainError> {
-    let accumulated = trainer.config.training.gradient_accumulation_steps as u64;
+/// The step that epoch and batch amount to; another only if a changed batch size explains it, or
+/// another number of processes, which goes on at the same place of the epoch.
+fn right_step(
+    trainer: &Trainer,
+    checkpoint: &Checkpoint,
+    state: &TrainState,
+    mode: ResumeMode,
+) -> Result<u64, TrainError> {
+    let processes = trainer.ranks.world().size() as u64;
+    let before = checkpoint.extra.iter().find(|(key, _)| *key == build::WORLD_SIZE.into());
+    let before = before.map(|(_, size)| size.field().as_u64()).transpose()?.unwrap_or(1);
+    let accumulated = trainer.config.training.gradient_accumulation_steps as u64 * processes;
     let in_epoch = state.batch_in_epoch.div_ceil(accumulated);
     let steps = state.epoch.checked_mul(trainer.steps_per_epoch() as u64);
     let expected = steps.and_then(|steps| steps.checked_add(in_epoch));
     let fits = state.batch_in_epoch <= trainer.train_loader.num_batches() as u64;
     match expected {
+        // A step that is not whole is done with the next, so that an epoch has no step more.
+        Some(_) if processes != before && fits => {
+            tracing::warn!(
+                "the state is of {before} processes, and now there are {processes}: the result is another than with \
+                 {before} to the end"
+            );
+            Ok(steps.unwrap_or(state.step).saturating_add(state.batch_in_epoch / accumulated))
+        }
         Some(expected) if expected == state.step && fits => Ok(expected),
         Some(expected) if mode == ResumeMode::AllowChanges && state.batch_in_epoch == 0 => Ok(expected),
         _ => Err(TrainError::Mismatch {

@@ -237,7 +237,30 @@ pub(super) fn divergence_from(field: &Field<'_>) -> Result<DivergenceState, Valu
     })
 }
 
-pub(super) fn sums_to_value(sums: MetricSums) -> Value {
+/// The sums over all processes; of several also those of each, so that a run that is resumed with as
+/// many adds up the same numbers.
+pub(super) fn running_to_value(running: &[MetricSums]) -> Value {
+    let all = running.iter().copied().reduce(|sum, one| sum + one).unwrap_or_default();
+    let Value::Dict(mut entries) = sums_to_value(all) else { return Value::None };
+    if running.len() > 1 {
+        let each = running.iter().map(|&sums| sums_to_value(sums));
+        entries.push(("ranks".into(), Value::list(each)));
+    }
+    Value::Dict(entries)
+}
+
+/// What process `rank` of `size` goes on with: its own sums where they are known, else rank 0 with
+/// all.
+pub(super) fn running_from(field: &Field<'_>, rank: usize, size: usize) -> Result<MetricSums, ValueError> {
+    let ranks = field.optional("ranks")?.map(|ranks| ranks.items()).transpose()?.unwrap_or_default();
+    match ranks.get(rank) {
+        Some(own) if ranks.len() == size => sums_from(own),
+        _ if rank == 0 => sums_from(field),
+        _ => Ok(MetricSums::default()),
+    }
+}
+
+fn sums_to_value(sums: MetricSums) -> Value {
     Value::dict([
         ("loss_sum", Value::Float(sums.loss_sum)),
         ("loss_divisor", Value::Float(sums.loss_divisor)),
@@ -247,7 +270,7 @@ pub(super) fn sums_to_value(sums: MetricSums) -> Value {
     ])
 }
 
-pub(super) fn sums_from(field: &Field<'_>) -> Result<MetricSums, ValueError> {
+fn sums_from(field: &Field<'_>) -> Result<MetricSums, ValueError> {
     let count = field.get("count")?.as_u64()?;
     // Older checkpoints divided by the number of samples.
     let divisor = field.optional("loss_divisor")?.map(|divisor| divisor.as_f64()).transpose()?;

@@ -6,7 +6,9 @@ use ml_data::rng::{Purpose, derived_seed};
 use tch::Tensor;
 
 use super::guard::{Guard, Trouble};
+use super::ranks::{StepBatches, Wish};
 use super::{TrainError, Trainer};
+use crate::distributed::Place;
 use crate::features::{Batches, InputBatch};
 use crate::loader::DeviceBatch;
 use crate::loss::{LossValue, Targets};
@@ -35,25 +37,26 @@ pub(super) struct MicroBatch {
 
 impl Trainer {
     /// A step from the next batches, as many as are accumulated or left; none at the end of the
-    /// epoch.
+    /// epoch. `wish` is what this process would have all of them do after it.
     pub(super) fn train_step(
         &mut self,
         batches: &mut Batches,
         running: &mut MetricAccumulator,
+        wish: Wish,
     ) -> Result<Option<Stepped>, TrainError> {
         let lr = self.lr(self.state.step);
-        let count = self.config.training.gradient_accumulation_steps;
-        let shares = self.shares(batches, count);
+        let first = self.state.batch_in_epoch as usize;
+        let step = self.ranks.step(first, self.train_loader.num_batches());
+        if step.all.is_empty() {
+            return Ok(None);
+        }
+        let shares = self.shares(batches, &step);
         let buffers = self.copy_buffers();
 
         self.optimizer.zero_grad()?;
-        let mut micro_batches = Vec::with_capacity(shares.len());
-        for (number, batch) in batches.by_ref().take(count).enumerate() {
-            micro_batches.push(self.forward_backward(batch?, number, shares[number])?);
-        }
-        if micro_batches.is_empty() {
-            return Ok(None);
-        }
+        let micro_batches = self.micro_batches(batches, &step, &shares)?;
+        let losses = || micro_batches.iter().map(|micro| &micro.loss.mean);
+        let status = self.ranks.exchange(&step, losses(), wish, self.compute.device)?;
         if let Some(scaler) = &mut self.scaler {
             scaler.unscale(&self.optimizer)?;
         }
@@ -61,18 +64,19 @@ impl Trainer {
         if let Some(max_norm) = self.config.training.max_grad_norm {
             self.optimizer.clip_grad_norm(&norm, max_norm)?;
         }
-        let guard = Guard::new(micro_batches.iter().map(|micro| &micro.loss.mean), &norm, lr);
+        let guard = Guard::new(losses(), &norm, lr, status);
         // On its way to the host while the update is under way.
         let verdict = guard.verdict()?;
         // Leaves everything as it is where the guard has found something.
         self.optimizer.step(lr, Some(guard.found_inf()))?;
-        let trouble = verdict.wait()?;
+        let (trouble, decided) = verdict.wait()?;
+        self.ranks.decide(decided);
         let is_overflow = self.is_overflow(trouble.as_ref())?;
         if let Some(scaler) = &mut self.scaler {
             scaler.update()?;
         }
         if let Some(trouble) = trouble.filter(|_| !is_overflow) {
-            return self.recover(&trouble, &micro_batches, buffers).map(Some);
+            return self.recover(&trouble, &micro_batches, &step, buffers).map(Some);
         }
         self.first_step.get_or_insert_with(Instant::now);
         if let Some(ema) = self.ema.as_mut().filter(|_| !is_overflow) {
@@ -81,23 +85,55 @@ impl Trainer {
         for MicroBatch { loss, logits, targets, .. } in &micro_batches {
             running.add(loss, logits, targets);
         }
-        Ok(Some(self.advance(micro_batches.len())))
+        Ok(Some(self.advance(step.all.len())))
     }
 
-    /// Adds the gradients of one micro-batch; `share` is its share of the mean over the step.
+    /// Forward and backward of this process's batches of a step, of whose mean each has its share.
+    fn micro_batches(
+        &mut self,
+        batches: &mut Batches,
+        step: &StepBatches,
+        shares: &[f64],
+    ) -> Result<Vec<MicroBatch>, TrainError> {
+        self.ranks.keep_statistics();
+        let own: Vec<usize> = (step.own.start - step.all.start..step.own.end - step.all.start).collect();
+        let mut micro_batches = Vec::with_capacity(own.len());
+        let (epoch, done) = (self.state.epoch, self.state.step);
+        for &number in &own {
+            self.ranks.world().at(Place::Loading { epoch, step: done });
+            let Some(batch) = batches.next() else { break };
+            let batch = batch?;
+            self.ranks.world().at(Place::Computing { epoch, step: done });
+            let is_last = own.last() == Some(&number);
+            micro_batches.push(self.forward_backward(batch, number, shares[number], is_last)?);
+        }
+        if own.is_empty() {
+            self.ranks.backward_without_batch(&self.network)?;
+        }
+        Ok(micro_batches)
+    }
+
+    /// Adds the gradients of micro-batch `number` of a step; `share` is its share of the mean over the
+    /// step. The last of a process has the gradients of all processes added up.
     fn forward_backward(
         &self,
         batch: InputBatch,
         number: usize,
         share: f64,
+        is_last: bool,
     ) -> Result<MicroBatch, TrainError> {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         torch_ext::manual_seed(seed).map_err(OptimizerError::from)?;
         let outputs = self.network.train_outputs(batch.input(), &self.compute)?;
         let LossValue { mean, divisor } = self.loss.of_outputs(&outputs, &Targets::of(&batch.batch))?;
+        let factor = share * self.ranks.gradient_factor();
         // A single micro-batch needs no product.
-        let part = if share == 1.0 { mean.shallow_clone() } else { &mean * share };
-        self.scaler.as_ref().map_or(part.shallow_clone(), |scaler| scaler.scale(&part)).backward();
+        let part = if factor == 1.0 { mean.shallow_clone() } else { &mean * factor };
+        let scaled = self.scaler.as_ref().map_or(part.shallow_clone(), |scaler| scaler.scale(&part));
+        if is_last {
+            self.ranks.prepare(&scaled)?;
+        }
+        scaled.backward();
         let DeviceBatch { targets, indices, .. } = batch.batch;
         let loss = LossValue { mean: mean.detach(), divisor };
         Ok(MicroBatch { loss, logits: outputs.logits.detach(), targets, indices })
@@ -107,17 +143,18 @@ impl Trainer {
     /// a smaller scale mends it, and the run has not diverged.
     fn is_overflow(&self, trouble: Option<&Trouble>) -> Result<bool, TrainError> {
         let (Some(trouble), Some(scaler)) = (trouble, &self.scaler) else { return Ok(false) };
-        Ok(trouble.losses.iter().all(|loss| loss.is_finite()) && scaler.value()? > 1.0)
+        let is_finite = trouble.ranks.is_empty() && trouble.losses.iter().all(|loss| loss.is_finite());
+        Ok(is_finite && scaler.value()? > 1.0)
     }
 
-    /// What part of the step's mean each of the next `count` batches is, by what their losses are
-    /// divided by.
-    fn shares(&self, batches: &Batches, count: usize) -> Vec<f64> {
+    /// What part of the step's mean each of its batches is, those of other processes included, by what
+    /// their losses are divided by.
+    fn shares(&self, batches: &Batches, step: &StepBatches) -> Vec<f64> {
         let mixes = self.config.transforms.train.mixes();
         let divisor = |targets: &Vec<i64>| {
             if mixes { targets.len() as f64 } else { self.loss.divisor(targets) }
         };
-        shares(batches.next_targets(count).iter().map(divisor))
+        shares(batches.targets_of(step.all.clone()).iter().map(divisor))
     }
 
     pub(super) fn advance(&mut self, num_batches: usize) -> Stepped {

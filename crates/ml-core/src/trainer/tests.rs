@@ -11,6 +11,7 @@ use ml_data::dataset::Dataset;
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoints::CheckpointManager;
+use super::ranks::Wish;
 use super::step::Stepped;
 use super::{
     Ended, EpochMetrics, EpochReport, NoReporter, Outcome, ReportError, Reporter, ResumeMode, TrainError,
@@ -109,7 +110,7 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
             trainer.network.parameters().iter().map(|(_, p)| p.detach().copy()).collect();
         // The running statistics do not enter the gradients, so that looking first changes nothing.
         let grads = expected_step(&trainer, window.clone());
-        trainer.train_step(&mut batches, &mut running).unwrap().unwrap();
+        trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap().unwrap();
         for ((name, after), (before, grad)) in
             trainer.network.parameters().iter().zip(before.iter().zip(&grads))
         {
@@ -121,7 +122,10 @@ fn accumulated_batches_and_the_exact_tail_make_the_mean_over_all_their_images() 
         assert_eq!(trainer.state.step, step as u64 + 1);
         assert_eq!(trainer.state.batch_in_epoch, window.end as u64);
     }
-    assert!(trainer.train_step(&mut batches, &mut running).unwrap().is_none(), "the epoch is over");
+    assert!(
+        trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap().is_none(),
+        "the epoch is over"
+    );
     assert_eq!(running.sums().unwrap().count, 9);
 }
 
@@ -163,7 +167,7 @@ fn a_skipped_first_step_leaves_everything_as_it_was_and_the_next_is_the_first() 
     let mut batches = trainer.train_loader.epoch(0, 0).into();
     let before = tensors(&trainer);
     let poisoned = poison(&trainer);
-    let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
+    let stepped = trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap();
     assert!(matches!(stepped, Some(Stepped::Done(1))));
     cure(poisoned);
     assert_eq!(tensors(&trainer), before, "weights, statistics, optimizer and average");
@@ -171,7 +175,7 @@ fn a_skipped_first_step_leaves_everything_as_it_was_and_the_next_is_the_first() 
     assert_eq!(running.sums().unwrap().count, 0, "its images are not in the metrics");
     assert_eq!(trainer.ema.as_ref().unwrap().num_updates(), 0);
 
-    trainer.train_step(&mut batches, &mut running).unwrap();
+    trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap();
     let ema = trainer.ema.as_ref().unwrap();
     assert_eq!(ema.num_updates(), 1);
     assert_eq!(ema.state_dict(), trainer.network.state_dict(), "the first update copies");
@@ -188,8 +192,8 @@ fn skips_end_after_max_times_with_an_error_that_names_the_images() {
     let mut running = MetricAccumulator::new(Device::Cpu);
     let mut batches = trainer.train_loader.epoch(0, 0).into();
     let _poisoned = poison(&trainer);
-    trainer.train_step(&mut batches, &mut running).unwrap();
-    let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
+    trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap();
+    let error = trainer.train_step(&mut batches, &mut running, Wish::default()).map(|_| ()).unwrap_err();
     let TrainError::NotFinite { loss, times, images, .. } = &error else { panic!("{error}") };
     assert!(loss.is_nan());
     assert_eq!((*times, images.len()), (1, 3));
@@ -208,7 +212,7 @@ fn an_update_beyond_float32_is_refused_before_it_is_made() {
     let before = parameters(&trainer);
     let mut running = MetricAccumulator::new(Device::Cpu);
     let mut batches = trainer.train_loader.epoch(0, 0).into();
-    let error = trainer.train_step(&mut batches, &mut running).map(|_| ()).unwrap_err();
+    let error = trainer.train_step(&mut batches, &mut running, Wish::default()).map(|_| ()).unwrap_err();
     let TrainError::NotFinite { loss, grad_norm, .. } = &error else { panic!("{error}") };
     assert!(loss.is_finite() && grad_norm.is_finite());
     assert_eq!(parameters(&trainer), before);
@@ -226,7 +230,7 @@ fn a_rollback_goes_to_the_last_checkpoint_with_a_lower_learning_rate() {
     ];
     let mut trainer = trainer(&data, &more);
     let run = Run::claim(&place.path().join("runs"), "base").unwrap();
-    let mut checkpoints = CheckpointManager::start(&run, &trainer.config).unwrap();
+    let mut checkpoints = CheckpointManager::start(Some(&run), &trainer.config).unwrap();
     checkpoints.begin(&mut trainer).unwrap();
     let stop = super::Stop::new(0);
     let first = tensors(&trainer);
@@ -296,7 +300,7 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1e30)).unwrap();
     let before = tensors(&trainer);
     let mut batches = trainer.train_loader.epoch(0, 0).into();
-    let stepped = trainer.train_step(&mut batches, &mut running).unwrap();
+    let stepped = trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap();
     assert!(matches!(stepped, Some(Stepped::Done(1))));
     assert_eq!(trainer.state.divergence.times, 0);
     assert_eq!(trainer.scaler.as_ref().unwrap().value().unwrap() as f32, 0.5e30);
@@ -307,8 +311,9 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // With a smaller one the weights move, and the scale is in the checkpoint.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1024.0)).unwrap();
     let before = floats(tensors(&trainer));
+    trainer.state.batch_in_epoch = 0;
     let mut batches = trainer.train_loader.epoch(0, 0).into();
-    trainer.train_step(&mut batches, &mut running).unwrap();
+    trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap();
     assert_ne!(floats(tensors(&trainer)), before);
     let saved = trainer.snapshot().unwrap().scaler_state_dict.unwrap();
     assert_eq!(saved.get("scale").unwrap().as_f64().unwrap(), 1024.0);
@@ -316,7 +321,8 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     // A scale of 1 scales nothing: what overflows then is the run's own fault.
     trainer.scaler.as_mut().unwrap().load_state_dict(&state(1.0)).unwrap();
     let poisoned = poison(&trainer);
+    trainer.state.batch_in_epoch = 0;
     let mut batches = trainer.train_loader.epoch(0, 0).into();
-    assert!(trainer.train_step(&mut batches, &mut running).is_err());
+    assert!(trainer.train_step(&mut batches, &mut running, Wish::default()).is_err());
     cure(poisoned);
 }

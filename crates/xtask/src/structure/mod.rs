@@ -28,9 +28,10 @@ const CRATES: [&[&str]; 6] = [
 /// Only for tests: a dev-dependency of any crate.
 const TEST_SUPPORT: &str = "test-support";
 /// The modules of `ml-core`: each may use those before it.
-const ML_CORE: [&str; 19] = [
+const ML_CORE: [&str; 20] = [
     "torch_error",
     "device",
+    "distributed",
     "loader",
     "network",
     "features",

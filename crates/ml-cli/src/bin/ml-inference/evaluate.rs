@@ -85,7 +85,7 @@ fn rewrite_page(args: &Args, model: &LoadedModel) {
     }
 }
 
-fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {
+pub fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {
     let group = RunGroup::open(model.path())?.filter(|group| group.kind() == GroupKind::Folds);
     if let Some(group) =
         group.filter(|_| args.data_dir.is_none() && args.split().is_some_and(|split| split != Split::Test))

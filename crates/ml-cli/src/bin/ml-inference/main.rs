@@ -11,18 +11,23 @@ mod inputs;
 mod model;
 mod output;
 mod predict;
+mod ranks;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::Context;
 use clap::CommandFactory;
-use ml_cli::console::tell;
+use ml_cli::console::{set_rank, tell};
 use ml_cli::exit::{UsageError, finish, leave, print_completions};
 use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
-use ml_core::device;
+use ml_core::dataset::LeftOut;
+use ml_core::device::{self, Neighbours};
+use ml_core::distributed::{DistributedConfig, Environment, World};
 
 use args::{Args, Command};
 use inputs::Inputs;
@@ -40,17 +45,47 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     args.check()?;
     // What was typed is checked before anything slow begins.
     let Inputs { images, left_out } = inputs::expand(&args.inputs)?;
+    let environment =
+        Environment::read(|name| std::env::var(name).ok()).map_err(|error| UsageError(error.into()))?;
+    set_rank(environment.as_ref().map_or(0, |environment| environment.rank));
     let interrupt = Interrupt::install().context("cannot catch signals")?;
     device::tell_warnings(|text| tell(format_args!("warning: libtorch: {text}")))?;
-    let device = device::resolve(args.device, args.threads.map(NonZeroUsize::get))
+    let world = Rc::new(ranks::join(environment)?);
+    let result = infer(&world, args, &images, &left_out, &interrupt);
+    if let Err(error) = &result
+        && !world.fail(&format!("{error:#}"))
+        && !world.is_first()
+    {
+        // What another has told.
+        return Ok(ExitCode::from(1));
+    }
+    result
+}
+
+/// Evaluates or predicts, with the other processes of `world`, of which rank 0 tells what was found.
+fn infer(
+    world: &Rc<World>,
+    args: &Args,
+    images: &[PathBuf],
+    left_out: &LeftOut,
+    interrupt: &Interrupt,
+) -> anyhow::Result<ExitCode> {
+    ranks::check(world)?;
+    let neighbours = Neighbours { place: world.local_rank(), count: world.local_size() };
+    let device = device::resolve_among(args.device, args.threads.map(NonZeroUsize::get), neighbours)
         .map_err(|error| UsageError(error.into()))?;
     if let Some(warning) = &device.warning {
         tell(format_args!("warning: {warning}"));
     }
-    let model = match model::open(args, device.device, &interrupt)? {
+    let model = match model::open(args, device.device, interrupt)? {
         ControlFlow::Continue(model) => model,
         ControlFlow::Break(code) => return Ok(code),
     };
+    world.connect(device.device, &DistributedConfig::default())?;
+    let model = model.among(Rc::clone(world));
+    if !world.is_first() {
+        return ranks::take_part(args, &model, images, interrupt);
+    }
     if args.console.quiet == 0 {
         model::introduce(&model, &device.description);
         if !left_out.is_empty() {
@@ -58,8 +93,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     if images.is_empty() {
-        evaluate::run(args, &model, &interrupt)
+        evaluate::run(args, &model, interrupt)
     } else {
-        predict::run(args, &model, &images, &interrupt)
+        predict::run(args, &model, images, interrupt)
     }
 }

@@ -1,7 +1,7 @@
 //! Flags → overrides.
 
 use std::ffi::OsString;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -24,6 +24,7 @@ Examples:
   ml-train --resume runs/base --num_epochs 50         train a run for longer
   ml-train --config my.yaml --resume auto             resume, or start a new run
   ml-train --config my.yaml --fold all                train every fold
+  ml-train --config my.yaml --nproc 2                 train with two processes
 
 Flags may be written with - or _.
 Exit codes: 0 completed, 1 failed, 2 wrong usage or configuration,
@@ -74,6 +75,14 @@ pub struct Args {
     /// Train N runs that differ in their seeds: seed, seed + 1, ...
     #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = "Runs")]
     pub seeds: Option<NonZeroU64>,
+
+    /// Train with N processes on this machine, each with a GPU or a share of the processors: as
+    /// torchrun --standalone --nproc-per-node N --no-python ml-train ... does
+    #[arg(long, value_name = "N", help_heading = "Several processes")]
+    pub nproc: Option<NonZeroUsize>,
+    /// Show the log of all processes, not only of rank 0
+    #[arg(long, help_heading = "Several processes")]
+    pub all_ranks: bool,
 
     /// Print a commented configuration to start with, made from what the images of a data folder
     /// show, then stop
@@ -339,6 +348,7 @@ mod tests {
             flags("Runs"),
             ["--resume", "--rewind", "--allow_changes", "--runs_dir", "--run_name", "--seeds"]
         );
+        assert_eq!(flags("Several processes"), ["--nproc", "--all_ranks"]);
         assert_eq!(flags("Inspect").first().map(String::as_str), Some("--init_config"));
         let configuration = flags("Configuration");
         assert_eq!((configuration.len(), configuration.last().map(String::as_str)), (16, Some("--seed")));

@@ -3,11 +3,13 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Instant;
 
 use ml_cli::exit;
 use ml_core::config::{Config, Override, Source};
 use ml_core::dataset::{Dataset, DatasetError};
+use ml_core::distributed::World;
 use ml_core::run::{GroupKind, GroupSummary, INCIDENTAL, MemberSummary, RunGroup, SpreadSummary, run_name};
 use ml_data::dataset::shell_quoted;
 use ml_report::run::RunReporter;
@@ -138,7 +140,9 @@ fn train(
             GroupKind::Seeds => RunReporter::default(),
         };
         let process = if place == 0 { process } else { Process { started: Instant::now(), ..process } };
-        let ended = Request::of_group(group, member, overrides)?.train(args, terminal, process, reporter);
+        let world = Rc::new(World::alone());
+        let request = Request::of_group(group, member, overrides)?;
+        let ended = request.train(&world, args, terminal, process, reporter);
         run_group::summarise(group)?;
         if let Ended::Interrupted(_) = ended? {
             tracing::warn!(

@@ -6,22 +6,25 @@
 mod args;
 mod group;
 mod init;
+mod ranks;
 mod resolve;
 mod summary;
 mod train;
 
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::CommandFactory;
-use ml_cli::console::{draws_bars, start_log};
+use ml_cli::console::{RankWriter, draws_bars, rank, set_rank, start_log};
 use ml_cli::exit::{finish, leave, print_completions};
-use ml_cli::flags::parse;
+use ml_cli::flags::{ConsoleArgs, parse};
 use ml_cli::interrupt::Interrupt;
-use ml_core::config;
+use ml_core::config::{self, Override};
 use ml_core::dataset::DatasetError;
 use ml_core::device::{keep_freed_memory, set_cublas_workspace, tell_warnings};
+use ml_core::distributed::World;
 use ml_data::files::variable_in;
 use ml_report::console::Console;
 use ml_report::dashboard::SharedDashboard;
@@ -72,9 +75,19 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     if args.list_architectures {
         return summary::list(args.json);
     }
+    if let Some(count) = args.nproc {
+        return ranks::launch(count);
+    }
+    let environment = ranks::environment()?;
+    set_rank(environment.as_ref().map_or(0, |environment| environment.rank));
     let console = Console::new(draws_bars(&args.console));
     let dashboard = (args.ui == Ui::Tui).then(|| SharedDashboard::new(Instant::now()));
     let log = match dashboard.clone() {
+        _ if rank() > 0 => {
+            let quiet = if args.all_ranks { args.console.quiet } else { args.console.quiet.max(1) };
+            let verbose = if args.all_ranks { args.console.verbose } else { 0 };
+            start_log(&ConsoleArgs { quiet, verbose, ..args.console }, || RankWriter)
+        }
         Some(dashboard) => start_log(&args.console, move || dashboard.log_writer()),
         None => {
             let writer = console.clone();
@@ -98,13 +111,35 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     }
     let terminal = Terminal { console, log, dashboard };
     let process = Process { stop: &stop, started };
-    if let Some(code) = group::resume(args, &overrides, &terminal, process)? {
-        return Ok(code);
-    }
-    let request = Request::new(args, &overrides)?;
     if args.print_config {
+        let request = Request::new(args, &overrides)?;
         return ml_cli::exit::print(config::annotated(&request.resolved).trim_end());
     }
+    let world = ranks::join(environment, args, &overrides)?;
+    ranks::among(&world, || {
+        ranks::check(&world, args)?;
+        if world.is_first() {
+            train(&world, args, &overrides, &terminal, process)
+        } else {
+            ranks::take_part(&world, args, process)
+        }
+    })
+}
+
+/// Trains what the command line asks for, with the other processes of `world`, whose first this is.
+fn train(
+    world: &Rc<World>,
+    args: &Args,
+    overrides: &[Override],
+    terminal: &Terminal,
+    process: Process<'_>,
+) -> anyhow::Result<ExitCode> {
+    if world.is_alone()
+        && let Some(code) = group::resume(args, overrides, terminal, process)?
+    {
+        return Ok(code);
+    }
+    let request = Request::new(args, overrides)?;
     for warning in request.resolved.warnings() {
         tracing::warn!("{warning}");
     }
@@ -114,9 +149,10 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
             "data.data_dir: `{variable}` is not replaced by the variable's value; write the path in full, or with ~/"
         );
     }
-    match Group::new(args, &overrides, &request.resolved.config)? {
+    ranks::tell(world, &request.resolved.config)?;
+    match Group::new(args, overrides, &request.resolved.config)? {
         // Of several runs, the first is checked.
-        Some(group) if !args.dry_run => group.run(args, &terminal, process),
-        _ => request.run(args, &terminal, process),
+        Some(group) if !args.dry_run => group.run(args, terminal, process),
+        _ => request.run(world, args, terminal, process),
     }
 }

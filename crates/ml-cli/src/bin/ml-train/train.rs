@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use ml_cli::console::{Log, colored};
 use ml_cli::exit;
 use ml_core::config::{self, Override, Resolved, Source};
 use ml_core::device::PrecisionChoice;
+use ml_core::distributed::World;
 use ml_core::inference::{Device, LoadedModel, UseEma};
 use ml_core::job::{
     self, Job, JobError, JobOptions, Outcome, Placement, ResumeOptions, Resumed, Start, Taken,
@@ -112,8 +114,14 @@ impl Request {
     ///
     /// # Errors
     /// Anything that keeps the run from completing.
-    pub fn run(self, args: &Args, terminal: &Terminal, process: Process<'_>) -> anyhow::Result<ExitCode> {
-        match self.train(args, terminal, process, RunReporter::default())? {
+    pub fn run(
+        self,
+        world: &Rc<World>,
+        args: &Args,
+        terminal: &Terminal,
+        process: Process<'_>,
+    ) -> anyhow::Result<ExitCode> {
+        match self.train(world, args, terminal, process, RunReporter::default())? {
             Ended::Checked => Ok(ExitCode::SUCCESS),
             Ended::Whole(run, summary) => conclude(args, &run, &summary),
             Ended::Interrupted(run) => {
@@ -134,6 +142,7 @@ impl Request {
     /// Anything that keeps the run from completing.
     pub fn train(
         self,
+        world: &Rc<World>,
         args: &Args,
         terminal: &Terminal,
         Process { stop, started }: Process<'_>,
@@ -164,8 +173,8 @@ impl Request {
         let words = std::env::args_os().map(|word| shell_quoted(Path::new(&word)));
         let command = Some(words.collect::<Vec<_>>().join(" "));
         let options = JobOptions { placement: self.placement, dry_run: args.dry_run, started, command };
-        let prepared = Job::prepare(self.resolved.config, self.start, options, &mut reporters, stop);
-        let job = match prepared {
+        let (world, config) = (Rc::clone(world), self.resolved.config);
+        let job = match Job::prepare_among(world, config, self.start, options, &mut reporters, stop) {
             Err(JobError::Interrupted) => {
                 tracing::warn!("interrupted before the first step");
                 return Ok(Ended::Interrupted(None));
@@ -251,13 +260,21 @@ fn beside(parent: &Run) -> Placement {
 
 /// What is wrong with what is requested, rather than with the run, is the caller's mistake: exit
 /// code 2.
-fn classified(error: JobError) -> anyhow::Error {
+pub fn classified(error: JobError) -> anyhow::Error {
     if error.is_usage() { crate::resolve::usage(error) } else { error.into() }
 }
 
+/// Its number.
+const SIGTERM: u8 = 15;
+
 /// The exit code that says which signal it was.
 pub fn interrupted(stop: &AtomicUsize) -> ExitCode {
-    ExitCode::from(128 + stop.load(Ordering::Relaxed) as u8)
+    let signal = match stop.load(Ordering::Relaxed) {
+        // It came to another process of the training, and this one stops with it.
+        0 => SIGTERM,
+        signal => signal as u8,
+    };
+    ExitCode::from(128 + signal)
 }
 
 /// Writes the log into the run folder too.

@@ -6,7 +6,7 @@ use torch_ext::NormActivation;
 use super::{Layer, sum};
 use crate::network::init::Init;
 use crate::network::module::ModuleKind;
-use crate::network::state::Scope;
+use crate::network::state::{Scope, Together};
 
 /// `torch.nn.BatchNorm2d`. One whose weight needs no gradient (a frozen one) keeps its statistics
 /// and uses them in training too.
@@ -19,6 +19,8 @@ pub struct BatchNorm2d {
     num_batches_tracked: Tensor,
     eps: f64,
     momentum: f64,
+    /// In training, the processes whose images it is over.
+    together: Together,
 }
 
 impl BatchNorm2d {
@@ -34,11 +36,31 @@ impl BatchNorm2d {
         BatchNorm2d {
             weight: scope.parameter("weight", &[channels], Init::ONES),
             bias: scope.parameter("bias", &[channels], Init::ZEROS),
-            running_mean: scope.buffer("running_mean", Tensor::zeros([channels], (Kind::Float, cpu))),
-            running_var: scope.buffer("running_var", Tensor::ones([channels], (Kind::Float, cpu))),
+            running_mean: scope.running_statistic(
+                "running_mean",
+                Tensor::zeros([channels], (Kind::Float, cpu)),
+                momentum,
+            ),
+            running_var: scope.running_statistic(
+                "running_var",
+                Tensor::ones([channels], (Kind::Float, cpu)),
+                momentum,
+            ),
             num_batches_tracked: scope.buffer("num_batches_tracked", Tensor::zeros([], (Kind::Int64, cpu))),
             eps,
             momentum,
+            together: scope.together(),
+        }
+    }
+
+    fn tensors(&self) -> torch_ext::BatchNorm<'_> {
+        torch_ext::BatchNorm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            momentum: self.momentum,
+            eps: self.eps,
         }
     }
 
@@ -60,17 +82,10 @@ impl BatchNorm2d {
         shortcut: Option<&Tensor>,
         activation: NormActivation,
     ) -> Option<Tensor> {
-        if !self.weight.requires_grad() {
+        if !self.weight.requires_grad() || self.together.get().is_some() {
             return None;
         }
-        let norm = torch_ext::BatchNorm {
-            weight: &self.weight,
-            bias: &self.bias,
-            running_mean: &self.running_mean,
-            running_var: &self.running_var,
-            momentum: self.momentum,
-            eps: self.eps,
-        };
+        let norm = self.tensors();
         // An error can only be that memory is lacking, which the separate operations say too.
         let output = torch_ext::batch_norm_act(input, shortcut, &norm, activation).ok().flatten()?;
         self.count_batch();
@@ -97,6 +112,9 @@ impl Layer for BatchNorm2d {
         let train = train && self.weight.requires_grad();
         if train {
             self.count_batch();
+            if let Some(processes) = self.together.get() {
+                return processes.batch_norm(input, &self.tensors());
+            }
         }
         input.batch_norm(
             Some(&self.weight),

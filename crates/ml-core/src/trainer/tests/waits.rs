@@ -4,6 +4,7 @@ use super::*;
 use crate::checkpoint::{AsyncWriter, CheckpointPaths};
 use crate::evaluation::Evaluator;
 use crate::metrics::TOP_K;
+use crate::trainer::ranks::Wish;
 
 /// How often `body` waits.
 fn waits<T>(body: impl FnOnce() -> T) -> (u64, T) {
@@ -32,9 +33,11 @@ fn a_step_waits_once_for_its_verdict() {
         let mut running = MetricAccumulator::new(Device::Cpu);
         let mut steps = Vec::new();
         for epoch in 0..2 {
+            trainer.state.batch_in_epoch = 0;
             let mut batches = trainer.train_loader.epoch(epoch, 0).into();
             loop {
-                let (count, stepped) = waits(|| trainer.train_step(&mut batches, &mut running).unwrap());
+                let (count, stepped) =
+                    waits(|| trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap());
                 let Some(Stepped::Done(_)) = stepped else { break };
                 steps.push(count);
             }
@@ -52,7 +55,7 @@ fn a_checkpoint_waits_once_for_all_its_tensors() {
     let place = tempfile::tempdir().unwrap();
     let mut trainer = trainer(&data(place.path()), &ALL);
     let mut batches = trainer.train_loader.epoch(0, 0).into();
-    trainer.train_step(&mut batches, &mut MetricAccumulator::new(Device::Cpu)).unwrap();
+    trainer.train_step(&mut batches, &mut MetricAccumulator::new(Device::Cpu), Wish::default()).unwrap();
     let mut writer = AsyncWriter::start().unwrap();
     let mut save = |trainer: &Trainer| {
         let files = CheckpointPaths {

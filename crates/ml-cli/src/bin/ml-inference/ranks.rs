@@ -1,0 +1,66 @@
+//! Several processes that share the images.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ml_cli::exit::UsageError;
+use ml_cli::interrupt::Interrupt;
+use ml_core::distributed::{DistributedConfig, DistributedError, Environment, World};
+use ml_core::evaluation::EvaluationError;
+use ml_core::inference::{InferenceError, LoadedModel, PredictOptions};
+
+use crate::args::Args;
+use crate::evaluate;
+
+/// All processes: this one alone without an `environment`, else when all have come with the same
+/// command line.
+///
+/// # Errors
+/// They do not come, or differ.
+pub fn join(environment: Option<Environment>) -> anyhow::Result<World> {
+    let Some(environment) = environment else { return Ok(World::alone()) };
+    World::join(environment, DistributedConfig::default().timeout()).map_err(classified)
+}
+
+/// Waits until all have come, with the same command line.
+///
+/// # Errors
+/// They do not come, or differ.
+pub fn check(world: &World) -> anyhow::Result<()> {
+    let line: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    world.check_alike(&[("settings (command line)", line.join(" "))]).map_err(classified)
+}
+
+fn classified(error: DistributedError) -> anyhow::Error {
+    if error.is_usage() { UsageError(error.into()).into() } else { error.into() }
+}
+
+/// Computes this process's share of what rank 0 tells.
+///
+/// # Errors
+/// As of rank 0.
+pub fn take_part(
+    args: &Args,
+    model: &LoadedModel,
+    images: &[PathBuf],
+    interrupt: &Interrupt,
+) -> anyhow::Result<ExitCode> {
+    let (batch_size, num_workers, top_k) = (args.batch_size.get(), args.num_workers(), args.top_k.get());
+    if images.is_empty() {
+        let data = evaluate::open_data(args, model)?;
+        let flow = |_| interrupt.flow();
+        let evaluated = model.evaluate(Arc::clone(&data.index), batch_size, num_workers, top_k, flow);
+        match (evaluated, interrupt.exit_code()) {
+            (Err(InferenceError::Evaluation(EvaluationError::Interrupted)), Some(code)) => return Ok(code),
+            (evaluated, _) => drop(evaluated?),
+        }
+    } else {
+        // Rank 0 tells when to stop.
+        let options = PredictOptions { batch_size, num_workers, top_k };
+        model.predict(images, options, |_, _| ControlFlow::Continue(()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
