@@ -11,6 +11,7 @@ mod loader;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ml_core::dataset::{Dataset, OpenOptions, Split};
 use ml_core::device::{self, Compute, DeviceChoice, MemoryFormat, Precision};
@@ -21,6 +22,7 @@ use ml_core::optimizer::{Ema, EmaConfig, GradScaler, Optimizer, OptimizerConfig}
 use ml_core::torch_error::{TorchError, catch_torch_panic};
 use ml_core::transform::{Pipeline, TransformConfig};
 use tch::{Device, Kind, Tensor};
+use torch_ext::{ProcessGroup, ReduceOp, Reducer, ReducerOptions, Store};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -55,7 +57,7 @@ const NETWORKS: [&str; 21] = [
 type Check = fn(&mut Report, Device, Option<&Path>) -> Result<()>;
 
 /// By name.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("networks", networks),
     ("precision", precision),
     ("tf32", tf32),
@@ -63,6 +65,7 @@ const CHECKS: [(&str, Check); 12] = [
     ("loader", loader::batches),
     ("deterministic", deterministic),
     ("single_image", single_image),
+    ("processes", processes),
     ("memory", memory),
     ("full_memory", full_memory::check),
     ("lost_device", lost_device),
@@ -485,6 +488,41 @@ fn single_image(report: &mut Report, device: Device, _: Option<&Path>) -> Result
         let (here, there) = (found(device)?, found(Device::Cpu)?);
         report.line(here == there, name, &format!("{here:?} as on the CPU: {there:?}"));
     }
+    Ok(())
+}
+
+/// A group of one process, on a GPU by NCCL: its sums are its own numbers, and so are the gradients
+/// that its reducer makes.
+fn processes(report: &mut Report, device: Device, _: Option<&Path>) -> Result<()> {
+    const TIMEOUT: Duration = Duration::from_mins(1);
+    let (store, _) = Store::tcp("127.0.0.1", 0, true, TIMEOUT)?;
+    let group = ProcessGroup::join(&store, 0, 1, TIMEOUT, device.is_cuda())?;
+    let numbers = Tensor::from_slice(&[1.5f32, -2.0]).to_device(device);
+    let sum = numbers.copy();
+    group.all_reduce(&sum, ReduceOp::Sum)?;
+    report.line(sum.equal(&numbers), "all-reduce", "a sum of one");
+    let gathered = group.all_gather(&numbers)?;
+    report.line(gathered.len() == 1 && gathered[0].equal(&numbers), "all-gather", "of one");
+
+    let network = Network::new(named("resnet18_cifar")?, CLASSES, 7, device);
+    let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, device));
+    let parameters: Vec<Tensor> = network.parameters().into_iter().map(|(_, one)| one).collect();
+    let gradients = |reducer: Option<&Reducer>| -> Result<Vec<Tensor>> {
+        torch_ext::clear_grads(&parameters)?;
+        let loss = network.forward_t(&images, true).square().sum(Kind::Float);
+        if let Some(reducer) = reducer {
+            reducer.prepare(&loss)?;
+        }
+        loss.backward();
+        Ok(parameters.iter().map(|one| one.grad().copy()).collect())
+    };
+    let plain = gradients(None)?;
+    let options = ReducerOptions { bucket_bytes: 1 << 20, find_unused: false, bf16: false };
+    let reduced = gradients(Some(&Reducer::new(&group, &parameters, options)?))?;
+    let distance =
+        |(one, other): (&Tensor, &Tensor)| ((one - other).norm() / (one.norm() + 1e-12)).double_value(&[]);
+    let largest = plain.iter().zip(&reduced).map(distance).fold(0.0, f64::max);
+    report.at_most("reducer: distance of gradients", largest, 1e-4);
     Ok(())
 }
 

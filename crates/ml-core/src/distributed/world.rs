@@ -308,12 +308,6 @@ impl World {
         is_first_to_fail
     }
 
-    /// What another rank said when it failed, if one has.
-    pub fn failure_of_another(&self) -> Option<DistributedError> {
-        let link = self.0.as_ref()?;
-        link.failed().ok().flatten()
-    }
-
     /// Why a call that all ranks make has failed with this message of libtorch's: because of another
     /// rank, which is named if it can be found out.
     pub fn explain(&self, message: &str) -> DistributedError {

@@ -49,7 +49,11 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
 }
 
 fn our_command(bench: &Bench, data: &Path, runs: &Path) -> Command {
-    let mut command = bench.shell.command(bench.programs.join("ml-train"));
+    train_on(bench.shell.command(bench.programs.join("ml-train")), data, runs)
+}
+
+/// With ml-train's arguments.
+pub(super) fn train_on(mut command: Command, data: &Path, runs: &Path) -> Command {
     command.args(["--config", "benches/first_step.yaml", "--data_dir"]).arg(data).arg("--runs_dir").arg(runs);
     command
 }
@@ -61,7 +65,7 @@ fn their_command(bench: &Bench, data: &Path) -> Command {
 }
 
 /// A place for one run, so that its summary is easily found.
-fn new_folder(bench: &Bench) -> Result<PathBuf> {
+pub(super) fn new_folder(bench: &Bench) -> Result<PathBuf> {
     let folder = bench.scratch.join("runs");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot delete {}", folder.display()))?;
@@ -72,7 +76,12 @@ fn new_folder(bench: &Bench) -> Result<PathBuf> {
 fn our_first_step(bench: &Bench, data: &Path) -> Result<f64> {
     let runs = new_folder(bench)?;
     measure::timed(&mut our_command(bench, data, &runs))?;
-    let run = std::fs::read_dir(&runs).ok().and_then(|mut entries| entries.next()?.ok());
+    seconds_to_first_step(&runs)
+}
+
+/// Of the only run in a folder.
+pub(super) fn seconds_to_first_step(runs: &Path) -> Result<f64> {
+    let run = std::fs::read_dir(runs).ok().and_then(|mut entries| entries.next()?.ok());
     let summary = run.with_context(|| format!("no run in {}", runs.display()))?.path().join("summary.yaml");
     let text =
         std::fs::read_to_string(&summary).with_context(|| format!("cannot read {}", summary.display()))?;

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod defaults;
+mod distributed;
 mod evaluation;
 mod features;
 mod first_step;
@@ -65,6 +66,8 @@ enum Name {
     Checkpoint,
     /// All metrics of 50,000 images in 1,000 classes, and their report
     Evaluation,
+    /// Two processes against Python's `DistributedDataParallel`, and what overlap gains
+    Distributed,
 }
 
 /// What a benchmark works with.
@@ -109,6 +112,7 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::Loader => loader::run(&bench),
             Name::Checkpoint => checkpoint::run(&bench),
             Name::Evaluation => evaluation::run(&bench),
+            Name::Distributed => distributed::run(&bench),
         };
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot delete {}", scratch.display()))?;
         for comparison in result? {

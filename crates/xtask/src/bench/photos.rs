@@ -30,8 +30,7 @@ pub fn run(bench: &Bench) -> Result<Vec<Comparison>> {
             let what = format!("1,000 photos to CSV, {network}");
             let label = format!("{what}, {peer}");
             let seconds = |mut command| Ok(measure::timed(&mut command)?.seconds);
-            let (ours_s, theirs_s) =
-                in_turn(bench.rounds, &label, || seconds(ours()), || seconds(theirs()))?;
+            let (ours_s, theirs_s) = in_turn(bench.rounds, &label, || seconds(ours()), || seconds(theirs()))?;
             let ours_mb = vec![measure::watched(&mut ours())?];
             let theirs_mb = vec![measure::watched(&mut theirs())?];
             let of = |what: String, unit, ours, theirs, target| {

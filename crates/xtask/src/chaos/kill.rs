@@ -90,8 +90,9 @@ impl Killer {
     }
 }
 
-/// Waits for the process to end, and sees to it if there is a `killer`.
-pub fn watch(mut child: Child, killer: Option<&Killer>, run: &Path) -> Result<Ended> {
+/// Waits for the process to end, and sees to it if there is a `killer`; process `writer` writes the
+/// files of the run.
+pub fn watch(child: &mut Child, writer: u32, killer: Option<&Killer>, run: &Path) -> Result<Ended> {
     let Some(killer) = killer else {
         return Ok(Ended::ByItself(child.wait().context("cannot wait for ml-train")?));
     };
@@ -100,7 +101,7 @@ pub fn watch(mut child: Child, killer: Option<&Killer>, run: &Path) -> Result<En
         if let Some(status) = child.try_wait().context("cannot wait for ml-train")? {
             return Ok(Ended::ByItself(status));
         }
-        let now = unfinished(run, child.id());
+        let now = unfinished(run, writer);
         files += u32::from(now && !writing);
         writing = now;
         std::thread::sleep(LOOK);
@@ -121,7 +122,7 @@ pub fn watch(mut child: Child, killer: Option<&Killer>, run: &Path) -> Result<En
         Some(130 | 143) => Moment::Saved,
         Some(_) => return Ok(Ended::ByItself(status)),
         None if killer.files == 0 => Moment::Starting,
-        None if unfinished(run, id) => Moment::Writing,
+        None if unfinished(run, writer) => Moment::Writing,
         None => Moment::Between,
     };
     Ok(Ended::Killed((killer.signal, moment)))
@@ -145,9 +146,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sleep = |seconds: &str| Command::new("sleep").arg(seconds).spawn().unwrap();
         let killer = |files| Killer { signal: Signal::Kill, files, pause: Duration::from_millis(5) };
-        let ended = watch(sleep("60"), Some(&killer(0)), &folder.path().join("none")).unwrap();
+        let mut long = sleep("60");
+        let ended = watch(&mut long, 0, Some(&killer(0)), &folder.path().join("none")).unwrap();
         assert!(matches!(ended, Ended::Killed((Signal::Kill, Moment::Starting))));
-        let ended = watch(sleep("0"), Some(&killer(1)), folder.path()).unwrap();
+        let ended = watch(&mut sleep("0"), 0, Some(&killer(1)), folder.path()).unwrap();
         assert!(matches!(ended, Ended::ByItself(status) if status.success()));
     }
 

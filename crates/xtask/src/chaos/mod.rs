@@ -1,13 +1,17 @@
 //! Trains a small network, kills the training again and again, resumes it, and compares what is
 //! left in the end with a run that was left alone: weights, optimizer, averages, figures,
-//! TensorBoard, to the last bit. In each precision and memory format of the CPU in turn.
+//! TensorBoard, to the last bit. In each precision and memory format of the CPU in turn, and as two
+//! processes that train together, of which either is killed.
 
 mod kill;
 mod random;
 mod report;
 
+use std::fs::File;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -22,9 +26,28 @@ use report::Tally;
 const RUN: &str = "run";
 /// A run is left alone after so many kills, or it might never end.
 const KILLS_A_RUN: u32 = 15;
-/// Precision and `channels_last`, in turn.
-const COMPUTES: [(&str, &str); 4] =
-    [("fp32", "false"), ("bf16", "true"), ("fp32", "true"), ("bf16", "false")];
+/// How a run trains.
+#[derive(Clone, Copy)]
+struct Way {
+    precision: &'static str,
+    channels_last: &'static str,
+    processes: usize,
+}
+
+const fn alone(precision: &'static str, channels_last: &'static str) -> Way {
+    Way { precision, channels_last, processes: 1 }
+}
+
+/// In turn.
+const WAYS: [Way; 5] = [
+    alone("fp32", "false"),
+    alone("bf16", "true"),
+    Way { processes: 2, ..alone("fp32", "false") },
+    alone("fp32", "true"),
+    alone("bf16", "false"),
+];
+/// When one of two processes has ended, the other ends within this.
+const SOON: Duration = Duration::from_mins(1);
 
 /// How often to kill, and with which random numbers.
 #[derive(Debug, clap::Args)]
@@ -79,18 +102,18 @@ impl Lab {
         let mut tally = Tally::default();
         let mut number = 0;
         while tally.kills() < kills {
-            let compute @ (precision, channels_last) = COMPUTES[number % COMPUTES.len()];
+            let way @ Way { precision, channels_last, processes } = WAYS[number % WAYS.len()];
             number += 1;
-            let name = format!("{precision}, channels_last: {channels_last}");
-            let quiet = self.scratch.join(format!("quiet_{precision}_{channels_last}"));
+            let name = format!("{precision}, channels_last: {channels_last}, processes: {processes}");
+            let quiet = self.scratch.join(format!("quiet_{precision}_{channels_last}_{processes}"));
             if !quiet.exists() {
                 eprintln!("chaos: a run that is left alone ({name})");
-                shell::check(&mut self.train(&quiet, compute), "ml-train")?;
+                self.kill_until_done(&quiet, way, 0, &mut tally, random)?;
             }
             // The last kills fall where they fall.
-            let share = kills.div_ceil(COMPUTES.len() as u32).min(kills - tally.kills()) + tally.kills();
+            let share = kills.div_ceil(WAYS.len() as u32).min(kills - tally.kills()) + tally.kills();
             let runs = self.scratch.join(format!("killed_{number}"));
-            self.kill_until_done(&runs, compute, share, &mut tally, random)?;
+            self.kill_until_done(&runs, way, share, &mut tally, random)?;
             self.compare(&quiet.join(RUN), &runs.join(RUN))?;
             tally.runs += 1;
             std::fs::remove_dir_all(&runs).with_context(|| format!("cannot delete {}", runs.display()))?;
@@ -107,7 +130,7 @@ impl Lab {
     fn kill_until_done(
         &self,
         runs: &Path,
-        compute: (&str, &str),
+        way: Way,
         kills: u32,
         tally: &mut Tally,
         random: &mut SplitMix,
@@ -115,15 +138,23 @@ impl Lab {
         for attempt in 0.. {
             let killer = (attempt < KILLS_A_RUN && tally.kills() < kills).then(|| Killer::random(random));
             let log = self.scratch.join("stderr.log");
-            let mut command = self.train(runs, compute);
-            let file =
-                std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-            let child = command.stderr(file).spawn().context("cannot start ml-train")?;
-            match kill::watch(child, killer.as_ref(), &runs.join(RUN))? {
-                Ended::ByItself(status) if status.success() => return Ok(()),
+            let mut children = self.start(runs, way, &log)?;
+            let writer = children[0].id();
+            let victim = (random.fraction() * children.len() as f64) as usize;
+            let ended = kill::watch(&mut children[victim], writer, killer.as_ref(), &runs.join(RUN))?;
+            let others = children.iter_mut().enumerate().filter(|(place, _)| *place != victim);
+            let others =
+                others.map(|(_, child)| wait_briefly(child)).collect::<Result<Vec<_>>>()?.into_iter();
+            let said = || std::fs::read_to_string(&log).unwrap_or_default();
+            match ended {
+                Ended::ByItself(status) if status.success() => {
+                    if let Some(status) = others.into_iter().find(|status| !status.success()) {
+                        bail!("one of the processes ended with {status} in {}: {}", runs.display(), said());
+                    }
+                    return Ok(());
+                }
                 Ended::ByItself(status) => {
-                    let said = std::fs::read_to_string(&log).unwrap_or_default();
-                    bail!("ml-train ended with {status} in {}: {said}", runs.display());
+                    bail!("ml-train ended with {status} in {}: {}", runs.display(), said());
                 }
                 Ended::Killed(how) => tally.add(how),
             }
@@ -137,7 +168,29 @@ impl Lab {
         Ok(())
     }
 
-    fn train(&self, runs: &Path, (precision, channels_last): (&str, &str)) -> Command {
+    /// All processes, rank 0 first. What they say goes to `log`.
+    fn start(&self, runs: &Path, way: Way, log: &Path) -> Result<Vec<Child>> {
+        let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .context("there is no free port")?
+            .port();
+        let start = |rank: usize| -> Result<Child> {
+            let mut command = self.train(runs, way);
+            if way.processes > 1 {
+                command.env("RANK", rank.to_string()).env("LOCAL_RANK", rank.to_string());
+                for name in ["WORLD_SIZE", "LOCAL_WORLD_SIZE"] {
+                    command.env(name, way.processes.to_string());
+                }
+                command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
+            }
+            command.stderr(file.try_clone().context("cannot share the log")?);
+            command.spawn().context("cannot start ml-train")
+        };
+        (0..way.processes).map(start).collect()
+    }
+
+    fn train(&self, runs: &Path, Way { precision, channels_last, .. }: Way) -> Command {
         let mut command = self.shell.command(self.programs.join("ml-train"));
         command.args([
             "--config",
@@ -168,4 +221,17 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// How a process ended of which another has.
+fn wait_briefly(child: &mut Child) -> Result<ExitStatus> {
+    let until = Instant::now() + SOON;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait().context("cannot wait for ml-train")? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    bail!("one of two processes did not end within {} s of the other", SOON.as_secs());
 }

@@ -145,7 +145,7 @@ verdict "[ $? -eq 2 ]" "device cuda:99 is refused: $(last_line)"
 cat "$work/log" >> "$work/said"
 
 # What it computes, beside the CPU.
-for check in networks precision tf32 optimizers loader deterministic single_image memory full_memory lost_device other_device; do
+for check in networks precision tf32 optimizers loader deterministic single_image processes memory full_memory lost_device other_device; do
   start=$(seconds)
   timeout 240 "$bin/gpu_check" $check "$device" "$here/digits" > "$work/out" 2> "$work/err"
   code=$?
