@@ -15,6 +15,12 @@ use crate::escapes;
 /// A flag's `help_heading` that puts it under "Options", whatever stands before it.
 pub const NO_HEADING: Option<&str> = None;
 
+/// What was typed behind the program's name, to be compared and shown.
+pub fn command_line() -> String {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// How much is reported, and in which colours.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = NO_HEADING)]

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::{ProcessGroup, ReduceOp, Reducer, Store};
 
 use super::watch::{Places, SILENCE, Watch};
-use super::{Backend, DistributedConfig, DistributedError, Environment, Place};
+use super::{Backend, DistributedConfig, DistributedError, Environment, Place, Share};
 
 /// How long rank 0 waits for others to learn why it fails: longer than they look for it.
 const PARTING: Duration = Duration::from_secs(4);
@@ -105,6 +105,17 @@ impl World {
     /// Whether there is no other process.
     pub fn is_alone(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// This process's part of steps for which each process takes `accumulated` batches; none of a process
+    /// that is alone, which has all.
+    pub fn share_of_steps(&self, accumulated: usize) -> Option<Share> {
+        (!self.is_alone()).then(|| Share::of_steps(self.rank(), self.size(), accumulated))
+    }
+
+    /// This process's part of a pass over all batches, likewise.
+    pub fn share_of_pass(&self) -> Option<Share> {
+        (!self.is_alone()).then(|| Share::of_pass(self.rank(), self.size()))
     }
 
     /// Whether this is the process that writes files.

@@ -14,7 +14,7 @@ use crate::checkpoint::{Checkpoint, not_finite};
 use crate::config::ModelConfig;
 use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
 use crate::device::{Compute, PrecisionChoice};
-use crate::distributed::{Share, World};
+use crate::distributed::World;
 use crate::evaluation::{Calibration, Embeddings, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
 use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{Loss, LossConfig};
@@ -373,9 +373,8 @@ impl LoadedModel {
         batch_size: usize,
         num_workers: usize,
     ) -> Result<Loader, InferenceError> {
-        let world = &self.world;
         let options = LoaderOptions {
-            share: (!world.is_alone()).then(|| Share::of_pass(world.rank(), world.size())),
+            share: self.world.share_of_pass(),
             ..LoaderOptions::sequential(batch_size, num_workers, self.device())
         };
         Ok(catch_torch_panic(|| Loader::new(index, Arc::clone(&self.pipeline), options))?)

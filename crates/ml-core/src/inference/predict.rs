@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{InferenceError, LoadedModel};
 use crate::dataset::{Index, Sample, Split};
-use crate::distributed::{DistributedError, Share};
+use crate::distributed::DistributedError;
 use crate::evaluation::{Answer, ClassProbability};
 use crate::loader::{DeviceBatch, Loader, LoaderError, LoaderOptions, Unreadable};
 use crate::torch_error::catch_torch_panic;
@@ -171,10 +171,9 @@ impl LoadedModel {
         // Joined to an empty root, a path stays what it is.
         let samples = paths.iter().map(|path| Sample { path: path.as_path().into(), class: 0 }).collect();
         let index = Index { root: PathBuf::new(), split: Split::Test, samples };
-        let world = &self.world;
         let options = LoaderOptions {
             unreadable: Unreadable::Tell,
-            share: (!world.is_alone()).then(|| Share::of_steps(world.rank(), world.size(), 1)),
+            share: self.world.share_of_steps(1),
             ..LoaderOptions::sequential(options.batch_size, options.num_workers, self.device())
         };
         Loader::new(Arc::new(index), Arc::clone(self.pipeline()), options)

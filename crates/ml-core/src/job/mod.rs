@@ -226,7 +226,7 @@ impl Job {
             statistics::resolve(config, &dataset, dry_run, stop)?
         } else {
             // As rank 0 has decided it.
-            from_text(&world.told(None)?)?
+            told_config(&world)?
         };
         let state = start.place().or_else(|| options.existing().map(|existing| existing.run.folder()));
         let (config, script) = match resolve_script(&config, state)? {
@@ -236,8 +236,8 @@ impl Job {
         let resumes = matches!(start, Start::Resume(_));
         let (config, compute) =
             compute::resolve(config, &dataset, device.device, script.as_ref(), resumes, stop)?;
-        if world.is_first() && !world.is_alone() {
-            world.told(Some(to_text(&config)?))?;
+        if world.is_first() {
+            tell_config(&world, &config)?;
         }
         world.connect(device.device, &config.training.distributed)?;
         let mut trainer = Trainer::among(&world, &config, &dataset, compute, script.as_ref())?;
@@ -315,9 +315,6 @@ impl Job {
     /// # Errors
     /// Anything that keeps the run from completing; its summary says `failed` then.
     pub fn run(mut self, reporter: &mut dyn Reporter, stop: &Stop) -> Result<Outcome, JobError> {
-        if matches!(self.options.placement, Placement::Elsewhere) {
-            return Err(JobError::Usage("rank 0 has the run: this process takes part in it".to_owned()));
-        }
         // The lock is held to the end.
         let (run, _lock) = self.claim()?;
         if self.options.existing().is_some_and(|existing| existing.rewinds) {
@@ -434,16 +431,28 @@ impl Job {
     }
 }
 
-/// A configuration, complete, for another process.
-fn to_text(config: &Config) -> Result<Vec<u8>, JobError> {
-    serde_yaml::to_string(config)
-        .map(String::into_bytes)
-        .map_err(|error| DistributedError::Torch(format!("the configuration cannot be sent: {error}")).into())
+/// Gives the other processes the configuration of rank 0, which calls this.
+///
+/// # Errors
+/// They cannot be told.
+pub fn tell_config(world: &World, config: &Config) -> Result<(), JobError> {
+    if world.is_alone() {
+        return Ok(());
+    }
+    let text = serde_yaml::to_string(config)
+        .map_err(|error| DistributedError::Torch(format!("the configuration cannot be sent: {error}")))?;
+    world.told(Some(text.into_bytes()))?;
+    Ok(())
 }
 
-fn from_text(text: &[u8]) -> Result<Config, JobError> {
-    serde_yaml::from_slice(text)
-        .map_err(|error| DistributedError::Torch(format!("rank 0 has sent no configuration: {error}")).into())
+/// The configuration that [`tell_config`] gives, on another process than rank 0.
+///
+/// # Errors
+/// Rank 0 has failed, or sends none.
+pub fn told_config(world: &World) -> Result<Config, JobError> {
+    let text = world.told(None)?;
+    let read = serde_yaml::from_slice(&text);
+    Ok(read.map_err(|error| DistributedError::Torch(format!("rank 0 has sent no configuration: {error}")))?)
 }
 
 impl Start {

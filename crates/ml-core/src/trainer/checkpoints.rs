@@ -119,9 +119,10 @@ impl<'a> CheckpointManager<'a> {
         trainer.state.divergence.is_anchor = is_anchor;
         trainer.world().at(Place::Saving);
         let running = trainer.ranks.all_sums(trainer.state.running)?;
-        self.saved_at = Some(position(&trainer.state));
-        self.cadence.restart(Instant::now());
-        let Some(run) = self.files.as_ref().map(|files| files.run) else { return Ok(()) };
+        let Some(run) = self.files.as_ref().map(|files| files.run) else {
+            self.saved(&trainer.state);
+            return Ok(());
+        };
         let mut names = self.names(run, trainer)?;
         names.extend(self.anchor(run, &trainer.state));
         let Some(Files { writer, .. }) = &mut self.files else { return Ok(()) };
@@ -136,6 +137,7 @@ impl<'a> CheckpointManager<'a> {
             delete: out_of_date(run, &trainer.state)?,
         };
         let pause = writer.save(build::snapshot(trainer, &running)?, files)?;
+        self.saved(&trainer.state);
         tracing::debug!(
             "checkpoint at step {}: training paused {:.1} ms",
             trainer.state.step,
@@ -149,6 +151,11 @@ impl<'a> CheckpointManager<'a> {
             );
         }
         Ok(())
+    }
+
+    fn saved(&mut self, state: &TrainState) {
+        self.saved_at = Some(position(state));
+        self.cadence.restart(Instant::now());
     }
 
     /// Whether a checkpoint could not be written meanwhile; does not wait.

@@ -81,8 +81,8 @@ impl Guard {
 pub(super) struct Verdict(Fetch);
 
 impl Verdict {
-    /// What is wrong, if anything is, and what all processes have decided; waits until the gradients are computed, not for what was
-    /// queued since.
+    /// What is wrong, if anything is, and what all processes have decided; waits until the gradients are
+    /// computed, not for what was queued since.
     ///
     /// # Errors
     /// What the device could not do.

@@ -10,7 +10,7 @@ use tch::Device;
 
 use super::TrainError;
 use crate::config::{Config, DataConfig};
-use crate::distributed::{Share, World};
+use crate::distributed::World;
 use crate::loader::{
     Budget, CacheError, CacheKind, Caches, Loader, LoaderOptions, OnError, Order, Unreadable,
 };
@@ -47,7 +47,7 @@ pub fn evaluation_options(world: &World, config: &Config, device: Device) -> Loa
     let num_workers = num_workers(world, config);
     LoaderOptions {
         seed: config.seed,
-        share: (!world.is_alone()).then(|| Share::of_pass(world.rank(), world.size())),
+        share: world.share_of_pass(),
         unreadable: match config.data.on_error {
             OnError::Fail => Unreadable::Fail,
             OnError::Skip => Unreadable::LeaveOut { limit },
@@ -69,11 +69,11 @@ fn num_workers(world: &World, config: &Config) -> usize {
 fn training_options(world: &World, config: &Config, device: Device, num_classes: usize) -> LoaderOptions {
     let limit = config.data.max_skipped;
     let accumulated = config.training.gradient_accumulation_steps;
-    let share = Share::of_steps(world.rank(), world.size(), accumulated);
     // In such a batch norm all take part with every batch.
-    let share = if config.training.distributed.sync_batch_norm { share.even() } else { share };
+    let is_even = config.training.distributed.sync_batch_norm;
+    let share = world.share_of_steps(accumulated).map(|share| if is_even { share.even() } else { share });
     LoaderOptions {
-        share: (!world.is_alone()).then_some(share),
+        share,
         order: Order::Drawn { sampling: config.data.sampling.clone(), seed: config.seed },
         drop_last: config.data.drop_last,
         unreadable: match config.data.on_error {

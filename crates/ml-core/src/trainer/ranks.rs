@@ -203,9 +203,7 @@ impl Ranks {
         if self.world.is_alone() {
             return Ok(sums);
         }
-        let MetricSums { loss_sum, loss_divisor, correct, correct_top5, count } = sums;
-        // Counts below 2^53 are exact.
-        let mut values = [loss_sum, loss_divisor, correct as f64, correct_top5 as f64, count as f64];
+        let mut values = to_values(sums);
         self.world.sum(&mut values)?;
         Ok(from_values(values))
     }
@@ -215,13 +213,18 @@ impl Ranks {
         if self.world.is_alone() {
             return Ok(vec![sums]);
         }
-        let MetricSums { loss_sum, loss_divisor, correct, correct_top5, count } = sums;
-        let own = [loss_sum, loss_divisor, correct as f64, correct_top5 as f64, count as f64];
+        let own = to_values(sums);
         let mut all = vec![0.0; own.len() * self.world.size()];
         all[own.len() * self.world.rank()..][..own.len()].copy_from_slice(&own);
         self.world.sum(&mut all)?;
         Ok(all.as_chunks().0.iter().map(|values| from_values(*values)).collect())
     }
+}
+
+/// Counts below 2^53 are exact.
+fn to_values(sums: MetricSums) -> [f64; 5] {
+    let MetricSums { loss_sum, loss_divisor, correct, correct_top5, count } = sums;
+    [loss_sum, loss_divisor, correct as f64, correct_top5 as f64, count as f64]
 }
 
 fn from_values([loss_sum, loss_divisor, correct, correct_top5, count]: [f64; 5]) -> MetricSums {

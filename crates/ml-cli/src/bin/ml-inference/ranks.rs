@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ml_cli::exit::UsageError;
+use ml_cli::flags::command_line;
 use ml_cli::interrupt::Interrupt;
 use ml_core::distributed::{DistributedConfig, DistributedError, Environment, World};
 use ml_core::evaluation::EvaluationError;
@@ -14,11 +15,10 @@ use ml_core::inference::{InferenceError, LoadedModel, PredictOptions};
 use crate::args::Args;
 use crate::evaluate;
 
-/// All processes: this one alone without an `environment`, else when all have come with the same
-/// command line.
+/// All processes: this one alone without an `environment`.
 ///
 /// # Errors
-/// They do not come, or differ.
+/// They cannot be reached.
 pub fn join(environment: Option<Environment>) -> anyhow::Result<World> {
     let Some(environment) = environment else { return Ok(World::alone()) };
     World::join(environment, DistributedConfig::default().timeout()).map_err(classified)
@@ -29,9 +29,7 @@ pub fn join(environment: Option<Environment>) -> anyhow::Result<World> {
 /// # Errors
 /// They do not come, or differ.
 pub fn check(world: &World) -> anyhow::Result<()> {
-    let line: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    world.check_alike(&[("settings (command line)", line.join(" "))]).map_err(classified)
+    world.check_alike(&[("settings (command line)", command_line())]).map_err(classified)
 }
 
 fn classified(error: DistributedError) -> anyhow::Error {

@@ -25,6 +25,7 @@ use ml_core::config::{self, Override};
 use ml_core::dataset::DatasetError;
 use ml_core::device::{keep_freed_memory, set_cublas_workspace, tell_warnings};
 use ml_core::distributed::World;
+use ml_core::job::tell_config;
 use ml_data::files::variable_in;
 use ml_report::console::Console;
 use ml_report::dashboard::SharedDashboard;
@@ -149,7 +150,7 @@ fn train(
             "data.data_dir: `{variable}` is not replaced by the variable's value; write the path in full, or with ~/"
         );
     }
-    ranks::tell(world, &request.resolved.config)?;
+    tell_config(world, &request.resolved.config).map_err(train::classified)?;
     match Group::new(args, overrides, &request.resolved.config)? {
         // Of several runs, the first is checked.
         Some(group) if !args.dry_run => group.run(args, terminal, process),

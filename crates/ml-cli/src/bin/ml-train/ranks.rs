@@ -8,9 +8,10 @@ use std::rc::Rc;
 
 use anyhow::{Context, anyhow};
 use ml_cli::console;
-use ml_core::config::{Config, Override};
+use ml_cli::flags::command_line;
+use ml_core::config::Override;
 use ml_core::distributed::{self, Environment, World};
-use ml_core::job::{Job, JobError, JobOptions, Placement, Start};
+use ml_core::job::{self, Job, JobError, JobOptions, Placement, Start};
 use ml_core::trainer::{NoReporter, Outcome};
 
 use crate::args::Args;
@@ -82,10 +83,8 @@ pub fn join(
 /// # Errors
 /// They do not come, or differ.
 pub fn check(world: &World, args: &Args) -> anyhow::Result<()> {
-    let line: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let settings = [
-        ("settings (command line)", line.join(" ")),
+        ("settings (command line)", command_line()),
         ("settings (--config)", config_text(args)?.unwrap_or_default()),
     ];
     world.check_alike(&settings).map_err(classified_distributed)
@@ -95,25 +94,12 @@ fn classified_distributed(error: distributed::DistributedError) -> anyhow::Error
     classified(JobError::from(error))
 }
 
-/// Gives the others the configuration of rank 0.
-///
-/// # Errors
-/// They cannot be told.
-pub fn tell(world: &World, config: &Config) -> anyhow::Result<()> {
-    if !world.is_alone() {
-        let text = serde_yaml::to_string(config).context("the configuration cannot be sent")?;
-        world.told(Some(text.into_bytes())).map_err(classified_distributed)?;
-    }
-    Ok(())
-}
-
 /// Trains with rank 0, which has the run.
 ///
 /// # Errors
 /// Anything that keeps the run from completing.
 pub fn take_part(world: &Rc<World>, args: &Args, process: Process<'_>) -> anyhow::Result<ExitCode> {
-    let text = world.told(None).map_err(classified_distributed)?;
-    let config: Config = serde_yaml::from_slice(&text).context("rank 0 has sent no configuration")?;
+    let config = job::told_config(world).map_err(classified)?;
     let Process { stop, started } = process;
     let options =
         JobOptions { placement: Placement::Elsewhere, dry_run: args.dry_run, started, command: None };
