@@ -1,6 +1,8 @@
 //! Several processes that train one network together, on one machine: as a launcher's environment,
 //! `torchrun` or `--nproc` starts them.
 
+mod machines;
+
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::net::TcpListener;
@@ -542,6 +544,37 @@ fn predictions_and_evaluations_of_two_processes_are_those_of_one() {
         }
     }
 
+    let embed = |output: &str| {
+        let args = [
+            "embed",
+            "runs/a",
+            "--device",
+            "cpu",
+            "--split",
+            "train",
+            "--batch_size",
+            "5",
+            "--output",
+            output,
+        ];
+        program(env!("CARGO_BIN_EXE_ml-visualise"), place.path(), &args)
+    };
+    ok(embed("one"));
+    together(2, |_| embed("two"));
+    let table = |folder: &str| read(place.path().join(folder).join("embeddings_train.csv"));
+    assert_eq!(table("one"), table("two"));
+    let values = |folder: &str| {
+        let bytes = std::fs::read(place.path().join(folder).join("embeddings_train.npy")).unwrap();
+        let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        let floats = bytes[header..].as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        floats.collect::<Vec<f32>>()
+    };
+    let (one, two) = (values("one"), values("two"));
+    assert_eq!((one.len(), one.len() % (table("one").lines().count() - 1)), (two.len(), 0));
+    for (one, two) in one.iter().zip(&two) {
+        assert!((one - two).abs() <= 1e-4 * one.abs().max(1.0), "{one} and {two}");
+    }
+
     let report = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     for split in ["val", "train"] {
         let evaluate = ["--split", split, "--json"];
@@ -552,4 +585,101 @@ fn predictions_and_evaluations_of_two_processes_are_those_of_one() {
             assert_eq!(one[figure], two[figure], "{split}: {figure}");
         }
     }
+}
+
+#[test]
+fn processes_of_a_machine_share_what_is_cached_and_train_as_without_it() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 30);
+    let run = |name: &str, settings: &[&str]| {
+        let data = data.to_str().unwrap();
+        let mut args = vec!["--data_dir", data, "--batch_size", "8", "--num_epochs", "3", "--run_name", name];
+        args.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+        together(2, |_| train(place.path(), &args));
+        place.path().join("runs").join(name)
+    };
+    let kept = |folder: &str, what: &str| {
+        let names =
+            std::fs::read_dir(place.path().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with(what)).count()
+    };
+
+    let plain = run("plain", &["data.cache=none"]);
+    for cache in ["ram", "disk"] {
+        let folder = format!("data.cache_dir={}/pixels", place.path().display());
+        let cached = run(cache, &[&format!("data.cache={cache}"), &folder]);
+        assert_eq!(state_hash(&plain), state_hash(&cached), "{cache}");
+    }
+    // Training and validation images are prepared in two ways.
+    assert_eq!(kept("pixels", "pixels-"), 2);
+
+    let frozen =
+        ["model.freeze=backbone", "transforms.train.random_crop=null", "transforms.train.resize=[16, 16]"];
+    let off = run("off", &[&frozen[..], &["training.feature_cache=off"]].concat());
+    let auto = run("auto", &frozen);
+    let log = read(auto.join("logs/train.log"));
+    assert!(log.contains("frozen layers are computed once, and kept in memory"), "{log}");
+    assert!(!log.contains("no features"), "{log}");
+    assert_eq!(state_hash(&off), state_hash(&auto));
+
+    // With views, two processes follow one that accumulates as many gradients.
+    let folder = format!("data.cache_dir={}/features", place.path().display());
+    let views = |place: &str| format!("training.feature_cache={{views: 2, in: {place}}}");
+    let [ram, disk] = ["ram", "disk"]
+        .map(|place| run(&format!("views_{place}"), &["model.freeze=backbone", &views(place), &folder]));
+    assert_eq!(state_hash(&ram), state_hash(&disk));
+    assert_eq!(kept("features", "features-"), 3, "two views, and the validation images");
+    let args = ["--data_dir", data.to_str().unwrap(), "--batch_size", "8", "--num_epochs", "3"];
+    let set = ["--set", "model.freeze=backbone", "--set", "training.gradient_accumulation_steps=2", "--set"];
+    ok(train(place.path(), &[&args[..], &["--run_name", "one"], &set, &[&views("ram")]].concat()));
+    for (one, two) in metrics(&place.path().join("runs/one")).iter().zip(metrics(&ram)) {
+        for column in [3, 5] {
+            assert!((one[column] - two[column]).abs() < 1e-3 * one[column], "{one:?} and {two:?}");
+        }
+    }
+}
+
+/// Whoever opens an image whose lease another process holds waits for that one, 45 s at most, as for a
+/// file server that does not answer.
+const HOLD: &str = "
+import fcntl, os, signal, sys, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+image = os.open(sys.argv[1], os.O_RDWR)
+for _ in range(1000):
+    try:
+        fcntl.fcntl(image, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        print('held', flush=True)
+        time.sleep(120)
+    except BlockingIOError:  # It is being read.
+        time.sleep(0.01)
+";
+
+#[test]
+fn a_process_that_waits_for_an_image_for_ever_is_named_and_all_end() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 60);
+    let run = place.path().join("runs/stuck");
+    let timeout = ["--set", "training.distributed.timeout_seconds=6", "--run_name", "stuck"];
+    let args = ["--data_dir", data.to_str().unwrap(), "--num_epochs", "2000", "--batch_size", "4"];
+    let mut ranks = Ranks::spawn(2, |_| train(place.path(), &[&args[..], &timeout].concat()));
+    ranks.wait_for(&run.join("last.pt"));
+    let image = data.join(read(data.join("splits/train.txt")).lines().next().unwrap());
+    let mut hold = Command::new(workspace().join(".venv/bin/python"));
+    hold.args(["-c", HOLD]).arg(&image);
+    let mut holder = Process::start(hold);
+    while holder.ended().out.is_empty() {
+        if !holder.is_running() {
+            eprintln!("no file can be held here: nothing is tested: {:?}", holder.ended());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let held = Instant::now();
+    let ended = ranks.wait(LIMIT);
+    assert!(held.elapsed() < Duration::from_secs(45), "the image came: {ended:?}");
+    for ended in &ended {
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        ended.assert_no_defect();
+    }
+    assert!(ended.iter().any(|ended| ended.err.contains("waiting for images")), "{ended:?}");
 }

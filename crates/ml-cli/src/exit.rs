@@ -40,9 +40,14 @@ pub fn finish(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             crate::console::print_error(&error);
-            ExitCode::from(if error.downcast_ref::<UsageError>().is_some() { 2 } else { 1 })
+            code(&error)
         }
     }
+}
+
+/// What an error ends the program with.
+pub fn code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(if error.downcast_ref::<UsageError>().is_some() { 2 } else { 1 })
 }
 
 /// Ends the process with `code` once stdout is flushed, without the destructors of its libraries:
@@ -61,6 +66,12 @@ pub fn leave(code: ExitCode) -> ! {
         _ => number,
     };
     signal_hook::low_level::exit(i32::from(number))
+}
+
+/// Ends the process, from any thread, with an error.
+pub fn abort(message: &str) -> ! {
+    crate::console::tell(format_args!("error: {message}"));
+    leave(ExitCode::from(1))
 }
 
 /// `Err(UsageError)` with a message: the caller's mistake, exit code 2.

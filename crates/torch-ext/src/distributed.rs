@@ -87,6 +87,8 @@ pub struct Store(*mut c_void);
 
 // SAFETY: c10d's stores take turns on a lock of their own.
 unsafe impl Send for Store {}
+// SAFETY: as above.
+unsafe impl Sync for Store {}
 
 impl Store {
     /// PyTorch's `TCPStore`: the server of one, or a client. A client tries until `timeout` to reach

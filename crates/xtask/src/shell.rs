@@ -65,6 +65,15 @@ impl Shell {
             Some(path) => command.env("LIBTORCH", path),
             None => command.env_remove("LIBTORCH"),
         };
+        // Likewise what it says of this program: build scripts, ring's for one, run again where it
+        // differs.
+        for (name, _) in std::env::vars_os() {
+            let is_of_this_program =
+                name.to_str().is_some_and(|name| OF_THIS_PROGRAM.iter().any(|start| name.starts_with(start)));
+            if is_of_this_program {
+                command.env_remove(name);
+            }
+        }
         command
     }
 
@@ -100,6 +109,9 @@ impl Shell {
         Ok(PathBuf::from(folder))
     }
 }
+
+/// How the variables begin by which cargo tells a program what it is.
+const OF_THIS_PROGRAM: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"];
 
 /// `LIBTORCH` if it is the user's own: cargo sets it to the link when it starts this program.
 fn users_libtorch(variable: Option<&OsStr>, root: &Path) -> Option<PathBuf> {
@@ -185,6 +197,16 @@ mod tests {
         };
         assert_eq!(variable(None), Some(None), "removed");
         assert_eq!(variable(Some("/opt/libtorch".into())), Some(Some("/opt/libtorch".into())));
+    }
+
+    /// Else ring and what stands on it would be compiled again after a build by hand.
+    #[test]
+    fn commands_do_not_see_what_cargo_says_of_this_program() {
+        let command = Shell { root: "/clone".into(), libtorch: None }.command("cargo");
+        let is_removed = |name: &str| command.get_envs().any(|(key, value)| key == name && value.is_none());
+        // Cargo sets them for tests too.
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_none() || is_removed("CARGO_PKG_NAME"));
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_none() || is_removed("CARGO_MANIFEST_DIR"));
     }
 
     #[test]

@@ -28,6 +28,14 @@ pub struct Environment {
 const TORCH: [&str; 3] = ["RANK", "WORLD_SIZE", "LOCAL_RANK"];
 
 impl Environment {
+    /// As the variables of this process give it.
+    ///
+    /// # Errors
+    /// As [`Environment::read`].
+    pub fn of_process() -> Result<Option<Environment>, DistributedError> {
+        Environment::read(|name| std::env::var(name).ok())
+    }
+
     /// As `variable` gives it; none of a process that is alone.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 mod config;
 mod environment;
 mod launch;
+mod machine;
 mod share;
 mod watch;
 mod world;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use config::{Backend, Compression, DistributedConfig};
 pub use environment::Environment;
 pub use launch::{NoTorchrun, torchrun};
+pub use machine::SharedMemory;
 pub use share::Share;
 pub use watch::Place;
 pub use world::World;

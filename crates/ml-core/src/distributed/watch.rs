@@ -1,5 +1,6 @@
 //! Where each rank stands, told to the others every few seconds: so that one that is waited for can be
-//! named, with what it does.
+//! named, with what it does. A rank that does not notice that another has failed, since it waits for an
+//! image that never comes, say, is told so.
 
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -9,10 +10,14 @@ use std::time::{Duration, Instant};
 
 use torch_ext::Store;
 
+/// Whoever serves the store.
+pub(super) const STORE_GONE: &str = "rank 0, or the launcher on its machine, no longer answers";
 /// Between two tellings.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A rank that others wait for, and which has been at one place for so long, is named.
 const STILL: Duration = Duration::from_secs(5);
+/// So long a rank has to find out by itself that another has failed.
+const GRACE: Duration = Duration::from_secs(15);
 /// In this time every rank that lives tells something.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
 
@@ -67,8 +72,27 @@ impl fmt::Display for Place {
 #[derive(Debug)]
 pub(super) struct Watch {
     now: Arc<Mutex<(Place, Instant)>>,
+    on_end: OnEnd,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What is called with the reason where the others have ended and this rank has not noticed.
+type Call = Box<dyn FnOnce(&str) + Send>;
+
+#[derive(Clone, Default)]
+struct OnEnd(Arc<Mutex<Option<Call>>>);
+
+impl OnEnd {
+    fn take(&self) -> Option<Call> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for OnEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnEnd")
+    }
 }
 
 impl Watch {
@@ -76,21 +100,40 @@ impl Watch {
     pub(super) fn start(store: Store, rank: usize) -> Watch {
         let now = Arc::new(Mutex::new((Place::Preparing, Instant::now())));
         let (stop, stopped) = channel();
-        let shared = Arc::clone(&now);
+        let (shared, on_end) = (Arc::clone(&now), OnEnd::default());
+        let call = on_end.clone();
         let tell = move || {
             for count in 0u64.. {
                 let (place, since) = *shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let text = format!("{count} {} {place}", since.elapsed().as_secs());
-                // A store that is gone is found out by those who wait for it.
-                if store.set(&key(rank), text.as_bytes()).is_err()
-                    || stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout)
-                {
+                let told = store.set(&key(rank), text.as_bytes());
+                let reason = match told.and_then(|()| reason_to_end(&store, rank)) {
+                    Ok(Reason::None) => None,
+                    Ok(Reason::Own) => return,
+                    Ok(Reason::Other(reason)) => Some(reason),
+                    Err(_) => Some(STORE_GONE.to_owned()),
+                };
+                let wait = if reason.is_some() { GRACE } else { INTERVAL };
+                if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                if let Some(reason) = reason {
+                    let (place, since) = *shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    let since = since.elapsed().as_secs();
+                    if let Some(call) = call.take() {
+                        call(&format!("{reason}; this rank, {rank}, has been {place} for {since} s"));
+                    }
                     return;
                 }
             }
         };
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(tell).ok();
-        Watch { now, stop: Some(stop), thread }
+        Watch { now, on_end, stop: Some(stop), thread }
+    }
+
+    /// Calls `call`, from another thread, should this rank not notice that the others have ended.
+    pub(super) fn when_others_end(&self, call: Call) {
+        *self.on_end.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
     }
 
     pub(super) fn set(&self, place: Place) {
@@ -102,10 +145,33 @@ impl Drop for Watch {
     fn drop(&mut self) {
         // The thread sees that nobody is left to tell it.
         self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        // It may wait for ever for a store that does not answer.
+        let until = Instant::now() + INTERVAL;
+        while !thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// Why this rank has to end.
+enum Reason {
+    None,
+    /// It has failed itself.
+    Own,
+    Other(String),
+}
+
+fn reason_to_end(store: &Store, rank: usize) -> Result<Reason, torch_ext::Error> {
+    if !store.has("failed")? {
+        return Ok(Reason::None);
+    }
+    let text = String::from_utf8_lossy(&store.get("failed", SILENCE)?).into_owned();
+    Ok(match text.split_once(' ') {
+        Some((other, _)) if other == rank.to_string() => Reason::Own,
+        Some((other, message)) => Reason::Other(format!("rank {other} has failed: {message}")),
+        None => Reason::Other(text),
+    })
 }
 
 fn key(rank: usize) -> String {

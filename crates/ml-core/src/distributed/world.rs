@@ -2,18 +2,19 @@
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{ProcessGroup, ReduceOp, Reducer, Store};
 
-use super::watch::{Places, SILENCE, Watch};
+use super::watch::{Places, SILENCE, STORE_GONE, Watch};
 use super::{Backend, DistributedConfig, DistributedError, Environment, Place, Share};
 
 /// How long rank 0 waits for others to learn why it fails: longer than they look for it.
 const PARTING: Duration = Duration::from_secs(4);
-/// Whoever serves the store.
-const STORE_GONE: &str = "rank 0, or the launcher on its machine, no longer answers";
+/// How long the store has to answer: longer than any answer takes.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Of what a rank says of its failure, so much is passed on.
 const MAX_MESSAGE: usize = 4000;
 
@@ -24,12 +25,10 @@ pub struct World(Option<Link>);
 
 #[derive(Debug)]
 struct Link {
-    environment: Environment,
-    timeout: Duration,
     // Before the store, which its server may end with.
     group: OnceCell<Arc<ProcessGroup>>,
     watch: Watch,
-    store: Store,
+    peers: Peers,
     /// Of things that rank 0 has told.
     told: Cell<u64>,
     checked: Cell<u64>,
@@ -67,7 +66,18 @@ impl World {
         let store = connect(is_server).map_err(&unreachable)?;
         let watch = Watch::start(connect(false).map_err(&unreachable)?, *rank);
         let (told, checked) = (Cell::new(0), Cell::new(0));
-        Ok(World(Some(Link { environment, timeout, group: OnceCell::new(), watch, store, told, checked })))
+        let peers = Peers { environment, timeout, store: Arc::new(store) };
+        Ok(World(Some(Link { group: OnceCell::new(), watch, peers, told, checked })))
+    }
+
+    /// As [`World::join`], with the defaults of [`DistributedConfig`]; without an `environment`, this
+    /// process is alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn join_as_launched(environment: Option<Environment>) -> Result<World, DistributedError> {
+        let timeout = DistributedConfig::default().timeout();
+        environment.map_or(Ok(World::alone()), |environment| World::join(environment, timeout))
     }
 
     /// Waits until all have come. They must be of one version of this program and have the same
@@ -84,22 +94,22 @@ impl World {
 
     /// This process's number, from 0.
     pub fn rank(&self) -> usize {
-        self.0.as_ref().map_or(0, |link| link.environment.rank)
+        self.0.as_ref().map_or(0, |link| link.peers.environment.rank)
     }
 
     /// How many processes there are, at least 1.
     pub fn size(&self) -> usize {
-        self.0.as_ref().map_or(1, |link| link.environment.world_size)
+        self.0.as_ref().map_or(1, |link| link.peers.environment.world_size)
     }
 
     /// This process's number on its machine.
     pub fn local_rank(&self) -> usize {
-        self.0.as_ref().map_or(0, |link| link.environment.local_rank)
+        self.0.as_ref().map_or(0, |link| link.peers.environment.local_rank)
     }
 
     /// How many processes are on this machine, at least 1.
     pub fn local_size(&self) -> usize {
-        self.0.as_ref().map_or(1, |link| link.environment.local_world_size.max(1))
+        self.0.as_ref().map_or(1, |link| link.peers.environment.local_world_size.max(1))
     }
 
     /// Whether there is no other process.
@@ -130,6 +140,15 @@ impl World {
         }
     }
 
+    /// Calls `call` with a message, from another thread, should this rank not notice by itself that
+    /// another has failed: because it waits for an image that never comes, say. It is to end the
+    /// process.
+    pub fn when_others_end(&self, call: impl FnOnce(&str) + Send + 'static) {
+        if let Some(link) = &self.0 {
+            link.watch.when_others_end(Box::new(call));
+        }
+    }
+
     /// What rank 0 gives, on every rank; the others give nothing. Does not take the connection between
     /// the ranks, which can come later.
     ///
@@ -140,10 +159,10 @@ impl World {
         let key = format!("told/{}", link.told.replace(link.told.get() + 1));
         match given {
             Some(bytes) => {
-                link.store.set(&key, &bytes).map_err(|error| link.lost(&error))?;
+                link.peers.set(key, bytes.clone())?;
                 Ok(bytes)
             }
-            None => link.wait_for(&key, &[0]),
+            None => link.peers.wait_for(key, vec![0]),
         }
     }
 
@@ -158,20 +177,20 @@ impl World {
         let key = |rank: usize| format!("facts/{round}/{rank}");
         let own: Vec<&String> = facts.iter().map(|(_, value)| value).collect();
         let text = serde_json::to_vec(&own).map_err(|error| DistributedError::Torch(error.to_string()))?;
-        link.store.set(&key(self.rank()), &text).map_err(|error| link.lost(&error))?;
+        link.peers.set(key(self.rank()), text.clone())?;
         let verdict = format!("verdict/{round}");
         if !self.is_first() {
-            let verdict = link.wait_for(&verdict, &[0])?;
+            let verdict = link.peers.wait_for(verdict, vec![0])?;
             let differs: Option<Difference> = serde_json::from_slice(&verdict).unwrap_or(None);
             return differs.map_or(Ok(()), |difference| Err(difference.into()));
         }
         let mut all = vec![text];
         for rank in 1..self.size() {
-            all.push(link.wait_for(&key(rank), &(rank..self.size()).collect::<Vec<_>>())?);
+            all.push(link.peers.wait_for(key(rank), (rank..self.size()).collect())?);
         }
         let difference = Difference::find(facts, &all);
         let text = serde_json::to_vec(&difference).unwrap_or_default();
-        link.store.set(&verdict, &text).map_err(|error| link.lost(&error))?;
+        link.peers.set(verdict, text)?;
         difference.map_or(Ok(()), |difference| Err(difference.into()))
     }
 
@@ -191,9 +210,10 @@ impl World {
             (Backend::Gloo, _) => false,
             (Backend::Nccl | Backend::Auto, is_cuda) => is_cuda,
         };
-        let Environment { rank, world_size, .. } = link.environment;
-        let group = ProcessGroup::join(&link.store, rank, world_size, link.timeout, with_nccl);
-        let group = group.map_err(|error| link.lost(&error))?;
+        let Environment { rank, world_size, .. } = link.peers.environment;
+        let Peers { store, timeout, .. } = &link.peers;
+        let group = ProcessGroup::join(store, rank, world_size, *timeout, with_nccl);
+        let group = group.map_err(|error| link.peers.lost(&error))?;
         // There is no other: this is called once.
         let _ = link.group.set(Arc::new(group));
         Ok(())
@@ -256,6 +276,18 @@ impl World {
         Ok(gathered.iter().zip(&sizes).map(bytes).collect())
     }
 
+    /// The least that any rank gives, on every rank.
+    ///
+    /// # Errors
+    /// As for [`World::sum`].
+    pub fn least(&self, value: u64) -> Result<u64, DistributedError> {
+        let all = self.gather(&value.to_le_bytes())?;
+        Ok(all
+            .iter()
+            .filter_map(|bytes| Some(u64::from_le_bytes(bytes.first_chunk().copied()?)))
+            .fold(value, u64::min))
+    }
+
     /// What rank 0 gives, on every rank, between connected ranks: for much.
     ///
     /// # Errors
@@ -309,14 +341,13 @@ impl World {
     pub fn fail(&self, message: &str) -> bool {
         let Some(link) = &self.0 else { return true };
         let text: String = message.chars().take(MAX_MESSAGE).collect();
-        // They find out that it has ended in any case; the first to fail is the one to name.
-        let is_first_to_fail = match link.store.has("failed") {
-            Ok(true) => false,
-            Ok(false) => link.store.set("failed", format!("{} {text}", self.rank()).as_bytes()).is_ok(),
-            Err(_) => true,
-        };
-        link.leave();
-        is_first_to_fail
+        link.peers.within(ANSWER, move |peers| peers.fail(&text)).unwrap_or(true)
+    }
+
+    /// Tells the others of an error. Whether this process is to show it: those that end because of
+    /// another's have nothing to add, but for rank 0, whose output is looked at.
+    pub fn tell_failure(&self, error: &impl std::fmt::Display) -> bool {
+        self.fail(&format!("{error:#}")) || self.is_first()
     }
 
     /// Why a call that all ranks make has failed with this message of libtorch's: because of another
@@ -324,7 +355,7 @@ impl World {
     pub fn explain(&self, message: &str) -> DistributedError {
         match &self.0 {
             None => DistributedError::Torch(message.to_owned()),
-            Some(link) => link.lost_with(message),
+            Some(link) => link.peers.lost_with(message),
         }
     }
 
@@ -336,33 +367,55 @@ impl World {
         let Some((link, group)) = link else {
             return Err(DistributedError::Torch("the processes are not connected".to_owned()));
         };
-        call(group).map_err(|error| link.lost(&error))
+        call(group).map_err(|error| link.peers.lost(&error))
     }
 }
 
-impl Link {
-    /// Before a process that fails ends: one that serves the store stays until the others have read it.
-    fn leave(&self) {
-        let Environment { rank, world_size, has_agent, .. } = self.environment;
-        let key = |rank: usize| format!("left/{rank}");
-        // A rank that cannot say so is not waited for any longer than the others.
-        let _ = self.store.set(&key(rank), b"");
-        if rank > 0 || has_agent {
-            return;
-        }
-        let until = Instant::now() + PARTING;
-        let has_left = |rank: usize| self.store.has(&key(rank)).unwrap_or(true);
-        while Instant::now() < until && !(1..world_size).all(has_left) {
-            std::thread::sleep(Duration::from_millis(20));
+/// The other processes, by way of the store.
+#[derive(Clone, Debug)]
+struct Peers {
+    environment: Environment,
+    timeout: Duration,
+    store: Arc<Store>,
+}
+
+impl Peers {
+    /// What `call` gives; none if it takes longer than `limit`, and is then left to itself: c10d's stores
+    /// wait for ever where the network is gone.
+    fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce(&Peers) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (peers, (send, receive)) = (self.clone(), channel());
+        let answer = move || {
+            // Nobody may wait for it any more.
+            let _ = send.send(call(&peers));
+        };
+        std::thread::Builder::new().name("store".to_owned()).spawn(answer).ok()?;
+        receive.recv_timeout(limit).ok()
+    }
+
+    /// Sets the value of a key.
+    fn set(&self, key: String, value: Vec<u8>) -> Result<(), DistributedError> {
+        let set = self.within(self.timeout, move |peers| peers.store.set(&key, &value));
+        match set {
+            Some(set) => set.map_err(|error| self.lost(&error)),
+            None => Err(self.silent()),
         }
     }
 
     /// The value of a key that one of the ranks `of` is to set.
-    fn wait_for(&self, key: &str, of: &[usize]) -> Result<Vec<u8>, DistributedError> {
+    fn wait_for(&self, key: String, of: Vec<usize>) -> Result<Vec<u8>, DistributedError> {
+        let found = self.within(self.timeout + ANSWER, move |peers| peers.find(&key, &of));
+        found.unwrap_or_else(|| Err(self.silent()))
+    }
+
+    fn find(&self, key: &str, of: &[usize]) -> Result<Vec<u8>, DistributedError> {
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
-            let gone = |error: torch_ext::Error| Link::gone(&error);
+            let gone = |error: torch_ext::Error| gone(&first_line(&error));
             if self.store.has(key).map_err(gone)? {
                 return self.store.get(key, self.timeout).map_err(gone);
             }
@@ -382,9 +435,30 @@ impl Link {
         let absent = |rank: &usize| !self.store.has(&format!("where/{rank}")).unwrap_or(false);
         let absent: Vec<usize> = of.iter().copied().filter(absent).collect();
         if absent.is_empty() {
-            return self.lost_with(&format!("nothing came within {} s", self.timeout.as_secs()));
+            return self.reason(&format!("nothing came within {} s", self.timeout.as_secs()));
         }
         DistributedError::Missing { missing: absent, timeout: self.timeout }
+    }
+
+    /// Tells that this process fails; whether it is the first. The one that serves the store stays until
+    /// the others have read it.
+    fn fail(&self, text: &str) -> bool {
+        let Environment { rank, world_size, has_agent, .. } = self.environment;
+        // They find out that it has ended in any case; the first to fail is the one to name.
+        let is_first_to_fail = match self.store.has("failed") {
+            Ok(true) => false,
+            Ok(false) => self.store.set("failed", format!("{rank} {text}").as_bytes()).is_ok(),
+            Err(_) => true,
+        };
+        let key = |rank: usize| format!("left/{rank}");
+        // A rank that cannot say so is not waited for any longer than the others.
+        let _ = self.store.set(&key(rank), b"");
+        let until = Instant::now() + PARTING;
+        let has_left = |rank: usize| self.store.has(&key(rank)).unwrap_or(true);
+        while rank == 0 && !has_agent && Instant::now() < until && !(1..world_size).all(has_left) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        is_first_to_fail
     }
 
     /// What another rank said when it failed.
@@ -400,33 +474,39 @@ impl Link {
         Ok(found)
     }
 
-    /// The store does not answer.
-    fn gone(error: &torch_ext::Error) -> DistributedError {
-        DistributedError::Lost { reason: first_line(error), where_they_are: vec![STORE_GONE.to_owned()] }
-    }
-
     /// A call that all ranks are to make has failed: because another has, if it says so.
     fn lost(&self, error: &torch_ext::Error) -> DistributedError {
         self.lost_with(&first_line(error))
     }
 
     fn lost_with(&self, reason: &str) -> DistributedError {
+        let text = reason.to_owned();
+        self.within(ANSWER, move |peers| peers.reason(&text)).unwrap_or_else(|| gone(reason))
+    }
+
+    fn reason(&self, reason: &str) -> DistributedError {
         let Environment { rank, world_size, .. } = self.environment;
-        let reason = reason.to_owned();
         let before = Places::read(&self.store, world_size);
         let until = Instant::now() + SILENCE;
         while Instant::now() < until {
             match self.failed() {
                 Ok(Some(failed)) => return failed,
                 Ok(None) => std::thread::sleep(Duration::from_millis(50)),
-                Err(_) => {
-                    return DistributedError::Lost { reason, where_they_are: vec![STORE_GONE.to_owned()] };
-                }
+                Err(_) => return gone(reason),
             }
         }
         let where_they_are = Places::read(&self.store, world_size).stragglers(&before, rank);
-        DistributedError::Lost { reason, where_they_are }
+        DistributedError::Lost { reason: reason.to_owned(), where_they_are }
     }
+
+    fn silent(&self) -> DistributedError {
+        gone(&format!("nothing came within {} s", self.timeout.as_secs()))
+    }
+}
+
+/// The store does not answer.
+fn gone(reason: &str) -> DistributedError {
+    DistributedError::Lost { reason: reason.to_owned(), where_they_are: vec![STORE_GONE.to_owned()] }
 }
 
 /// c10d's messages go on for lines.

@@ -17,39 +17,54 @@ use crate::network::Prefix;
 pub(super) const NAME: &str = "ml features 1";
 /// Name and key.
 const HEADER_BYTES: usize = NAME.len() + 32;
+/// Stands for the path of a file that has none.
+const MEMORY: &str = "memory that the processes of this machine share";
 /// CRC-32.
 const CHECKSUM_BYTES: usize = 4;
 
 /// An open file of features.
-pub(super) struct DiskTable {
+pub(super) struct FileTable {
     path: PathBuf,
     file: File,
-    kind: Kind,
-    num_features: usize,
-    row_bytes: usize,
+    /// Where the first row is.
+    first: u64,
+    row: Row,
 }
 
-impl DiskTable {
+/// What a row is.
+#[derive(Clone, Copy)]
+struct Row {
+    kind: Kind,
+    num_features: usize,
+    bytes: usize,
+}
+
+impl Row {
+    fn of(prefix: &Prefix) -> Row {
+        Row { kind: prefix.kind(), num_features: prefix.num_features(), bytes: prefix.bytes() }
+    }
+}
+
+impl FileTable {
+    /// Rows without anything before them, in a file that has no name.
+    pub fn in_memory(file: File, prefix: &Prefix) -> FileTable {
+        FileTable { path: PathBuf::from(MEMORY), file, first: 0, row: Row::of(prefix) }
+    }
+
     /// The features of so many images under `key` in `folder`, if they are there and whole.
     pub fn open(
         folder: &Path,
         key: &[u8; 32],
         prefix: &Prefix,
         images: usize,
-    ) -> Result<Option<DiskTable>, FeatureError> {
+    ) -> Result<Option<FileTable>, FeatureError> {
         let path = path_of(folder, key);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(FeatureError::File { path, source }),
         };
-        let table = DiskTable {
-            file,
-            kind: prefix.kind(),
-            num_features: prefix.num_features(),
-            row_bytes: prefix.bytes(),
-            path,
-        };
+        let table = FileTable { path, file, first: HEADER_BYTES as u64, row: Row::of(prefix) };
         match table.is_whole(key, images) {
             Ok(true) => Ok(Some(table)),
             Ok(false) => {
@@ -64,7 +79,7 @@ impl DiskTable {
     }
 
     fn is_whole(&self, key: &[u8; 32], images: usize) -> io::Result<bool> {
-        let data = self.row_bytes * images;
+        let data = self.row.bytes * images;
         let length = self.file.metadata()?.len();
         if length != (HEADER_BYTES + data + CHECKSUM_BYTES) as u64 {
             return Ok(false);
@@ -86,15 +101,15 @@ impl DiskTable {
 
     /// The rows of these images, `[N, F]`.
     pub fn rows(&self, indices: &[usize]) -> Result<Tensor, FeatureError> {
-        let mut bytes = vec![0; indices.len() * self.row_bytes];
-        for (row, index) in bytes.chunks_exact_mut(self.row_bytes.max(1)).zip(indices) {
-            let at = (HEADER_BYTES + index * self.row_bytes) as u64;
+        let mut bytes = vec![0; indices.len() * self.row.bytes];
+        for (row, index) in bytes.chunks_exact_mut(self.row.bytes.max(1)).zip(indices) {
+            let at = self.first + (index * self.row.bytes) as u64;
             self.file
                 .read_exact_at(row, at)
                 .map_err(|source| FeatureError::File { path: self.path.clone(), source })?;
         }
-        let size = [indices.len() as i64, self.num_features as i64];
-        Ok(Tensor::f_from_data_size(&bytes, &size, self.kind)?)
+        let size = [indices.len() as i64, self.row.num_features as i64];
+        Ok(Tensor::f_from_data_size(&bytes, &size, self.row.kind)?)
     }
 }
 
@@ -104,9 +119,7 @@ pub(super) struct DiskWriter {
     file: BufWriter<AtomicFile>,
     checksum: crc32fast::Hasher,
     written: usize,
-    kind: Kind,
-    num_features: usize,
-    row_bytes: usize,
+    row: Row,
 }
 
 impl DiskWriter {
@@ -119,15 +132,7 @@ impl DiskWriter {
         let file = AtomicFile::create(&path).map_err(failed)?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
         file.write_all(&header_of(&key)).map_err(failed)?;
-        Ok(DiskWriter {
-            file,
-            checksum: crc32fast::Hasher::new(),
-            written: 0,
-            kind: prefix.kind(),
-            num_features: prefix.num_features(),
-            row_bytes: prefix.bytes(),
-            path,
-        })
+        Ok(DiskWriter { file, checksum: crc32fast::Hasher::new(), written: 0, row: Row::of(prefix), path })
     }
 
     /// Rows so far.
@@ -144,18 +149,50 @@ impl DiskWriter {
     }
 
     /// Ends the file and gives it its name.
-    pub fn finish(self) -> Result<DiskTable, FeatureError> {
-        let DiskWriter { path, mut file, checksum, kind, num_features, row_bytes, .. } = self;
+    pub fn finish(self) -> Result<FileTable, FeatureError> {
+        let DiskWriter { path, mut file, checksum, row, .. } = self;
         let publish = || {
             file.write_all(&checksum.finalize().to_le_bytes())?;
             file.into_inner().map_err(io::IntoInnerError::into_error)?.commit()?;
             File::open(&path)
         };
         match publish() {
-            Ok(file) => Ok(DiskTable { path, file, kind, num_features, row_bytes }),
+            Ok(file) => Ok(FileTable { path, file, first: HEADER_BYTES as u64, row }),
             Err(source) => Err(FeatureError::File { path, source }),
         }
     }
+}
+
+/// Writes rows to a file in memory, which other processes read.
+pub(super) struct MemoryWriter {
+    file: BufWriter<File>,
+    written: usize,
+}
+
+impl MemoryWriter {
+    pub fn new(file: File) -> MemoryWriter {
+        MemoryWriter { file: BufWriter::with_capacity(1 << 20, file), written: 0 }
+    }
+
+    /// Rows so far.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Adds rows `[N, F]`.
+    pub fn add(&mut self, rows: &Tensor) -> Result<(), FeatureError> {
+        self.written += rows.size()[0] as usize;
+        self.file.write_all(&bytes(rows)?).map_err(not_in_memory)
+    }
+
+    /// Writes what is left.
+    pub fn finish(self) -> Result<File, FeatureError> {
+        self.file.into_inner().map_err(|error| not_in_memory(error.into_error()))
+    }
+}
+
+pub(super) fn not_in_memory(source: io::Error) -> FeatureError {
+    FeatureError::File { path: PathBuf::from(MEMORY), source }
 }
 
 /// Deletes files of features in `folder`, which is made if need be, the oldest first, until `bytes`

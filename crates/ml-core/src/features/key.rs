@@ -10,10 +10,10 @@ use super::{FeatureError, disk};
 use crate::loader::Loader;
 use crate::network::Network;
 
-/// SHA-256 of weights, layers, number format, transforms, images and how they are put into batches.
+/// The same for all processes that share the work: SHA-256 of weights, layers, number format, transforms, images and how they are put into batches.
 /// Images count by path, size and time of change.
 pub(super) fn of(source: &Source<'_>) -> Result<[u8; 32], FeatureError> {
-    let Source { network, prefix, compute, loader, view } = source;
+    let Source { network, prefix, compute, loader, view, world } = source;
     let mut hash = Sha256::new();
     let mut text = |text: String| {
         hash.update((text.len() as u64).to_le_bytes());
@@ -32,7 +32,13 @@ pub(super) fn of(source: &Source<'_>) -> Result<[u8; 32], FeatureError> {
     ));
     add_images(&mut hash, loader);
     add_weights(&mut hash, network)?;
-    Ok(hash.finalize().into())
+    let own: [u8; 32] = hash.finalize().into();
+    if world.is_alone() {
+        return Ok(own);
+    }
+    // Each row is as one of them computes it.
+    let all = world.gather(&own)?;
+    Ok(Sha256::digest(all.concat()).into())
 }
 
 fn add_images(hash: &mut Sha256, loader: &Loader) {

@@ -2,7 +2,8 @@
 //! kept in memory or on disk, and shown to the rest of the network epoch by epoch.
 //!
 //! In: a [`Network`] and its [`Prefix`], a [`Loader`]. [`fill`] runs the prefix over all images in
-//! the index's order, in batches of the loader's size, and keeps a row of features for each. Out:
+//! the index's order, in batches of the loader's size, and keeps a row of features for each; several
+//! processes share the batches, and those of a machine what is kept. Out:
 //! [`Batches`] of a loader's epochs, the same samples in the same order, with features in place of
 //! images; nothing is decoded for them.
 //!
@@ -14,6 +15,7 @@ mod config;
 mod disk;
 mod fill;
 mod key;
+mod round;
 mod source;
 mod table;
 
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use torch_ext::CopyStream;
 
+use crate::distributed::DistributedError;
 use crate::loader::{self, BatchSamples, CacheError, Composition, DeviceBatch, LoaderError};
 use crate::network::{ForwardError, Input, Prefix};
 
@@ -56,6 +59,9 @@ pub enum FeatureError {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// Another process that computes a share of them has ended.
+    #[error(transparent)]
+    Distributed(#[from] DistributedError),
     /// libtorch cannot make a tensor of them.
     #[error("libtorch cannot keep features: {0}")]
     Tensor(String),

@@ -1,6 +1,7 @@
 //! What features are computed from.
 
 use crate::device::Compute;
+use crate::distributed::World;
 use crate::loader::Loader;
 use crate::network::{Network, Prefix};
 
@@ -13,8 +14,11 @@ pub struct Source<'a> {
     pub prefix: &'a Prefix,
     /// How they compute.
     pub compute: &'a Compute,
-    /// All images of the split, in the index's order.
+    /// All images of the split, in the index's order; of several processes, every one takes a batch of
+    /// each round ([`World::share_of_steps`]).
     pub loader: &'a Loader,
     /// The epoch whose augmentation the images get; 0 where nothing is random.
     pub view: u64,
+    /// The processes that share the work.
+    pub world: &'a World,
 }

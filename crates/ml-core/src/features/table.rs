@@ -3,14 +3,14 @@
 use tch::{Device, Tensor};
 
 use super::FeatureError;
-use super::disk::{DiskTable, DiskWriter};
+use super::disk::{DiskWriter, FileTable, MemoryWriter};
 use crate::network::Prefix;
 
 /// All rows.
 pub(super) enum Table {
     /// `[images, F]` in host memory.
     Ram(Tensor),
-    Disk(DiskTable),
+    File(FileTable),
 }
 
 impl Table {
@@ -21,15 +21,24 @@ impl Table {
                 let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
                 Ok(rows.f_index_select(0, &Tensor::f_from_slice(&indices)?)?)
             }
-            Table::Disk(table) => table.rows(indices),
+            Table::File(table) => table.rows(indices),
         }
     }
 }
 
 /// Takes the rows in order.
 pub(super) enum TableWriter {
-    Ram { rows: Tensor, written: usize },
+    Ram {
+        rows: Tensor,
+        written: usize,
+    },
     Disk(DiskWriter),
+    /// For the other processes of the machine too.
+    Memory(MemoryWriter),
+    /// Nowhere: another process of the machine keeps them.
+    Elsewhere {
+        written: usize,
+    },
 }
 
 impl TableWriter {
@@ -44,7 +53,8 @@ impl TableWriter {
     /// Rows written so far.
     pub fn written(&self) -> usize {
         match self {
-            TableWriter::Ram { written, .. } => *written,
+            TableWriter::Ram { written, .. } | TableWriter::Elsewhere { written } => *written,
+            TableWriter::Memory(writer) => writer.written(),
             TableWriter::Disk(writer) => writer.written(),
         }
     }
@@ -59,14 +69,21 @@ impl TableWriter {
                 Ok(())
             }
             TableWriter::Disk(writer) => writer.add(features),
+            TableWriter::Memory(writer) => writer.add(features),
+            TableWriter::Elsewhere { written } => {
+                *written += features.size()[0] as usize;
+                Ok(())
+            }
         }
     }
 
-    /// The table, all of whose rows are written.
-    pub fn finish(self) -> Result<Table, FeatureError> {
-        match self {
-            TableWriter::Ram { rows, .. } => Ok(Table::Ram(rows)),
-            TableWriter::Disk(writer) => writer.finish().map(Table::Disk),
-        }
+    /// The table, all of whose rows are written; none where another process keeps it.
+    pub fn finish(self, prefix: &Prefix) -> Result<Option<Table>, FeatureError> {
+        Ok(match self {
+            TableWriter::Ram { rows, .. } => Some(Table::Ram(rows)),
+            TableWriter::Disk(writer) => Some(Table::File(writer.finish()?)),
+            TableWriter::Memory(writer) => Some(Table::File(FileTable::in_memory(writer.finish()?, prefix))),
+            TableWriter::Elsewhere { .. } => None,
+        })
     }
 }

@@ -10,6 +10,7 @@ use tch::Tensor;
 
 use super::plan::Plan;
 use super::{Loader, LoaderError, LoaderOptions, Order};
+use crate::distributed::Share;
 
 /// The samples of each batch of an epoch: those that [`Loader::epoch`] would load.
 pub struct Composition {
@@ -38,10 +39,11 @@ impl Loader {
         Ok(Composition { plan, next })
     }
 
-    /// A loader of the same images, augmented alike, each once and in the index's order.
-    pub(crate) fn sequential(&self) -> Loader {
+    /// A loader of the same images, augmented alike, each once and in the index's order: of the batches
+    /// of `share`.
+    pub(crate) fn sequential(&self, share: Option<Share>) -> Loader {
         let options =
-            LoaderOptions { order: Order::Sequential, drop_last: false, share: None, ..self.options.clone() };
+            LoaderOptions { order: Order::Sequential, drop_last: false, share, ..self.options.clone() };
         Loader {
             index: Arc::clone(&self.index),
             pipeline: Arc::clone(&self.pipeline),

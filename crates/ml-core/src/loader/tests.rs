@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::distributed::{Share, SharedMemory};
 use crate::loss::Targets;
 use ml_data::dataset::{Sample, Split};
 use ml_data::transform::TransformConfig;
@@ -354,6 +355,52 @@ fn splits_that_are_prepared_alike_share_a_disk_cache_and_both_are_kept() {
     let second = run(2);
     assert!(second[0] == first[0]);
     assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+}
+
+/// As of two processes: each has the file open for itself.
+#[test]
+fn what_one_process_adds_to_a_cache_is_there_for_another_that_has_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, place) = (folder.path().join("data"), folder.path().join("cache"));
+    fs::create_dir(&data).unwrap();
+    let index = images(&data, 8);
+    let pipeline = pipeline("{resize: [4, 4]}");
+    let memory = folder.path().join("memory");
+    let in_memory = || {
+        let options = fs::File::options().read(true).write(true).create(true).truncate(false).open(&memory);
+        let memory = SharedMemory { file: options.unwrap(), is_first: true };
+        let caches = Caches::new(CacheKind::Ram, place.clone(), Some(Budget::new(1 << 20)));
+        caches.in_shared_memory(memory).unwrap().for_preparation(&index, &pipeline).unwrap().unwrap()
+    };
+    let on_disk = || Arc::new(Cache::disk(&place, &pipeline, Budget::new(1 << 20)).unwrap());
+    for [one, other] in [[on_disk(), on_disk()], [in_memory(), in_memory()]] {
+        let plain = |share| {
+            let options = LoaderOptions { share, ..options(0) };
+            Loader::new(Arc::clone(&index), Arc::clone(&pipeline), options)
+        };
+        let loader = |cache: &Arc<Cache>, share| plain(share).with_cache(Some(Arc::clone(cache)));
+        let expected = all(&plain(None), 0, 0);
+        // Each adds its half.
+        let shares = [0, 1].map(|rank| Some(Share::of_pass(rank, 2)));
+        let halves = [loader(&one, shares[0]), loader(&other, shares[1])].map(|loader| all(&loader, 0, 0));
+        assert!(halves.concat() == expected);
+        // Without the images, each has all.
+        for sample in &index.samples {
+            let path = index.root.join(&sample.path);
+            let status = fs::metadata(&path).unwrap();
+            fs::write(&path, vec![b'x'; status.len() as usize]).unwrap();
+            fs::File::options()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_modified(status.modified().unwrap())
+                .unwrap();
+        }
+        for cache in [&one, &other] {
+            assert!(all(&loader(cache, None), 0, 0) == expected);
+        }
+        images(&data, 8);
+    }
 }
 
 #[test]

@@ -185,7 +185,8 @@ impl Trainer {
                 "{KEY}: no features of validation images are kept: those of the EMA weights differ"
             );
         }
-        let limit = self.features.limit()?;
+        // Where each has another limit, all decide alike.
+        let limit = self.ranks.world().least(self.features.limit()?)?;
         if config.place == FeaturePlace::Disk {
             plan.store = Store::Disk { folder: self.features.folder.clone(), limit };
         }
@@ -289,8 +290,10 @@ impl Trainer {
         // Validation batches are the same ones in every epoch; and where the user has asked for the
         // cache, a resumed run computes the same features again, which is all that is promised.
         let check = split == Split::Train && !self.features.config.is_explicit();
-        let loader = loader.sequential();
-        let source = Source { network: &self.network, prefix, compute: &self.compute, loader: &loader, view };
+        let world = self.ranks.world();
+        let loader = loader.sequential(world.share_of_steps(1));
+        let (network, compute) = (&self.network, &self.compute);
+        let source = Source { network, prefix, compute, loader: &loader, view, world };
         reporter.phase_started(Phase::Features, self.state.epoch, loader.num_batches(), 0);
         let mut reported = Ok(());
         let filled = fill(&source, &plan.store, check, || {

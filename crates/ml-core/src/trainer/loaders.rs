@@ -28,6 +28,11 @@ pub(super) fn loaders(
     }
     let budget = cache_budget(&config.data, &dataset.root)?;
     let mut caches = Caches::new(config.data.cache, cache_dir(&config.data, &dataset.root), budget);
+    if config.data.cache == CacheKind::Ram
+        && let Some(memory) = world.shared_memory()?
+    {
+        caches = caches.in_shared_memory(memory)?;
+    }
     let mut loader = |index: &Arc<Index>, transform, options| -> Result<Loader, TrainError> {
         let pipeline = Arc::new(Pipeline::new(transform)?);
         let cache = caches.for_preparation(index, &pipeline)?;

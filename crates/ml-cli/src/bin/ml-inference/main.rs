@@ -21,13 +21,13 @@ use std::rc::Rc;
 
 use anyhow::Context;
 use clap::CommandFactory;
-use ml_cli::console::{set_rank, tell};
-use ml_cli::exit::{UsageError, finish, leave, print_completions};
+use ml_cli::console::tell;
+use ml_cli::exit::{self, UsageError, finish, leave, print_completions};
 use ml_cli::flags::parse;
 use ml_cli::interrupt::Interrupt;
 use ml_core::dataset::LeftOut;
 use ml_core::device::{self, Neighbours};
-use ml_core::distributed::{DistributedConfig, Environment, World};
+use ml_core::distributed::{DistributedConfig, World};
 
 use args::{Args, Command};
 use inputs::Inputs;
@@ -45,21 +45,15 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     args.check()?;
     // What was typed is checked before anything slow begins.
     let Inputs { images, left_out } = inputs::expand(&args.inputs)?;
-    let environment =
-        Environment::read(|name| std::env::var(name).ok()).map_err(|error| UsageError(error.into()))?;
-    set_rank(environment.as_ref().map_or(0, |environment| environment.rank));
     let interrupt = Interrupt::install().context("cannot catch signals")?;
     device::tell_warnings(|text| tell(format_args!("warning: libtorch: {text}")))?;
-    let world = Rc::new(ranks::join(environment)?);
+    let world = Rc::new(ranks::join()?);
+    world.when_others_end(|reason| exit::abort(reason));
     let result = infer(&world, args, &images, &left_out, &interrupt);
-    if let Err(error) = &result
-        && !world.fail(&format!("{error:#}"))
-        && !world.is_first()
-    {
-        // What another has told.
-        return Ok(ExitCode::from(1));
+    match &result {
+        Err(error) if !world.tell_failure(error) => Ok(exit::code(error)),
+        _ => result,
     }
-    result
 }
 
 /// Evaluates or predicts, with the other processes of `world`, of which rank 0 tells what was found.

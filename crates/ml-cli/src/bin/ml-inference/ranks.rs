@@ -5,23 +5,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ml_cli::console::set_rank;
 use ml_cli::exit::UsageError;
 use ml_cli::flags::command_line;
 use ml_cli::interrupt::Interrupt;
-use ml_core::distributed::{DistributedConfig, DistributedError, Environment, World};
+use ml_core::distributed::{DistributedError, Environment, World};
 use ml_core::evaluation::EvaluationError;
 use ml_core::inference::{InferenceError, LoadedModel, PredictOptions};
 
 use crate::args::Args;
 use crate::evaluate;
 
-/// All processes: this one alone without an `environment`.
+/// All processes, as the launcher says.
 ///
 /// # Errors
 /// They cannot be reached.
-pub fn join(environment: Option<Environment>) -> anyhow::Result<World> {
-    let Some(environment) = environment else { return Ok(World::alone()) };
-    World::join(environment, DistributedConfig::default().timeout()).map_err(classified)
+pub fn join() -> anyhow::Result<World> {
+    let environment = Environment::of_process().map_err(classified)?;
+    set_rank(environment.as_ref().map_or(0, |environment| environment.rank));
+    World::join_as_launched(environment).map_err(classified)
 }
 
 /// Waits until all have come, with the same command line.

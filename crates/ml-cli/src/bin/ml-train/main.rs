@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::CommandFactory;
 use ml_cli::console::{RankWriter, draws_bars, rank, set_rank, start_log};
-use ml_cli::exit::{finish, leave, print_completions};
+use ml_cli::exit::{abort, finish, leave, print_completions};
 use ml_cli::flags::{ConsoleArgs, parse};
 use ml_cli::interrupt::Interrupt;
 use ml_core::config::{self, Override};
@@ -117,6 +117,10 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         return ml_cli::exit::print(config::annotated(&request.resolved).trim_end());
     }
     let world = ranks::join(environment, args, &overrides)?;
+    world.when_others_end(|reason| {
+        ml_report::dashboard::restore();
+        abort(reason)
+    });
     ranks::among(&world, || {
         ranks::check(&world, args)?;
         if world.is_first() {

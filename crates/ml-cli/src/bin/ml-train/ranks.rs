@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow};
-use ml_cli::console;
+use ml_cli::exit;
 use ml_cli::flags::command_line;
 use ml_core::config::Override;
 use ml_core::distributed::{self, Environment, World};
@@ -56,7 +56,7 @@ fn without_nproc(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 /// # Errors
 /// Its variables make no sense.
 pub fn environment() -> anyhow::Result<Option<Environment>> {
-    Environment::read(|name| std::env::var(name).ok()).map_err(usage)
+    Environment::of_process().map_err(usage)
 }
 
 /// All processes: this one alone without an `environment`.
@@ -123,13 +123,11 @@ pub fn among(world: &World, body: impl FnOnce() -> anyhow::Result<ExitCode>) -> 
         Ok(code) => return Ok(code),
         Err(error) => error,
     };
-    let is_first_to_fail = world.fail(&format!("{error:#}"));
-    if is_first_to_fail || console::rank() == 0 {
+    if world.tell_failure(&error) {
         return Err(error);
     }
     tracing::debug!("{error:#}");
-    let is_usage = error.downcast_ref::<ml_cli::exit::UsageError>().is_some();
-    Ok(ExitCode::from(if is_usage { 2 } else { 1 }))
+    Ok(exit::code(&error))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Images in a file: records one after the other, only ever added. A record that was cut short by a
 //! crash ends the file's use and is overwritten; one whose checksum is wrong is as good as absent.
 //!
-//! The first process that opens a file adds to it; others read what was there when they opened it.
+//! Several processes may have the file open. Each adds while it holds the file's lock, behind what the
+//! others have added, and looks for what they have added when it misses an image.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
@@ -10,6 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use ml_data::decode::Pixels;
 use ml_data::geometry::Size;
@@ -26,14 +28,24 @@ const HEADER_BYTES: usize = 16 + 5 * 4 + 4;
 /// An image file at one state of its content, as far as the file system tells.
 type Key = [u8; 16];
 
+/// How long a process waits for another to add an image, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// A file of decoded images.
 pub(super) struct Disk {
     path: PathBuf,
     file: File,
-    /// Where each record begins.
+    /// Where each known record begins.
     records: RwLock<HashMap<Key, u64>>,
-    /// Where the next record goes; none where nothing may be added.
-    end: Mutex<Option<u64>>,
+    end: Mutex<End>,
+}
+
+struct End {
+    /// Where the known records end.
+    at: u64,
+    /// Whether more may be added.
+    may_add: bool,
 }
 
 impl Disk {
@@ -47,38 +59,77 @@ impl Disk {
         let path = folder.join(format!("pixels-{name}.bin"));
         let file =
             File::options().read(true).append(false).write(true).create(true).truncate(false).open(&path);
-        let mut file = file.map_err(failed(&path))?;
-        let is_ours = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => {
-                tracing::info!("{}: another run adds to it; this one only reads", path.display());
-                false
-            }
-            Err(TryLockError::Error(error)) => {
-                tracing::warn!(
-                    "{}: this file system has no locks ({error}): no images are added to the cache; choose another \
-                     data.cache_dir, or data.cache: ram",
-                    path.display()
-                );
-                false
-            }
-        };
-        let (records, end) = scan(&mut file).map_err(failed(&path))?;
-        if is_ours {
-            // What a crash left, and files of another version, make room.
-            file.set_len(end).map_err(failed(&path))?;
-            if end == 0 {
-                file.write_all_at(MAGIC, 0).map_err(failed(&path))?;
-            }
-            budget.take_at_most(end);
-        }
-        let end = is_ours.then_some(end.max(MAGIC.len() as u64));
-        Ok(Disk { path, file, records: RwLock::new(records), end: Mutex::new(end) })
+        let file = file.map_err(failed(&path))?;
+        let disk = Disk::of_file(path.clone(), file);
+        disk.begin(budget).map_err(failed(&path))?;
+        Ok(disk)
     }
 
-    pub(super) fn get(&self, image: &Path) -> Option<Prepared> {
-        let key = key(image).ok()?;
-        let at = *self.records.read().unwrap_or_else(PoisonError::into_inner).get(&key)?;
+    /// In memory that processes share, which is empty or as another of them has begun it.
+    pub(super) fn in_memory(file: File, budget: &Budget) -> Result<Disk, CacheError> {
+        let path = PathBuf::from("memory that the processes of this machine share");
+        let disk = Disk::of_file(path.clone(), file);
+        disk.begin(budget).map_err(|source| CacheError { path, source })?;
+        Ok(disk)
+    }
+
+    fn of_file(path: PathBuf, file: File) -> Disk {
+        let end = Mutex::new(End { at: 0, may_add: true });
+        Disk { path, file, records: RwLock::default(), end }
+    }
+
+    /// Finds what is there. What is no file of ours gives way.
+    fn begin(&self, budget: &Budget) -> io::Result<()> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock();
+        end.may_add = lock.is_ok();
+        if let Err(error) = &lock {
+            tracing::warn!(
+                "{}: cannot be locked ({error}): no images are added to the cache; choose another data.cache_dir, or \
+                 data.cache: ram",
+                self.path.display()
+            );
+        }
+        self.catch_up(&mut end, budget)?;
+        if end.may_add && end.at == 0 {
+            self.file.set_len(0)?;
+            self.file.write_all_at(MAGIC, 0)?;
+            end.at = MAGIC.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Until it is dropped, no other process adds to the file.
+    fn lock(&self) -> io::Result<FileLock<'_>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(FileLock(&self.file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(io::Error::other("another process holds its lock"));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Finds what others have added since.
+    fn catch_up(&self, end: &mut End, budget: &Budget) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length <= end.at {
+            return Ok(());
+        }
+        let before = end.at;
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        end.at = scan(&self.file, before, length, &mut records)?;
+        budget.take_at_most(end.at - before);
+        Ok(())
+    }
+
+    pub(super) fn get(&self, image: &Path, salt: &str, budget: &Budget) -> Option<Prepared> {
+        let key = key(image, salt).ok()?;
+        let at = self.find(&key, budget)?;
         match self.read(at, &key) {
             Ok(prepared) => Some(prepared),
             Err(error) => {
@@ -86,6 +137,19 @@ impl Disk {
                 None
             }
         }
+    }
+
+    fn find(&self, key: &Key, budget: &Budget) -> Option<u64> {
+        let known = || self.records.read().unwrap_or_else(PoisonError::into_inner).get(key).copied();
+        known().or_else(|| {
+            let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+            if end.at == 0 {
+                return None;
+            }
+            // What cannot be read now is decoded.
+            self.catch_up(&mut end, budget).ok()?;
+            known()
+        })
     }
 
     fn read(&self, at: u64, key: &Key) -> io::Result<Prepared> {
@@ -102,26 +166,41 @@ impl Disk {
         Ok(Prepared { pixels: Pixels { width, height, data }, size, divisor })
     }
 
-    pub(super) fn put(&self, image: &Path, prepared: &Prepared, budget: &Budget) {
-        let Ok(key) = key(image) else { return };
-        let bytes = (HEADER_BYTES + prepared.pixels.data.len()) as u64;
+    pub(super) fn put(&self, image: &Path, salt: &str, prepared: &Prepared, budget: &Budget) {
+        let Ok(key) = key(image, salt) else { return };
+        let record = record(key, prepared);
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = *end else { return };
-        if self.records.read().unwrap_or_else(PoisonError::into_inner).contains_key(&key)
-            || !budget.take(bytes)
-        {
+        if !end.may_add {
             return;
         }
-        match self.file.write_all_at(&record(key, prepared), at) {
-            Ok(()) => {
-                self.records.write().unwrap_or_else(PoisonError::into_inner).insert(key, at);
-                *end = Some(at + bytes);
+        let added = (|| {
+            let _lock = self.lock()?;
+            self.catch_up(&mut end, budget)?;
+            let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+            if records.contains_key(&key) || !budget.take(record.len() as u64) {
+                return Ok(());
             }
-            Err(error) => {
-                tracing::warn!("{}: {error}; no more images are kept there", self.path.display());
-                *end = None;
-            }
+            // What a process has left that was killed meanwhile.
+            self.file.set_len(end.at)?;
+            self.file.write_all_at(&record, end.at)?;
+            records.insert(key, end.at);
+            end.at += record.len() as u64;
+            io::Result::Ok(())
+        })();
+        if let Err(error) = added {
+            tracing::warn!("{}: {error}; this process keeps no more images there", self.path.display());
+            end.may_add = false;
         }
+    }
+}
+
+/// The lock of a file.
+struct FileLock<'a>(&'a File);
+
+impl Drop for FileLock<'_> {
+    fn drop(&mut self) {
+        // It ends with the process at the latest.
+        let _ = self.0.unlock();
     }
 }
 
@@ -164,27 +243,30 @@ fn record(key: Key, Prepared { pixels, size, divisor }: &Prepared) -> Vec<u8> {
     record
 }
 
-/// Where the whole records begin, and where they end; 0 for a file that is not one of ours.
-fn scan(file: &mut File) -> io::Result<(HashMap<Key, u64>, u64)> {
-    let length = file.metadata()?.len();
-    let mut records = HashMap::new();
-    let mut reader = io::BufReader::with_capacity(HEADER_BYTES, file);
-    let mut magic = [0; MAGIC.len()];
-    if length < magic.len() as u64 || reader.read_exact(&mut magic).is_err() || magic != *MAGIC {
-        return Ok((records, 0));
+/// Adds the whole records from `at` on in a file of `length` bytes; where they end. 0 for a file that
+/// is not one of ours.
+fn scan(mut file: &File, at: u64, length: u64, records: &mut HashMap<Key, u64>) -> io::Result<u64> {
+    let mut at = at;
+    if at == 0 {
+        let mut magic = [0; MAGIC.len()];
+        if length < magic.len() as u64 || file.read_exact_at(&mut magic, 0).is_err() || magic != *MAGIC {
+            return Ok(0);
+        }
+        at = magic.len() as u64;
     }
-    let mut at = magic.len() as u64;
+    file.seek(SeekFrom::Start(at))?;
+    let mut reader = io::BufReader::with_capacity(HEADER_BYTES, file);
     loop {
         let mut header = [0; HEADER_BYTES];
         match reader.read_exact(&mut header) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok((records, at)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(at),
             Err(error) => return Err(error),
         }
-        let Some(header) = Header::parse(&header) else { return Ok((records, at)) };
+        let Some(header) = Header::parse(&header) else { return Ok(at) };
         let next = at + (HEADER_BYTES + header.bytes()) as u64;
         if next > length {
-            return Ok((records, at));
+            return Ok(at);
         }
         records.insert(header.key, at);
         at = next;
@@ -192,10 +274,11 @@ fn scan(file: &mut File) -> io::Result<(HashMap<Key, u64>, u64)> {
     }
 }
 
-/// Path, size and time of change of an image file.
-fn key(image: &Path) -> io::Result<Key> {
+/// Path, size and time of change of an image file, and what else tells records apart.
+fn key(image: &Path, salt: &str) -> io::Result<Key> {
     let status = fs::metadata(image)?;
     let mut hash = Sha256::new();
+    hash.update(salt);
     hash.update(std::path::absolute(image)?.as_os_str().as_encoded_bytes());
     for number in [status.len() as i64, status.mtime(), status.mtime_nsec()] {
         hash.update(number.to_le_bytes());

@@ -18,6 +18,8 @@ use ml_data::transform::{Pipeline, Prepared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::distributed::SharedMemory;
+
 /// Where decoded images are kept between epochs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -88,8 +90,7 @@ impl Budget {
     }
 }
 
-/// The caches of a run. Loaders whose pipelines prepare images alike share one file, which only one
-/// of them could add to otherwise.
+/// The caches of a run. Loaders whose pipelines prepare images alike share one file.
 pub struct Caches {
     kind: CacheKind,
     folder: PathBuf,
@@ -97,12 +98,24 @@ pub struct Caches {
     budget: Option<Budget>,
     /// By [`Pipeline::preparation`].
     on_disk: HashMap<String, Arc<Cache>>,
+    /// What `ram` keeps images in, where other processes have it too.
+    shared: Option<Arc<disk::Disk>>,
 }
 
 impl Caches {
     /// Of `kind`, in `folder` if they are on disk, all within `budget`.
     pub fn new(kind: CacheKind, folder: PathBuf, budget: Option<Budget>) -> Caches {
-        Caches { kind, folder, budget, on_disk: HashMap::new() }
+        Caches { kind, folder, budget, on_disk: HashMap::new(), shared: None }
+    }
+
+    /// The same, where [`CacheKind::Ram`] is memory that the processes of the machine share.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn in_shared_memory(self, memory: SharedMemory) -> Result<Caches, CacheError> {
+        let Some(budget) = &self.budget else { return Ok(self) };
+        let shared = Some(Arc::new(disk::Disk::in_memory(memory.file, budget)?));
+        Ok(Caches { shared, ..self })
     }
 
     /// The cache for the samples of `index` as `pipeline` prepares them; none if none was chosen.
@@ -117,7 +130,13 @@ impl Caches {
         let Some(budget) = &self.budget else { return Ok(None) };
         match self.kind {
             CacheKind::None => Ok(None),
-            CacheKind::Ram => Ok(Some(Arc::new(Cache::ram(index.samples.len(), budget.clone())))),
+            CacheKind::Ram => Ok(Some(Arc::new(match &self.shared {
+                None => Cache::ram(index.samples.len(), budget.clone()),
+                Some(disk) => {
+                    let store = Store::Shared { disk: Arc::clone(disk), salt: pipeline.preparation() };
+                    Cache { store, budget: budget.clone() }
+                }
+            }))),
             CacheKind::Disk => {
                 let preparation = pipeline.preparation();
                 if let Some(cache) = self.on_disk.get(&preparation) {
@@ -141,6 +160,11 @@ pub struct Cache {
 enum Store {
     Ram(ram::Ram),
     Disk(disk::Disk),
+    /// Several pipelines' images in one file, told apart by `salt`.
+    Shared {
+        disk: Arc<disk::Disk>,
+        salt: String,
+    },
 }
 
 impl Cache {
@@ -161,19 +185,21 @@ impl Cache {
 
     /// Image `sample` of `index`, if it is kept.
     pub(super) fn get(&self, index: &Index, sample: usize) -> Option<Arc<Prepared>> {
+        let path = || index.root.join(&index.samples[sample].path);
         match &self.store {
             Store::Ram(ram) => ram.get(sample),
-            Store::Disk(disk) => disk.get(&index.root.join(&index.samples[sample].path)).map(Arc::new),
+            Store::Disk(disk) => disk.get(&path(), "", &self.budget).map(Arc::new),
+            Store::Shared { disk, salt } => disk.get(&path(), salt, &self.budget).map(Arc::new),
         }
     }
 
     /// Keeps image `sample` of `index`, if there is room.
     pub(super) fn put(&self, index: &Index, sample: usize, image: &Arc<Prepared>) {
+        let path = || index.root.join(&index.samples[sample].path);
         match &self.store {
             Store::Ram(ram) => ram.put(sample, image, &self.budget),
-            Store::Disk(disk) => {
-                disk.put(&index.root.join(&index.samples[sample].path), image, &self.budget);
-            }
+            Store::Disk(disk) => disk.put(&path(), "", image, &self.budget),
+            Store::Shared { disk, salt } => disk.put(&path(), salt, image, &self.budget),
         }
     }
 }
