@@ -32,8 +32,19 @@ fn main() {
         }
         build.files(files.iter().map(|file| format!("src/cpp/{file}.cpp"))).compile(name);
     };
-    let shim =
-        ["amp", "conv", "cuda", "distributed", "optim", "record", "script", "shim", "team", "transfer"];
+    let shim = [
+        "amp",
+        "conv",
+        "cuda",
+        "distributed",
+        "foreach",
+        "optim",
+        "record",
+        "script",
+        "shim",
+        "team",
+        "transfer",
+    ];
     build("torch_ext_shim", &shim, None);
     // Loops over images, which are for the compiler to vectorise in every profile.
     build("torch_ext_kernels", &["norm"], Some(3));

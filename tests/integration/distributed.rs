@@ -289,6 +289,30 @@ fn as_many_processes_give_the_same_bits_and_only_the_first_shows_its_log() {
     assert_eq!(read(runs.join("a/metrics.csv")), read(runs.join("b/metrics.csv")));
 }
 
+/// Their parts of the pass over the training split give the batch norms of one process.
+#[test]
+fn processes_finish_one_average_of_the_last_epochs() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 60);
+    let command = |name: &str, accumulated: &str| {
+        let own = ["--data_dir", data.to_str().unwrap(), "--batch_size", "10", "--run_name", name];
+        let sgd = ["--set", "optimizer={name: sgd, lr: 0.02}", "--precision", "fp32", "--num_epochs", "4"];
+        let swa = ["--set", "training.swa={start: 0.5}", "--set", accumulated];
+        train(place.path(), &[&own[..], &sgd[..], &swa[..]].concat())
+    };
+    let runs = place.path().join("runs");
+    ok(command("one", "training.gradient_accumulation_steps=2"));
+    for name in ["a", "b"] {
+        together(2, |_| command(name, "training.gradient_accumulation_steps=1"));
+    }
+    same(&runs.join("a"), &runs.join("b"));
+    let [one, two] = ["one", "a"].map(|name| summary(&runs.join(name))["swa"].clone());
+    assert_eq!(one["n_averaged"].as_u64(), Some(2));
+    assert_eq!(two["n_averaged"].as_u64(), Some(2));
+    let [one, two] = [one, two].map(|swa| swa["val_loss"].as_f64().unwrap());
+    assert!((one - two).abs() < 1e-3 * one, "{one} and {two}");
+}
+
 /// With batch norms, a number of batches that does not divide among the processes, and a smaller last
 /// batch.
 #[test]

@@ -2,19 +2,23 @@
 
 #![allow(clippy::unwrap_used)] // a failed step of a test should end it where it stands
 
+mod averaging;
 mod check;
 mod cuda;
 mod data;
 mod distributed;
 mod docs;
 mod environment;
+mod fit;
 mod folders;
 mod folds;
 mod http;
 mod inference;
 mod init;
 mod job;
+mod limits;
 mod loading;
+mod measure;
 mod offline;
 mod older_run;
 mod precision;
@@ -22,6 +26,7 @@ mod published;
 mod report;
 mod resume;
 mod rewind;
+mod search;
 mod split;
 mod summary;
 mod support;

@@ -1,6 +1,7 @@
 //! `ml-split` on the digits: exact counts, folds, manifest, places, layouts.
 
 mod groups;
+mod multi_label;
 mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};

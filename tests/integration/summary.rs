@@ -1,4 +1,4 @@
-//! `ml-train --summary` and `--list_architectures`: results on stdout, and nothing written.
+//! `ml-train --summary`, `--list_architectures` and `--plot_schedule`: results on stdout, and no run.
 
 use std::process::Command;
 
@@ -41,4 +41,26 @@ fn the_list_of_networks_has_what_architecture_takes_and_a_misspelt_one_gets_the_
     assert!(json.iter().any(|row| row["name"] == "tiny_net" && row["parameters"].as_u64() > Some(20_000)));
     let parts = ["did you mean `resnet18`", "--list_architectures` shows all"];
     fails(train(place.path(), &["--architecture", "resnet81"]), 2, &parts);
+}
+
+#[test]
+fn a_schedule_is_drawn_without_training_and_plateau_says_what_is_not_known() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 3, 10);
+    let plot = |args: &[&str]| {
+        let own = ["--data_dir", data.to_str().unwrap(), "--plot_schedule"];
+        train(place.path(), &[&own[..], args].concat())
+    };
+    let is_png = |name: &str| std::fs::read(place.path().join(name)).unwrap().starts_with(b"\x89PNG");
+    assert_eq!(stdout(plot(&[])), "schedule.png\n");
+    assert!(is_png("schedule.png"));
+    assert_eq!(stdout(plot(&["lr.png", "--set", "scheduler={name: wsd, interval: step}"])), "lr.png\n");
+    assert!(is_png("lr.png"));
+    let output = ok(plot(&["--set", "scheduler.name=plateau"]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("without drops"), "{said}");
+    let refused = ["scheduler.interval", "once an epoch"];
+    fails(plot(&["--set", "scheduler={name: plateau, interval: step}"]), 2, &refused);
+    assert!(!place.path().join("runs").exists(), "nothing was trained");
+    fails(train(place.path(), &["--plot_schedule"]), 2, &["--plot_schedule", "Give --data_dir"]);
 }

@@ -67,6 +67,8 @@ fn commands(place: &Path) -> Vec<Command> {
         program(env!("CARGO_BIN_EXE_ml-split"), &["data/train", "--check", "--dry_run"]),
         program(env!("CARGO_BIN_EXE_ml-inference"), &["--checkpoint", "missing"]),
         program(env!("CARGO_BIN_EXE_ml-inference"), &["--wrong"]),
+        program(env!("CARGO_BIN_EXE_ml-search"), &["missing.yaml"]),
+        program(env!("CARGO_BIN_EXE_ml-search"), &["--wrong"]),
         program(env!("CARGO_BIN_EXE_ml-visualise"), &["missing"]),
         program(env!("CARGO_BIN_EXE_ml-visualise"), &["--wrong"]),
     ]

@@ -1,4 +1,4 @@
-"""Trajectories of 50 steps of RMSprop, and of 20 of the others, by torch.optim on a small problem; writes optimizers.json beside itself.
+"""Trajectories of 50 steps of RMSprop and NAdam, and of 20 of the others, by torch.optim on a small problem; writes optimizers.json beside itself.
 
 The loss of step s is the sum over the elements p of w [4, 3] and b [3] of p^2 (i + 1) / 10, times 1 + s mod 3,
 with i the place of p in its tensor.
@@ -10,7 +10,7 @@ import re
 import torch
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
-              "rmsprop": torch.optim.RMSprop}
+              "rmsprop": torch.optim.RMSprop, "nadam": torch.optim.NAdam}
 CONFIGS = [
     {"name": "sgd", "lr": 0.1, "momentum": 0.0},
     {"name": "sgd", "lr": 0.1, "momentum": 0.9},
@@ -25,6 +25,9 @@ CONFIGS = [
     {"name": "rmsprop", "lr": 0.02, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1},
     {"name": "rmsprop", "lr": 0.01, "alpha": 0.9, "momentum": 0.9, "eps": 1e-3},
     {"name": "rmsprop", "lr": 0.01, "alpha": 0.9, "momentum": 0.5, "eps": 1e-2, "centered": True, "weight_decay": 0.05},
+    {"name": "nadam", "lr": 0.02},
+    {"name": "nadam", "lr": 0.02, "betas": [0.8, 0.95], "eps": 1e-3, "weight_decay": 0.1, "momentum_decay": 0.1},
+    {"name": "nadam", "lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True},
     {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "param_groups": [{"pattern": "^w", "lr_scale": 0.1}]},
     {"name": "adamw", "lr": 0.1, "weight_decay": 0.05,
      "param_groups": [{"pattern": "b", "lr_scale": 0.25, "weight_decay": 0.2}, {"pattern": ".", "lr_scale": 0.5}]},
@@ -43,7 +46,7 @@ for config in CONFIGS:
     options = {k: v for k, v in config.items() if k not in ("name", "param_groups")}
     optimizer = OPTIMIZERS[config["name"]](groups, **options)
     trajectory = []
-    for step in range(50 if config["name"] == "rmsprop" else 20):
+    for step in range(50 if config["name"] in ("rmsprop", "nadam") else 20):
         optimizer.zero_grad()
         loss = sum((p.square() * (torch.arange(float(p.numel())).view_as(p) + 1) / 10).sum() for p in (w, b))
         (loss * (1 + step % 3)).backward()

@@ -101,6 +101,7 @@ impl CsvArgs {
             group_column: self.csv_group_column.clone(),
             split_column: self.csv_split_column.clone(),
             suffix: self.suffix.clone(),
+            ..CsvOptions::default()
         }
     }
 

@@ -47,7 +47,7 @@ fn files(folder: &Path) -> Result<Index> {
         }
     }
     samples.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Index { root: folder.to_owned(), split: Split::Train, samples })
+    Ok(Index { root: folder.to_owned(), split: Split::Train, samples, label_sets: None })
 }
 
 fn load(folder: &Path, size: u32, num_workers: usize, epochs: u64, cache: &str) -> Result<Value> {

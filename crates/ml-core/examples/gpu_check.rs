@@ -406,6 +406,13 @@ fn optimizers(report: &mut Report, device: Device, _: Option<&Path>) -> Result<(
         "{name: adamw, lr: 0.01, weight_decay: 0.1}",
         "{name: adamw, lr: 0.01, amsgrad: true}",
         "{name: rmsprop, lr: 0.01, momentum: 0.9}",
+        "{name: rmsprop_tf, lr: 0.01, momentum: 0.9}",
+        "{name: nadam, lr: 0.01}",
+        "{name: lamb, lr: 0.01}",
+        "{name: lion, lr: 0.001}",
+        "{name: adan, lr: 0.01}",
+        "{name: ademamix, lr: 0.01, alpha_warmup: 5, beta3_warmup: 5}",
+        "{name: muon, lr: 0.01}",
     ];
     for text in texts {
         let config: OptimizerConfig = serde_yaml::from_str(text)?;

@@ -20,6 +20,8 @@ pub enum Purpose {
     Step = 5,
     /// What mixup or cutmix does to a batch (numbered by epoch and batch).
     Mix = 6,
+    /// The values of a trial in a search for hyperparameters (numbered by trial and key).
+    Search = 7,
 }
 
 /// The stream for `purpose`, numbered `a` and `b` (for example the epoch and the sample).

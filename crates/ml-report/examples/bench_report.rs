@@ -162,7 +162,7 @@ fn index(root: &Path, images: usize, num_classes: usize) -> Result<Index, Box<dy
         fs::hard_link(root.join(format!("photo_{}.jpg", image % PHOTOS)), root.join(&name))?;
         samples.push(Sample { path: name.into(), class: (image % num_classes) as u32 });
     }
-    Ok(Index { root: root.to_owned(), split: Split::Val, samples })
+    Ok(Index { root: root.to_owned(), split: Split::Val, samples, label_sets: None })
 }
 
 fn summary(images: usize, data_dir: &Path) -> Summary {
@@ -175,6 +175,7 @@ fn summary(images: usize, data_dir: &Path) -> Summary {
         best_epoch: Some(EPOCHS),
         monitor: "val_accuracy".to_owned(),
         best_figure: Some(0.5),
+        swa: None,
         best_val_accuracy: Some(0.5),
         test_accuracy: None,
         not_calibrated: None,

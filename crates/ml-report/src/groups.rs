@@ -162,7 +162,7 @@ mod tests {
                 .iter()
                 .map(|&(path, class)| Sample { path: PathBuf::from(path).into(), class })
                 .collect();
-            let index = Index { root: PathBuf::from("data"), split: Split::Val, samples };
+            let index = Index { root: PathBuf::from("data"), split: Split::Val, samples, label_sets: None };
             folders(&index, &["cat".to_owned(), "dog".to_owned()])
         };
         let sites =

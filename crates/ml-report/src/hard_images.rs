@@ -124,7 +124,12 @@ mod tests {
             path: PathBuf::from(format!("{place}.png")).into(),
             class: of[place].0 as u32,
         };
-        let index = Index { root: "data".into(), split: Split::Val, samples: (0..5).map(sample).collect() };
+        let index = Index {
+            root: "data".into(),
+            split: Split::Val,
+            samples: (0..5).map(sample).collect(),
+            label_sets: None,
+        };
         let table =
             Table { classes: &classes, index: &index, predictions: &predictions, confidences: &confidences };
         let text = table.hard();

@@ -94,6 +94,7 @@ mod tests {
             root: "data".into(),
             split: Split::Test,
             samples: vec![sample("x,1.png", 0), sample("y\n2.png", 1)],
+            label_sets: None,
         };
         let scored = |class, probability| ClassProbability { class, probability };
         let predictions = [

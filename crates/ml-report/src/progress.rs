@@ -113,13 +113,17 @@ impl Reporter for Progress {
         let Some(m) = history.last() else { return Ok(ControlFlow::Continue(())) };
         let seconds = report.elapsed.as_secs_f64();
         let waited = report.waited.as_secs_f64();
+        self.state.info.num_epochs = report.num_epochs;
         self.state.epoch_finished(dashboard::completed(m, report));
         let left = self.state.run_seconds_left(Instant::now()).filter(|left| *left >= SOON);
         let left = left.map_or_else(String::new, |left| format!(", {} left", duration(left)));
+        let all = match report.num_epochs {
+            0 => String::new(),
+            all => format!("/{all}"),
+        };
         tracing::info!(
-            "epoch {}/{}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data){left}",
+            "epoch {}{all}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data){left}",
             m.epoch,
-            report.num_epochs,
             m.train_loss,
             m.train_accuracy,
             m.val_loss,
@@ -145,11 +149,15 @@ impl Reporter for Progress {
 /// `epoch 3/25 validation`.
 fn label(state: &Dashboard) -> String {
     let Some(phase) = &state.phase else { return String::new() };
-    let epoch = || format!("epoch {}/{}", phase.epoch + 1, state.info.num_epochs);
+    let epoch = || match state.info.num_epochs {
+        0 => format!("epoch {}", phase.epoch + 1),
+        all => format!("epoch {}/{all}", phase.epoch + 1),
+    };
     match phase.phase {
         Phase::Features => "features".to_owned(),
         Phase::Train => epoch(),
         Phase::Validate => epoch() + " validation",
+        Phase::BatchNorm => "batch norms".to_owned(),
         Phase::Embed => "embeddings".to_owned(),
         Phase::Evaluate => "evaluation".to_owned(),
     }

@@ -15,6 +15,9 @@ unsafe extern "C" {
     fn te_cuda_start() -> *mut c_char;
     fn te_cudnn_version(out: *mut i64) -> *mut c_char;
     fn te_cuda_use(index: i32) -> *mut c_char;
+    fn te_cuda_peak(index: i32, out: *mut i64) -> *mut c_char;
+    fn te_cuda_reset_peak(index: i32) -> *mut c_char;
+    fn te_cuda_empty_cache() -> *mut c_char;
 }
 
 /// A version of CUDA: 13.0.
@@ -245,6 +248,38 @@ pub fn use_cuda_device(index: usize) -> Result<(), Error> {
     let index = i32::try_from(index).unwrap_or(i32::MAX);
     // SAFETY: a plain number.
     result(unsafe { te_cuda_use(index) })
+}
+
+/// The most bytes that this process's tensors on the CUDA device of this number took at one time since
+/// [`reset_cuda_peak`]. Something must have been computed there before.
+///
+/// # Errors
+/// There is no such device.
+pub fn cuda_peak(index: usize) -> Result<u64, Error> {
+    let index = i32::try_from(index).unwrap_or(i32::MAX);
+    let mut bytes = 0;
+    // SAFETY: `bytes` lives through the call.
+    result(unsafe { te_cuda_peak(index, &raw mut bytes) })?;
+    Ok(u64::try_from(bytes).unwrap_or_default())
+}
+
+/// Lets [`cuda_peak`] begin with what is in use now.
+///
+/// # Errors
+/// There is no such device.
+pub fn reset_cuda_peak(index: usize) -> Result<(), Error> {
+    let index = i32::try_from(index).unwrap_or(i32::MAX);
+    // SAFETY: a plain number.
+    result(unsafe { te_cuda_reset_peak(index) })
+}
+
+/// Hands the memory of CUDA devices that libtorch keeps, and that no tensor has, back to the driver.
+///
+/// # Errors
+/// CUDA has not been started, or it has failed.
+pub fn empty_cuda_cache() -> Result<(), Error> {
+    // SAFETY: it takes libtorch's own locks.
+    result(unsafe { te_cuda_empty_cache() })
 }
 
 /// Whether this process has anything on the CUDA device of this number; none where the driver does

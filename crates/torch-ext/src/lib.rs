@@ -11,6 +11,7 @@ mod conv;
 mod cuda;
 mod distributed;
 mod fill;
+pub mod foreach;
 mod memory;
 mod norm;
 mod optim;
@@ -25,8 +26,8 @@ mod warnings;
 pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
 pub use conv::depthwise_conv2d;
 pub use cuda::{
-    CudaDevice, CudaError, CudaVersion, CudaVersions, cuda_device, cuda_versions, has_cuda_context,
-    load_cuda, use_cuda_device,
+    CudaDevice, CudaError, CudaVersion, CudaVersions, cuda_device, cuda_peak, cuda_versions,
+    empty_cuda_cache, has_cuda_context, load_cuda, reset_cuda_peak, use_cuda_device,
 };
 pub use distributed::{ProcessGroup, ReduceOp, Reducer, ReducerOptions, Store};
 pub use fill::TensorWriter;
@@ -80,6 +81,7 @@ mod tests {
             include_str!("cpp/conv.cpp"),
             include_str!("cpp/cuda.cpp"),
             include_str!("cpp/distributed.cpp"),
+            include_str!("cpp/foreach.cpp"),
             include_str!("cpp/norm.cpp"),
             include_str!("cpp/optim.cpp"),
             include_str!("cpp/record.cpp"),

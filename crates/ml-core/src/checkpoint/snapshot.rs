@@ -31,6 +31,13 @@ pub struct Checkpoint {
     pub ema_state_dict: Option<Vec<(String, Tensor)>>,
     /// Updates that the averaged weights have taken in, where they are kept.
     pub ema_num_updates: Option<u64>,
+    /// The average of the last epochs, once there is one.
+    pub swa_state_dict: Option<Vec<(String, Tensor)>>,
+    /// A dict, with that average: `n_averaged`, and at the end what validation said of it.
+    pub swa: Option<Value>,
+    /// What average the weights themselves are, in a file from which no training resumes: `swa` or
+    /// `soup`.
+    pub average: Option<String>,
     /// The loss scaler's state, where there is one.
     pub scaler_state_dict: Option<Value>,
     /// A dict: `seed`. All streams are derived from it; there is no other state.
@@ -64,7 +71,7 @@ pub struct Checkpoint {
     pub extra: Vec<(Key, Value)>,
 }
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 27] = [
     "format_version",
     "epoch",
     "step",
@@ -75,6 +82,9 @@ const KEYS: [&str; 24] = [
     "scheduler_state_dict",
     "ema_state_dict",
     "ema_num_updates",
+    "swa_state_dict",
+    "swa",
+    "average",
     "scaler_state_dict",
     "rng_state",
     "metrics",
@@ -112,6 +122,15 @@ impl Checkpoint {
         }
         if let Some(count) = self.ema_num_updates {
             put("ema_num_updates", Value::Int(count as i64));
+        }
+        if let Some(average) = self.swa_state_dict {
+            put("swa_state_dict", Value::dict(average));
+        }
+        if let Some(swa) = self.swa {
+            put("swa", swa);
+        }
+        if let Some(average) = self.average {
+            put("average", Value::Str(average));
         }
         if let Some(scaler) = self.scaler_state_dict {
             put("scaler_state_dict", scaler);
@@ -160,6 +179,9 @@ impl Checkpoint {
             scheduler_state_dict: keep("scheduler_state_dict")?,
             ema_state_dict: root.optional("ema_state_dict")?.map(|ema| ema.as_tensors()).transpose()?,
             ema_num_updates: root.optional("ema_num_updates")?.map(|count| count.as_u64()).transpose()?,
+            swa_state_dict: root.optional("swa_state_dict")?.map(|swa| swa.as_tensors()).transpose()?,
+            swa: root.optional("swa")?.map(|swa| swa.value().shallow_clone()),
+            average: root.optional("average")?.map(|name| name.as_str().map(str::to_owned)).transpose()?,
             scaler_state_dict: root.optional("scaler_state_dict")?.map(|s| s.value().shallow_clone()),
             rng_state: keep("rng_state")?,
             metrics: keep("metrics")?,

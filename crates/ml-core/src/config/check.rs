@@ -5,9 +5,11 @@ use ml_data::transform::Size;
 use ml_data::violations::Violations;
 
 use super::{BaseModel, Config, DataConfig, ModelConfig, TorchScriptModel, TrainingConfig, TransformsConfig};
+use crate::loader::SamplingConfig;
+use crate::loss::LossConfig;
 use crate::network::Freeze;
-use crate::optimizer::EmaConfig;
-use crate::policy::EarlyStoppingConfig;
+use crate::optimizer::{AgcConfig, EmaConfig, SwaConfig};
+use crate::policy::{EarlyStoppingConfig, Metric, TimeLimit};
 
 /// More decoding threads than that are a slip of the fingers.
 const MAX_WORKERS: usize = 1024;
@@ -28,6 +30,12 @@ impl Config {
         v.section("transforms", self.transforms.violations());
         v.section("training", self.training.violations());
         v.section("model", self.model.violations());
+        self.check_loss(&mut v);
+        let is_script = self.model.script().is_some();
+        v.check("training.swa", !is_script || self.training.swa.is_none(), || {
+            "is not for a TorchScript module, whose batch norms cannot be computed anew; set it to null"
+                .to_owned()
+        });
         self.check_feature_cache(&mut v);
         check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
         v.section("data", self.data.violations());
@@ -36,6 +44,21 @@ impl Config {
             self.check_sizes(&mut v);
         }
         v
+    }
+
+    /// What a loss is set to do and the batches do not let it.
+    fn check_loss(&self, v: &mut Violations) {
+        match &self.loss {
+            LossConfig::CrossEntropy(loss) => {
+                let is_shuffled = matches!(self.data.sampling, SamplingConfig::Shuffle(_));
+                v.check("loss.logit_adjustment", loss.logit_adjustment == 0.0 || is_shuffled, || {
+                    "is for batches with the class shares of the training split, which data.sampling \
+                     changes; set data.sampling.name to shuffle, or 0 here"
+                        .to_owned()
+                });
+            }
+            LossConfig::Focal(_) | LossConfig::Bce(_) | LossConfig::Asymmetric(_) => {}
+        }
     }
 
     /// Features that were asked for though they change, or cannot be had.
@@ -76,7 +99,7 @@ impl Config {
     /// it runs.
     fn check_sizes(&self, v: &mut Violations) {
         let Some(architecture) = self.model.base().map(|base| base.architecture) else { return };
-        let TransformsConfig { train, val, test } = &self.transforms;
+        let TransformsConfig { train, val, test, fit: _ } = &self.transforms;
         let train_size = train.output_size();
         let differs = |size: Size| {
             let train = train_size.filter(|&train| train != size && architecture.has_fixed_size())?;
@@ -131,6 +154,11 @@ impl TrainingConfig {
         ] {
             v.check(key, value > 0, || "must be at least 1, got 0".to_owned());
         }
+        v.check("max_steps", self.max_steps != Some(0), || "must be null or at least 1, got 0".to_owned());
+        let seconds = self.max_time.map(TimeLimit::seconds);
+        v.check("max_time", seconds.is_none_or(|seconds| seconds.is_finite() && seconds > 0.0), || {
+            format!("must be null or positive, got {}", seconds.unwrap_or_default())
+        });
         let threads = self.threads.given();
         v.check("threads", threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), || {
             format!("must be `auto` or from 1 to {MAX_THREADS}, got {}", threads.unwrap_or_default())
@@ -139,6 +167,15 @@ impl TrainingConfig {
         v.check("max_grad_norm", norm.is_none_or(|norm| norm.is_finite() && norm > 0.0), || {
             format!("must be null or positive, got {}", norm.unwrap_or_default())
         });
+        let value = self.max_grad_value;
+        v.check("max_grad_value", value.is_none_or(|value| value.is_finite() && value > 0.0), || {
+            format!("must be null or positive, got {}", value.unwrap_or_default())
+        });
+        let ways = [norm.is_some(), value.is_some(), self.agc.is_some()];
+        if ways.into_iter().filter(|is_given| *is_given).count() > 1 {
+            v.add("max_grad_norm", "set only one of max_grad_norm, max_grad_value and agc");
+        }
+        v.section("agc", self.agc.as_ref().map_or_else(Vec::new, AgcConfig::problems));
         let monitor = self.checkpoint.monitor;
         v.check("checkpoint.monitor", !monitor.is_of_ema() || self.ema.is_some(), || {
             format!("{} needs EMA weights; set training.ema", monitor.name())
@@ -150,6 +187,18 @@ impl TrainingConfig {
         v.section("feature_cache", self.feature_cache.problems());
         v.section("ema", self.ema.as_ref().map_or_else(Vec::new, EmaConfig::problems));
         let early_stopping = self.early_stopping.as_ref();
+        let swa = self.swa.as_ref();
+        v.section("swa", swa.map_or_else(Vec::new, |swa: &SwaConfig| swa.problems(self.num_epochs)));
+        v.check("swa", swa.is_none() || (self.max_steps.is_none() && self.max_time.is_none()), || {
+            "begins at a share of the epochs, whose number max_steps and max_time leave open; set num_epochs \
+             alone, or null here"
+                .to_owned()
+        });
+        v.check("checkpoint.monitor", swa.is_none() || monitor != Metric::TrainLoss, || {
+            "train_loss is not known of the average that training.swa makes; choose a metric of the \
+             validation split"
+                .to_owned()
+        });
         v.section("early_stopping", early_stopping.map_or_else(Vec::new, EarlyStoppingConfig::problems));
         v
     }

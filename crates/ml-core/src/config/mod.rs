@@ -10,6 +10,7 @@ mod check;
 mod decided;
 mod differences;
 mod file;
+mod fit;
 mod layers;
 mod lines;
 mod merge;
@@ -92,9 +93,21 @@ impl Config {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.data.num_workers.unwrap_or_else(cores)
     }
+
+    /// Optimizer steps of an epoch over `samples` training images, of `processes` together.
+    pub fn steps_per_epoch(&self, samples: usize, processes: usize) -> usize {
+        let batch_size = self.training.batch_size;
+        let batches = if self.data.drop_last { samples / batch_size } else { samples.div_ceil(batch_size) };
+        batches.div_ceil(self.training.gradient_accumulation_steps * processes)
+    }
 }
 
 impl TrainingConfig {
+    /// The number of epochs; none where a limit takes its place.
+    pub fn whole_epochs(&self) -> Option<usize> {
+        (self.max_steps.is_none() && self.max_time.is_none()).then_some(self.num_epochs)
+    }
+
     /// The metric by which the best epoch is chosen.
     pub fn monitor(&self) -> Monitor {
         Monitor::new(self.checkpoint.monitor, self.checkpoint.mode, self.ema.is_some())

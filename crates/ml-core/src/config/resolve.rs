@@ -221,6 +221,27 @@ impl<'a> Merger<'a> {
         }
     }
 
+    /// Does what `transforms.fit` says, or tells why it cannot be done.
+    fn apply_fit(&mut self, transforms: &mut TransformsConfig) -> Vec<Problem> {
+        let Some(fit) = transforms.fit else { return Vec::new() };
+        let violations = transforms.fit_violations(fit, |path| {
+            let is_given =
+                |source: &Source| matches!(source, Source::File(_) | Source::Set | Source::Flag(_));
+            let mut inside = self.sources.iter().filter(|(known, _)| is_under(known, path));
+            is_given(&source_of(&self.sources, path)) || inside.any(|(_, source)| is_given(source))
+        });
+        if !violations.is_empty() {
+            return violations.into_iter().map(|(path, message)| self.problem(&path, message)).collect();
+        }
+        let source = self.nearest("transforms.fit").map_or(Source::Default, |(_, source)| source.clone());
+        self.sources.retain(|path, _| !is_under(path, "transforms.fit"));
+        for path in transforms.apply_fit(fit) {
+            self.sources.retain(|known, _| !is_under(known, &path));
+            self.sources.insert(path, source.clone());
+        }
+        Vec::new()
+    }
+
     /// Something that is wrong at `path`, with the place of what was given there.
     fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
         let (path, message) = (path.to_owned(), message.into());
@@ -254,7 +275,7 @@ impl<'a> Merger<'a> {
 
     /// `problems`: what is wrong with the file's text; the merged tree adds what the overrides
     /// brought.
-    fn finish(self, mut problems: Vec<Problem>) -> Result<Resolved, ConfigError> {
+    fn finish(mut self, mut problems: Vec<Problem>) -> Result<Resolved, ConfigError> {
         let tree = Value::Mapping(self.tree.clone());
         for found in schema::check(&tree, &Source::Default) {
             if !problems.iter().any(|known| known.path == found.path) {
@@ -268,13 +289,14 @@ impl<'a> Merger<'a> {
             let path = error.path().to_string();
             ConfigError::Invalid(vec![self.problem(&path, error.into_inner().to_string())])
         })?;
-        let problems: Vec<Problem> = config
+        let mut problems = self.apply_fit(&mut config.transforms);
+        let violations = config
             .violations()
             .into_iter()
             .map(|(path, message)| self.with_hint(self.problem(&path, message)))
             // A run that is resumed has its weights: the file that it started from may be gone.
-            .filter(|problem| problem.path != "model.weights" || problem.source != Source::Run)
-            .collect();
+            .filter(|problem| problem.path != "model.weights" || problem.source != Source::Run);
+        problems.extend(violations);
         if !problems.is_empty() {
             return Err(ConfigError::Invalid(problems));
         }

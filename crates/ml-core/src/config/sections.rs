@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ml_data::dataset::{DEFAULT_VAL_FRACTION, OpenOptions};
 use ml_data::setting::Auto;
-use ml_data::transform::TransformConfig;
+use ml_data::transform::{Fit, TransformConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::distributed::DistributedConfig;
 use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
-use crate::optimizer::EmaConfig;
-use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, TensorBoardConfig};
+use crate::optimizer::{AgcConfig, EmaConfig, SwaConfig};
+use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, TensorBoardConfig, TimeLimit};
 
 /// The keys whose values are paths; the weights may also be a name.
 pub(super) const PATHS: [&str; 4] = ["data.data_dir", "data.cache_dir", "model.weights", "model.path"];
@@ -96,7 +96,7 @@ impl Default for DataConfig {
 impl DataConfig {
     /// What decides which images of the data folder are in which split.
     pub fn open_options(&self, seed: u64) -> OpenOptions {
-        OpenOptions { fold: self.fold, val_fraction: self.val_fraction, seed }
+        OpenOptions { fold: self.fold, val_fraction: self.val_fraction, seed, ..OpenOptions::default() }
     }
 }
 
@@ -110,6 +110,14 @@ pub struct TrainingConfig {
     /// Number of epochs, at least 1.
     #[schemars(range(min = 1))]
     pub num_epochs: usize,
+    /// Optimizer steps after which the training ends, at least 1, in place of `num_epochs`; the last
+    /// epoch may be cut. Null trains whole epochs.
+    #[schemars(range(min = 1))]
+    pub max_steps: Option<u64>,
+    /// Time after which the training ends, in place of `num_epochs`: `90s`, `20m`, `1h30m` or a
+    /// number of seconds. Schedules end with it, as estimated from the time that steps take. Null
+    /// sets no limit.
+    pub max_time: Option<TimeLimit>,
     /// `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, or `cuda:N`.
     pub device: DeviceChoice,
     /// Threads that compute on a CPU, at least 1; `auto` takes as many as the process may use
@@ -129,10 +137,19 @@ pub struct TrainingConfig {
     /// Gradients are scaled so that their norm, taken over all parameters, is at most this; null
     /// leaves them.
     pub max_grad_norm: Option<f64>,
+    /// Each element of the gradients is limited to this, up and down; null leaves them. Not
+    /// together with `max_grad_norm`.
+    pub max_grad_value: Option<f64>,
+    /// Adaptive gradient clipping: gradients are scaled so that their norm is at most a share of
+    /// that of their weights, unit by unit; null leaves them. Not together with the others.
+    pub agc: Option<AgcConfig>,
     /// Stops when the monitored metric no longer improves; null trains all epochs.
     pub early_stopping: Option<EarlyStoppingConfig>,
     /// Keeps an average of the weights and validates it beside them; null keeps none.
     pub ema: Option<EmaConfig>,
+    /// Averages the weights at the ends of the last epochs, and validates them once at the end; null
+    /// does not.
+    pub swa: Option<SwaConfig>,
     /// Whether what frozen layers make of images is computed once and kept: `auto` where the result
     /// is the same to the bit, `on`, `off`, or `{views: 8}`: so many augmented views of each
     /// training image, in turn.
@@ -152,14 +169,19 @@ impl Default for TrainingConfig {
         TrainingConfig {
             batch_size: 32,
             num_epochs: 25,
+            max_steps: None,
+            max_time: None,
             device: DeviceChoice::Auto,
             threads: Auto::Auto,
             precision: PrecisionChoice::Auto,
             channels_last: Auto::Auto,
             gradient_accumulation_steps: 1,
             max_grad_norm: None,
+            max_grad_value: None,
+            agc: None,
             early_stopping: None,
             ema: None,
+            swa: None,
             feature_cache: FeatureCacheConfig::default(),
             checkpoint: CheckpointConfig::default(),
             divergence: DivergenceConfig::default(),
@@ -180,6 +202,13 @@ pub struct TransformsConfig {
     pub val: TransformConfig,
     /// Test images.
     pub test: TransformConfig,
+    /// How images of any shape get the network's size, in all splits: `crop` (the shorter side is
+    /// resized, the middle cut out), `pad` (the longer side is resized, the rest padded), `squash`
+    /// (both sides are resized), or `{mode: pad, fill: 0}`. Sets `resize`, `letterbox` and the crops
+    /// of each split, and is null once it has; null leaves them as they are.
+    #[serde(deserialize_with = "Fit::read")]
+    #[schemars(schema_with = "Fit::schema")]
+    pub fit: Option<Fit>,
 }
 
 impl Default for TransformsConfig {
@@ -188,6 +217,7 @@ impl Default for TransformsConfig {
             train: TransformConfig::default_train(),
             val: TransformConfig::default_eval(),
             test: TransformConfig::default_eval(),
+            fit: None,
         }
     }
 }

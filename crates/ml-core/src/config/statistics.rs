@@ -9,7 +9,7 @@ impl Config {
     /// Whether a split has `normalize: auto`. Nothing can be trained with it: see
     /// [`Config::with_statistics`].
     pub fn needs_statistics(&self) -> bool {
-        let TransformsConfig { train, val, test } = &self.transforms;
+        let TransformsConfig { train, val, test, fit: _ } = &self.transforms;
         [train, val, test].into_iter().any(TransformConfig::needs_statistics)
     }
 
@@ -18,7 +18,7 @@ impl Config {
     #[must_use]
     pub fn with_statistics(&self, statistics: &Normalize) -> Config {
         let mut resolved = self.clone();
-        let TransformsConfig { train, val, test } = &mut resolved.transforms;
+        let TransformsConfig { train, val, test, fit: _ } = &mut resolved.transforms;
         for transform in [train, val, test] {
             *transform = transform.with_statistics(statistics.clone());
         }
@@ -31,8 +31,8 @@ impl Resolved {
     /// They are what the run has trained with, whatever the images are now. ImageNet's are no data
     /// set's own, and so never taken.
     pub(super) fn keep_statistics(&mut self, run: &Config) {
-        let TransformsConfig { train, val, test } = &mut self.config.transforms;
-        let TransformsConfig { train: run_train, val: run_val, test: run_test } = &run.transforms;
+        let TransformsConfig { train, val, test, fit: _ } = &mut self.config.transforms;
+        let TransformsConfig { train: run_train, val: run_val, test: run_test, fit: _ } = &run.transforms;
         for (split, transform, run) in
             [("train", train, run_train), ("val", val, run_val), ("test", test, run_test)]
         {

@@ -114,7 +114,28 @@ fn values_out_of_range_are_named_by_path() {
         ("optimizer: [1]", "optimizer: must be keys and values"),
         ("loss: {label_smoothing: 2}", "loss.label_smoothing"),
         ("loss: {class_weights: some}", "loss.class_weights"),
+        (
+            "loss: {class_weights: {effective_numbr: 0.9}}",
+            "loss.class_weights.effective_numbr: unknown key; did you mean `effective_number`?",
+        ),
+        ("loss: {class_weights: {effective_number: 1}}", "loss.class_weights: effective_number must be"),
+        ("loss: {logit_adjustment: -1}", "loss.logit_adjustment: must be "),
+        (
+            "loss: {logit_adjustment: 1}\ndata: {sampling: {name: balanced}}",
+            "loss.logit_adjustment: is for batches with the class shares of the training split",
+        ),
+        (
+            "loss: {name: bce, label_smoothing: 0.1, target_threshold: 0.2}",
+            "loss.label_smoothing: must be 0 with target_threshold",
+        ),
+        ("loss: {name: asymmetric, clip: 1}", "loss.clip: must be at least 0 and below 1, got 1"),
         ("scheduler: {name: cosine, step_size: 3}", "scheduler.step_size: unknown key"),
+        ("scheduler: {name: plateau, interval: step}", "scheduler.interval: must be `epoch` with plateau"),
+        ("scheduler: {name: cosine_restarts, t_0: 0}", "scheduler.t_0: must be at least 1, got 0"),
+        (
+            "scheduler: {name: sequence, schedules: [{schedule: {name: wsd, decay_fraction: 2}}]}",
+            "scheduler.schedules[0].schedule.decay_fraction: must be in 0 to 1, got 2",
+        ),
         ("training: {device: gpu}", "training.device"),
         ("model: {num_classes: 0}", "model.num_classes"),
         ("model: {type: torchscript}", "model.path: is missing; name the file that torch.jit.script"),
@@ -272,7 +293,7 @@ fn the_schema_lets_an_editor_check_a_file() {
     let schema = schema();
     assert_eq!(schema["properties"]["seed"]["type"], "integer");
     let optimizers = schema["properties"]["optimizer"]["oneOf"].as_array().unwrap();
-    assert_eq!(optimizers.len(), 4);
+    assert_eq!(optimizers.len(), 11);
     assert!(optimizers.iter().all(|choice| choice["properties"]["lr"].is_object()), "{optimizers:?}");
     assert!(!schema.to_string().contains("$ref"));
 }
@@ -334,6 +355,27 @@ fn training_policies_out_of_range_are_named() {
     ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
+    let text = problems(from_yaml("training: {max_grad_norm: 1, max_grad_value: -1, agc: {eps: 0}}"));
+    for part in [
+        "training.max_grad_value: must be null or positive, got -1",
+        "training.max_grad_norm: set only one of max_grad_norm, max_grad_value and agc",
+        "training.agc.eps: must be positive, got 0",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert!(from_yaml("training: {agc: {clip_factor: 0.02}}").is_ok());
+    let text = problems(from_yaml(
+        "training: {num_epochs: 4, swa: {start_epoch: 4}, checkpoint: {monitor: train_loss}}",
+    ));
+    for part in [
+        "training.swa.start_epoch: must be below training.num_epochs, 4, got 4",
+        "training.checkpoint.monitor: train_loss is not known of the average",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    let text = problems(from_yaml("training: {swa: {start: 1.0}}"));
+    assert!(text.contains("training.swa.start: must be at least 0 and below 1, got 1"), "{text}");
+    assert!(from_yaml("training: {swa: {}}").is_ok());
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
     assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs EMA weights"), "{text}");
 }

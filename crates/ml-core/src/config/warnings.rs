@@ -8,7 +8,7 @@ use super::layers::Resolved;
 impl Resolved {
     /// What looks like an oversight but may be meant; one line each.
     pub fn warnings(&self) -> Vec<String> {
-        let TransformsConfig { train, val, test } = &self.config.transforms;
+        let TransformsConfig { train, val, test, fit: _ } = &self.config.transforms;
         let mut warnings = Vec::new();
         if train.output_size() != val.output_size() {
             warnings.push(format!(
@@ -16,6 +16,14 @@ impl Resolved {
                 size(train),
                 size(val)
             ));
+        }
+        let training = &self.config.training;
+        if training.whole_epochs().is_none() && self.config.scheduler.moves_once_an_epoch() {
+            warnings.push(
+                "scheduler.interval: the learning rate changes between epochs only, though training.max_steps or \
+                 training.max_time may end within one; set scheduler.interval to step to have it follow to the end"
+                    .to_owned(),
+            );
         }
         if val.output_size() != test.output_size() {
             warnings.push(format!(
@@ -25,6 +33,11 @@ impl Resolved {
             ));
         }
         for (split, transform) in [("val", val), ("test", test)] {
+            if transform.letterbox.is_some() != train.letterbox.is_some() {
+                warnings.push(format!(
+                    "transforms: only one of transforms.train and transforms.{split} has a letterbox; give both alike, or transforms.fit, if this is not meant"
+                ));
+            }
             if transform.normalize != train.normalize {
                 warnings.push(format!(
                     "transforms: transforms.{split}.normalize is not that of the training images; give both alike if this is not meant"

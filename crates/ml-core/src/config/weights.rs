@@ -6,7 +6,7 @@ use crate::weights::{Choice, Origin};
 
 impl From<&Origin> for TransformsConfig {
     fn from(Origin { train, val, test, .. }: &Origin) -> TransformsConfig {
-        TransformsConfig { train: train.clone(), val: val.clone(), test: test.clone() }
+        TransformsConfig { train: train.clone(), val: val.clone(), test: test.clone(), fit: None }
     }
 }
 

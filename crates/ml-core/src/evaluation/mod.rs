@@ -2,6 +2,7 @@
 //! prediction. Precision, memory format and device are decided in its [`Compute`].
 
 mod analysis;
+mod batch_norm;
 mod calibration;
 mod gather;
 mod out_of_distribution;
@@ -21,6 +22,7 @@ use crate::network::{Classifier, Embedded, ForwardError, Input, Network, ScriptE
 use crate::torch_error::{TorchError, catch_torch_panic};
 
 pub use analysis::{Analysis, Confidence, Logits};
+pub use batch_norm::BatchNormRefresh;
 pub use calibration::{AnswerThreshold, Calibration};
 pub use out_of_distribution::{ACCEPTED, OutOfDistribution, OutOfDistributionError};
 use scored::{Scored, ranked, values};

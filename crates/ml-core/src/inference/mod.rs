@@ -12,6 +12,7 @@ mod model;
 mod open;
 mod precision;
 mod predict;
+mod soup;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use explain::{Explanation, Explanations};
 pub use from_weights::WeightsOptions;
 pub use model::{LoadedModel, UseEma, checkpoint_file};
 pub use predict::{Outcome, PredictOptions};
+pub use soup::{Soup, SoupError, SoupOptions, SoupStep, greedy_soup};
 pub use source::{ImageOptions, WeightsSource};
 
 /// Why there are no predictions. Messages name the checkpoint or the image.

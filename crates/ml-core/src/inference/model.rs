@@ -136,6 +136,18 @@ impl LoadedModel {
     ) -> Result<LoadedModel, InferenceError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path)?;
+        LoadedModel::of_checkpoint(checkpoint, &path, device, precision, averaged)
+    }
+
+    /// The model that a checkpoint is, which was read from the file `path`.
+    pub(super) fn of_checkpoint(
+        checkpoint: Checkpoint,
+        path: &Path,
+        device: Device,
+        precision: PrecisionChoice,
+        averaged: UseEma,
+    ) -> Result<LoadedModel, InferenceError> {
+        let path = path.to_owned();
         let content =
             |key: &'static str, problem: String| InferenceError::Content { path: path.clone(), key, problem };
         let averaged = match averaged {
@@ -325,6 +337,7 @@ impl LoadedModel {
                 .and_then(serde_json::Value::as_f64)
                 .unwrap_or(default.val_fraction),
             seed: self.config.pointer("/seed").and_then(serde_json::Value::as_u64).unwrap_or(default.seed),
+            ..default
         };
         let synonyms = synsets(&self.classes);
         let classes = ModelClasses { names: &self.classes, synonyms: &synonyms };

@@ -170,7 +170,7 @@ impl LoadedModel {
     pub(super) fn loader(&self, paths: &[PathBuf], options: PredictOptions) -> Loader {
         // Joined to an empty root, a path stays what it is.
         let samples = paths.iter().map(|path| Sample { path: path.as_path().into(), class: 0 }).collect();
-        let index = Index { root: PathBuf::new(), split: Split::Test, samples };
+        let index = Index { root: PathBuf::new(), split: Split::Test, samples, label_sets: None };
         let options = LoaderOptions {
             unreadable: Unreadable::Tell,
             share: self.world.share_of_steps(1),

@@ -204,6 +204,8 @@ impl Job {
 fn some_of(index: &Index) -> Index {
     let all = &index.samples;
     let count = all.len().min(MAX_EMBEDDED);
-    let samples = (0..count).map(|place| all[place * all.len() / count].clone()).collect();
-    Index { root: index.root.clone(), split: index.split, samples }
+    let places = || (0..count).map(|place| place * all.len() / count);
+    let samples = places().map(|place| all[place].clone()).collect();
+    let label_sets = index.label_sets.as_ref().map(|sets| std::sync::Arc::new(sets.select(places())));
+    Index { root: index.root.clone(), split: index.split, samples, label_sets }
 }

@@ -11,6 +11,7 @@ mod compute;
 mod error;
 mod evaluate;
 mod exactness;
+mod measure;
 mod resume;
 mod statistics;
 mod summary;
@@ -23,6 +24,9 @@ use std::time::Instant;
 use ml_data::dataset::{Dataset, shell_quoted};
 
 pub use error::JobError;
+pub use measure::{
+    BENCHMARKED, BenchmarkRow, architectures_named, benchmark, benchmarked, find_batch_size, find_lr,
+};
 pub use resume::{Resolve, ResumeOptions, Resumed, resume};
 
 use crate::checkpoint::Checkpoint;
@@ -405,7 +409,7 @@ impl Job {
                 "resuming from epoch {}, step {} ({} steps into the next)",
                 state.epoch,
                 state.step,
-                state.step - state.epoch * self.trainer.steps_per_epoch() as u64
+                self.trainer.steps_in_epoch()
             );
         }
         let fitted = self.trainer.fit(run, reporter, stop);
@@ -517,5 +521,6 @@ fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint, path: &Pa
 fn nothing_left(trainer: &Trainer, config: &Config, outcome: trainer::Outcome) -> String {
     let early = config.training.early_stopping.as_ref();
     let early = early.filter(|_| outcome == trainer::Outcome::EarlyStopped);
-    resume::nothing_left(trainer.state().epoch, early)
+    let state = trainer.state();
+    resume::nothing_left(state.epoch, state.step, &config.training, early)
 }

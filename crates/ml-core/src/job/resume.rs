@@ -5,16 +5,23 @@ use std::time::SystemTime;
 
 use super::{ExistingRun, JobError, Resume, Start};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
-use crate::config::{self, Config, ConfigError, Resolved, Source, differences};
+use crate::config::{self, Config, ConfigError, Resolved, Source, TrainingConfig, differences};
 use crate::network::ScriptFile;
-use crate::policy::{Action, EarlyStoppingConfig};
+use crate::policy::{Action, EarlyStoppingConfig, TimeLimit};
 use crate::run::{INCIDENTAL, Run, RunError, RunLock, Status};
 use crate::trainer::{ExternalCheckpoint, ResumeMode};
 use crate::weights::Origin;
 
 /// Keys that, besides [`INCIDENTAL`] ones, may change when a run resumes: they cannot change a step
 /// that is done.
-const CHANGEABLE: [&str; 4] = ["data.data_dir", "data.on_error", "data.max_skipped", "training.num_epochs"];
+const CHANGEABLE: [&str; 6] = [
+    "data.data_dir",
+    "data.on_error",
+    "data.max_skipped",
+    "training.num_epochs",
+    "training.max_steps",
+    "training.max_time",
+];
 
 /// Likewise, unless a run rolls back when it diverges: then they say where to.
 const CADENCE: [&str; 4] = [
@@ -82,20 +89,31 @@ pub fn resume(options: ResumeOptions<'_>, resolve: Resolve<'_>) -> Result<Resume
     }
 }
 
-/// Why a run that has trained `done` epochs does not resume, and what would make it; `early` is
-/// what has stopped it.
-pub(super) fn nothing_left(done: u64, early: Option<&EarlyStoppingConfig>) -> String {
-    match early {
-        Some(early) => format!(
+/// Why a run that has trained `done` epochs, and `steps` steps, does not resume, and what would make
+/// it; `early` is what has stopped it.
+pub(super) fn nothing_left(
+    done: u64,
+    steps: u64,
+    wanted: &TrainingConfig,
+    early: Option<&EarlyStoppingConfig>,
+) -> String {
+    let longer = "to train longer give more, as in";
+    if let Some(early) = early {
+        return format!(
             "the run has stopped early after epoch {done}; to resume give it more patience, as in \
              --set training.early_stopping.patience={}",
             early.patience.saturating_mul(2)
-        ),
-        None => format!(
-            "all {done} epochs of the run are done; to train longer give more, as in --num_epochs {}",
-            done.saturating_mul(2)
-        ),
+        );
     }
+    if wanted.max_steps.is_some_and(|most| steps >= most) {
+        let twice = steps.saturating_mul(2);
+        return format!("all {steps} steps of the run are done; {longer} --max_steps {twice}");
+    }
+    if let Some(limit) = wanted.max_time {
+        let twice = TimeLimit::from_seconds(2.0 * limit.seconds());
+        return format!("the time of the run is over ({limit}); {longer} --time_limit {twice}");
+    }
+    format!("all {done} epochs of the run are done; {longer} --num_epochs {}", done.saturating_mul(2))
 }
 
 fn usage<T>(message: impl Into<String>) -> Result<T, JobError> {
@@ -277,10 +295,24 @@ fn refuse_finished(
     let folder = run.folder().display();
     let done = checkpoint.map_or(0, |checkpoint| checkpoint.epoch);
     if status == Status::EarlyStopped && own.training.early_stopping == wanted.training.early_stopping {
-        return usage(format!("{folder}: {}", nothing_left(done, own.training.early_stopping.as_ref())));
+        let early = own.training.early_stopping.as_ref();
+        return usage(format!("{folder}: {}", nothing_left(done, 0, &wanted.training, early)));
     }
-    if status == Status::Completed && done >= wanted.training.num_epochs as u64 {
-        return usage(format!("{folder}: {}", nothing_left(done, None)));
+    let steps = checkpoint.map_or(0, |checkpoint| checkpoint.step);
+    let (before, wanted) = (&own.training, &wanted.training);
+    // How many steps a longer time makes is for the trainer to say.
+    let is_over = match wanted.whole_epochs() {
+        Some(epochs) => done >= epochs as u64,
+        None => {
+            wanted.max_steps.is_some_and(|most| steps >= most)
+                || wanted.max_time.is_some_and(|limit| {
+                    before.max_time.is_some_and(|before| limit.seconds() <= before.seconds())
+                        && wanted.max_steps == before.max_steps
+                })
+        }
+    };
+    if status == Status::Completed && is_over {
+        return usage(format!("{folder}: {}", nothing_left(done, steps, wanted, None)));
     }
     Ok(())
 }

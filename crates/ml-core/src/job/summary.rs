@@ -53,6 +53,7 @@ impl SummaryWriter {
             monitor: config.training.monitor().metric.name().to_owned(),
             best_figure: None,
             best_val_accuracy: None,
+            swa: None,
             test_accuracy: None,
             not_calibrated: None,
             no_ood_scores: None,
@@ -114,6 +115,10 @@ impl SummaryWriter {
         summary.best_val_accuracy = best
             .and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch))
             .map(|m| m.val_accuracy);
+        summary.swa = state.swa;
+        if let Some(swa) = state.swa.filter(|swa| swa.is_best) {
+            summary.best_val_accuracy = Some(swa.val_accuracy);
+        }
         summary.updated = now();
         let trained = trainer.network().parameters().into_iter().filter(|(_, one)| one.requires_grad());
         summary.trainable_parameters = Some(trained.map(|(_, one)| one.numel() as u64).sum());

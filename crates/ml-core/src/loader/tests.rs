@@ -21,7 +21,7 @@ fn images(folder: &Path, count: usize) -> Arc<Index> {
         Sample { path: Path::new(&name).into(), class: number as u32 % 3 }
     });
     let samples = samples.collect();
-    Arc::new(Index { root: folder.to_path_buf(), split: Split::Train, samples })
+    Arc::new(Index { root: folder.to_path_buf(), split: Split::Train, samples, label_sets: None })
 }
 
 fn pipeline(yaml: &str) -> Arc<Pipeline> {
@@ -254,7 +254,8 @@ fn a_batch_that_no_memory_can_hold_is_an_error() {
     let path = Path::new("same.ppm");
     fs::write(folder.path().join(path), "P6 1 1 255\nabc").unwrap();
     let samples = vec![Sample { path: path.into(), class: 0 }; 100_000];
-    let index = Arc::new(Index { root: folder.path().to_path_buf(), split: Split::Train, samples });
+    let index =
+        Arc::new(Index { root: folder.path().to_path_buf(), split: Split::Train, samples, label_sets: None });
     for num_workers in [0, 2] {
         let options = LoaderOptions { batch_size: usize::MAX, ..options(num_workers) };
         // 100,000 images of 3 GiB: more than an address space holds.
@@ -272,7 +273,7 @@ fn jpegs() -> Arc<Index> {
     let names = ["420.jpg", "422.jpg", "444.jpg", "progressive.jpg", "restart.jpg"];
     let samples = names.iter().zip([0, 1, 0, 1, 0]);
     let samples = samples.map(|(name, class)| Sample { path: Path::new(name).into(), class }).collect();
-    Arc::new(Index { root, split: Split::Train, samples })
+    Arc::new(Index { root, split: Split::Train, samples, label_sets: None })
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Cross entropy of the softmax of the logits, PyTorch's `CrossEntropyLoss`.
+//! Cross entropy of the softmax of the logits, PyTorch's `CrossEntropyLoss`; in training, of logits
+//! adjusted by the prior of the classes where requested (Menon et al. 2021, equation 10):
+//! `x_k + τ log π_k` with `π_k` the share of class k in the training split.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,9 +17,15 @@ const NAME: &str = "cross_entropy";
 pub struct CrossEntropyConfig {
     /// In 0 to 1: this share of the target is spread evenly over all classes (Szegedy et al. 2016).
     pub label_smoothing: f64,
-    /// `none`, `balanced` (total / (classes × images of the class), as in scikit-learn), or one
-    /// number a class, in the order of the classes.
+    /// `none`, `balanced` (total / (classes × images of the class), as in scikit-learn),
+    /// `{effective_number: β}` ((1 − β) / (1 − β^images of the class), scaled to sum to the number
+    /// of classes; Cui et al. 2019), or one number a class, in the order of the classes.
     pub class_weights: ClassWeights,
+    /// 0 or more, τ: training adds τ × log(share of the class in the training split) to each logit;
+    /// validation and predictions use the logits as they are. A class without training images is
+    /// taken to have one. 0 is none; the paper's value is 1.
+    #[schemars(extend("minimum" = 0))]
+    pub logit_adjustment: f64,
 }
 
 impl LossSettings for CrossEntropyConfig {
@@ -28,6 +36,10 @@ impl LossSettings for CrossEntropyConfig {
             found.push(("label_smoothing".to_owned(), format!("must be in 0 to 1, got {smoothing}")));
         }
         found.extend(self.class_weights.problem().map(|problem| ("class_weights".to_owned(), problem)));
+        let tau = self.logit_adjustment;
+        if !(tau.is_finite() && tau >= 0.0) {
+            found.push(("logit_adjustment".to_owned(), format!("must be 0 or more, got {tau}")));
+        }
         found
     }
 
@@ -40,8 +52,17 @@ impl LossSettings for CrossEntropyConfig {
         let class_weights = weights
             .as_ref()
             .map(|weights| Tensor::from_slice(weights).to_kind(Kind::Float).to_device(device));
-        Box::new(CrossEntropy { label_smoothing: self.label_smoothing, class_weights, weights })
+        let adjustment = adjustment(self.logit_adjustment, class_counts)
+            .map(|adjustment| Tensor::from_slice(&adjustment).to_device(device));
+        Box::new(CrossEntropy { label_smoothing: self.label_smoothing, class_weights, weights, adjustment })
     }
+}
+
+/// `τ log π_k` of each class k, if τ is not 0. A class without images is taken to have one.
+fn adjustment(tau: f64, class_counts: &[usize]) -> Option<Vec<f64>> {
+    let total: usize = class_counts.iter().sum();
+    let of_class = |&count: &usize| tau * (count.max(1) as f64 / total.max(1) as f64).ln();
+    (tau != 0.0).then(|| class_counts.iter().map(of_class).collect())
 }
 
 #[derive(Debug)]
@@ -51,6 +72,8 @@ struct CrossEntropy {
     class_weights: Option<Tensor>,
     /// The same numbers, where they can be read without waiting for the device.
     weights: Option<Vec<f64>>,
+    /// `[K]`, f64: what training adds to the logits.
+    adjustment: Option<Tensor>,
 }
 
 impl CrossEntropy {
@@ -95,6 +118,13 @@ impl LossFunction for CrossEntropy {
         }
     }
 
+    fn forward_train(&self, logits: &Tensor, targets: &Targets) -> Result<LossValue, LossError> {
+        match &self.adjustment {
+            Some(adjustment) => self.forward(&(logits + adjustment.to_kind(logits.kind())), targets),
+            None => self.forward(logits, targets),
+        }
+    }
+
     fn divisor(&self, targets: &[i64]) -> f64 {
         match &self.weights {
             None => targets.len() as f64,
@@ -106,7 +136,9 @@ impl LossFunction for CrossEntropy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loss::tests::compare;
     use crate::loss::{Loss, LossConfig};
+    use crate::network::TrainOutputs;
 
     fn ready(config: CrossEntropyConfig) -> Loss {
         Loss::new(&LossConfig::CrossEntropy(config), &[6, 3, 1], Device::Cpu)
@@ -149,6 +181,7 @@ mod tests {
         let loss = ready(CrossEntropyConfig {
             label_smoothing: 0.1,
             class_weights: ClassWeights::Given(vec![0.5, 1.0, 2.0]),
+            ..CrossEntropyConfig::default()
         });
         let logits = Tensor::from_slice(&[2.0f32, -1.0, 0.5, 0.0, 3.0, -2.0, 1.0, 0.2, 0.1]).view([3, 3]);
         let all = [0i64, 2, 1];
@@ -172,6 +205,7 @@ mod tests {
             ready(CrossEntropyConfig {
                 label_smoothing: 0.1,
                 class_weights: ClassWeights::Given(vec![0.5, zero, 2.0]),
+                ..CrossEntropyConfig::default()
             })
         };
         let logits = logits().set_requires_grad(true);
@@ -208,8 +242,34 @@ mod tests {
         let bad = LossConfig::CrossEntropy(CrossEntropyConfig {
             label_smoothing: f64::NAN,
             class_weights: ClassWeights::Given(vec![1.0, -1.0]),
+            logit_adjustment: -1.0,
         });
         let keys: Vec<String> = bad.problems().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["label_smoothing", "class_weights"]);
+        assert_eq!(keys, ["label_smoothing", "class_weights", "logit_adjustment"]);
+    }
+
+    // The program: tests/reference/logit_adjusted.py.
+    #[test]
+    fn logits_are_adjusted_in_training_and_plain_in_validation() {
+        let stored =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/logit_adjusted.json"));
+        // Class weights are float32.
+        compare(stored, &[(Kind::Float, 3e-6)]);
+    }
+
+    #[test]
+    fn auxiliary_heads_are_adjusted_too_and_a_class_without_images_counts_as_one_image() {
+        let config = CrossEntropyConfig { logit_adjustment: 1.0, ..CrossEntropyConfig::default() };
+        let loss = Loss::new(&LossConfig::CrossEntropy(config), &[3, 0, 1], Device::Cpu);
+        let targets = classes(&[0, 2]);
+        let of = |logits: &Tensor| {
+            let prior = Tensor::from_slice(&[0.75f32, 0.25, 0.25]).log();
+            let loss = ready(CrossEntropyConfig::default());
+            loss.forward(&(logits + prior), &targets).unwrap().mean.double_value(&[])
+        };
+        let outputs = TrainOutputs { logits: logits(), auxiliary: vec![(0.5, logits() * 2.0)] };
+        let got = loss.of_outputs(&outputs, &targets).unwrap().mean.double_value(&[]);
+        let expected = of(&logits()) + 0.5 * of(&(logits() * 2.0));
+        assert!((got - expected).abs() < 1e-6, "{got}, {expected}");
     }
 }

@@ -9,11 +9,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
-use serde::de::{self, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::{Device, Kind, Tensor};
 
+use super::class_weights::effective_number_schema;
 use super::{ClassWeights, LossError, LossFunction, LossSettings, LossValue, Targets};
 
 /// The name in configurations.
@@ -27,8 +28,9 @@ pub struct FocalConfig {
     /// entropy.
     pub gamma: f64,
     /// How much each class counts: `none`, `balanced` (total / (classes × images of the class)),
-    /// one number a class, in the order of the classes; or, of two classes, the weight of the
-    /// second in 0 to 1, the first having the rest, as torchvision's `alpha`.
+    /// `{effective_number: β}` as cross entropy's `class_weights`, one number a class, in the order
+    /// of the classes; or, of two classes, the weight of the second in 0 to 1, the first having the
+    /// rest, as torchvision's `alpha`.
     pub alpha: Alpha,
 }
 
@@ -63,7 +65,9 @@ impl<'de> Deserialize<'de> for Alpha {
             type Value = Alpha;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("`none`, `balanced`, a number, or a list of one number a class")
+                f.write_str(
+                    "`none`, `balanced`, {effective_number: 0.999}, a number, or a list of one a class",
+                )
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Alpha, E> {
@@ -88,6 +92,10 @@ impl<'de> Deserialize<'de> for Alpha {
             fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Alpha, A::Error> {
                 ClassWeights::deserialize(SeqAccessDeserializer::new(items)).map(Alpha::Weights)
             }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Alpha, A::Error> {
+                ClassWeights::deserialize(MapAccessDeserializer::new(map)).map(Alpha::Weights)
+            }
         }
         deserializer.deserialize_any(AlphaVisitor)
     }
@@ -107,6 +115,7 @@ impl JsonSchema for Alpha {
             { "type": "string", "enum": ["none", "balanced"] },
             { "type": "number" },
             { "type": "array", "items": { "type": "number" } },
+            effective_number_schema(),
         ] })
     }
 }

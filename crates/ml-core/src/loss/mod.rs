@@ -3,9 +3,13 @@
 //! Each loss has a file with its settings, its formula and its numeric test. A new one is its file,
 //! a variant of [`LossConfig`] and an arm of its `settings`.
 
+mod asymmetric;
+mod bce;
 mod class_weights;
 mod cross_entropy;
 mod focal;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 
@@ -16,6 +20,8 @@ use tch::{Device, Kind, Tensor};
 use crate::loader::DeviceBatch;
 use crate::network::TrainOutputs;
 
+pub use asymmetric::AsymmetricConfig;
+pub use bce::{BceConfig, PosWeight};
 pub use class_weights::ClassWeights;
 pub use cross_entropy::CrossEntropyConfig;
 pub use focal::{Alpha, FocalConfig};
@@ -29,6 +35,12 @@ pub enum LossConfig {
     CrossEntropy(CrossEntropyConfig),
     /// Focal loss of the softmax of the logits (Lin et al. 2017), mean over the batch.
     Focal(FocalConfig),
+    /// Binary cross entropy of the sigmoid of each logit, timm's `BinaryCrossEntropy`, mean over
+    /// the batch.
+    Bce(BceConfig),
+    /// Asymmetric loss (Ridnik et al. 2021): of the softmax of the logits, or with several labels
+    /// per image of their sigmoid; mean over the batch.
+    Asymmetric(AsymmetricConfig),
 }
 
 impl Default for LossConfig {
@@ -42,6 +54,8 @@ impl LossConfig {
         match self {
             LossConfig::CrossEntropy(config) => config,
             LossConfig::Focal(config) => config,
+            LossConfig::Bce(config) => config,
+            LossConfig::Asymmetric(config) => config,
         }
     }
 
@@ -72,6 +86,11 @@ trait LossSettings {
 trait LossFunction: Debug + Send {
     /// See [`Loss::forward`].
     fn forward(&self, logits: &Tensor, targets: &Targets) -> Result<LossValue, LossError>;
+
+    /// As `forward`, of what a network outputs in training.
+    fn forward_train(&self, logits: &Tensor, targets: &Targets) -> Result<LossValue, LossError> {
+        self.forward(logits, targets)
+    }
 
     /// See [`Loss::divisor`].
     fn divisor(&self, targets: &[i64]) -> f64;
@@ -134,18 +153,24 @@ pub enum LossError {
 pub struct Loss(Box<dyn LossFunction>);
 
 impl Loss {
-    /// `class_counts`: training samples of each class, for `class_weights: balanced`.
+    /// `class_counts`: training samples of each class, for weights and priors that follow from
+    /// them.
     pub fn new(config: &LossConfig, class_counts: &[usize], device: Device) -> Loss {
         Loss(config.settings().build(class_counts, device))
     }
 
-    /// The loss of `logits` `[N, K]`, f32, and `targets` on the same device. Nothing is read from
-    /// the device.
+    /// The loss of `logits` `[N, K]`, f32, and `targets` on the same device, as validation measures
+    /// it: without `logit_adjustment`. Nothing is read from the device.
     ///
     /// # Errors
     /// The loss does not take this kind of targets.
     pub fn forward(&self, logits: &Tensor, targets: &Targets) -> Result<LossValue, LossError> {
         self.0.forward(logits, targets)
+    }
+
+    /// [`Self::forward`] with what only training has: `logit_adjustment`.
+    fn forward_train(&self, logits: &Tensor, targets: &Targets) -> Result<LossValue, LossError> {
+        self.0.forward_train(logits, targets)
     }
 
     /// The loss to train on: that of the logits, and of each auxiliary head the share that belongs
@@ -154,9 +179,9 @@ impl Loss {
     /// # Errors
     /// As [`Loss::forward`].
     pub fn of_outputs(&self, outputs: &TrainOutputs, targets: &Targets) -> Result<LossValue, LossError> {
-        let LossValue { mean, divisor } = self.forward(&outputs.logits, targets)?;
+        let LossValue { mean, divisor } = self.forward_train(&outputs.logits, targets)?;
         let mean = outputs.auxiliary.iter().try_fold(mean, |total, (share, logits)| {
-            Ok(total + self.forward(logits, targets)?.mean * *share)
+            Ok(total + self.forward_train(logits, targets)?.mean * *share)
         })?;
         Ok(LossValue { mean, divisor })
     }

@@ -7,6 +7,7 @@ mod special;
 mod tests;
 
 pub use bootstrap::{BootstrapConfig, BootstrapMetrics, Estimate, paired_bootstrap, stratified_bootstrap};
+pub(super) use bootstrap::{percentile_interval, replicate};
 use special::{inverse_regularised_beta, regularised_beta, two_sided_t};
 
 /// The level of an interval unless another is given.

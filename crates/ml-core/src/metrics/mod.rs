@@ -4,8 +4,8 @@
 //! [`ConfusionMatrix`] counts pairs of true and predicted classes; [`ClassificationReport`] makes
 //! precision, recall and F1 of it, and [`agreement`] single figures. What is left takes the
 //! probabilities of all samples, plain numbers: [`ranking`] (ROC-AUC, average precision),
-//! [`calibration`], [`selective`] prediction and [`label_issues`]. [`intervals`] says how sure a
-//! figure is, or a difference of two.
+//! [`calibration`], [`selective`] prediction and [`label_issues`]; of images with several labels,
+//! [`multilabel`]. [`intervals`] says how sure a figure is, or a difference of two.
 
 pub mod agreement;
 pub mod calibration;
@@ -13,6 +13,7 @@ mod classification;
 mod confusion;
 pub mod intervals;
 pub mod label_issues;
+pub mod multilabel;
 mod parallel;
 pub mod probabilities;
 pub mod ranking;

@@ -10,7 +10,7 @@ use super::Probabilities;
 use super::parallel::map_in_order;
 
 /// Classes that are counted in one walk over the rows: 128 bytes of each.
-const CLASSES_AT_ONCE: usize = 32;
+pub(super) const CLASSES_AT_ONCE: usize = 32;
 
 /// How well each class's score ranks its samples before all others.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +113,8 @@ pub(super) fn evenly(count: usize, limit: usize) -> impl Iterator<Item = usize> 
 }
 
 /// The distinct scores of a class's own samples, and where the other samples' scores lie.
-struct Thresholds {
+#[derive(Clone)]
+pub(super) struct Thresholds {
     /// Sorted, distinct: `[T]`.
     keys: Vec<u32>,
     /// Samples of the class with this score: `[T]`.
@@ -123,17 +124,17 @@ struct Thresholds {
     /// Other samples between the scores: `[T + 1]`; index i is below `keys[i]`, above
     /// `keys[i - 1]`.
     between: Vec<u64>,
-    positives: u64,
+    pub(super) positives: u64,
 }
 
 /// What scores at least as high as one of the thresholds.
 #[derive(Clone, Copy)]
-struct Step {
-    key: u32,
+pub(super) struct Step {
+    pub(super) key: u32,
     /// Samples of the class at or above the threshold.
-    hits: u64,
+    pub(super) hits: u64,
     /// Other samples at or above it.
-    others: u64,
+    pub(super) others: u64,
     /// Samples of the class exactly at it.
     hits_here: u64,
     /// Other samples exactly at it.
@@ -141,7 +142,8 @@ struct Step {
 }
 
 impl Thresholds {
-    fn new(mut own: Vec<u32>) -> Thresholds {
+    /// Of the keys ([`key_of`]) of the class's own samples.
+    pub(super) fn new(mut own: Vec<u32>) -> Thresholds {
         own.sort_unstable();
         let positives = own.len() as u64;
         let (mut keys, mut hits) = (Vec::new(), Vec::new());
@@ -152,7 +154,7 @@ impl Thresholds {
         Thresholds { ties: vec![0; keys.len()], between: vec![0; keys.len() + 1], keys, hits, positives }
     }
 
-    fn add_other(&mut self, key: u32) {
+    pub(super) fn add_other(&mut self, key: u32) {
         let at_most = self.keys.partition_point(|&own| own <= key);
         if at_most > 0 && self.keys[at_most - 1] == key {
             self.ties[at_most - 1] += 1;
@@ -161,8 +163,16 @@ impl Thresholds {
         }
     }
 
+    /// Adds the other samples of `part`, which has the same own samples.
+    pub(super) fn add_others_of(&mut self, part: &Thresholds) {
+        let counts = self.ties.iter_mut().chain(&mut self.between);
+        for (count, added) in counts.zip(part.ties.iter().chain(&part.between)) {
+            *count += added;
+        }
+    }
+
     /// The thresholds from the highest down.
-    fn descending(&self) -> impl Iterator<Item = Step> {
+    pub(super) fn descending(&self) -> impl Iterator<Item = Step> {
         let (mut hits, mut others) = (0, 0);
         (0..self.keys.len()).rev().map(move |index| {
             hits += self.hits[index];
@@ -177,7 +187,7 @@ impl Thresholds {
         })
     }
 
-    fn roc_auc(&self) -> Option<f64> {
+    pub(super) fn roc_auc(&self) -> Option<f64> {
         let negatives: u64 = self.between.iter().chain(&self.ties).sum();
         if self.positives == 0 || negatives == 0 {
             return None;
@@ -192,7 +202,7 @@ impl Thresholds {
         Some(twice as f64 / (2 * u128::from(self.positives) * u128::from(negatives)) as f64)
     }
 
-    fn average_precision(&self) -> Option<f64> {
+    pub(super) fn average_precision(&self) -> Option<f64> {
         let sum: f64 = self
             .descending()
             .map(|step| step.hits_here as f64 * step.hits as f64 / (step.hits + step.others) as f64)
@@ -223,7 +233,7 @@ fn count(scores: Probabilities, targets: &[usize], classes: std::ops::Range<usiz
 }
 
 /// An integer that orders as the score does, neither 0 nor `u32::MAX`; `None` for NaN.
-fn key_of(score: f32) -> Option<u32> {
+pub(super) fn key_of(score: f32) -> Option<u32> {
     // `+ 0.0`: the two zeros are equal.
     let bits = (score + 0.0).to_bits();
     let key = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
@@ -231,7 +241,7 @@ fn key_of(score: f32) -> Option<u32> {
 }
 
 /// The score of a key of [`key_of`]; `-inf` for 0.
-fn score_of(key: u32) -> f32 {
+pub(super) fn score_of(key: u32) -> f32 {
     match key {
         0 => f32::NEG_INFINITY,
         _ if key >> 31 == 1 => f32::from_bits(key ^ 1 << 31),
@@ -239,7 +249,7 @@ fn score_of(key: u32) -> f32 {
     }
 }
 
-fn mean(figures: &[Option<f64>]) -> Option<f64> {
+pub(super) fn mean(figures: &[Option<f64>]) -> Option<f64> {
     let defined: Vec<f64> = figures.iter().flatten().copied().collect();
     (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
 }

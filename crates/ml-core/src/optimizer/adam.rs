@@ -72,9 +72,7 @@ pub(super) struct AdamFormula {
 
 impl AdamFormula {
     pub(super) fn check(&self, found: &mut Problems) {
-        for (index, beta) in self.betas.into_iter().enumerate() {
-            found.decay(&format!("betas[{index}]"), beta);
-        }
+        found.decays("betas", &self.betas);
         found.positive("eps", self.eps);
     }
 

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::groups::Grouping;
 use super::settings::Problems;
 use super::update::Update;
-use super::{AdamConfig, AdamwConfig, RmspropConfig, SgdConfig};
+use super::{
+    AdamConfig, AdamwConfig, AdanConfig, AdemamixConfig, LambConfig, LionConfig, MuonConfig, NadamConfig,
+    RmspropConfig, RmspropTfConfig, SgdConfig,
+};
 
 /// How the weights are updated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +23,21 @@ pub enum OptimizerConfig {
     Adamw(AdamwConfig),
     /// `RMSprop` (Tieleman and Hinton 2012; `torch.optim.RMSprop`).
     Rmsprop(RmspropConfig),
+    /// `RMSprop` as in TensorFlow.
+    RmspropTf(RmspropTfConfig),
+    /// Adam with Nesterov momentum (Dozat 2016; `torch.optim.NAdam`).
+    Nadam(NadamConfig),
+    /// Adam whose step is proportional to the norm of each tensor (You et al. 2020).
+    Lamb(LambConfig),
+    /// The sign of a mean of gradients (Chen et al. 2023).
+    Lion(LionConfig),
+    /// Adaptive Nesterov momentum (Xie et al. 2022).
+    Adan(AdanConfig),
+    /// `AdamW` with a second, slower mean of the gradient (Pagliardini et al. 2024).
+    Ademamix(AdemamixConfig),
+    /// Orthogonalised momentum for matrices and convolutions, `AdamW` for all else (Jordan et al.
+    /// 2024; `torch.optim.Muon`).
+    Muon(MuonConfig),
 }
 
 impl Default for OptimizerConfig {
@@ -36,6 +54,13 @@ impl OptimizerConfig {
             OptimizerConfig::Adam(config) => config,
             OptimizerConfig::Adamw(config) => config,
             OptimizerConfig::Rmsprop(config) => config,
+            OptimizerConfig::RmspropTf(config) => config,
+            OptimizerConfig::Nadam(config) => config,
+            OptimizerConfig::Lamb(config) => config,
+            OptimizerConfig::Lion(config) => config,
+            OptimizerConfig::Adan(config) => config,
+            OptimizerConfig::Ademamix(config) => config,
+            OptimizerConfig::Muon(config) => config,
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Group {
     /// Multiplies the learning rate.
     pub lr_scale: f64,
     pub weight_decay: f64,
+    /// They are updated by the optimizer's auxiliary one.
+    pub is_auxiliary: bool,
 }
 
 /// A pattern matches no parameter.
@@ -125,6 +127,7 @@ impl Grouping<'_> {
                         .and_then(|group| group.weight_decay)
                         .or(of_kind)
                         .unwrap_or(self.weight_decay),
+                    is_auxiliary: false,
                 }
             })
             .collect();
@@ -170,7 +173,7 @@ mod tests {
             layer_decay: Some(0.5),
             param_groups: &param_groups,
         };
-        let group = |lr_scale, weight_decay| Group { lr_scale, weight_decay };
+        let group = |lr_scale, weight_decay| Group { lr_scale, weight_decay, is_auxiliary: false };
         let expected = [
             group(0.25, 0.1),
             group(0.25, 0.0),

@@ -1,21 +1,30 @@
 //! Parameters + gradients → updated parameters, with state that is named and saved as PyTorch does.
 //!
-//! The arithmetic is libtorch's own, in its fused kernels; the state is ours, because libtorch's
-//! C++ optimizers do not give access to theirs. Each optimizer has a file with its settings, its
-//! update and its state's names; a new one is its file, a variant of [`OptimizerConfig`] and an arm
-//! of its `rule`. [`schedule`] gives each step its learning rate; [`Ema`] keeps EMA weights.
+//! The arithmetic is libtorch's own, in its fused and foreach kernels; the state is ours, because
+//! libtorch's C++ optimizers do not give access to theirs. Each optimizer has a file with its
+//! settings, its update and its state's names; a new one is its file, a variant of
+//! [`OptimizerConfig`] and an arm of its `rule`. [`schedule`] gives each step its learning rate;
+//! [`Ema`] keeps EMA weights, [`Swa`] the average of the last epochs.
 
 mod adam;
 mod adamw;
+mod adan;
+mod ademamix;
 mod clip;
 mod config;
 mod ema;
 mod groups;
+mod lamb;
+mod lion;
+mod muon;
+mod nadam;
 mod rmsprop;
+mod rmsprop_tf;
 mod scaler;
 pub mod schedule;
 mod settings;
 mod sgd;
+mod swa;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -24,18 +33,28 @@ use std::collections::{HashMap, HashSet};
 
 pub use adam::AdamConfig;
 pub use adamw::AdamwConfig;
+pub use adan::AdanConfig;
+pub use ademamix::AdemamixConfig;
+pub use clip::AgcConfig;
 pub use config::OptimizerConfig;
 pub use ema::{Ema, EmaConfig};
 use groups::Group;
 pub use groups::{GroupError, ParamGroup};
+pub use lamb::LambConfig;
+pub use lion::LionConfig;
+pub use muon::{AdjustLr, MuonConfig, MuonHead, NewtonSchulzDtype};
+pub use nadam::NadamConfig;
 pub use rmsprop::RmspropConfig;
+pub use rmsprop_tf::RmspropTfConfig;
 pub use scaler::GradScaler;
 pub use sgd::SgdConfig;
+pub use swa::{Swa, SwaConfig};
 use tch::Tensor;
-use update::State;
+use update::{State, Update};
 
 use torch_file::{Field, Key, Value, ValueError};
 
+use crate::network::Network;
 use crate::torch_error::TorchError;
 
 /// An update failed, or a state is of other parameters.
@@ -63,6 +82,8 @@ impl From<torch_ext::Error> for OptimizerError {
 struct Slot {
     name: String,
     parameter: Tensor,
+    /// Its layer has an output for each class.
+    is_head: bool,
     /// None before the first step that had a gradient.
     state: Option<State>,
 }
@@ -76,24 +97,66 @@ struct SlotGroup {
     lr: f64,
 }
 
+/// The update of each group.
+#[derive(Debug)]
+struct Rules {
+    config: OptimizerConfig,
+    /// Of the groups that are not updated by the optimizer itself.
+    auxiliary: Option<Box<dyn Update>>,
+}
+
+impl Rules {
+    fn of(&self, group: &Group) -> &dyn Update {
+        match &self.auxiliary {
+            Some(auxiliary) if group.is_auxiliary => auxiliary.as_ref(),
+            _ => self.config.rule(),
+        }
+    }
+}
+
 /// An optimizer and its state.
 #[derive(Debug)]
 pub struct Optimizer {
-    config: OptimizerConfig,
+    rules: Rules,
     /// In the order of their first parameter.
     groups: Vec<SlotGroup>,
 }
 
 impl Optimizer {
+    /// For the parameters of a network. Unlike with [`Optimizer::new`], its head can be treated
+    /// differently.
+    ///
+    /// # Errors
+    /// A pattern of the settings matches no parameter.
+    pub fn of_network(config: &OptimizerConfig, network: &Network) -> Result<Optimizer, GroupError> {
+        Optimizer::build(config, network.parameters(), &network.head().collect())
+    }
+
     /// For named parameters, in the order in which PyTorch would number them.
     ///
     /// # Errors
     /// A pattern of the settings matches no parameter.
     pub fn new(config: &OptimizerConfig, parameters: Vec<(String, Tensor)>) -> Result<Optimizer, GroupError> {
+        Optimizer::build(config, parameters, &HashSet::new())
+    }
+
+    fn build(
+        config: &OptimizerConfig,
+        parameters: Vec<(String, Tensor)>,
+        head: &HashSet<&str>,
+    ) -> Result<Optimizer, GroupError> {
+        let rules = Rules { config: config.clone(), auxiliary: config.rule().auxiliary() };
         let mut groups: Vec<SlotGroup> = Vec::new();
         let assigned = config.grouping().assign(&parameters)?;
-        for ((name, parameter), settings) in parameters.into_iter().zip(assigned) {
-            let slot = Slot { name, parameter, state: None };
+        for ((name, parameter), mut settings) in parameters.into_iter().zip(assigned) {
+            let is_head = head.contains(name.as_str());
+            if let Some(auxiliary) = &rules.auxiliary
+                && config.rule().is_auxiliary(&name, &parameter, is_head)
+            {
+                settings.is_auxiliary = true;
+                settings.lr_scale *= auxiliary.lr() / config.lr();
+            }
+            let slot = Slot { name, parameter, is_head, state: None };
             match groups.iter_mut().find(|group| group.settings == settings) {
                 Some(group) => group.slots.push(slot),
                 None => {
@@ -102,12 +165,18 @@ impl Optimizer {
                 }
             }
         }
-        Ok(Optimizer { config: config.clone(), groups })
+        Ok(Optimizer { rules, groups })
     }
 
     /// Of all groups, in PyTorch's numbering.
     fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.groups.iter().flat_map(|group| &group.slots)
+    }
+
+    /// The update of each of [`Optimizer::slots`].
+    fn slot_rules(&self) -> Vec<&dyn Update> {
+        let of_group = |group: &SlotGroup| vec![self.rules.of(&group.settings); group.slots.len()];
+        self.groups.iter().flat_map(of_group).collect()
     }
 
     /// Lets go of all gradients.
@@ -133,10 +202,11 @@ impl Optimizer {
         {
             return Ok(());
         }
-        let rule = self.config.rule();
+        let grad_norm = self.rules.config.rule().needs_grad_norm().then(|| self.grad_norm()).transpose()?;
         for group in &mut self.groups {
+            let rule = self.rules.of(&group.settings);
             group.lr = lr * group.settings.lr_scale;
-            for batch in group.batches(rule) {
+            for batch in group.batches(rule, grad_norm.as_ref()) {
                 rule.step(&batch, found_inf)?;
             }
         }
@@ -150,31 +220,37 @@ impl Optimizer {
 
     /// Whether the next step creates state.
     fn has_first_step(&self) -> bool {
-        let rule = self.config.rule();
-        let keeps_state = rule.counts_steps() || !rule.state_keys().is_empty();
-        keeps_state && self.groups.iter().any(SlotGroup::has_first_step)
+        self.groups.iter().any(|group| {
+            let rule = self.rules.of(&group.settings);
+            (rule.counts_steps() || !rule.state_keys().is_empty()) && group.has_first_step()
+        })
     }
 
     /// The tensors of the state, named after their parameters (shallow clones).
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let keys = self.config.rule().state_keys();
-        let of_slot = |slot: &Slot| -> Vec<(String, Tensor)> {
-            let tensors = slot.state.iter().flat_map(|state| keys.iter().zip(&state.tensors));
-            tensors.map(|(key, tensor)| (format!("{}/{key}", slot.name), tensor.shallow_clone())).collect()
-        };
-        self.slots().flat_map(of_slot).collect()
+        let mut all = Vec::new();
+        for group in &self.groups {
+            let keys = self.rules.of(&group.settings).state_keys();
+            for slot in &group.slots {
+                let tensors = slot.state.iter().flat_map(|state| keys.iter().zip(&state.tensors));
+                all.extend(
+                    tensors.map(|(key, tensor)| (format!("{}/{key}", slot.name), tensor.shallow_clone())),
+                );
+            }
+        }
+        all
     }
 
     /// PyTorch's `optimizer.state_dict()`:
     /// `{"state": {0: {…}}, "param_groups": [{…, "params": [0, …], "param_names": […]}]}`.
     pub fn state_dict(&self) -> Value {
-        let rule = self.config.rule();
+        let rules = self.slot_rules();
         let state = (0..)
-            .zip(self.slots())
-            .filter_map(|(index, slot)| Some((Key::Int(index), slot.state.as_ref()?.to_value(rule))));
+            .zip(self.slots().zip(rules))
+            .filter_map(|(index, (slot, rule))| Some((Key::Int(index), slot.state.as_ref()?.to_value(rule))));
         let mut first = 0;
         let groups = self.groups.iter().map(|group| {
-            let value = group.to_value(rule, first);
+            let value = group.to_value(self.rules.of(&group.settings), first);
             first += group.slots.len() as i64;
             value
         });
@@ -201,7 +277,7 @@ impl Optimizer {
             }
             rates.push(group.get("lr")?.as_f64()?);
         }
-        let slots: Vec<&Slot> = self.slots().collect();
+        let (slots, rules): (Vec<&Slot>, Vec<&dyn Update>) = (self.slots().collect(), self.slot_rules());
         let places = places(&order, &names, &slots)?;
         let entries = state.get("state")?.entries()?;
         let mut states: Vec<Option<State>> = slots.iter().map(|_| None).collect();
@@ -213,7 +289,7 @@ impl Optimizer {
             let Some(place) = place else {
                 return Err(OptimizerError::Mismatch(format!("{} belongs to no parameter", entry.path())));
             };
-            states[place] = State::read(self.config.rule(), slots[place], &entry)?;
+            states[place] = State::read(rules[place], slots[place], &entry)?;
         }
         for (slot, state) in self.groups.iter_mut().flat_map(|group| &mut group.slots).zip(states) {
             slot.state = state;

@@ -95,6 +95,13 @@ impl Problems {
         self.check(key, value, (0.0..1.0).contains(&value), "at least 0 and below 1");
     }
 
+    /// Each at least 0 and below 1.
+    pub(super) fn decays(&mut self, key: &str, values: &[f64]) {
+        for (index, value) in values.iter().enumerate() {
+            self.decay(&format!("{key}[{index}]"), *value);
+        }
+    }
+
     /// 0 to 1, both included.
     pub(super) fn share(&mut self, key: &str, value: f64) {
         self.check(key, value, (0.0..=1.0).contains(&value), "in 0 to 1");

@@ -1,7 +1,10 @@
 //! What an optimizer is to [`Optimizer`](super::Optimizer): its update and the state that it keeps
 //! of a parameter.
 
+use std::fmt::Debug;
+
 use tch::{Device, Kind, Tensor};
+use torch_ext::foreach;
 use torch_file::{Field, Key, Value};
 
 use super::settings::{Common, Problems};
@@ -9,7 +12,7 @@ use super::{OptimizerError, Slot, SlotGroup};
 
 /// An optimizer's settings, with its update. Everything else about optimizers is written once, over
 /// this.
-pub(super) trait Update: Common {
+pub(super) trait Update: Common + Debug + Send + Sync {
     /// Its name in configurations.
     fn name(&self) -> &'static str;
 
@@ -20,9 +23,14 @@ pub(super) trait Update: Common {
     /// own `weight_decay` is given.
     fn hyperparameters(&self, weight_decay: f64) -> Vec<(&'static str, Value)>;
 
-    /// Names of the tensors that it keeps of a parameter with these settings, each of the
-    /// parameter's shape, in PyTorch's order; a step counter comes first, if there is one.
+    /// Names of the tensors that it keeps of a parameter with these settings, in PyTorch's order; a
+    /// step counter comes first, if there is one.
     fn state_keys(&self) -> Vec<&'static str>;
+
+    /// What the tensor under a key is before a parameter's first step.
+    fn initial_state(&self, _key: &str, parameter: &Tensor) -> Tensor {
+        parameter.zeros_like()
+    }
 
     /// Names of those that it would keep with other settings; a state that has them is still this
     /// optimizer's.
@@ -36,6 +44,23 @@ pub(super) trait Update: Common {
     /// Whether PyTorch has a fused kernel for it, and a setting `fused`.
     fn has_fused(&self) -> bool {
         true
+    }
+
+    /// Whether [`Batch::grad_norm`] is to be there.
+    fn needs_grad_norm(&self) -> bool {
+        false
+    }
+
+    /// The optimizer of the parameters for which [`Update::is_auxiliary`] holds, where there are
+    /// two.
+    fn auxiliary(&self) -> Option<Box<dyn Update>> {
+        None
+    }
+
+    /// Whether a parameter is left to [`Update::auxiliary`]; `is_head`: its layer has an output for
+    /// each class.
+    fn is_auxiliary(&self, _name: &str, _parameter: &Tensor, _is_head: bool) -> bool {
+        false
     }
 
     /// Updates parameters and state in place; nothing where `found_inf` is 1.
@@ -56,7 +81,7 @@ impl State {
         let step = || Tensor::zeros([0i64; 0], (Kind::Float, parameter.device()));
         tch::no_grad(|| State {
             step: rule.counts_steps().then(step),
-            tensors: rule.state_keys().iter().map(|_| parameter.zeros_like()).collect(),
+            tensors: rule.state_keys().iter().map(|key| rule.initial_state(key, parameter)).collect(),
         })
     }
 
@@ -83,8 +108,10 @@ impl State {
             return Ok(None);
         }
         let step = rule.counts_steps().then(|| read_step(slot, entry)).transpose()?;
-        let tensors =
-            keys.iter().map(|key| read_like(key, slot, entry)).collect::<Result<_, OptimizerError>>()?;
+        let tensors = keys
+            .iter()
+            .map(|key| read_like(rule, key, slot, entry))
+            .collect::<Result<_, OptimizerError>>()?;
         Ok(Some(State { step, tensors }))
     }
 }
@@ -118,10 +145,12 @@ fn read_step(slot: &Slot, entry: &Field<'_>) -> Result<Tensor, OptimizerError> {
     Ok(step.to_kind(Kind::Float).reshape([0i64; 0]).to_device(slot.parameter.device()).copy())
 }
 
-/// A tensor of the parameter's shape.
-fn read_like(key: &str, slot: &Slot, entry: &Field<'_>) -> Result<Tensor, OptimizerError> {
+/// A tensor of the shape that it has at first.
+fn read_like(rule: &dyn Update, key: &str, slot: &Slot, entry: &Field<'_>) -> Result<Tensor, OptimizerError> {
     let tensor = entry.get(key)?.as_tensor()?;
-    if tensor.size() != slot.parameter.size() {
+    // The parameter's own layout: fused kernels ignore strides.
+    let mut own = tch::no_grad(|| rule.initial_state(key, &slot.parameter));
+    if tensor.size() != own.size() {
         return Err(OptimizerError::Mismatch(format!(
             "{key} of `{}` is {:?}, its parameter {:?}",
             slot.name,
@@ -129,8 +158,6 @@ fn read_like(key: &str, slot: &Slot, entry: &Field<'_>) -> Result<Tensor, Optimi
             slot.parameter.size()
         )));
     }
-    // The parameter's own layout: fused kernels ignore strides.
-    let mut own = tch::no_grad(|| slot.parameter.zeros_like());
     own.copy_(tensor);
     Ok(own)
 }
@@ -142,6 +169,8 @@ pub(super) struct Batch {
     pub weight_decay: f64,
     /// None of them has been updated before.
     pub is_first: bool,
+    /// The 2-norm over all gradients of the network, a scalar; see [`Update::needs_grad_norm`].
+    pub grad_norm: Option<Tensor>,
     kind: Kind,
     device: Device,
     pub parameters: Vec<Tensor>,
@@ -158,6 +187,93 @@ impl Batch {
     pub(super) fn state(&self, number: usize) -> &[Tensor] {
         self.state.get(number).map_or(&[], Vec::as_slice)
     }
+
+    /// Runs `update` outside of autograd. Where `found_inf` is 1, what it has changed is put back;
+    /// nothing is read from the device.
+    pub(super) fn update_unless(
+        &self,
+        found_inf: Option<&Tensor>,
+        update: impl FnOnce() -> Result<(), torch_ext::Error>,
+    ) -> Result<(), torch_ext::Error> {
+        tch::no_grad(|| -> Result<(), torch_ext::Error> {
+            let Some(found_inf) = found_inf else { return update() };
+            let all = self.parameters.iter().chain(&self.steps).chain(self.state.iter().flatten());
+            let changed: Vec<Tensor> = all.map(Tensor::shallow_clone).collect();
+            let before = foreach::clone(&changed)?;
+            update()?;
+            let skip = found_inf.f_reshape([0i64; 0])?.f_to_device(self.device)?.f_ne(0.0)?;
+            for (mut tensor, before) in changed.into_iter().zip(before) {
+                let chosen = before.f_where_self(&skip, &tensor)?;
+                tensor.f_copy_(&chosen)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Counts a step of each parameter; how many each has had, this one included, `[P]` f64.
+    pub(super) fn count_step(&self) -> Result<Tensor, torch_ext::Error> {
+        foreach::add_scalar_(&self.steps, 1.0)?;
+        Ok(Tensor::f_stack(&self.steps, 0)?.f_to_kind(Kind::Double)?)
+    }
+
+    /// The gradients with an L2 penalty added.
+    pub(super) fn grads_with_l2(&self) -> Result<Vec<Tensor>, torch_ext::Error> {
+        let grads: Vec<Tensor> = self.grads.iter().map(Tensor::shallow_clone).collect();
+        if self.weight_decay == 0.0 {
+            return Ok(grads);
+        }
+        let grads = foreach::clone(&grads)?;
+        foreach::add_(&grads, &self.parameters, self.weight_decay)?;
+        Ok(grads)
+    }
+
+    /// Decoupled weight decay (Loshchilov and Hutter 2019): θ ← (1 − lr · `weight_decay`) θ.
+    pub(super) fn decay_weights(&self) -> Result<(), torch_ext::Error> {
+        if self.weight_decay == 0.0 {
+            return Ok(());
+        }
+        foreach::mul_scalar_(&self.parameters, 1.0 - self.lr * self.weight_decay)
+    }
+}
+
+/// 1 − β^t of each parameter, `[P]` f64, after `steps` (`[P]` f64, t).
+pub(super) fn bias_correction(beta: f64, steps: &Tensor) -> Result<Tensor, torch_ext::Error> {
+    Ok(1f64 - Tensor::f_pow_scalar(beta, steps)?)
+}
+
+/// m ← β m + (1 − β) g
+pub(super) fn update_mean(means: &[Tensor], values: &[Tensor], beta: f64) -> Result<(), torch_ext::Error> {
+    torch_ext::lerp(means, values, 1.0 - beta)
+}
+
+/// v ← β v + (1 − β) g²
+pub(super) fn update_mean_square(
+    squares: &[Tensor],
+    values: &[Tensor],
+    beta: f64,
+) -> Result<(), torch_ext::Error> {
+    foreach::mul_scalar_(squares, beta)?;
+    foreach::addcmul_(squares, values, values, 1.0 - beta)
+}
+
+/// √(v / correction) + eps, with a `correction` of each parameter, `[P]` f64.
+pub(super) fn denominators(
+    squares: &[Tensor],
+    correction: &Tensor,
+    eps: f64,
+) -> Result<Vec<Tensor>, torch_ext::Error> {
+    let roots = foreach::clone(squares)?;
+    foreach::sqrt_(&roots)?;
+    foreach::div_(&roots, &correction.f_sqrt()?.f_unbind(0)?)?;
+    foreach::add_scalar_(&roots, eps)?;
+    Ok(roots)
+}
+
+/// New tensors, each times its own factor, `[P]` f64.
+pub(super) fn scaled(tensors: &[Tensor], factors: &Tensor) -> Result<Vec<Tensor>, torch_ext::Error> {
+    let products = foreach::clone(tensors)?;
+    foreach::mul_(&products, &factors.f_unbind(0)?)?;
+    Ok(products)
 }
 
 impl SlotGroup {
@@ -168,7 +284,7 @@ impl SlotGroup {
 
     /// What is to be updated, in as few calls as there can be: CUDA's kernels take one dtype and
     /// device a call, and a first update may be another than those that follow.
-    pub(super) fn batches(&mut self, rule: &dyn Update) -> Vec<Batch> {
+    pub(super) fn batches(&mut self, rule: &dyn Update, grad_norm: Option<&Tensor>) -> Vec<Batch> {
         let keeps_state = rule.counts_steps() || !rule.state_keys().is_empty();
         let mut batches: Vec<Batch> = Vec::new();
         for slot in &mut self.slots {
@@ -183,6 +299,7 @@ impl SlotGroup {
                     lr: self.lr,
                     weight_decay: self.settings.weight_decay,
                     is_first,
+                    grad_norm: grad_norm.map(Tensor::shallow_clone),
                     kind,
                     device,
                     parameters: Vec::new(),

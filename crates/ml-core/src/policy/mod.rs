@@ -1,6 +1,6 @@
 //! What to do when, decided from numbers alone: which epoch is the best, when to write a checkpoint
 //! and which ones to keep, when to stop early, what to do about a loss that is not finite, what
-//! TensorBoard shows how often.
+//! TensorBoard shows how often, how many steps fit into a time limit.
 //!
 //! In: configuration, metrics, the time. Out: data that the trainer acts on. No tensors, no files.
 
@@ -9,9 +9,11 @@ mod divergence;
 mod early_stopping;
 mod monitor;
 mod tensorboard;
+mod time_limit;
 
 pub use checkpointing::{Cadence, CheckpointConfig, Ranked, Ranking};
 pub use divergence::{Action, DivergenceConfig, DivergenceState};
 pub use early_stopping::{EarlyStoppingConfig, EarlyStoppingState};
 pub use monitor::{Metric, Mode, Monitor};
 pub use tensorboard::TensorBoardConfig;
+pub use time_limit::{TimeBudget, TimeLimit};

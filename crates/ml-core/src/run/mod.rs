@@ -22,7 +22,7 @@ pub use group::{GroupKind, GroupMember, GroupSummary, MemberSummary, RunGroup, S
 pub use lock::RunLock;
 pub(crate) use machine::machine;
 pub use name::{INCIDENTAL, run_name};
-pub use summary::{CheckpointSummary, DatasetSizes, FEW_IMAGES, Status, Summary, TimeSummary};
+pub use summary::{CheckpointSummary, DatasetSizes, FEW_IMAGES, Status, Summary, SwaSummary, TimeSummary};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::network::ScriptFile;
@@ -113,6 +113,11 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         matches!(self, RunError::Exists { .. } | RunError::BadName { .. } | RunError::NotARun { .. })
     }
+}
+
+/// Gives the file `path` the name `name` too.
+fn name_also(path: &Path, name: &Path) -> Result<(), RunError> {
+    atomic_file::also_name(path, name).map_err(|source| RunError::Write { path: name.to_owned(), source })
 }
 
 impl Run {
@@ -231,6 +236,42 @@ impl Run {
         self.folder.join("rollback.pt")
     }
 
+    /// `swa.pt`: the average of the last epochs.
+    pub fn swa_path(&self) -> PathBuf {
+        self.folder.join("swa.pt")
+    }
+
+    /// `best_epoch.pt`: the best epoch, where `best.pt` is the average of several.
+    pub fn best_epoch_path(&self) -> PathBuf {
+        self.folder.join("best_epoch.pt")
+    }
+
+    /// Makes `swa.pt` the run's `best.pt`; that of the best epoch becomes `best_epoch.pt`. May be
+    /// repeated.
+    ///
+    /// # Errors
+    /// A file cannot be named.
+    pub fn take_average(&self) -> Result<(), RunError> {
+        let (best, epoch) = (self.best_path(), self.best_epoch_path());
+        if best.exists() && !epoch.exists() {
+            name_also(&best, &epoch)?;
+        }
+        name_also(&self.swa_path(), &best)
+    }
+
+    /// Undoes [`Run::take_average`], if `best.pt` is an average.
+    ///
+    /// # Errors
+    /// A file cannot be named or removed.
+    pub fn take_best_epoch(&self) -> Result<(), RunError> {
+        let epoch = self.best_epoch_path();
+        if !epoch.exists() {
+            return Ok(());
+        }
+        name_also(&epoch, &self.best_path())?;
+        fs::remove_file(&epoch).map_err(|source| RunError::Write { path: epoch, source })
+    }
+
     /// `model.torchscript.pt`: the program of a run with `model.type: torchscript`, which its
     /// checkpoints lack.
     pub fn script_path(&self) -> PathBuf {
@@ -288,8 +329,10 @@ impl Run {
     pub fn newest_state(&self, repair: bool) -> Result<Option<Checkpoint>, RunError> {
         let last = self.last_path();
         let mut failures = Vec::new();
-        for path in [&last, &self.previous_path(), &self.best_path()] {
+        for path in [&last, &self.previous_path(), &self.best_epoch_path(), &self.best_path()] {
             match Checkpoint::load(path) {
+                // A model, and no state of a training.
+                Ok(checkpoint) if checkpoint.average.is_some() => {}
                 Ok(checkpoint) => {
                     if *path != last {
                         self.fall_back(path, &checkpoint, &failures, repair)?;

@@ -14,13 +14,15 @@ const LONGEST: usize = 100;
 
 /// Keys with a short name, in the order in which they stand in a run's name. All others follow by
 /// path.
-const SHORT: [(&str, &str); 14] = [
+const SHORT: [(&str, &str); 16] = [
     ("data.fold", "fold"),
     ("model.architecture", "arch"),
     ("model.path", "script"),
     ("model.weights", "weights"),
     ("training.batch_size", "batch"),
     ("training.num_epochs", "epochs"),
+    ("training.max_steps", "steps"),
+    ("training.max_time", "time"),
     ("optimizer.lr", "lr"),
     ("optimizer.momentum", "momentum"),
     ("optimizer.weight_decay", "wd"),

@@ -69,6 +69,21 @@ pub struct CheckpointSummary {
     pub writing_seconds: f64,
 }
 
+/// The average of the last epochs (`training.swa`).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SwaSummary {
+    /// How many epochs are averaged.
+    pub n_averaged: u64,
+    /// Mean loss on the validation split.
+    pub val_loss: f64,
+    /// Accuracy there.
+    pub val_accuracy: f64,
+    /// Share of it whose class is among the five most probable.
+    pub val_top5_accuracy: f64,
+    /// Whether `best.pt` is the average rather than the best epoch.
+    pub is_best: bool,
+}
+
 /// Images in each split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetSizes {
@@ -96,7 +111,7 @@ pub struct Summary {
     pub epochs: u64,
     /// Optimizer steps done.
     pub steps: u64,
-    /// Epoch of `best.pt`, counted from 1.
+    /// The best epoch, counted from 1: that of `best.pt`, unless that is the average of several.
     pub best_epoch: Option<u64>,
     /// The metric that chose it (`training.checkpoint.monitor`).
     #[serde(default)]
@@ -106,6 +121,9 @@ pub struct Summary {
     pub best_figure: Option<f64>,
     /// Validation accuracy of `best.pt`.
     pub best_val_accuracy: Option<f64>,
+    /// The average of the last epochs, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swa: Option<SwaSummary>,
     /// Accuracy of `best.pt` on the test split.
     pub test_accuracy: Option<f64>,
     /// Why the probabilities of `best.pt` are not calibrated, if they could not be.

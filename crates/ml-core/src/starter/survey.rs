@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use ml_data::dataset::{Dataset, Split};
 use ml_data::decode::{DecodeProblem, Encoded, Pixels, read_into};
 use ml_data::transform::Size;
+use ml_data::transform::crop_loss::CropLoss;
 
 use super::StarterError;
 use crate::trainer::Stop;
@@ -42,6 +43,8 @@ pub struct Survey {
     pub shorter: Spread,
     /// Of the longer sides.
     pub longer: Spread,
+    /// Those of which a center crop keeps little.
+    pub crop_loss: CropLoss,
     /// Mean number of pixels of an image.
     pub mean_pixels: f64,
     /// Images that were decoded to see whether they have colour.
@@ -128,6 +131,7 @@ pub(super) fn survey(dataset: &Dataset, name: &str, stop: &Stop) -> Result<Surve
         width: side(|size| size.width),
         shorter: side(|size| size.height.min(size.width)),
         longer: side(|size| size.height.max(size.width)),
+        crop_loss: CropLoss::of(seen.sizes.iter().copied()),
         mean_pixels: seen.sizes.iter().map(|size| pixels_of(*size) as f64).sum::<f64>()
             / seen.sizes.len().max(1) as f64,
         decoded: seen.decoded,

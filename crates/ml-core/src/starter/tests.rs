@@ -4,6 +4,7 @@ use super::survey::Spread;
 use super::*;
 use crate::network::Architecture;
 use choose::{Geometry, Optimizer, choose};
+use ml_data::transform::crop_loss::CropLoss;
 use ml_data::transform::{Channels, Size};
 
 fn spread(min: u32, median: u32, max: u32) -> Spread {
@@ -26,6 +27,7 @@ fn figures(sides: [u32; 3], train: &[usize]) -> Survey {
         width: sides,
         shorter: sides,
         longer: sides,
+        crop_loss: CropLoss::default(),
         mean_pixels: f64::from(median).powi(2),
         decoded: 100,
         is_grey: false,

@@ -359,6 +359,15 @@ fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization
     match choices.geometry {
         Geometry::Small { size, .. } => page.line(2, format!("resize: [{}, {}]", size.height, size.width)),
         Geometry::Photograph { side, resize } => {
+            if let Some(warning) = survey.crop_loss.warning() {
+                page.comment(
+                    2,
+                    format!(
+                        "WARNING: {warning}: consider `fit: pad` under `transforms`, which shows them whole, with \
+                         `resize:{TOGETHER}[{side},{TOGETHER}{side}]` in place of random_resized_crop."
+                    ),
+                );
+            }
             page.line(2, format!("resize: {resize}  # the shorter side"));
             page.line(2, format!("center_crop: {side}"));
         }

@@ -8,10 +8,12 @@ use ml_data::setting::Auto;
 use tch::{Device, Tensor};
 
 use super::features::FeatureCache;
+use super::limits::Pace;
 use super::loaders::loaders;
 use super::ranks::Ranks;
 use super::state::{
     divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, running_to_value,
+    swa_to_value,
 };
 use super::{TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -22,9 +24,9 @@ use crate::loss::Loss;
 use crate::metrics::MetricSums;
 use crate::network::{ForwardError, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
-use crate::optimizer::{Ema, GradScaler, Optimizer};
+use crate::optimizer::{Ema, GradScaler, Optimizer, Swa};
 use crate::run::TimeSummary;
-use torch_file::Value;
+use torch_file::{Key, Value};
 
 pub(super) fn trainer(
     world: &Rc<World>,
@@ -50,7 +52,7 @@ pub(super) fn trainer(
         network.freeze(&base.freeze)?;
     }
     check_single_image(config, dataset, &network)?;
-    let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
+    let optimizer = Optimizer::of_network(&config.optimizer, &network)?;
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let (train_loader, val_loader) = loaders(world, config, dataset, device)?;
     let (batches, processes) = (train_loader.num_batches(), world.size());
@@ -64,6 +66,9 @@ pub(super) fn trainer(
         batches.div_ceil(config.training.gradient_accumulation_steps * processes),
         config.training.num_epochs,
     );
+    let swa = config.training.swa.as_ref();
+    let schedule = schedule.with_swa(swa.and_then(|swa| swa.schedule(config.training.num_epochs)));
+    let swa = swa.map(|_| Swa::new(&network)).transpose()?;
     if let Some(processes) = world.group().filter(|_| config.training.distributed.sync_batch_norm)
         && !network.synchronise_batch_norms(processes)
     {
@@ -73,21 +78,23 @@ pub(super) fn trainer(
     }
     let ema = config.training.ema.as_ref();
     let ema = ema.map(|ema| Ema::new(ema, &network)).transpose()?;
-    let trainer = Trainer {
+    let mut trainer = Trainer {
         config: config.clone(),
         classes: dataset.classes.clone(),
         fingerprint: dataset.fingerprint().to_owned(),
         compute,
         network,
         ema,
+        swa,
         loss,
         optimizer,
         scaler: (compute.precision == Precision::Fp16).then(|| GradScaler::new(device)),
         schedule,
+        swept_lr: None,
         train_loader,
         val_loader,
         train_index: Arc::clone(&dataset.train),
-        state: TrainState::default(),
+        state: TrainState::new(&config.training),
         features: FeatureCache::new(config, &dataset.root),
         ranks: Ranks::new(
             Rc::clone(world),
@@ -98,7 +105,9 @@ pub(super) fn trainer(
         is_unsaved: false,
         first_step: None,
         time: TimeSummary::default(),
+        pace: Pace::default(),
     };
+    trainer.follow_limit();
     trainer.check_feature_cache()?;
     Ok(trainer)
 }
@@ -179,6 +188,7 @@ pub(super) fn snapshot(trainer: &Trainer, running: &[MetricSums]) -> Result<Chec
     let json = |value: serde_json::Result<serde_json::Value>| {
         value.map_err(|error| TrainError::Report(super::ReportError(error.into())))
     };
+    let average = trainer.swa.as_ref().filter(|swa| swa.num_averaged() > 0);
     let detached =
         |state: Vec<(String, Tensor)>| state.into_iter().map(|(name, t)| (name, t.detach())).collect();
     Ok(Checkpoint {
@@ -188,9 +198,12 @@ pub(super) fn snapshot(trainer: &Trainer, running: &[MetricSums]) -> Result<Chec
         running: running_to_value(running),
         model_state_dict: detached(trainer.network.state_dict()),
         optimizer_state_dict: trainer.optimizer.state_dict(),
-        scheduler_state_dict: trainer.schedule.state(trainer.state.step),
+        scheduler_state_dict: trainer.schedule.state(trainer.state.step, &trainer.state.plateau),
         ema_state_dict: trainer.ema.as_ref().map(|ema| detached(ema.state_dict())),
         ema_num_updates: trainer.ema.as_ref().map(Ema::num_updates),
+        swa_state_dict: average.map(|swa| detached(swa.state_dict())),
+        swa: average.map(|swa| swa_to_value(swa.num_averaged(), trainer.state.swa)),
+        average: None,
         scaler_state_dict: trainer.scaler.as_ref().map(GradScaler::state_dict).transpose()?,
         // Streams are derived from the seed; there is no other state.
         rng_state: Value::dict([("seed", Value::Int(trainer.config.seed as i64))]),
@@ -206,11 +219,31 @@ pub(super) fn snapshot(trainer: &Trainer, running: &[MetricSums]) -> Result<Chec
         out_of_distribution: None,
         timestamp: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         versions: device::versions(trainer.compute.device).into(),
-        extra: match trainer.world().size() {
-            1 => Vec::new(),
-            size => vec![(WORLD_SIZE.into(), Value::Int(size as i64))],
-        },
+        extra: extra(trainer),
     })
+}
+
+/// The average of the last epochs as a model of its own, from which no training resumes.
+pub(super) fn averaged(trainer: &Trainer, swa: &Swa) -> Result<Checkpoint, TrainError> {
+    let weights = swa.state_dict().into_iter().map(|(name, tensor)| (name, tensor.detach()));
+    Ok(Checkpoint {
+        model_state_dict: weights.collect(),
+        optimizer_state_dict: Value::None,
+        ema_state_dict: None,
+        ema_num_updates: None,
+        swa_state_dict: None,
+        scaler_state_dict: None,
+        average: Some("swa".to_owned()),
+        ..snapshot(trainer, &[trainer.state.running])?
+    })
+}
+
+/// What only some trainings have to keep.
+fn extra(trainer: &Trainer) -> Vec<(Key, Value)> {
+    let size = trainer.world().size();
+    let size = (size > 1).then(|| (WORLD_SIZE, Value::Int(size as i64)));
+    let all = size.into_iter().chain(trainer.limits_to_entries());
+    all.map(|(name, value)| (name.into(), value)).collect()
 }
 
 impl From<CheckpointError> for super::ReportError {

@@ -55,6 +55,14 @@ impl<'a> CheckpointManager<'a> {
     /// was killed between writing it and naming it. A run that may roll back has something to roll
     /// back to from the start.
     pub(super) fn begin(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        if let Some(Files { run, .. }) = &self.files {
+            match trainer.state.swa {
+                Some(swa) if swa.is_best && run.swa_path().exists() => run.take_average()?,
+                Some(_) => {}
+                // The average was that of a shorter run, or its end is not in the state.
+                None => run.take_best_epoch()?,
+            }
+        }
         let has_no_anchor = self.files.as_ref().is_some_and(|files| !files.run.rollback_path().exists());
         let needs_anchor = self.keeps_anchor && (trainer.state.step == 0 || has_no_anchor);
         if trainer.world().any(trainer.is_unsaved || needs_anchor)? {
@@ -78,7 +86,7 @@ impl<'a> CheckpointManager<'a> {
     fn names(&self, run: &Run, trainer: &Trainer) -> Result<Vec<PathBuf>, RunError> {
         let rank = rank_of(&trainer.state);
         let mut names = Vec::new();
-        if rank == Some(0) {
+        if rank == Some(0) && !trainer.state.swa.is_some_and(|swa| swa.is_best) {
             names.push(run.best_path());
         }
         if rank.is_some() && self.config.keep_top_k > 1 {
@@ -101,7 +109,7 @@ impl<'a> CheckpointManager<'a> {
 
     /// Saves an epoch that is among the best, or after which a checkpoint is due.
     pub(super) fn after_epoch(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
-        let due = self.config.is_due_after_epoch(trainer.state.epoch) || trainer.outcome().is_some();
+        let due = self.config.is_due_after_epoch(trainer.state.epoch) || trainer.ended().is_some();
         if due || rank_of(&trainer.state).is_some() { self.save(trainer, true) } else { Ok(()) }
     }
 
@@ -117,6 +125,7 @@ impl<'a> CheckpointManager<'a> {
     /// not. All processes call it, and one writes.
     pub(super) fn save(&mut self, trainer: &mut Trainer, is_anchor: bool) -> Result<(), TrainError> {
         trainer.state.divergence.is_anchor = is_anchor;
+        trainer.settle_clock();
         trainer.world().at(Place::Saving);
         let running = trainer.ranks.all_sums(trainer.state.running)?;
         let Some(run) = self.files.as_ref().map(|files| files.run) else {
@@ -149,6 +158,25 @@ impl<'a> CheckpointManager<'a> {
                  training.checkpoint.every_steps or a faster disk would help",
                 waited.as_secs_f64()
             );
+        }
+        Ok(())
+    }
+
+    /// Saves the average of the last epochs as `swa.pt`, where this process writes.
+    pub(super) fn save_average(&self, trainer: &Trainer) -> Result<(), TrainError> {
+        if let (Some(Files { run, .. }), Some(swa)) = (&self.files, &trainer.swa) {
+            build::averaged(trainer, swa)?.save(&run.swa_path())?;
+        }
+        Ok(())
+    }
+
+    /// Saves the state at the very end, and gives the average its name where it is the best.
+    pub(super) fn save_with_average(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        self.save(trainer, true)?;
+        let Some(Files { run, writer }) = &mut self.files else { return Ok(()) };
+        writer.wait()?;
+        if trainer.state.swa.is_some_and(|swa| swa.is_best) {
+            run.take_average()?;
         }
         Ok(())
     }
@@ -192,9 +220,14 @@ impl Trainer {
     ) -> Result<Ended<T>, TrainError> {
         let DivergenceState { times, lr_scale, .. } = self.state.divergence;
         let lr_scale = lr_scale * self.config.training.divergence.lr_factor;
+        // The time of the steps that are given up has passed.
+        self.settle_clock();
+        let time = self.state.time;
         if let Some(Files { run, writer }) = &mut checkpoints.files {
             writer.wait()?;
             self.restore(&Checkpoint::load(&run.rollback_path())?, ResumeMode::Exact)?;
+            self.state.time = time;
+            self.follow_limit();
         }
         self.synchronise()?;
         self.state.divergence = DivergenceState { times: times + 1, lr_scale, is_anchor: false };

@@ -8,6 +8,7 @@ use crate::loader::{CacheError, LoaderError};
 use crate::loss::LossError;
 use crate::network::{ForwardError, FreezeError, NetworkError, ScriptError};
 use crate::optimizer::{GroupError, OptimizerError};
+use crate::policy::TimeLimit;
 use crate::run::RunError;
 use crate::torch_error::TorchError;
 use crate::trainer::ReportError;
@@ -211,6 +212,24 @@ pub enum TrainError {
         /// Why, and what to do.
         reason: String,
     },
+    /// An epoch does not fit into `training.max_time`.
+    #[error(
+        "training.max_time: is {limit}, shorter than one epoch: its first {steps} of {per_epoch} steps took {seconds:.1} s, \
+         so that all of them and the validation take about {needed:.0} s. Give it more, or make epochs shorter (fewer or \
+         smaller images, a smaller network)"
+    )]
+    TimeLimit {
+        /// Configured.
+        limit: TimeLimit,
+        /// Done.
+        steps: u64,
+        /// Of training so far.
+        seconds: f64,
+        /// Steps of an epoch.
+        per_epoch: u64,
+        /// Seconds of an epoch, as estimated.
+        needed: f64,
+    },
     /// Features cannot be kept.
     #[error(transparent)]
     Features(FeatureError),
@@ -240,6 +259,18 @@ impl From<FeatureError> for TrainError {
 }
 
 impl TrainError {
+    /// Whether the device's memory, or the machine's, is too small.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            TrainError::Torch(error)
+            | TrainError::Forward(ForwardError::Torch(error))
+            | TrainError::Optimizer(OptimizerError::Step(error)) => matches!(error, TorchError::Memory(_)),
+            // It has the words of libtorch, with what failed before them.
+            TrainError::Forward(ForwardError::Script(error)) => error.to_string().contains("out of memory"),
+            _ => false,
+        }
+    }
+
     /// Whether what was requested is wrong, rather than the run.
     pub fn is_usage(&self) -> bool {
         match self {
@@ -251,6 +282,7 @@ impl TrainError {
             | TrainError::NoFullBatch { .. }
             | TrainError::SingleImage { .. }
             | TrainError::FeatureCache { .. }
+            | TrainError::TimeLimit { .. }
             | TrainError::FewerBatches { .. }
             | TrainError::Mismatch { .. } => true,
             TrainError::Distributed(error) => error.is_usage(),

@@ -111,15 +111,15 @@ impl Networks {
 }
 
 /// Training steps of a network of its own.
-struct Steps {
-    network: Network,
-    optimizer: Optimizer,
+pub(super) struct Steps {
+    pub network: Network,
+    pub optimizer: Optimizer,
     loss: Loss,
 }
 
 impl Steps {
     /// In the memory format of `compute`.
-    fn new(
+    pub fn new(
         config: &Config,
         num_classes: usize,
         compute: Compute,
@@ -132,14 +132,14 @@ impl Steps {
         if let Some(base) = config.model.base() {
             network.freeze(&base.freeze)?;
         }
-        let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
+        let optimizer = Optimizer::of_network(&config.optimizer, &network)?;
         let loss = Loss::new(&config.loss, &vec![1; num_classes], compute.device);
         Ok(Steps { network, optimizer, loss })
     }
 
     /// Of a step in the precision of `compute`. With a learning rate of 0, weights stay what they
     /// are.
-    fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
+    pub fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
         let started = Instant::now();
         self.optimizer.zero_grad()?;
         let outputs = self.network.train_outputs(&samples.images, compute)?;
@@ -154,15 +154,15 @@ impl Steps {
 }
 
 /// Random images and targets.
-struct Samples {
+pub(super) struct Samples {
     /// `[N, C, H, W]`, f32
-    images: Tensor,
+    pub images: Tensor,
     targets: Targets,
 }
 
 impl Samples {
     /// None where images have no fixed size.
-    fn new(config: &Config, count: usize, num_classes: usize, compute: Compute) -> Option<Samples> {
+    pub fn new(config: &Config, count: usize, num_classes: usize, compute: Compute) -> Option<Samples> {
         let train = &config.transforms.train;
         let size = train.output_size()?;
         let shape =

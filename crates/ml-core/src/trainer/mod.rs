@@ -5,13 +5,16 @@
 //! and where it stood ([`TrainState`]); nothing depends on the number of workers or on how often it
 //! was interrupted.
 
+mod averaging;
 mod build;
 mod checkpoints;
 mod divergence;
 mod error;
 mod features;
 mod guard;
+mod limits;
 mod loaders;
+mod lr_finder;
 mod measure;
 mod ranks;
 mod reporter;
@@ -22,6 +25,7 @@ mod statistics;
 mod step;
 #[cfg(test)]
 mod tests;
+mod throughput;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -34,6 +38,7 @@ use ml_data::dataset::{Dataset, Index};
 
 pub use error::TrainError;
 pub use loaders::evaluation_options;
+pub use lr_finder::{LrPoint, LrSweep};
 pub use measure::{StepTimes, measure_steps};
 pub use reporter::{
     Embedded, EpochReport, Evaluated, NoReporter, Phase, ReportError, Reporter, RunStart, StepReport,
@@ -42,6 +47,7 @@ pub use restore::{ExternalCheckpoint, ResumeMode};
 pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
 pub use statistics::resolve_statistics;
+pub use throughput::{BatchSizes, BatchTrial, NetworkSpeed, find_batch_size, measure_network};
 
 use crate::checkpoint::{Checkpoint, WriteStats};
 use crate::config::Config;
@@ -53,13 +59,14 @@ use crate::loss::Loss;
 use crate::metrics::{ConfusionMatrix, MetricAccumulator, MetricSums};
 use crate::network::{Freeze, Network, ScriptFile};
 use crate::optimizer::schedule::Schedule;
-use crate::optimizer::{Ema, GradScaler, Optimizer};
+use crate::optimizer::{Ema, GradScaler, Optimizer, Swa};
 use crate::policy::{Ranked, Ranking};
 use crate::run::{Run, RunError, TimeSummary};
 use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
 use checkpoints::CheckpointManager;
 use features::FeatureCache;
+use limits::Pace;
 use ranks::{Ranks, Wish};
 use step::Stepped;
 use torch_file::Value;
@@ -86,7 +93,7 @@ pub(crate) fn flow(has_failed: bool, stop: &Stop) -> ControlFlow<()> {
 /// How [`Trainer::fit`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All epochs are done.
+    /// All epochs are done, or as many steps as a limit allows.
     Completed,
     /// The monitored metric has not improved for as long as early stopping allows.
     EarlyStopped,
@@ -103,11 +110,14 @@ pub struct Trainer {
     compute: Compute,
     network: Network,
     ema: Option<Ema>,
+    swa: Option<Swa>,
     loss: Loss,
     optimizer: Optimizer,
     /// In fp16 alone.
     scaler: Option<GradScaler>,
     schedule: Schedule,
+    /// Instead of what the schedule says: while a learning rate is looked for.
+    swept_lr: Option<f64>,
     train_loader: Loader,
     val_loader: Loader,
     train_index: Arc<Index>,
@@ -122,6 +132,7 @@ pub struct Trainer {
     first_step: Option<Instant>,
     /// Of this process.
     time: TimeSummary,
+    pace: Pace,
 }
 
 /// How a part of an epoch ended.
@@ -214,17 +225,27 @@ impl Trainer {
         self.train_loader.num_batches().div_ceil(batches)
     }
 
-    /// Whether there is nothing left to train, and why.
+    /// Whether there is nothing left to train, and why; what is averaged over epochs included.
     pub fn outcome(&self) -> Option<Outcome> {
-        if self.state.epoch >= self.config.training.num_epochs as u64 {
+        self.ended().filter(|_| !self.is_average_pending())
+    }
+
+    /// Whether all epochs are done, and why.
+    fn ended(&self) -> Option<Outcome> {
+        let is_completed = match self.step_limit() {
+            None => self.state.epoch >= self.config.training.num_epochs as u64,
+            // A cut epoch is validated first.
+            Some(limit) => self.state.step >= limit && self.state.batch_in_epoch == 0,
+        };
+        if is_completed {
             return Some(Outcome::Completed);
         }
         let early = self.config.training.early_stopping.as_ref();
         early.is_some_and(|early| early.is_over(&self.state.early_stopping)).then_some(Outcome::EarlyStopped)
     }
 
-    /// Trains from where the state stands to the configured number of epochs. Also returns what
-    /// saving cost.
+    /// Trains from where the state stands to the configured number of epochs, or to the limit in its
+    /// place. Also returns what saving cost.
     ///
     /// # Errors
     /// An image cannot be read, the loss is not finite, memory is lacking, or a file of the run
@@ -257,7 +278,12 @@ impl Trainer {
             // Rows of a future that was lost go.
             self.write_metrics(run)?;
             checkpoints.begin(self)?;
+            self.start_clock();
             let outcome = self.epochs(run, reporter, stop, &mut checkpoints)?;
+            self.stop_clock();
+            if outcome == Outcome::Completed {
+                self.tell_limit();
+            }
             Ok((outcome, checkpoints.finish()?))
         })?
     }
@@ -276,6 +302,12 @@ impl Trainer {
         loop {
             if let Some(outcome) = self.outcome() {
                 return Ok(outcome);
+            }
+            if self.ended().is_some() {
+                if self.finish_average(reporter, stop, checkpoints)?.is_break() {
+                    return self.interrupted(checkpoints);
+                }
+                continue;
             }
             match self.epoch(reporter, stop, checkpoints)? {
                 Ended::Stopped => return self.interrupted(checkpoints),
@@ -318,8 +350,9 @@ impl Trainer {
         if !self.check_validation_loss(&val)? {
             return self.roll_back(checkpoints);
         }
-        let improved = self.finish_epoch(val, ema, checkpoints)?;
-        let num_epochs = self.config.training.num_epochs as u64;
+        let validation = started.elapsed().saturating_sub(trained);
+        let improved = self.finish_epoch(val, ema, validation, checkpoints)?;
+        let num_epochs = self.num_epochs();
         // One that was begun by an earlier process says nothing of a whole epoch.
         if is_whole {
             self.time = self.time
@@ -363,7 +396,8 @@ impl Trainer {
         let mut running = MetricAccumulator::from_sums(self.state.running, self.compute.device);
         let mut batches = self.train_batches(first)?;
         let mut shown = Instant::now();
-        reporter.phase_started(Phase::Train, self.state.epoch, self.train_loader.num_batches(), first);
+        reporter.phase_started(Phase::Train, self.state.epoch, self.batches_of_epoch(), first);
+        self.begin_pace();
         loop {
             if self.is_to_stop(stop) {
                 self.state.running = running.sums()?;
@@ -373,13 +407,16 @@ impl Trainer {
                 }
                 return Ok(Ended::Stopped);
             }
-            let due = checkpoints.is_due(self.state.step + 1);
-            let wish = Wish { stop: stop.load(Ordering::Relaxed) != 0, due };
+            if self.is_at_limit() {
+                break;
+            }
+            let wish = self.wish(stop, checkpoints);
             let num_batches = match self.train_step(&mut batches, &mut running, wish)? {
                 None => break,
                 Some(Stepped::Done(num_batches)) => num_batches,
                 Some(Stepped::Diverged) => return self.roll_back(checkpoints),
             };
+            self.after_step(wish)?;
             checkpoints.check()?;
             if let Some(anchor) = self.due_checkpoint(checkpoints) {
                 self.state.running = running.sums()?;
@@ -404,8 +441,24 @@ impl Trainer {
             return self.roll_back(checkpoints);
         }
         self.state.running = self.ranks.sums(running.sums()?)?;
+        self.end_pace();
         reporter.phase_finished();
         Ok(Ended::Whole(batches.waited()))
+    }
+
+    /// What this process would have all of them do after the next step.
+    fn wish(&mut self, stop: &Stop, checkpoints: &CheckpointManager<'_>) -> Wish {
+        let due = checkpoints.is_due(self.state.step + 1);
+        Wish { stop: stop.load(Ordering::Relaxed) != 0, due, total_steps: self.estimate() }
+    }
+
+    /// Does what was decided about the length of the training; a process that is alone does as it
+    /// wishes.
+    fn after_step(&mut self, wish: Wish) -> Result<(), TrainError> {
+        self.pace.step_done();
+        let is_alone = self.ranks.world().is_alone();
+        let total = if is_alone { wish.total_steps } else { self.ranks.decided().total_steps };
+        total.map_or(Ok(()), |total| self.set_total_steps(total))
     }
 
     /// Whether to stop before the next step: as the signal says, or as all processes have decided.
@@ -495,21 +548,33 @@ impl Trainer {
         &mut self,
         val: MetricSums,
         ema: Option<MetricSums>,
+        validation: Duration,
         checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<bool, TrainError> {
         let lr = self.lr(self.state.step.saturating_sub(1));
+        let is_cut = self.state.batch_in_epoch < self.train_loader.num_batches() as u64;
         let metrics = self.state.finish_epoch(val, ema, lr);
-        // Where the number of processes has changed within the epoch, it may have had a step less.
-        self.state.step = self.state.step.max(self.state.epoch * self.steps_per_epoch() as u64);
+        let steps = self.state.steps_of_epochs(self.steps_per_epoch());
+        if is_cut {
+            self.state.missing_steps += steps.saturating_sub(self.state.step);
+        } else {
+            // Where the number of processes has changed within the epoch, it may have had a step less.
+            self.state.step = self.state.step.max(steps);
+        }
+        self.estimate_after_epoch(validation)?;
         let training = &self.config.training;
         let monitor = training.monitor();
         let value = metrics.value(monitor.metric).unwrap_or(f64::NAN);
         let ranked = Ranked { epoch: metrics.epoch, value };
+        self.schedule.observe(&mut self.state.plateau, metrics.epoch, value, monitor.higher);
         let rank = self.state.ranking.insert(ranked, monitor, training.checkpoint.keep_top_k);
         if let Some(early) = &training.early_stopping {
             early.observe(&mut self.state.early_stopping, monitor, value);
         }
+        self.average_epoch()?;
+        let saving = Instant::now();
         checkpoints.after_epoch(self)?;
+        self.saved_in(saving.elapsed());
         Ok(rank == Some(0))
     }
 
@@ -520,8 +585,11 @@ impl Trainer {
 
     /// The learning rate of step `step`.
     fn lr(&self, step: u64) -> f64 {
+        if let Some(lr) = self.swept_lr {
+            return lr;
+        }
         let scale = if self.config.training.distributed.scale_lr { self.ranks.world().size() } else { 1 };
-        self.schedule.lr(step) * self.state.divergence.lr_scale * scale as f64
+        self.schedule.lr_after(step, &self.state.plateau) * self.state.divergence.lr_scale * scale as f64
     }
 }
 
@@ -612,6 +680,7 @@ impl Trainer {
     /// A file cannot be read or named.
     pub fn rewind(&mut self, run: &Run) -> Result<std::path::PathBuf, TrainError> {
         let aside = run.put_aside()?;
+        run.take_best_epoch()?;
         let kept = run.kept_epochs()?;
         let best_path = run.best_path();
         let best = Checkpoint::load(&best_path).ok().map(|best| best.epoch);

@@ -17,6 +17,9 @@ use crate::metrics::MetricSums;
 use crate::network::{Network, RunningStatistic};
 use crate::optimizer::OptimizerError;
 
+/// What is decided in a step besides whether losses are finite.
+const DECISIONS: i64 = 3;
+
 /// This process among those of the training.
 pub(super) struct Ranks {
     world: Rc<World>,
@@ -36,6 +39,8 @@ pub(super) struct Decided {
     pub stop: bool,
     /// Rank 0's checkpoint is due: by the step alone, or by the clock.
     pub due: Option<bool>,
+    /// Optimizer steps of the whole training, as rank 0 has estimated them anew.
+    pub total_steps: Option<u64>,
 }
 
 /// What this rank brings to the decisions.
@@ -45,13 +50,15 @@ pub(super) struct Wish {
     pub stop: bool,
     /// Whether a checkpoint is due after this step, of rank 0.
     pub due: Option<bool>,
+    /// Optimizer steps of the whole training, of rank 0 where it has estimated them anew.
+    pub total_steps: Option<u64>,
 }
 
 /// The step's own figures that all ranks have added up, on the device.
 #[derive(Debug)]
 pub(super) struct Status {
-    /// `[W + 2]` f64: of each rank, whether a loss is not finite; how many want to stop; 1 or 2 where
-    /// a checkpoint is due.
+    /// `[W + 3]` f64: of each rank, whether a loss is not finite; how many want to stop; 1 or 2 where
+    /// a checkpoint is due; the steps of the training, 0 where they stay.
     pub head: Tensor,
     size: usize,
 }
@@ -72,12 +79,13 @@ pub(super) struct Read {
 
 impl Read {
     pub fn of(values: &[f64]) -> Read {
-        let [bad @ .., stop, due] = values else {
+        let [bad @ .., stop, due, total] = values else {
             return Read { bad: Vec::new(), decided: Decided::default() };
         };
         let bad = (0..bad.len()).filter(|&rank| bad[rank] != 0.0).collect();
         let due = (*due > 0.0).then_some(*due > 1.5);
-        Read { bad, decided: Decided { stop: *stop > 0.0, due } }
+        let total_steps = (*total > 0.0).then_some(*total as u64);
+        Read { bad, decided: Decided { stop: *stop > 0.0, due, total_steps } }
     }
 }
 
@@ -169,13 +177,15 @@ impl Ranks {
         }
         let (rank, size) = (self.world.rank(), self.world.size());
         tch::no_grad(|| {
-            let head = Tensor::zeros([size as i64 + 2], (Kind::Double, device));
+            let head = Tensor::zeros([size as i64 + DECISIONS], (Kind::Double, device));
             for loss in losses {
                 let bad = loss.detach().isfinite().logical_not().to_kind(Kind::Double);
                 let _ = head.get(rank as i64).g_add_(&bad);
             }
-            let due = wish.due.map_or(0.0, |by_step| if by_step { 2.0 } else { 1.0 });
-            for (at, value) in [(0, f64::from(u8::from(wish.stop))), (1, due)] {
+            // Another rank may be due at its own time.
+            let due = wish.due.filter(|_| rank == 0).map_or(0.0, |by_step| if by_step { 2.0 } else { 1.0 });
+            let total = wish.total_steps.map_or(0.0, |steps| steps as f64);
+            for (at, value) in [f64::from(u8::from(wish.stop)), due, total].into_iter().enumerate() {
                 let _ = head.get((size + at) as i64).fill_(value);
             }
             let parts = |rank| self.share.part(&batches.all, rank).len();
@@ -184,7 +194,7 @@ impl Ranks {
             let told = self.statistics.contribution(&counts);
             let sums = Tensor::cat(&[head].into_iter().chain(told).collect::<Vec<_>>(), 0);
             self.world.sum_tensor(&sums)?;
-            let length = size as i64 + 2;
+            let length = size as i64 + DECISIONS;
             self.statistics.set(&sums.narrow(0, length, sums.size()[0] - length), &counts);
             Ok(Some(Status { head: sums.narrow(0, 0, length), size }))
         })
@@ -371,11 +381,12 @@ mod tests {
 
     #[test]
     fn what_all_have_decided_is_read() {
-        let Read { bad, decided } = Read::of(&[0.0, 1.0, 0.0, 0.0, 0.0]);
+        let Read { bad, decided } = Read::of(&[0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!((bad, decided), (vec![1], Decided::default()));
-        let Read { bad, decided } = Read::of(&[0.0, 0.0, 2.0, 1.0]);
-        assert_eq!((bad, decided), (Vec::new(), Decided { stop: true, due: Some(false) }));
-        assert_eq!(Read::of(&[0.0, 0.0, 0.0, 2.0]).decided.due, Some(true));
+        let Read { bad, decided } = Read::of(&[0.0, 0.0, 2.0, 1.0, 0.0]);
+        assert_eq!((bad, decided), (Vec::new(), Decided { stop: true, due: Some(false), total_steps: None }));
+        assert_eq!(Read::of(&[0.0, 0.0, 0.0, 2.0, 0.0]).decided.due, Some(true));
+        assert_eq!(Read::of(&[0.0, 0.0, 0.0, 0.0, 70.0]).decided.total_steps, Some(70));
     }
 
     #[test]

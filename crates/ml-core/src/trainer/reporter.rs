@@ -34,6 +34,8 @@ pub enum Phase {
     Train,
     /// The validation split after an epoch.
     Validate,
+    /// Batch norms of averaged weights are computed, after the last epoch.
+    BatchNorm,
     /// What the best weights make of training images is looked at, after training.
     Embed,
     /// A split after training.

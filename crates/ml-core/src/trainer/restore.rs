@@ -2,11 +2,14 @@
 
 use tch::Tensor;
 
-use super::state::{divergence_from, early_stopping_from, history_from, ranking_from, running_from};
+use super::state::{
+    divergence_from, early_stopping_from, history_from, ranking_from, running_from, swa_from,
+};
 use super::{TrainError, TrainState, Trainer, build};
 use crate::checkpoint::{Checkpoint, CheckpointError, model_state_from, not_finite};
 use crate::config::ModelConfig;
 use crate::optimizer::OptimizerError;
+use crate::optimizer::schedule::PlateauState;
 use crate::policy::{EarlyStoppingState, Ranked, Ranking};
 use torch_file::Value;
 
@@ -66,7 +69,9 @@ pub(super) fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint
         trainer.optimizer.load_state_dict(optimizer)?;
     }
     let step = external.epochs_done.saturating_mul(trainer.steps_per_epoch() as u64);
-    trainer.state = TrainState { epoch: external.epochs_done, step, ..TrainState::default() };
+    let state = TrainState::new(&trainer.config.training);
+    trainer.state = TrainState { epoch: external.epochs_done, step, ..state };
+    trainer.follow_limit();
     Ok(())
 }
 
@@ -85,8 +90,14 @@ pub(super) fn restore(
         history: history_from(&checkpoint.metrics.field())?,
         ranking: ranking_from(&checkpoint.best.field())?,
         early_stopping: early_stopping_from(&checkpoint.early_stopping.field())?,
+        plateau: PlateauState::from_value(&checkpoint.scheduler_state_dict)?,
         divergence: divergence_from(&checkpoint.divergence.field())?,
+        swa: None,
+        missing_steps: 0,
+        time: None,
     };
+    let swa = checkpoint.swa.as_ref().map(|swa| swa_from(&swa.field())).transpose()?;
+    trainer.limits_from(checkpoint, &mut state)?;
     state.step = right_step(trainer, checkpoint, &state, mode)?;
     rebuild_ranking(trainer, checkpoint, &mut state)?;
     if !(state.divergence.lr_scale.is_finite() && state.divergence.lr_scale > 0.0) {
@@ -94,6 +105,7 @@ pub(super) fn restore(
     }
     check_finite("model_state_dict", &checkpoint.model_state_dict)?;
     check_finite("optimizer_state_dict", &tensors_of(&checkpoint.optimizer_state_dict))?;
+    check_finite("swa_state_dict", checkpoint.swa_state_dict.as_deref().unwrap_or_default())?;
     check_finite("ema_state_dict", checkpoint.ema_state_dict.as_deref().unwrap_or_default())?;
     match (&mut trainer.ema, &checkpoint.ema_state_dict) {
         (None, _) => {}
@@ -114,6 +126,13 @@ pub(super) fn restore(
             });
         }
     }
+    if let Some(own) = &mut trainer.swa {
+        let saved = checkpoint.swa_state_dict.as_ref().zip(swa);
+        if let Some((average, _)) = saved {
+            own.load_state_dict(average)?;
+        }
+        own.set_num_averaged(saved.map_or(0, |(_, (num_averaged, _))| num_averaged));
+    }
     trainer.network.load_state_dict(&checkpoint.model_state_dict)?;
     trainer.optimizer.load_state_dict(&checkpoint.optimizer_state_dict)?;
     // Without a state, of another precision, scaling begins anew.
@@ -121,6 +140,12 @@ pub(super) fn restore(
         scaler.load_state_dict(state)?;
     }
     trainer.state = state;
+    trainer.decide_for_other_limit();
+    trainer.follow_limit();
+    // Of a run that is continued for longer, the average is not the last.
+    if trainer.ended().is_some() && trainer.swa.is_some() {
+        trainer.state.swa = swa.and_then(|(_, outcome)| outcome);
+    }
     trainer.restored_running = Some(checkpoint.running.shallow_clone());
     Ok(())
 }
@@ -168,6 +193,13 @@ fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, mode: ResumeMode) 
     let same = |what, found: String, expected: String| {
         if found == expected { Ok(()) } else { Err(TrainError::Mismatch { what, found, expected }) }
     };
+    if let Some(average) = &checkpoint.average {
+        return Err(TrainError::Mismatch {
+            what: "the state",
+            found: format!("an average of weights ({average}) without an optimizer"),
+            expected: "that of a training: resume the run folder, its last.pt or best_epoch.pt".to_owned(),
+        });
+    }
     let own = trainer.config.model.identity().into_owned();
     let network =
         ModelConfig::of_checkpoint(&checkpoint.config).map_or(own.clone(), |m| m.identity().into_owned());
@@ -182,8 +214,8 @@ fn check_identity(trainer: &Trainer, checkpoint: &Checkpoint, mode: ResumeMode) 
     same("the fingerprint of the data set", fingerprint, trainer.fingerprint.clone())
 }
 
-/// Values of another metric cannot be compared: the ranking and what early stopping remembers are
-/// made again from the history.
+/// Values of another metric cannot be compared: the ranking and what early stopping and `plateau`
+/// remember are made again from the history. The learning rate stays as it is.
 fn rebuild_ranking(
     trainer: &Trainer,
     checkpoint: &Checkpoint,
@@ -196,6 +228,8 @@ fn rebuild_ranking(
     }
     state.ranking = Ranking::default();
     state.early_stopping = EarlyStoppingState::default();
+    let num_reductions = state.plateau.num_reductions;
+    state.plateau = PlateauState::default();
     let training = &trainer.config.training;
     for metrics in &state.history {
         let Some(value) = metrics.value(monitor.metric) else { continue };
@@ -204,7 +238,9 @@ fn rebuild_ranking(
         if let Some(early) = &training.early_stopping {
             early.observe(&mut state.early_stopping, monitor, value);
         }
+        trainer.schedule.observe(&mut state.plateau, metrics.epoch, value, monitor.higher);
     }
+    state.plateau.num_reductions = num_reductions;
     Ok(())
 }
 
@@ -222,6 +258,7 @@ fn right_step(
     let accumulated = trainer.config.training.gradient_accumulation_steps as u64 * processes;
     let in_epoch = state.batch_in_epoch.div_ceil(accumulated);
     let steps = state.epoch.checked_mul(trainer.steps_per_epoch() as u64);
+    let steps = steps.and_then(|steps| steps.checked_sub(state.missing_steps));
     let expected = steps.and_then(|steps| steps.checked_add(in_epoch));
     let fits = state.batch_in_epoch <= trainer.train_loader.num_batches() as u64;
     match expected {

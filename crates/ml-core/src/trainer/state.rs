@@ -1,8 +1,10 @@
 //! Where a run stands, and its way into a checkpoint and out of it.
 
+use crate::config::TrainingConfig;
 use crate::metrics::MetricSums;
-use crate::policy::{DivergenceState, EarlyStoppingState, Metric, Ranked, Ranking};
-use crate::run::{Run, RunError, unix_seconds, write_atomically};
+use crate::optimizer::schedule::PlateauState;
+use crate::policy::{DivergenceState, EarlyStoppingState, Metric, Ranked, Ranking, TimeBudget};
+use crate::run::{Run, RunError, SwaSummary, unix_seconds, write_atomically};
 use torch_file::{Field, Value, ValueError};
 
 /// The metrics of one epoch. Accuracies are fractions, losses means over images.
@@ -70,11 +72,30 @@ pub struct TrainState {
     pub ranking: Ranking,
     /// What early stopping remembers.
     pub early_stopping: EarlyStoppingState,
+    /// What `scheduler.name: plateau` remembers.
+    pub plateau: PlateauState,
     /// What losses and gradients that were not finite have led to.
     pub divergence: DivergenceState,
+    /// What validation has said of the average of the last epochs, at the end of a run that makes one.
+    pub swa: Option<SwaSummary>,
+    /// Steps that the completed epochs lack, where `training.max_steps` or `training.max_time` has
+    /// cut one and the training went on later.
+    pub missing_steps: u64,
+    /// With `training.max_time`: what was used and decided.
+    pub time: Option<TimeBudget>,
 }
 
 impl TrainState {
+    /// Of a training that begins.
+    pub(super) fn new(training: &TrainingConfig) -> TrainState {
+        TrainState { time: training.max_time.map(|_| TimeBudget::default()), ..TrainState::default() }
+    }
+
+    /// Steps that the completed epochs, of `steps_per_epoch` each, have.
+    pub(super) fn steps_of_epochs(&self, steps_per_epoch: usize) -> u64 {
+        self.epoch.saturating_mul(steps_per_epoch as u64).saturating_sub(self.missing_steps)
+    }
+
     /// The epoch of `best.pt`.
     pub fn best(&self) -> Option<Ranked> {
         self.ranking.best()
@@ -219,6 +240,34 @@ pub(super) fn early_stopping_from(field: &Field<'_>) -> Result<EarlyStoppingStat
         best: field.optional("best")?.map(|best| best.as_f64()).transpose()?,
         epochs_without_improvement: field.get("epochs_without_improvement")?.as_u64()?,
     })
+}
+
+/// `num_averaged` epochs are in the average so far.
+pub(super) fn swa_to_value(num_averaged: u64, outcome: Option<SwaSummary>) -> Value {
+    let mut entries = vec![("n_averaged", Value::Int(num_averaged as i64))];
+    if let Some(swa) = outcome {
+        entries.extend([
+            ("val_loss", Value::Float(swa.val_loss)),
+            ("val_accuracy", Value::Float(swa.val_accuracy)),
+            ("val_top5_accuracy", Value::Float(swa.val_top5_accuracy)),
+            ("is_best", Value::Bool(swa.is_best)),
+        ]);
+    }
+    Value::dict(entries)
+}
+
+/// What [`swa_to_value`] was given.
+pub(super) fn swa_from(field: &Field<'_>) -> Result<(u64, Option<SwaSummary>), ValueError> {
+    let n_averaged = field.get("n_averaged")?.as_u64()?;
+    let Some(is_best) = field.optional("is_best")? else { return Ok((n_averaged, None)) };
+    let outcome = SwaSummary {
+        n_averaged,
+        val_loss: field.get("val_loss")?.as_f64()?,
+        val_accuracy: field.get("val_accuracy")?.as_f64()?,
+        val_top5_accuracy: field.get("val_top5_accuracy")?.as_f64()?,
+        is_best: is_best.as_bool()?,
+    };
+    Ok((n_averaged, Some(outcome)))
 }
 
 pub(super) fn divergence_to_value(state: DivergenceState) -> Value {

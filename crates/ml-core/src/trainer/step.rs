@@ -61,9 +61,7 @@ impl Trainer {
             scaler.unscale(&self.optimizer)?;
         }
         let norm = self.optimizer.grad_norm()?;
-        if let Some(max_norm) = self.config.training.max_grad_norm {
-            self.optimizer.clip_grad_norm(&norm, max_norm)?;
-        }
+        self.clip_gradients(&norm)?;
         let guard = Guard::new(losses(), &norm, lr, status);
         // On its way to the host while the update is under way.
         let verdict = guard.verdict()?;
@@ -86,6 +84,21 @@ impl Trainer {
             running.add(loss, logits, targets);
         }
         Ok(Some(self.advance(step.all.len())))
+    }
+
+    /// Of the gradients, `norm` is the norm.
+    fn clip_gradients(&self, norm: &Tensor) -> Result<(), OptimizerError> {
+        let training = &self.config.training;
+        if let Some(max_norm) = training.max_grad_norm {
+            self.optimizer.clip_grad_norm(norm, max_norm)?;
+        }
+        if let Some(max_value) = training.max_grad_value {
+            self.optimizer.clip_grad_value(max_value)?;
+        }
+        if let Some(agc) = &training.agc {
+            self.optimizer.clip_grad_adaptive(agc)?;
+        }
+        Ok(())
     }
 
     /// Forward and backward of this process's batches of a step, of whose mean each has its share.

@@ -1,7 +1,9 @@
 //! A step from several batches is the step of all their images; one with NaN or Inf changes nothing,
 //! or takes the run back.
 
+mod averaging;
 mod features;
+mod limits;
 mod waits;
 
 use std::ops::ControlFlow;
@@ -325,4 +327,23 @@ fn gradients_too_large_for_fp16_skip_a_step_and_halve_the_scale_without_a_diverg
     let mut batches = trainer.train_loader.epoch(0, 0).into();
     assert!(trainer.train_step(&mut batches, &mut running, Wish::default()).is_err());
     cure(poisoned);
+}
+
+#[test]
+fn what_plateau_remembers_is_in_the_checkpoint() {
+    let place = tempfile::tempdir().unwrap();
+    let data = data(&place.path().join("data"));
+    let more = ["scheduler={name: plateau, factor: 0.5, patience: 0}"];
+    let mut first = trainer(&data, &more);
+    first.state.plateau = crate::optimizer::schedule::PlateauState {
+        best: Some(0.75),
+        num_bad_epochs: 1,
+        cooldown_counter: 2,
+        num_reductions: 3,
+    };
+    let mut second = trainer(&data, &more);
+    second.restore(&first.snapshot().unwrap(), super::ResumeMode::Exact).unwrap();
+    assert_eq!(second.state.plateau, first.state.plateau);
+    assert_eq!(second.lr(0), first.lr(0));
+    assert_eq!(second.lr(0), 0.125 * second.config.optimizer.lr());
 }

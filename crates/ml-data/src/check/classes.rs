@@ -16,27 +16,30 @@ pub(super) fn summarize(listing: &Listing, facts: &[Facts], duplicates: &Duplica
     let mut sides: Vec<(Vec<u32>, Vec<u32>)> = vec![Default::default(); listing.classes.len()];
     let mut rows: Vec<ClassSummary> = listing.classes.iter().map(|name| row(name)).collect();
     for (file, facts) in listing.files.iter().zip(facts) {
-        let (row, sides) = (&mut rows[file.class as usize], &mut sides[file.class as usize]);
-        row.images += 1;
-        if let Some(split) = file.split {
-            *row.splits.entry(listing.splits[split as usize].clone()).or_default() += 1;
-        }
-        if let Ok(seen) = &facts.seen {
-            row.usable += 1;
-            sides.0.push(seen.width);
-            sides.1.push(seen.height);
+        for class in listing.classes_of(file) {
+            let (row, sides) = (&mut rows[*class as usize], &mut sides[*class as usize]);
+            row.images += 1;
+            if let Some(split) = file.split {
+                *row.splits.entry(listing.splits[split as usize].clone()).or_default() += 1;
+            }
+            if let Ok(seen) = &facts.seen {
+                row.usable += 1;
+                sides.0.push(seen.width);
+                sides.1.push(seen.height);
+            }
         }
     }
     let mut is_copy = vec![false; facts.len()];
     for member in duplicates.exact.iter().chain(&duplicates.pixels).flatten() {
         is_copy[*member as usize] = true;
     }
-    let class = |member: u32| listing.files[member as usize].class as usize;
-    for (member, _) in (0..).zip(&is_copy).filter(|(_, copy)| **copy) {
-        rows[class(member)].duplicates += 1;
+    let classes = |member: u32| listing.classes_of(&listing.files[member as usize]);
+    for class in (0..).zip(&is_copy).filter(|(_, copy)| **copy).flat_map(|(member, _)| classes(member)) {
+        rows[*class as usize].duplicates += 1;
     }
-    for member in duplicates.near.iter().flatten().filter(|member| !is_copy[**member as usize]) {
-        rows[class(*member)].near_duplicates += 1;
+    let near = duplicates.near.iter().flatten().filter(|member| !is_copy[**member as usize]);
+    for class in near.flat_map(|member| classes(*member)) {
+        rows[*class as usize].near_duplicates += 1;
     }
     for (row, (widths, heights)) in rows.iter_mut().zip(sides) {
         (row.median_width, row.median_height) = (median(widths), median(heights));

@@ -178,10 +178,14 @@ kinds! {
         "The largest class has many times the images of the smallest, and will be preferred. Consider class weights or balanced sampling, or add images.";
     OneClass "one_class" Warning "A single class"
         "With one class there is nothing to classify.";
+    LabelsTogether "labels_together" Warning "Labels that always go together"
+        "Where images have several labels: whichever image has one of two labels has the other. They are one class to a model. Merge them, or add images with one of them.";
     VerySmall "very_small" Warning "Very small images"
         "Few pixels: thumbnails, icons or tracking pixels, where the others are photographs.";
     OddShape "odd_shape" Warning "Odd aspect ratios"
         "Much wider or taller than the data set's median: resizing distorts them, cropping loses most of them.";
+    CropLoss "crop_loss" Warning "Center crops that lose much"
+        "Many images are so wide or tall that a square from their middle is little of them. Consider transforms.fit: pad, which shows them whole.";
     IgnoredImage "ignored_picture" Warning "Images that are not used because of their names"
         "The content is an image, but the suffix is none that is read, so it is left out. Rename it, or convert it if its format is not supported.";
     NoClass "no_class" Warning "Images without a class"
@@ -198,6 +202,10 @@ kinds! {
         "Stored rotated or mirrored, and set upright on reading. Programs that ignore EXIF see them rotated.";
     Animated "animated" Note "Animated images"
         "Only the first frame or page is used.";
+    LabelCardinality "label_cardinality" Note "Labels an image"
+        "Where images have several labels: how many they have on average (the cardinality), the share of the classes that is (the density), and the fewest and the most.";
+    NoLabels "no_labels" Note "Images without labels"
+        "Where images have several labels: images with none count as examples of no class. If they were not labelled, remove them.";
     NotInSplit "not_in_split" Note "In no split"
         "These images are not used. Run ml-split again with --force if they are new.";
     IgnoredFile "ignored_file" Note "Other files"

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Kind;
 use super::listing::{File, Listing};
 use crate::dataset::manifest::inside;
-use crate::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER};
+use crate::dataset::{MANIFEST_FILE, RAW_FOLDER, SPLITS_FOLDER, Task};
 use crate::files;
 
 /// Takes the root and the folder of class folders from the manifest, or guesses `raw` as given.
@@ -42,8 +42,20 @@ pub(super) fn locate_images(listing: &mut Listing, raw: bool) -> bool {
     if let Some(root) = root {
         listing.root = root;
     }
-    let labelled =
-        manifest.is_ok_and(|manifest| manifest.get("labels").is_some_and(|labels| !labels.is_null()));
+    let manifest = manifest.unwrap_or_default();
+    let multi_label = manifest
+        .get("task")
+        .and_then(|task| task.as_str())
+        .is_some_and(|task| task == Task::MultiLabel.name());
+    let labelled = multi_label || manifest.get("labels").is_some_and(|labels| !labels.is_null());
+    listing.multi_label = multi_label;
+    if multi_label {
+        // Those without images too.
+        let classes = manifest.get("classes").and_then(|classes| classes.as_sequence()).into_iter().flatten();
+        for class in classes.filter_map(|class| class.as_str()) {
+            listing.class(OsStr::new(class), Path::new(""));
+        }
+    }
     listing.images = if labelled { Vec::new() } else { vec![(images, None)] };
     labelled
 }
@@ -74,11 +86,16 @@ pub(super) fn assign_splits(listing: &mut Listing, labelled: bool) {
             Err(error) => listing.find(Kind::BrokenSplits, &path, error.to_string()),
         }
     }
-    if labelled {
-        list_labelled(listing, &texts);
+    let form = match (labelled, listing.multi_label) {
+        (false, _) => Lines::Paths,
+        (true, false) => Lines::Labelled,
+        (true, true) => Lines::MultiLabel,
+    };
+    if form != Lines::Paths {
+        list_labelled(listing, &texts, form);
     }
     for (name, bytes) in &texts {
-        read_index(listing, name, bytes, labelled);
+        read_index(listing, name, bytes, form);
     }
     note_unlisted(listing);
 }
@@ -101,28 +118,57 @@ fn is_inside(path: &Path) -> bool {
     path.to_str().is_some_and(inside)
 }
 
-/// A line of an index file, with its class if labels come from a CSV.
-fn parse(line: &[u8], labelled: bool) -> Result<(&Path, Option<&str>), &'static str> {
+/// What lines of index files hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// A path.
+    Paths,
+    /// A path, a tab, its class.
+    Labelled,
+    /// A path, and a tab and a class for each of its labels.
+    MultiLabel,
+}
+
+/// A line of an index file: its path, and its classes if it says them.
+fn parse(line: &[u8], form: Lines) -> Result<(&Path, Vec<&str>), &'static str> {
     let text = str::from_utf8(line).map_err(|_| "is not valid UTF-8")?;
-    if !labelled {
-        return Ok((Path::new(text), None));
+    match form {
+        Lines::Paths => Ok((Path::new(text), Vec::new())),
+        Lines::Labelled => {
+            let (path, class) = text.rsplit_once('\t').ok_or("is not of the form <path><tab><class>")?;
+            Ok((Path::new(path), vec![class]))
+        }
+        Lines::MultiLabel => {
+            let mut fields = text.split('\t');
+            let path = Path::new(fields.next().unwrap_or_default());
+            Ok((path, fields.collect()))
+        }
     }
-    let (path, class) = text.rsplit_once('\t').ok_or("is not of the form <path><tab><class>")?;
-    Ok((Path::new(path), Some(class)))
 }
 
 /// The images that lines with classes name, each once. What is wrong with a line is reported when
 /// its split is read.
-fn list_labelled(listing: &mut Listing, texts: &[(String, Vec<u8>)]) {
+fn list_labelled(listing: &mut Listing, texts: &[(String, Vec<u8>)], form: Lines) {
     let mut seen = HashSet::new();
     for (_, line) in texts.iter().flat_map(|(_, bytes)| lines(bytes)) {
-        let Ok((path, Some(class))) = parse(line, true) else { continue };
-        let class = listing.class(OsStr::new(class), Path::new(""));
+        let Ok((path, classes)) = parse(line, form) else { continue };
+        let labels = numbers(listing, &classes);
         if seen.insert(path) && is_inside(path) && listing.root.join(path).is_file() {
-            listing.files.push(File { path: path.to_owned(), class, split: None });
+            let class = labels.first().copied().unwrap_or_default();
+            let labels = if form == Lines::MultiLabel { labels } else { Vec::new() };
+            listing.files.push(File { path: path.to_owned(), class, labels, split: None });
         }
     }
     listing.sort();
+}
+
+/// The numbers of classes, ascending, each once.
+fn numbers(listing: &mut Listing, classes: &[&str]) -> Vec<u32> {
+    let mut numbers: Vec<u32> =
+        classes.iter().map(|class| listing.class(OsStr::new(class), Path::new(""))).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// Images that no index file lists.
@@ -152,7 +198,7 @@ fn split_name(name: &str) -> String {
     fold.map_or_else(|| name.to_owned(), |fold| format!("fold {fold}"))
 }
 
-fn read_index(listing: &mut Listing, name: &str, bytes: &[u8], labelled: bool) {
+fn read_index(listing: &mut Listing, name: &str, bytes: &[u8], form: Lines) {
     let index = index_path(name);
     let own_split = (!is_fold_train(name)).then(|| {
         listing.splits.push(split_name(name));
@@ -161,7 +207,7 @@ fn read_index(listing: &mut Listing, name: &str, bytes: &[u8], labelled: bool) {
     // The side that a fold's training file must keep away from.
     let validated = name.strip_suffix("_train").map(|fold| split_name(&format!("{fold}_val")));
     for (number, line) in lines(bytes) {
-        let (path, class) = match parse(line, labelled) {
+        let (path, classes) = match parse(line, form) {
             Ok(parsed) => parsed,
             Err(problem) => {
                 listing.find(Kind::BrokenSplits, &index, format!("line {number} {problem}"));
@@ -169,11 +215,13 @@ fn read_index(listing: &mut Listing, name: &str, bytes: &[u8], labelled: bool) {
             }
         };
         let Some(image) = listing.position(path) else {
-            not_listed(listing, &index, number, path, labelled);
+            not_listed(listing, &index, number, path, form != Lines::Paths);
             continue;
         };
-        if let Some(class) = class {
-            check_class(listing, &index, number, image, class);
+        match form {
+            Lines::Paths => {}
+            Lines::Labelled => check_class(listing, &index, number, image, classes[0]),
+            Lines::MultiLabel => check_labels(listing, &index, number, image, &classes),
         }
         let earlier = listing.files[image].split;
         match (own_split, earlier) {
@@ -211,6 +259,16 @@ fn check_class(listing: &mut Listing, index: &Path, number: usize, image: usize,
             super::shown(&listing.files[image].path),
             super::shown(Path::new(class))
         );
+        listing.find(Kind::BrokenSplits, index, message);
+    }
+}
+
+/// All lines about an image give it the same labels.
+fn check_labels(listing: &mut Listing, index: &Path, number: usize, image: usize, classes: &[&str]) {
+    let labels = numbers(listing, classes);
+    if labels != listing.files[image].labels {
+        let image = super::shown(&listing.files[image].path);
+        let message = format!("line {number} gives `{image}` other labels than another line");
         listing.find(Kind::BrokenSplits, index, message);
     }
 }

@@ -9,8 +9,10 @@ use super::header::Mode;
 use super::listing::Listing;
 use super::report::{FORMAT_VERSION, KindCount, Listed, Report, ShownGroups, Sizes};
 use super::stats::median;
-use super::{Options, classes, shown};
+use super::{Options, classes, label_sets, shown};
 use crate::decode::Oddity;
+use crate::transform::Size;
+use crate::transform::crop_loss::CropLoss;
 
 /// Width by height this many times the median's, or its inverse, is odd.
 const ODD_SHAPE: f64 = 3.0;
@@ -33,6 +35,13 @@ pub(super) fn judge(
     findings.extend(copies(&listing, &duplicates));
     let classes = classes::summarize(&listing, facts, &duplicates);
     findings.extend(classes::judge(&listing, &classes, options));
+    findings.extend(label_sets::judge(&listing));
+    let seen = facts.iter().filter_map(|facts| facts.seen.as_ref().ok());
+    let crop_loss = CropLoss::of(seen.map(|seen| Size { height: seen.height, width: seen.width }));
+    if let Some(warning) = crop_loss.warning() {
+        let message = format!("{warning}; consider transforms.fit: pad");
+        findings.push(Finding::new(Kind::CropLoss, message));
+    }
     if duplicates.cut {
         findings.push(Finding::new(Kind::SearchCut, "too many images look alike to compare them all"));
     }
@@ -40,6 +49,7 @@ pub(super) fn judge(
     // Of folds, every index file lists an image; one is enough.
     findings.dedup_by(|b, a| a.kind == Kind::Missing && b.kind == Kind::Missing && a.path == b.path);
     let size = |facts: &Facts| facts.seen.as_ref().ok().map(|seen| (seen.width, seen.height));
+    let multi_label = listing.multi_label;
     let files = listing.files.into_iter().zip(facts);
     let mut report = Report {
         format_version: FORMAT_VERSION,
@@ -64,7 +74,7 @@ pub(super) fn judge(
         files: files
             .map(|(file, facts)| Listed {
                 path: file.path,
-                class: file.class,
+                class: (!multi_label).then_some(file.class),
                 split: file.split,
                 size: size(facts),
             })
@@ -204,12 +214,13 @@ fn copies(listing: &Listing, duplicates: &Duplicates) -> Vec<Finding> {
 fn crossings(listing: &Listing, group: &[u32], kinds: [Kind; 3], what: &str) -> Vec<Finding> {
     let members = || group.iter().map(|member| &listing.files[*member as usize]);
     let splits: BTreeSet<u32> = members().filter_map(|file| file.split).collect();
-    let classes: BTreeSet<u32> = members().map(|file| file.class).collect();
+    let sets: BTreeSet<&[u32]> = members().map(|file| listing.classes_of(file)).collect();
+    let classes: BTreeSet<u32> = sets.iter().copied().flatten().copied().collect();
     let list = |numbers: &BTreeSet<u32>, names: &[String]| {
         let names: Vec<&str> = numbers.iter().map(|number| names[*number as usize].as_str()).collect();
         names.join(", ")
     };
-    let (across_splits, across_classes) = (splits.len() > 1, classes.len() > 1);
+    let (across_splits, across_classes) = (splits.len() > 1, sets.len() > 1);
     let message = |place: &str| format!("{} images {what}{place}", group.len());
     let mut found = Vec::new();
     if across_splits {
@@ -217,7 +228,8 @@ fn crossings(listing: &Listing, group: &[u32], kinds: [Kind; 3], what: &str) -> 
         found.push((kinds[0], message(&place)));
     }
     if across_classes {
-        let place = format!(", in the classes {}", list(&classes, &listing.classes));
+        let what = if listing.multi_label { "with different labels, in all" } else { "in the classes" };
+        let place = format!(", {what} {}", list(&classes, &listing.classes));
         found.push((kinds[1], message(&place)));
     }
     if !across_splits && !across_classes {

@@ -27,8 +27,10 @@ pub enum Form {
 pub(super) struct File {
     /// Relative to [`Listing::root`].
     pub path: PathBuf,
-    /// In `0..classes.len()`.
+    /// In `0..classes.len()`; means nothing where images may have several labels.
     pub class: u32,
+    /// Where images may have several labels: their numbers, ascending.
+    pub labels: Vec<u32>,
     /// In `0..splits.len()`; absent if it is in none.
     pub split: Option<u32>,
 }
@@ -41,6 +43,8 @@ pub(super) struct Listing {
     /// What paths are relative to: the same, unless the manifest says otherwise.
     pub root: PathBuf,
     pub form: Form,
+    /// Whether images may have several labels.
+    pub multi_label: bool,
     /// Folders that hold class folders, relative to the root, with the split that they are.
     pub images: Vec<(PathBuf, Option<u32>)>,
     /// As [`shown`], in order of discovery until [`Listing::sort`].
@@ -61,6 +65,7 @@ impl Listing {
             data_dir: data_dir.to_owned(),
             root: data_dir.to_owned(),
             form,
+            multi_label: false,
             images: Vec::new(),
             classes: Vec::new(),
             class_folders: Vec::new(),
@@ -83,6 +88,11 @@ impl Listing {
         number
     }
 
+    /// The classes of a file.
+    pub(super) fn classes_of<'a>(&self, file: &'a File) -> &'a [u32] {
+        if self.multi_label { &file.labels } else { std::slice::from_ref(&file.class) }
+    }
+
     /// Adds a finding about a path of this folder.
     pub(super) fn find(&mut self, kind: Kind, path: &Path, message: impl Into<String>) {
         self.findings.push(Finding { path: Some(shown(path)), ..Finding::new(kind, message) });
@@ -93,7 +103,7 @@ impl Listing {
         let file = &self.files[image];
         Finding {
             path: Some(shown(&file.path)),
-            class: Some(self.classes[file.class as usize].clone()),
+            class: (!self.multi_label).then(|| self.classes[file.class as usize].clone()),
             split: file.split.map(|split| self.splits[split as usize].clone()),
             images: vec![image as u32],
             ..Finding::new(kind, message)

@@ -22,6 +22,7 @@ mod header;
 mod html;
 mod index;
 mod judge;
+mod label_sets;
 mod layout;
 mod listing;
 mod look;

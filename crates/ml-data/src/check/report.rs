@@ -62,7 +62,8 @@ pub struct Report {
 #[derive(Debug)]
 pub(super) struct Listed {
     pub path: PathBuf,
-    pub class: u32,
+    /// None where images may have several labels.
+    pub class: Option<u32>,
     pub split: Option<u32>,
     /// Width and height in pixels, if it is usable.
     pub size: Option<(u32, u32)>,

@@ -136,7 +136,12 @@ impl Walk<'_> {
                 }
                 Target::File if is_image(&name) => {
                     check_name(self.listing, &path, &name);
-                    self.listing.files.push(File { path, class: self.class, split: self.split });
+                    self.listing.files.push(File {
+                        path,
+                        class: self.class,
+                        labels: Vec::new(),
+                        split: self.split,
+                    });
                 }
                 _ => other_file(self.listing, &path, target),
             }

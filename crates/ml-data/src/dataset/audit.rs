@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duplicates;
 use super::error::DatasetError;
+use super::label_sets::Task;
 use super::manifest::{Method, Policy};
 use super::{DEFAULT_SEED, Dataset, Index, MANIFEST_FILE, SPLITS_FOLDER, Split, images, shell_quoted};
 
@@ -290,6 +291,9 @@ impl Dataset {
                 folder("--output", &self.root, beside);
             }
             _ => folder("--output", &self.root, &images),
+        }
+        if manifest.task == Task::MultiLabel {
+            words.push("--task multi_label".to_owned());
         }
         words.extend(manifest.method.flags());
         if manifest.seed != DEFAULT_SEED && !matches!(manifest.method, Method::Given { .. }) {

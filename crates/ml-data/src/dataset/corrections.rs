@@ -89,8 +89,12 @@ impl Source {
     /// anything is grouped.
     ///
     /// # Errors
-    /// A path that is no image of this source, or a label that no image has.
+    /// A path that is no image of this source, a label that no image has, or images may have several
+    /// labels.
     pub fn relabel(&mut self, labels: &[(String, String)]) -> Result<usize, SplitError> {
+        if self.multi.is_some() {
+            return Err(SplitError::RelabelMultiLabel);
+        }
         let class_names: Vec<String> = self.classes().map(str::to_owned).collect();
         let mut corrected = HashMap::new();
         for (path, label) in labels {
@@ -129,6 +133,11 @@ impl Source {
                 split: csv.and_then(|csv| Some(csv.splits.as_ref()?[place])),
             };
             by_class[class].insert(self.image(image).to_owned(), of);
+        }
+        if let Some(multi) = &mut self.multi {
+            // In one class, the images that are left keep their order.
+            let is_left = |image: &usize| corrected.get(&(*image as u32)) != Some(&None);
+            multi.sets = multi.sets.select((0..multi.sets.len()).filter(is_left));
         }
         let names = self.scan.classes.iter().map(|class| class.name.clone());
         let (mut classes, mut sizes, mut groups, mut splits) =

@@ -98,6 +98,20 @@ pub enum Division {
 }
 
 impl Division {
+    /// The share of each part in any unit, in the order of parts.
+    pub(super) fn shares(&self) -> Result<Vec<u64>, SplitError> {
+        match *self {
+            Division::Ratio(Ratio { weights }) => Ok(weights.to_vec()),
+            Division::Folds { folds, test_ratio } => {
+                let test = test_weight(folds, test_ratio)?;
+                // Equal shares, exactly.
+                let mut shares = vec![ONE - test; folds as usize];
+                shares.push(test * u64::from(folds));
+                Ok(shares)
+            }
+        }
+    }
+
     /// As the manifest records it.
     pub(super) fn method(&self) -> Method {
         match *self {
@@ -108,6 +122,17 @@ impl Division {
             Division::Folds { folds, test_ratio } => Method::Folds { folds, test: test_ratio },
         }
     }
+}
+
+/// The test split's share beside folds, in units of [`ONE`].
+fn test_weight(folds: u32, test_ratio: f64) -> Result<u64, SplitError> {
+    if !(2..=1000).contains(&folds) {
+        return Err(SplitError::Folds(folds));
+    }
+    if !(0.0..1.0).contains(&test_ratio) {
+        return Err(SplitError::TestRatio(test_ratio));
+    }
+    Ok(((test_ratio * ONE as f64).round() as u64).min(ONE - 1))
 }
 
 /// Part of an image, split by ratio.
@@ -147,13 +172,7 @@ pub(super) fn divide(sizes: &[usize], division: &Division, seed: u64) -> Result<
                 .collect())
         }
         Division::Folds { folds, test_ratio } => {
-            if !(2..=1000).contains(&folds) {
-                return Err(SplitError::Folds(folds));
-            }
-            if !(0.0..1.0).contains(&test_ratio) {
-                return Err(SplitError::TestRatio(test_ratio));
-            }
-            let test = ((test_ratio * ONE as f64).round() as u64).min(ONE - 1);
+            let test = test_weight(folds, test_ratio)?;
             let minima = [u64::from(folds), u64::from(test > 0)];
             let quotas: Vec<_> = sizes
                 .iter()

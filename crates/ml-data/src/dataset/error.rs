@@ -311,6 +311,16 @@ pub enum DatasetError {
         /// What differs.
         problem: String,
     },
+    /// Images may have several labels, and the caller uses one.
+    #[error(
+        "{}: its images have several labels (task: multi_label), which is not supported here; split them with one \
+         label an image (ml-split without --task multi_label)",
+        printable_path(path)
+    )]
+    MultiLabel {
+        /// The data folder.
+        path: PathBuf,
+    },
     /// A CSV of labels that cannot be used.
     #[error("{}: {}{}{}; {}", printable_path(path), if *count > 1 { format!("{count} problems: ") } else { String::new() }, first.join("; "), if *count > first.len() { "; …" } else { "" }, hint.as_deref().unwrap_or("correct the file"))]
     Labels {
@@ -380,6 +390,7 @@ impl DatasetError {
                 | DatasetError::NoSuchSplit { .. }
                 | DatasetError::UnknownClass { .. }
                 | DatasetError::NoLabels { .. }
+                | DatasetError::MultiLabel { .. }
                 | DatasetError::RawBesideOthers { .. }
                 | DatasetError::AlreadySplit { .. }
                 | DatasetError::FoldNeeded { .. }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::class_names::{KnownClasses, class_names, refuse_same_names, renamed_class};
 use super::error::DatasetError;
+use super::label_sets::LabelSets;
 use super::labels::CsvOptions;
 use super::open::{is_indexed, list_split, samples_of, sort, split_folders};
 use super::scan::{Scan, locate, require_folder, scan};
@@ -130,9 +131,15 @@ fn of_dataset(dataset: Dataset, known: &KnownClasses<'_>, split: Split) -> Resul
             numbers[class] = number(&dataset.root, name, known, &mut notes)?;
         }
         let samples = index.samples.iter();
+        let renumbered =
+            |labels: &[u32]| -> Vec<u32> { labels.iter().map(|label| numbers[*label as usize]).collect() };
+        let label_sets = index
+            .label_sets
+            .as_ref()
+            .map(|sets| Arc::new(sets.iter().map(renumbered).collect::<LabelSets>()));
         let samples = samples
             .map(|Sample { path, class }| Sample { path: path.clone(), class: numbers[*class as usize] });
-        Arc::new(Index { root: index.root.clone(), split, samples: samples.collect() })
+        Arc::new(Index { root: index.root.clone(), split, samples: samples.collect(), label_sets })
     };
     Ok(Labelled { index, name: split.name(), root: dataset.root, notes, left_out: dataset.left_out, groups })
 }
@@ -170,7 +177,7 @@ fn of_scan(
     }
     let left_out = std::mem::take(&mut scan.left_out);
     let samples = samples_of(name, scan, &numbers);
-    let index = Arc::new(Index { root: root.to_owned(), split, samples });
+    let index = Arc::new(Index { root: root.to_owned(), split, samples, label_sets: None });
     Ok(Labelled { index, name: split.name(), root: root.to_owned(), notes, left_out, groups: None })
 }
 
@@ -209,8 +216,8 @@ fn open_csv(
         samples.extend(images.map(|(_, image)| Sample { path: Path::new(image).into(), class: number }));
     }
     sort(&mut samples);
-    let index =
-        Arc::new(Index { root: source.root().to_owned(), split: wanted.unwrap_or(Split::Test), samples });
+    let (root, split) = (source.root().to_owned(), wanted.unwrap_or(Split::Test));
+    let index = Arc::new(Index { root, split, samples, label_sets: None });
     let name = wanted.map_or(ALL, Split::name);
     let (root, left_out) = (path.to_owned(), LeftOut::default());
     Ok(Labelled { index, name, root, notes, left_out, groups: None })

@@ -7,6 +7,8 @@
 mod columns;
 pub(super) mod find;
 mod options;
+mod set_columns;
+mod sets;
 mod text;
 
 use std::borrow::Cow;
@@ -27,6 +29,7 @@ use columns::Columns;
 use find::Finder;
 pub use options::CsvOptions;
 pub(in crate::dataset) use options::folder_of;
+pub(super) use sets::{SetLabels, read_sets};
 
 /// Rows by which it is told whether a column holds paths.
 const SAMPLED: usize = 20;
@@ -98,26 +101,42 @@ impl Problems {
     }
 }
 
-/// Reads and checks a CSV by itself; whether the images exist is not looked at.
-pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetError> {
-    let bytes = read_bounded(path)?;
-    let sha256 = hex::encode(Sha256::digest(&bytes));
-    let text = text::utf8(&bytes).map_err(|problem| one_problem(path, 1, &problem.to_string()))?;
-    let separator = text::separator(&text);
-    let text = text::without_blanks_at_quotes(text, separator);
-    let text: &[u8] = &text;
-    let records =
-        || ReaderBuilder::new().delimiter(separator).trim(Trim::All).flexible(true).from_reader(text);
-    let mut reader = records();
-    let damaged = |error: csv::Error| one_problem(path, 1, &error.to_string());
-    let header = reader.byte_headers().map_err(damaged)?.clone();
-    let header: Result<Vec<String>, _> = header.iter().map(|name| String::from_utf8(name.to_vec())).collect();
-    let header =
-        header.map_err(|_| one_problem(path, 1, "the header is not valid UTF-8; save the file as UTF-8"))?;
-    let root = options.root_of(path);
-    let finder = Finder::new(root, options.suffix.as_deref());
-    let holds_paths = |column: usize| {
-        let sampled = records().into_byte_records().take(SAMPLED).flatten();
+/// A CSV in memory.
+struct Table {
+    /// UTF-8, as far as it is any.
+    text: Vec<u8>,
+    /// What separates fields.
+    separator: u8,
+    header: Vec<String>,
+    /// Hex SHA-256 of the file.
+    sha256: String,
+}
+
+impl Table {
+    fn open(path: &Path) -> Result<Table, DatasetError> {
+        let bytes = read_bounded(path)?;
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        let text = text::utf8(&bytes).map_err(|problem| one_problem(path, 1, &problem.to_string()))?;
+        let separator = text::separator(&text);
+        let text = text::without_blanks_at_quotes(text, separator).into_owned();
+        let mut table = Table { text, separator, header: Vec::new(), sha256 };
+        let header = table.records().byte_headers().map_err(|error| damaged(path, &error))?.clone();
+        let header: Result<Vec<String>, _> =
+            header.iter().map(|name| String::from_utf8(name.to_vec())).collect();
+        table.header = header
+            .map_err(|_| one_problem(path, 1, "the header is not valid UTF-8; save the file as UTF-8"))?;
+        Ok(table)
+    }
+
+    fn records(&self) -> csv::Reader<&[u8]> {
+        let mut builder = ReaderBuilder::new();
+        builder.delimiter(self.separator).trim(Trim::All).flexible(true);
+        builder.from_reader(self.text.as_slice())
+    }
+
+    /// Whether most of the first values of a column name files that are there.
+    fn names_files(&self, column: usize, root: &Path, finder: &Finder<'_>) -> bool {
+        let sampled = self.records().into_byte_records().take(SAMPLED).flatten();
         let values: Vec<bool> = sampled
             .map(|record| {
                 let value =
@@ -127,16 +146,29 @@ pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetE
             .collect();
         let files = values.iter().filter(|is_file| **is_file).count();
         files * 2 > values.len()
-    };
-    let columns =
-        Columns::find(&header, options, holds_paths).map_err(|problem| one_problem(path, 1, &problem))?;
-    let mut notes: Vec<String> = columns.note(&header).into_iter().collect();
-    let mut parser = Parser { columns: &columns, root, problems: Problems::default(), seen: HashMap::new() };
+    }
+}
+
+fn damaged(path: &Path, error: &csv::Error) -> DatasetError {
+    one_problem(path, 1, &error.to_string())
+}
+
+/// Reads and checks a CSV by itself; whether the images exist is not looked at.
+pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetError> {
+    let table = Table::open(path)?;
+    let header = &table.header;
+    let root = options.root_of(path);
+    let finder = Finder::new(root, options.suffix.as_deref());
+    let columns = Columns::find(header, options, |column| table.names_files(column, root, &finder))
+        .map_err(|problem| one_problem(path, 1, &problem))?;
+    let mut notes: Vec<String> = columns.note(header).into_iter().collect();
+    let mut parser = Parser::new(&columns, root, check_label);
     let mut rows = Vec::new();
     let mut classes: HashMap<String, (u32, String)> = HashMap::new();
     let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(damaged)? {
-        let line = record.position().map_or(0, |position| first_line(position, text));
+    let mut reader = table.records();
+    while reader.read_byte_record(&mut record).map_err(|error| damaged(path, &error))? {
+        let line = record.position().map_or(0, |position| first_line(position, &table.text));
         if record.len() != header.len() {
             let (has, wants) = (record.len(), header.len());
             parser.problems.add(line, || format!("has {has} fields, and the header {wants}"));
@@ -170,7 +202,8 @@ pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetE
     rows.iter_mut().for_each(|row| row.class = places[row.class as usize]);
     let classes = named.into_iter().map(|(name, _)| name).collect();
     let (has_groups, has_splits) = (columns.places[2].is_some(), columns.places[3].is_some());
-    Ok(Labels { classes, rows, has_groups, has_splits, others: columns.others, notes, sha256 })
+    let others = columns.others;
+    Ok(Labels { classes, rows, has_groups, has_splits, others, notes, sha256: table.sha256 })
 }
 
 /// The line on which a record begins. The reader counts what ends the line before (CR LF's LF) and
@@ -210,11 +243,20 @@ struct Parser<'a> {
     columns: &'a Columns,
     root: &'a Path,
     problems: Problems,
+    /// What a field of labels must be.
+    check: fn(&str) -> Result<(), String>,
     /// Line of each path.
     seen: HashMap<String, u64>,
+    /// Whether a path was met twice.
+    has_doubles: bool,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(columns: &'a Columns, root: &'a Path, check: fn(&str) -> Result<(), String>) -> Parser<'a> {
+        let (problems, seen) = (Problems::default(), HashMap::new());
+        Parser { columns, root, problems, check, seen, has_doubles: false }
+    }
+
     /// The row without its class, and its label; none if something is wrong with it.
     fn row(&mut self, record: &ByteRecord, line: u64) -> Option<(Row, String)> {
         let mut fields = [""; 4];
@@ -236,7 +278,7 @@ impl Parser<'_> {
         };
         let checked = (|| {
             let path = clean(path, self.root)?;
-            check_label(label)?;
+            (self.check)(label)?;
             if group.chars().any(char::is_control) {
                 return Err(format!("the group `{}` holds a control character", brief(group)));
             }
@@ -250,6 +292,7 @@ impl Parser<'_> {
             }
         };
         if let Some(earlier) = self.seen.insert(path.clone(), line) {
+            self.has_doubles = true;
             self.problems.add(line, || format!("`{path}` is on line {earlier} already"));
             return None;
         }

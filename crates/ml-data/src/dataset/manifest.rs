@@ -6,19 +6,21 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::DatasetError;
+use super::label_sets::Task;
 use super::labels::CsvOptions;
 
 /// The newest version of the format that is read. Version 1 has no `labels`, `duplicates`, `groups`
 /// and no method `given`; it is still written where none of them is there.
-/// Version 2 has no `labels.options`, and version 3 no `excluded`.
-const NEWEST_VERSION: u32 = 4;
+/// Version 2 has no `labels.options`, version 3 no `excluded`, and version 4 no `task`.
+const NEWEST_VERSION: u32 = 5;
 
 /// The oldest version that can say what `manifest` says.
 pub(super) fn version_for(manifest: &Manifest) -> u32 {
-    let Manifest { labels, duplicates, groups, method, excluded, .. } = manifest;
+    let Manifest { labels, duplicates, groups, method, excluded, task, .. } = manifest;
     let newer = labels.is_some() || duplicates.is_some() || groups.is_some();
     match labels {
-        _ if !excluded.is_empty() => NEWEST_VERSION,
+        _ if *task == Task::MultiLabel => NEWEST_VERSION,
+        _ if !excluded.is_empty() => 4,
         Some(CsvLabels { options: Some(_), .. }) => 3,
         _ if newer || matches!(method, Method::Given { .. }) => 2,
         _ => 1,
@@ -39,6 +41,10 @@ pub struct Manifest {
     pub seed: u64,
     /// How the images were split.
     pub method: Method,
+    /// How many labels an image has; absent if one. With several, lines of index files are
+    /// `<path>`, and `<tab><class>` for each label.
+    #[serde(default, skip_serializing_if = "Task::is_single_label")]
+    pub task: Task,
     /// What index lines are relative to, as an absolute path; absent if that is the folder that
     /// holds `splits/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,7 +160,7 @@ pub struct SplitEntry {
     /// opening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures_sha256: Option<String>,
-    /// Images of each class.
+    /// Images of each class; one with several labels counts for each.
     pub counts: BTreeMap<String, usize>,
 }
 
@@ -212,7 +218,13 @@ impl Manifest {
                 ));
             }
             let sum = counts.values().fold(0usize, |sum, count| sum.saturating_add(*count));
-            if sum != *total {
+            if self.task == Task::MultiLabel {
+                if let Some((class, count)) = counts.iter().find(|(_, count)| *count > total) {
+                    return Err(format!(
+                        "splits: `{name}` has {total} images, and {count} of class `{class}`"
+                    ));
+                }
+            } else if sum != *total {
                 return Err(format!(
                     "splits: the counts of `{name}` add up to {sum}, but its total is {total}"
                 ));

@@ -1,8 +1,8 @@
 //! A data folder → [`Dataset`]: ordered classes and one [`Index`] a split; and a folder of class
 //! folders → its splits ([`Source`], [`Plan`]).
 //!
-//! Labels may come from a CSV instead of folders. [`Dataset::audit`] looks at the files of an
-//! opened data folder.
+//! Labels may come from a CSV instead of folders, and an image may have several ([`Task`]).
+//! [`Dataset::audit`] looks at the files of an opened data folder.
 //!
 //! A data folder is an ImageFolder tree (`train/`, `val/`, perhaps `test/`, each with one folder a
 //! class), or images beside a `splits/` folder of index files that [`Plan::write_index`] made.
@@ -22,10 +22,13 @@ mod groups;
 pub(crate) mod hidden;
 mod hold_out;
 mod images;
+mod iterative;
+mod label_sets;
 mod labelled;
 mod labels;
 pub(crate) mod manifest;
 mod missing;
+mod multi_label;
 mod names;
 mod open;
 mod plan;
@@ -49,6 +52,7 @@ pub use error::DatasetError;
 pub use groups::Grouping;
 pub use hold_out::DEFAULT_VAL_FRACTION;
 pub use images::IMAGES_FILE;
+pub use label_sets::{LabelSets, Task};
 pub use labelled::{ALL, Labelled, ModelClasses};
 pub use labels::CsvOptions;
 pub use manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, Policy, SplitEntry};
@@ -97,7 +101,8 @@ impl Split {
 pub struct Sample {
     /// Relative to [`Index::root`]; valid UTF-8, never leaves the root by `..`.
     pub path: Box<Path>,
-    /// In `0..classes.len()`.
+    /// In `0..classes.len()`. Where an image may have several labels it means nothing (it is the
+    /// first of them, or 0): see [`Index::label_sets`].
     pub class: u32,
 }
 
@@ -110,6 +115,23 @@ pub struct Index {
     pub split: Split,
     /// Never empty, no path twice.
     pub samples: Vec<Sample>,
+    /// The labels of each sample, in their order, where an image may have several ([`Index::task`]).
+    pub label_sets: Option<Arc<LabelSets>>,
+}
+
+impl Index {
+    /// How many labels a sample has.
+    pub fn task(&self) -> Task {
+        if self.label_sets.is_some() { Task::MultiLabel } else { Task::SingleLabel }
+    }
+
+    /// Class numbers of a sample, ascending: one, or any number where it may have several labels.
+    pub fn labels(&self, sample: usize) -> &[u32] {
+        match &self.label_sets {
+            Some(sets) => sets.of(sample),
+            None => std::slice::from_ref(&self.samples[sample].class),
+        }
+    }
 }
 
 /// An opened data folder.
@@ -148,11 +170,14 @@ pub struct OpenOptions {
     pub val_fraction: f64,
     /// Which of the training images those are.
     pub seed: u64,
+    /// Whether the caller can use several labels an image. Without, a data folder that has them is
+    /// refused.
+    pub multi_label: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> OpenOptions {
-        OpenOptions { fold: None, val_fraction: DEFAULT_VAL_FRACTION, seed: DEFAULT_SEED }
+        OpenOptions { fold: None, val_fraction: DEFAULT_VAL_FRACTION, seed: DEFAULT_SEED, multi_label: false }
     }
 }
 
@@ -167,12 +192,18 @@ impl Dataset {
         open::open(data_dir, options)
     }
 
+    /// How many labels an image has: whether [`Sample::class`] or [`Index::label_sets`] says them.
+    pub fn task(&self) -> Task {
+        self.train.task()
+    }
+
     /// Number of samples of each class in a split, `classes.len()` long; zeros if there is no such
-    /// split.
+    /// split. A sample with several labels counts for each of them.
     pub fn class_counts(&self, split: Split) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
-        for sample in self.index(split).iter().flat_map(|index| &index.samples) {
-            counts[sample.class as usize] += 1;
+        let Some(index) = self.index(split) else { return counts };
+        for class in (0..index.samples.len()).flat_map(|sample| index.labels(sample)) {
+            counts[*class as usize] += 1;
         }
         counts
     }
@@ -234,6 +265,15 @@ impl Dataset {
         for index in Split::ALL.iter().filter_map(|split| self.index(*split)) {
             text(index.split.name());
             text(&index.samples.len().to_string());
+            if let Some(sets) = &index.label_sets {
+                text(Task::MultiLabel.name());
+                for (sample, labels) in index.samples.iter().zip(sets.iter()) {
+                    text(&sample.path.to_string_lossy());
+                    text(&labels.len().to_string());
+                    labels.iter().for_each(|label| text(&label.to_string()));
+                }
+                continue;
+            }
             for sample in &index.samples {
                 text(&sample.path.to_string_lossy());
                 text(&sample.class.to_string());

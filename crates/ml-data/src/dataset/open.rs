@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::class_names::{KnownClasses, class_names, refuse_same_names, renamed_class};
 use super::error::DatasetError;
 use super::hold_out::hold_out;
+use super::label_sets::{LabelSets, Task};
 use super::manifest::{Layout, Manifest, Method, SplitEntry, inside};
 use super::scan::{ClassFolder, Scan, folders, require_folder, scan};
 use super::split_folders::{SplitFolders, split_named};
@@ -26,7 +27,7 @@ pub(super) fn open(data_dir: &Path, options: &OpenOptions) -> Result<Dataset, Da
     require_folder(data_dir)?;
     // A manifest decides: beside it, `train` may be the name of a class.
     if is_indexed(data_dir) {
-        return open_indexed(data_dir, options.fold);
+        return open_indexed(data_dir, options);
     }
     match split_folders(data_dir)? {
         Some(folders) if folders.get(Split::Train).is_some() => match options.fold {
@@ -196,7 +197,7 @@ fn open_folders(
         let numbers: Vec<u32> = scan.classes.iter().map(number).collect();
         let samples = samples_of(&name, scan, &numbers);
         let Some(held_out) = held_out.as_ref().filter(|_| split == Split::Train) else {
-            indices.push(Index { root: data_dir.to_owned(), split, samples });
+            indices.push(Index { root: data_dir.to_owned(), split, samples, label_sets: None });
             continue;
         };
         let all = samples.len();
@@ -214,7 +215,7 @@ fn open_folders(
             options.seed
         ));
         for (split, samples) in [(Split::Train, train), (Split::Val, val)] {
-            indices.push(Index { root: data_dir.to_owned(), split, samples });
+            indices.push(Index { root: data_dir.to_owned(), split, samples, label_sets: None });
         }
     }
     let mut dataset = assemble(data_dir, classes, indices)?;
@@ -280,7 +281,8 @@ fn unlabelled(data_dir: &Path, list: &Listed, known: &KnownClasses<'_>) -> Optio
 }
 
 /// `splits/manifest.yaml` and its index files.
-fn open_indexed(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetError> {
+fn open_indexed(data_dir: &Path, options: &OpenOptions) -> Result<Dataset, DatasetError> {
+    let fold = options.fold;
     let splits = data_dir.join(SPLITS_FOLDER);
     let path = splits.join(MANIFEST_FILE);
     let bad = |problem: String| DatasetError::Manifest { path: path.clone(), problem };
@@ -289,6 +291,9 @@ fn open_indexed(data_dir: &Path, fold: Option<u32>) -> Result<Dataset, DatasetEr
     let manifest = Manifest::parse(&text, &path)?;
     if manifest.layout != Layout::Index {
         return Err(bad("layout: must be `index` in a folder called splits".to_owned()));
+    }
+    if manifest.task == Task::MultiLabel && !options.multi_label {
+        return Err(DatasetError::MultiLabel { path: data_dir.to_owned() });
     }
     let prefix = fold_prefix(data_dir, &manifest.method, fold)?;
     let root = manifest.root.as_ref().map_or_else(|| data_dir.to_owned(), PathBuf::from);
@@ -349,42 +354,78 @@ impl Reader<'_> {
             Err(source) => return Err(DatasetError::Io { path, source }),
         };
         // Windows editors write a byte order mark.
-        let mut samples = self.samples(&path, bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))?;
-        if samples.is_empty() {
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let index = match self.manifest.task {
+            Task::SingleLabel => {
+                let mut samples = self.samples(&path, text)?;
+                sort(&mut samples);
+                Index { root: self.root.to_owned(), split, samples, label_sets: None }
+            }
+            Task::MultiLabel => self.multi_label(&path, split, text)?,
+        };
+        if index.samples.is_empty() {
             return Err(DatasetError::NoImages { path });
         }
-        self.check_counts(&path, entry, &samples)?;
+        self.check_counts(&path, entry, &index)?;
         let changed =
             |expected: &String| !expected.eq_ignore_ascii_case(&hex::encode(Sha256::digest(&bytes)));
         if entry.index_sha256.as_ref().is_some_and(changed) {
             let problem = "was edited after it was written (its SHA-256 is not the manifest's index_sha256)";
             return Err(DatasetError::Changed { path, problem: problem.to_owned() });
         }
-        sort(&mut samples);
-        if let Some(pair) = samples.windows(2).find(|pair| pair[0].path == pair[1].path) {
+        if let Some(pair) = index.samples.windows(2).find(|pair| pair[0].path == pair[1].path) {
             let problem = format!("lists `{}` twice", pair[0].path.display());
             return Err(DatasetError::Changed { path, problem });
         }
-        Ok(Index { root: self.root.to_owned(), split, samples })
+        Ok(index)
     }
 
-    fn samples(&self, path: &Path, bytes: &[u8]) -> Result<Vec<Sample>, DatasetError> {
+    /// Where an image may have several labels: lines of its path, and a tab and a class for each.
+    fn multi_label(&self, path: &Path, split: Split, bytes: &[u8]) -> Result<Index, DatasetError> {
+        let numbers = self.numbers();
+        let mut rows: Vec<(Sample, Vec<u32>)> = Vec::new();
+        for (number, line) in lines(bytes) {
+            let bad = |problem: String| DatasetError::Line { path: path.to_owned(), line: number, problem };
+            let text = str::from_utf8(line).map_err(|_| bad("is not valid UTF-8".to_owned()))?;
+            let mut fields = text.split('\t');
+            let image = fields.next().unwrap_or_default();
+            self.check_path(image).map_err(bad)?;
+            let labels = fields.map(|class| number_of(&numbers, class)).collect::<Result<Vec<_>, _>>();
+            let labels = labels.map_err(bad)?;
+            let class = labels.iter().min().copied().unwrap_or_default();
+            rows.push((Sample { path: Path::new(image).into(), class }, labels));
+        }
+        rows.sort_by(|(a, _), (b, _)| self::bytes(a).cmp(self::bytes(b)));
+        let (samples, labels): (Vec<Sample>, Vec<Vec<u32>>) = rows.into_iter().unzip();
+        let label_sets: LabelSets = labels.into_iter().collect();
+        Ok(Index { root: self.root.to_owned(), split, samples, label_sets: Some(Arc::new(label_sets)) })
+    }
+
+    /// Names of classes in ascending order, with their numbers.
+    fn numbers(&self) -> Vec<(&str, u32)> {
         let mut numbers: Vec<(&str, u32)> =
             self.manifest.classes.iter().map(String::as_str).zip(0..).collect();
         numbers.sort_unstable();
+        numbers
+    }
+
+    fn check_path(&self, path: &str) -> Result<(), String> {
+        if inside(path) {
+            return Ok(());
+        }
+        Err(format!("`{path}` must be a path below {}, without `..`", self.root.display()))
+    }
+
+    fn samples(&self, path: &Path, bytes: &[u8]) -> Result<Vec<Sample>, DatasetError> {
+        let numbers = self.numbers();
         let prefix = match self.manifest.images.as_str() {
             "." => String::new(),
             images => format!("{images}/"),
         };
         let labelled = self.manifest.labels.is_some();
         // Exactly as many as are needed: growing would take half as much again.
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
-        let mut samples = Vec::with_capacity(lines);
-        for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
-                continue;
-            }
+        let mut samples = Vec::with_capacity(lines(bytes).count());
+        for (number, line) in lines(bytes) {
             let bad = |problem: String| DatasetError::Line { path: path.to_owned(), line: number, problem };
             let Ok(text) = str::from_utf8(line) else {
                 return Err(bad("is not valid UTF-8".to_owned()));
@@ -396,28 +437,21 @@ impl Reader<'_> {
                 }
                 _ => (text, None),
             };
-            if !inside(text) {
-                return Err(bad(format!(
-                    "`{text}` must be a path below {}, without `..`",
-                    self.root.display()
-                )));
-            }
+            self.check_path(text).map_err(bad)?;
             let first_folder = || Some(text.strip_prefix(&prefix)?.split_once('/')?.0);
             let Some(class) = label.or_else(first_folder) else {
                 return Err(bad(format!("`{text}` is not of the form {prefix}<class>/<image>")));
             };
-            let Ok(place) = numbers.binary_search_by(|(name, _)| (*name).cmp(class)) else {
-                return Err(bad(format!("the class `{class}` is not in the manifest's classes")));
-            };
-            samples.push(Sample { path: Path::new(text).into(), class: numbers[place].1 });
+            let class = number_of(&numbers, class).map_err(bad)?;
+            samples.push(Sample { path: Path::new(text).into(), class });
         }
         Ok(samples)
     }
 
-    fn check_counts(&self, path: &Path, entry: &SplitEntry, samples: &[Sample]) -> Result<(), DatasetError> {
+    fn check_counts(&self, path: &Path, entry: &SplitEntry, index: &Index) -> Result<(), DatasetError> {
         let mut counts = vec![0; self.manifest.classes.len()];
-        for sample in samples {
-            counts[sample.class as usize] += 1;
+        for class in (0..index.samples.len()).flat_map(|sample| index.labels(sample)) {
+            counts[*class as usize] += 1;
         }
         for (class, found) in self.manifest.classes.iter().zip(counts) {
             let expected = entry.counts.get(class).copied().unwrap_or(0);
@@ -432,6 +466,20 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// The lines that are not empty, with their numbers from 1.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    (1..).zip(lines).filter(|(_, line)| !line.is_empty())
+}
+
+/// The number of a class among the names, which are in ascending order.
+fn number_of(numbers: &[(&str, u32)], class: &str) -> Result<u32, String> {
+    let place = numbers.binary_search_by(|(name, _)| (*name).cmp(class));
+    place
+        .map(|place| numbers[place].1)
+        .map_err(|_| format!("the class `{class}` is not in the manifest's classes"))
 }
 
 /// No image may be in two splits; indices are sorted.

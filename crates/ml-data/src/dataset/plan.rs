@@ -1,16 +1,15 @@
 //! Images and how to split them → their splits ([`Plan`]), not yet written.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
 use super::divide::{Division, TEST, TRAIN, VAL, divide};
 use super::images;
+use super::iterative;
 use super::labels::CsvOptions;
 use super::manifest::{CsvLabels, GroupsEntry, Layout, Manifest, Method, SplitEntry, version_for};
 use super::source::Source;
 use super::split_error::{GivenLeak, SplitError};
-use super::stratify::{self, Task};
+use super::stratify;
 
 /// Images split, in memory.
 #[derive(Clone, Debug)]
@@ -86,6 +85,17 @@ impl Source {
     /// # Errors
     /// How to split makes no sense, a class is too small for folds, or a split would be empty.
     pub fn plan(mut self, division: &Division, seed: u64) -> Result<Plan, SplitError> {
+        if let Some(multi) = &self.multi {
+            let groups = self.groups.sets();
+            let images = iterative::Images {
+                sets: &multi.sets,
+                num_classes: multi.classes.len(),
+                groups: &groups,
+                seed,
+            };
+            let parts = iterative::assign(&images, &division.shares()?);
+            return self.finish(division.method(), seed, &[parts], &groups);
+        }
         let lengths = self.lengths();
         let alone = divide(&lengths, division, seed)?;
         let sets = self.groups.sets();
@@ -102,7 +112,7 @@ impl Source {
             counts
         };
         let targets: Vec<Vec<u32>> = alone.iter().map(count).collect();
-        let task = Task { sizes: &lengths, targets: &targets, groups: &sets, folds, seed };
+        let task = stratify::Task { sizes: &lengths, targets: &targets, groups: &sets, folds, seed };
         let parts = stratify::assign(&task);
         self.finish(division.method(), seed, &parts, &sets)
     }
@@ -183,6 +193,7 @@ impl Source {
             layout: Layout::Index,
             seed,
             method,
+            task: self.task(),
             root: None,
             images: self.images.to_owned(),
             labels: self.csv.as_ref().map(|csv| CsvLabels {
@@ -221,47 +232,71 @@ impl Source {
 
     /// Every class must be in everything that is trained on.
     fn check_trained(&self, splits: &[SplitEntry], sets: &[Vec<u32>]) -> Result<(), SplitError> {
-        for (number, class) in self.scan.classes.iter().enumerate() {
-            let has = |entry: &SplitEntry| entry.counts.get(&class.name).is_some_and(|count| *count > 0);
+        for (number, (class, size)) in self.class_sizes().into_iter().enumerate() {
+            let has = |entry: &SplitEntry| entry.counts.get(class).is_some_and(|count| *count > 0);
             let lacking = splits.iter().find(|entry| entry.name.ends_with("train") && !has(entry));
             let Some(lacking) = lacking else { continue };
-            let range = self.offsets[number]..self.offsets[number] + class.images.len();
-            let within = |set: &Vec<u32>| set.iter().filter(|i| range.contains(&(**i as usize))).count();
+            let within = |set: &Vec<u32>| set.iter().filter(|image| self.has_label(**image, number)).count();
             let largest = sets.iter().map(|set| (within(set), set)).max_by_key(|(count, _)| *count);
             return Err(match largest.filter(|(count, _)| *count > 1) {
                 Some((images, set)) => SplitError::GroupTooLarge {
-                    problem: format!("class `{}` would have no images in {}", class.name, lacking.name),
+                    problem: format!("class `{class}` would have no images in {}", lacking.name),
                     group: group_name(self, set).to_owned(),
                     images,
-                    of: format!("the class's {}", class.images.len()),
+                    of: format!("the class's {size}"),
                 },
-                None => SplitError::TooFew { class: class.name.clone(), images: class.images.len() },
+                None => SplitError::TooFew { class: class.to_owned(), images: size },
             });
         }
         Ok(())
     }
 
+    /// Name and number of images of each class.
+    fn class_sizes(&self) -> Vec<(&str, usize)> {
+        let sizes = match &self.multi {
+            Some(multi) => multi.sets.counts(multi.classes.len()),
+            None => self.lengths(),
+        };
+        self.classes().zip(sizes).collect()
+    }
+
+    fn has_label(&self, image: u32, class: usize) -> bool {
+        match &self.multi {
+            Some(multi) => multi.sets.of(image as usize).contains(&(class as u32)),
+            None => self.class_of(image) == class,
+        }
+    }
+
     /// Lines and counts of the images that are `chosen`.
     fn split(&self, name: &str, chosen: impl Fn(usize, usize) -> bool) -> (String, SplitEntry) {
         let prefix = prefix(self.images);
-        let mut lines = Vec::new();
-        let mut counts = BTreeMap::new();
+        let names: Vec<&str> = self.classes().collect();
+        let mut counts = vec![0; names.len()];
+        let mut lines: Vec<(&str, u64, u32, u32)> = Vec::new();
         for (class, folder) in self.scan.classes.iter().enumerate() {
-            let before = lines.len();
-            let sizes = &self.sizes[self.offsets[class]..];
-            let images = folder.images.iter().zip(sizes).enumerate();
-            let mine = images.filter(|(i, _)| chosen(class, *i));
-            lines.extend(mine.map(|(_, (path, bytes))| (path, bytes, folder.name.as_str())));
-            counts.insert(folder.name.clone(), lines.len() - before);
+            let first = self.offsets[class];
+            let images = folder.images.iter().enumerate().filter(|(i, _)| chosen(class, *i));
+            lines.extend(
+                images.map(|(i, path)| {
+                    (path.as_str(), self.sizes[first + i], class as u32, (first + i) as u32)
+                }),
+            );
         }
         // `a-b/…` sorts before `a/…`, so the order of lines is not that of classes.
         lines.sort_unstable();
         let mut text = String::new();
         let mut hash = Sha256::new();
-        for (path, bytes, class) in &lines {
-            text.extend([&prefix, path.as_str()]);
-            if self.csv.is_some() {
-                text.extend(["\t", class]);
+        for (path, bytes, class, image) in &lines {
+            text.extend([prefix.as_str(), path]);
+            let labels = match &self.multi {
+                Some(multi) => multi.sets.of(*image as usize),
+                None => std::slice::from_ref(class),
+            };
+            for label in labels {
+                counts[*label as usize] += 1;
+                if self.csv.is_some() || self.multi.is_some() {
+                    text.extend(["\t", names[*label as usize]]);
+                }
             }
             text.push('\n');
             hash.update(format!("{bytes} {prefix}{path}\n"));
@@ -271,17 +306,17 @@ impl Source {
             total: lines.len(),
             index_sha256: Some(hex::encode(Sha256::digest(&text))),
             pictures_sha256: Some(hex::encode(hash.finalize())),
-            counts,
+            counts: names.iter().map(|name| (*name).to_owned()).zip(counts).collect(),
         };
         (text, entry)
     }
 
     fn further_warnings(&self, manifest: &Manifest) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let ([only], None) = (self.scan.classes.as_slice(), &self.csv) {
+        let classes = self.class_sizes();
+        if let ([(only, _)], None) = (&classes[..], &self.csv) {
             warnings.push(format!(
-                "there is only one class, `{}`: is {} the folder that holds the class folders?",
-                only.name,
+                "there is only one class, `{only}`: is {} the folder that holds the class folders?",
                 self.image_dir().display()
             ));
         }
@@ -298,16 +333,14 @@ impl Source {
             warnings
                 .push(format!("{count} image(s) have 0 bytes and cannot be read, first {}", path.display()));
         }
-        for class in &self.scan.classes {
-            let lacks = |entry: &&SplitEntry| entry.counts[&class.name] == 0;
+        for (class, size) in classes {
+            let lacks = |entry: &&SplitEntry| entry.counts[class] == 0;
             let missing: Vec<_> =
                 manifest.splits.iter().filter(lacks).map(|entry| entry.name.as_str()).collect();
             if !missing.is_empty() {
                 let grouped = manifest.groups.as_ref().is_some_and(|groups| groups.count > 0);
                 warnings.push(format!(
-                    "class `{}` has {} image(s){}, too few for every split: none in {}",
-                    class.name,
-                    class.images.len(),
+                    "class `{class}` has {size} image(s){}, too few for every split: none in {}",
                     if grouped { ", some of which stay together" } else { "" },
                     missing.join(", ")
                 ));

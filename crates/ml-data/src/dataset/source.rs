@@ -10,6 +10,7 @@ use super::class_names::{class_names, refuse_same_names};
 use super::duplicates::{self, Hash};
 use super::error::DatasetError;
 use super::groups::{Grouping, Groups};
+use super::label_sets::{LabelSets, Task};
 use super::labels::find::{Finder, Found};
 use super::labels::{self, CsvOptions, Labels, Problems, Row};
 use super::manifest::Policy;
@@ -41,12 +42,24 @@ pub struct Source {
     pub(super) grouping: Option<Grouping>,
     pub(super) duplicates: Option<Policy>,
     pub(super) csv: Option<Csv>,
+    /// Where an image may have several labels; `scan` then has all images in one class without a
+    /// name.
+    pub(super) multi: Option<MultiLabels>,
     pub(super) warnings: Vec<String>,
     /// Index lines of images that were left out, sorted.
     pub(super) excluded: Vec<String>,
     /// Class names by the index lines of images that lie in another class folder.
     pub(super) relabelled: HashMap<String, String>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+/// The labels of images that may have several.
+#[derive(Clone, Debug)]
+pub(super) struct MultiLabels {
+    /// Sorted bytewise.
+    pub classes: Vec<String>,
+    /// Of each image.
+    pub sets: LabelSets,
 }
 
 /// What a CSV says beyond path and label.
@@ -71,6 +84,11 @@ impl Source {
     /// It cannot be listed, is already an ImageFolder tree, has no classes, or a class without
     /// images.
     pub fn open(image_dir: &Path) -> Result<Source, DatasetError> {
+        Source::list(image_dir)?.with_sizes()
+    }
+
+    /// As [`Source::open`], without the images' sizes.
+    pub(super) fn list(image_dir: &Path) -> Result<Source, DatasetError> {
         require_folder(image_dir)?;
         let (root, images) = locate(image_dir)?;
         let folder = join(&root, images);
@@ -79,7 +97,7 @@ impl Source {
         // a class.
         let scan = scan(&folder, if images == "." { &[SPLITS_FOLDER] } else { &[] })?;
         check_classes(&scan, folder)?;
-        Source::new(root.clone(), root, images, scan).with_sizes()
+        Ok(Source::new(root.clone(), root, images, scan))
     }
 
     /// The images of a folder of class folders that was listed.
@@ -114,20 +132,10 @@ impl Source {
     pub fn open_csv(csv: &Path, options: &CsvOptions) -> Result<Source, DatasetError> {
         let (home, root) = (labels::folder_of(csv), options.root_of(csv));
         require_folder(root)?;
-        let Labels { classes, mut rows, has_groups, has_splits, others, mut notes, sha256 } =
+        let Labels { classes, rows, has_groups, has_splits, others, mut notes, sha256 } =
             labels::read(csv, options)?;
-        let finder = Finder::new(root, options.suffix.as_deref());
-        let found = pool::map_small(rows.len(), |i| Ok::<_, DatasetError>(finder.find(&rows[i].path)))?;
-        refuse_missing(csv, &finder, &rows, &found)?;
-        let found: Vec<Found> = found.into_iter().flatten().collect();
-        notes.extend(found_notes(&rows, &found));
-        let mut files: Vec<(Row, u64)> = rows
-            .drain(..)
-            .zip(found)
-            .map(|(row, found)| (Row { path: found.path, ..row }, found.bytes))
-            .collect();
+        let mut files = files_of(csv, options, rows, &mut notes)?;
         files.sort_unstable_by(|(a, _), (b, _)| (a.class, &a.path).cmp(&(b.class, &b.path)));
-        refuse_doubles(csv, &files)?;
         let (rows, sizes): (Vec<Row>, Vec<u64>) = files.into_iter().unzip();
         let mut scan = Scan::default();
         let (mut groups, mut splits) = (Vec::new(), Vec::new());
@@ -153,7 +161,7 @@ impl Source {
         Ok(Source { sizes, csv: Some(csv), notes, ..source })
     }
 
-    fn new(root: PathBuf, home: PathBuf, images: &'static str, scan: Scan) -> Source {
+    pub(super) fn new(root: PathBuf, home: PathBuf, images: &'static str, scan: Scan) -> Source {
         let mut next = 0;
         let mut offset = |class: &ClassFolder| {
             next += class.images.len();
@@ -171,6 +179,7 @@ impl Source {
             grouping: None,
             duplicates: None,
             csv: None,
+            multi: None,
             warnings: Vec::new(),
             excluded: Vec::new(),
             relabelled: HashMap::new(),
@@ -232,12 +241,17 @@ impl Source {
         let mut crossing: Vec<[u32; 2]> = Vec::new();
         for set in &found.sets {
             set.windows(2).for_each(|pair| self.groups.join(count, pair[0], pair[1]));
-            let other = set.iter().find(|image| self.class_of(**image) != self.class_of(set[0]));
+            let other = set.iter().find(|image| !self.same_labels(**image, set[0]));
             crossing.extend(other.map(|other| [set[0], *other]));
         }
         if let Some(&[a, b]) = crossing.first() {
+            let what = if self.multi.is_some() {
+                "have different labels and the same content"
+            } else {
+                "lie in several classes with the same content"
+            };
             self.warnings.push(format!(
-                "{} image(s) lie in several classes with the same content, so some labels are wrong, first {} and {}",
+                "{} image(s) {what}, so some labels are wrong, first {} and {}",
                 crossing.len(),
                 self.image_path(a).display(),
                 self.image_path(b).display()
@@ -299,7 +313,20 @@ impl Source {
 
     /// Class names, sorted bytewise.
     pub fn classes(&self) -> impl Iterator<Item = &str> {
-        self.scan.classes.iter().map(|class| class.name.as_str())
+        let is_single = self.multi.is_none();
+        let several = self.multi.iter().flat_map(|multi| &multi.classes);
+        let single = self.scan.classes.iter().filter(move |_| is_single).map(|class| &class.name);
+        several.chain(single).map(String::as_str)
+    }
+
+    /// How many labels an image has.
+    pub fn task(&self) -> Task {
+        if self.multi.is_some() { Task::MultiLabel } else { Task::SingleLabel }
+    }
+
+    /// The labels of images that may have several.
+    pub fn label_sets(&self) -> Option<&LabelSets> {
+        self.multi.as_ref().map(|multi| &multi.sets)
     }
 
     /// Number of images.
@@ -332,6 +359,25 @@ impl Source {
         self.csv.as_ref().is_some_and(|csv| csv.splits.is_some())
     }
 
+    /// The classes of an image: one, or any number where it may have several labels.
+    pub(super) fn labels_of(&self, image: u32) -> Vec<&str> {
+        match &self.multi {
+            Some(multi) => {
+                let labels = multi.sets.of(image as usize).iter();
+                labels.map(|class| multi.classes[*class as usize].as_str()).collect()
+            }
+            None => vec![self.scan.classes[self.class_of(image)].name.as_str()],
+        }
+    }
+
+    fn same_labels(&self, a: u32, b: u32) -> bool {
+        match &self.multi {
+            Some(multi) => multi.sets.of(a as usize) == multi.sets.of(b as usize),
+            None => self.class_of(a) == self.class_of(b),
+        }
+    }
+
+    /// Where an image has one label.
     pub(super) fn class_of(&self, image: u32) -> usize {
         self.offsets.partition_point(|offset| *offset <= image as usize) - 1
     }
@@ -370,6 +416,27 @@ fn check_classes(scan: &Scan, folder: PathBuf) -> Result<(), DatasetError> {
         }
         None => Ok(()),
     }
+}
+
+/// The rows of a CSV with their files' names and sizes.
+pub(super) fn files_of(
+    csv: &Path,
+    options: &CsvOptions,
+    rows: Vec<Row>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<(Row, u64)>, DatasetError> {
+    let finder = Finder::new(options.root_of(csv), options.suffix.as_deref());
+    let found = pool::map_small(rows.len(), |i| Ok::<_, DatasetError>(finder.find(&rows[i].path)))?;
+    refuse_missing(csv, &finder, &rows, &found)?;
+    let found: Vec<Found> = found.into_iter().flatten().collect();
+    notes.extend(found_notes(&rows, &found));
+    let files: Vec<(Row, u64)> = rows
+        .into_iter()
+        .zip(found)
+        .map(|(row, found)| (Row { path: found.path, ..row }, found.bytes))
+        .collect();
+    refuse_doubles(csv, &files)?;
+    Ok(files)
 }
 
 /// Rows of images that are not there, with what is near.
@@ -424,7 +491,7 @@ fn found_notes(rows: &[Row], found: &[Found]) -> Vec<String> {
     notes
 }
 
-/// Two rows of one file, which different paths may lead to; the rows are sorted.
+/// Two rows of one file, which different paths may lead to.
 fn refuse_doubles(csv: &Path, files: &[(Row, u64)]) -> Result<(), DatasetError> {
     let mut lines = HashMap::with_capacity(files.len());
     let mut problems = Problems::default();

@@ -97,6 +97,15 @@ pub enum SplitError {
         /// As it was given.
         label: String,
     },
+    /// One new label where images may have several.
+    #[error("--relabel: gives an image one label, and with --task multi_label it has a set; correct the CSV")]
+    RelabelMultiLabel,
+    /// A tree of folders has one class an image.
+    #[error(
+        "--layout folders: a tree of folders has one class an image, and with --task multi_label an image has any \
+         number; use --layout index"
+    )]
+    MultiLabelAsFolders,
     /// All images are to be left out.
     #[error("no image is left to split")]
     NothingLeft,
@@ -257,6 +266,8 @@ impl SplitError {
             | SplitError::NothingLeft
             | SplitError::NoSplitColumn { .. }
             | SplitError::UnfitForFolders { .. }
+            | SplitError::RelabelMultiLabel
+            | SplitError::MultiLabelAsFolders
             | SplitError::FoldsAsFolders => true,
             _ => false,
         }

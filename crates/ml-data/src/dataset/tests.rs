@@ -319,7 +319,7 @@ fn some_training_images_validate_where_none_are_set_aside() {
         fs::write(dir.path().join(file), "same").unwrap();
     }
     let open = |val_fraction, seed| {
-        Dataset::open(dir.path(), &OpenOptions { fold: None, val_fraction, seed }).unwrap()
+        Dataset::open(dir.path(), &OpenOptions { val_fraction, seed, ..OpenOptions::default() }).unwrap()
     };
     let data = open(0.2, 1);
     assert_eq!((data.train.samples.len(), data.val.samples.len()), (16, 4));
@@ -654,7 +654,7 @@ fn damaged_manifests_are_refused_by_key() {
         (|_| String::new(), "is damaged"),
         (|text| text[..text.len() / 2].to_owned(), "is damaged"),
         (|text| text + "surprise: 1\n", "surprise"),
-        (|text| text.replace("format_version: 1", "format_version: 5\nnews: 1"), "format_version 5"),
+        (|text| text.replace("format_version: 1", "format_version: 6\nnews: 1"), "format_version 6"),
         (|text| text.replacen("- dog\n", "- cat\n", 1), "`cat` is listed twice"),
         (|text| text.replacen("- dog\n", "- cow\n", 1), "`dog`, which is not in classes"),
         (|text| text.replace("images: raw", "images: ../raw"), "images: `../raw`"),

@@ -140,6 +140,9 @@ impl Plan {
         if matches!(self.manifest.method, Method::Folds { .. }) {
             return Err(SplitError::FoldsAsFolders);
         }
+        if self.source.multi.is_some() {
+            return Err(SplitError::MultiLabelAsFolders);
+        }
         if self.source.csv.is_some() {
             self.check_names_for_folders()?;
         }

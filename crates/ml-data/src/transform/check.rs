@@ -65,6 +65,7 @@ impl TransformConfig {
             None => {}
         }
         for (key, size) in [
+            ("letterbox", self.letterbox.map(|letterbox| letterbox.size)),
             ("center_crop", self.center_crop),
             ("random_crop", self.random_crop.map(|crop| crop.size)),
             ("random_resized_crop", self.random_resized_crop.map(|crop| crop.size)),
@@ -88,16 +89,26 @@ impl TransformConfig {
             ("random_crop", self.random_crop.is_some()),
             ("random_resized_crop", self.random_resized_crop.is_some()),
         ]);
+        for (key, given) in [
+            ("resize", self.resize.is_some()),
+            ("center_crop", self.center_crop.is_some()),
+            ("random_resized_crop", self.random_resized_crop.is_some()),
+        ] {
+            problems.check_one_of(&[("letterbox", self.letterbox.is_some()), (key, given)]);
+        }
         if let Some(crop) = &self.random_crop {
             problems.check("random_crop.padding", crop.padding <= MAX_SIDE, || {
                 format!("must be at most {MAX_SIDE} pixels, got {}", crop.padding)
             });
             if let Some(Resize::Exact(size)) = self.resize {
-                problems.check_fits("random_crop", crop.size, size, crop.padding);
+                problems.check_fits("random_crop", crop.size, ("resize", size), crop.padding);
+            }
+            if let Some(letterbox) = self.letterbox {
+                problems.check_fits("random_crop", crop.size, ("letterbox", letterbox.size), crop.padding);
             }
         }
         if let (Some(crop), Some(Resize::Exact(size))) = (self.center_crop, self.resize) {
-            problems.check_fits("center_crop", crop, size, 0);
+            problems.check_fits("center_crop", crop, ("resize", size), 0);
         }
         if let Some(RandomResizedCrop { scale, ratio, .. }) = self.random_resized_crop {
             problems.check_positive_range("random_resized_crop.scale", scale, 1.0);

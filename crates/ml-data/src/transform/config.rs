@@ -9,6 +9,7 @@ use super::erasing::RandomErasing;
 use super::geometric::{RandomAffine, RandomPerspective, RandomRotation};
 pub use super::interpolation::Interpolation;
 pub use super::jitter::JitterAmount;
+use super::letterbox::Letterbox;
 use super::mix::MixConfig;
 use super::normalize::{Channels, Normalize};
 use super::policy::{AugMix, AutoAugment, RandAugment, TrivialAugmentWide};
@@ -24,6 +25,10 @@ pub struct TransformConfig {
     /// Size in pixels: a pair `[height, width]`, or one number for the shorter side (the longer
     /// side follows, keeping the aspect ratio). 1 to 16384. Off by default.
     pub resize: Option<Resize>,
+    /// Resizes the whole image, keeping its aspect ratio, so that it just fits into a size, and pads
+    /// the rest on both sides alike: a size, or `{size, fill: 0}`, fill being 0 to 255 or `[red,
+    /// green, blue]`. In place of `resize`. Off by default.
+    pub letterbox: Option<Letterbox>,
     /// Cuts the middle out: a pair `[height, width]` or one number for a square, in pixels, 1
     /// to 16384. Smaller images are padded with black. Off by default.
     pub center_crop: Option<Size>,
@@ -107,12 +112,12 @@ pub struct TransformConfig {
     #[serde(deserialize_with = "spelling::read")]
     #[schemars(schema_with = "spelling::schema::<MixConfig>")]
     pub cutmix: Option<MixConfig>,
-    /// How `resize` and `random_resized_crop` compute pixels, with antialiasing except for
+    /// How `resize`, `letterbox` and `random_resized_crop` compute pixels, with antialiasing except for
     /// `nearest`.
     pub interpolation: Interpolation,
     /// Whether a JPEG much larger than needed may be reduced (by 2, 4 or 8) while it is decoded,
     /// which is several times as fast: `auto` where `random_resized_crop` is, `reduced` before any
-    /// `resize` too, `exact` never.
+    /// `resize` or `letterbox` too, `exact` never.
     pub decoding: Decoding,
 }
 
@@ -183,7 +188,7 @@ pub enum Decoding {
     Auto,
     /// Never: pixels are those of full decoding, to the bit.
     Exact,
-    /// Before any `resize` or `random_resized_crop`.
+    /// Before any `resize`, `letterbox` or `random_resized_crop`.
     Reduced,
 }
 
@@ -215,6 +220,7 @@ impl TransformConfig {
             cutmix,
             // The same for an image each time.
             resize: _,
+            letterbox: _,
             center_crop: _,
             grayscale: _,
             channels: _,
@@ -281,7 +287,7 @@ impl TransformConfig {
             .map(|crop| crop.size)
             .or(self.random_crop.map(|crop| crop.size))
             .or(self.center_crop);
-        crop.or(match self.resize {
+        crop.or(self.letterbox.map(|letterbox| letterbox.size)).or(match self.resize {
             Some(Resize::Exact(size)) => Some(size),
             Some(Resize::ShorterSide(_)) | None => None,
         })

@@ -74,7 +74,8 @@ impl Pipeline {
     /// The image is damaged, see [`DecodeProblem`].
     pub fn load(&self, encoded: Encoded<'_>, rng: &mut ChaCha8Rng) -> Result<Pixels, DecodeProblem> {
         let of = encoded.size();
-        if self.config.resize.is_some() || self.divisor(&encoded) > 1 {
+        let is_resized = self.config.resize.is_some() || self.config.letterbox.is_some();
+        if is_resized || self.divisor(&encoded) > 1 {
             return Ok(self.finish(&self.prepare(encoded)?, rng));
         }
         let crop = self.draw_crop(of, rng);
@@ -106,7 +107,7 @@ impl Pipeline {
         Ok(self.augment(self.cut(Cow::Owned(pixels), 1, crop), rng))
     }
 
-    /// Decodes (reduced, if the image is large) and does `resize`, if there is one.
+    /// Decodes (reduced, if the image is large) and does `resize` or `letterbox`, if there is one.
     ///
     /// # Errors
     /// The image is damaged, or `resize` would make it too large, see [`DecodeProblem`].
@@ -138,12 +139,18 @@ impl Pipeline {
     /// Tells what [`prepare`](Pipeline::prepare) does to images: pipelines with equal texts do the
     /// same.
     pub fn preparation(&self) -> String {
-        let TransformConfig { resize, random_resized_crop, interpolation, decoding, .. } = self.config;
-        format!("{resize:?} {random_resized_crop:?} {interpolation:?} {decoding:?}")
+        let TransformConfig { resize, letterbox, random_resized_crop, interpolation, decoding, .. } =
+            self.config;
+        // Without a letterbox the text is that of versions that had none, so that their caches hold.
+        let letterbox = letterbox.map_or_else(String::new, |letterbox| format!(" {letterbox:?}"));
+        format!("{resize:?} {random_resized_crop:?} {interpolation:?} {decoding:?}{letterbox}")
     }
 
-    /// What `resize`, if there is one, makes of an image of size `of`.
+    /// What an image of size `of` is resized to, by `resize` or for `letterbox`.
     fn target(&self, of: Size) -> Result<Option<Size>, DecodeProblem> {
+        if let Some(letterbox) = self.config.letterbox {
+            return Ok(Some(letterbox.target(of)));
+        }
         let Some(resize) = self.config.resize else { return Ok(None) };
         let target = resize.target(of);
         let is_too_large = u64::from(target.height) * u64::from(target.width) > MAX_RESIZED_PIXELS;
@@ -159,11 +166,14 @@ impl Pipeline {
 
     fn resized(&self, image: Prepared) -> Result<Prepared, DecodeProblem> {
         let Some(target) = self.target(image.size)? else { return Ok(image) };
-        let Prepared { pixels, size, divisor } = image;
-        if divisor == 1 && size == target {
-            return Ok(Prepared::whole(pixels));
+        let Prepared { mut pixels, size, divisor } = image;
+        if divisor > 1 || size != target {
+            pixels = resized_area(&pixels, divisor, Area::whole(size), target, &self.config);
         }
-        Ok(Prepared::whole(resized_area(&pixels, divisor, Area::whole(size), target, &self.config)))
+        Ok(Prepared::whole(match self.config.letterbox {
+            Some(letterbox) => letterbox.pad(pixels),
+            None => pixels,
+        }))
     }
 
     /// By what the sides of this image are to be divided.
@@ -234,9 +244,11 @@ impl TransformConfig {
     /// By what the sides of an image of size `of` are divided while it is decoded, if its format
     /// allows: the largest of 8, 4, 2 that leaves enough pixels, else 1.
     fn divisor(&self, of: Size) -> u32 {
-        let (least, target, ratio) = match (self.resize, self.random_resized_crop) {
-            (Some(resize), crop) if self.decoding == Decoding::Reduced || crop.is_some() => {
-                (of, resize.target(of), MIN_RATIO_RESIZE)
+        let letterboxed = self.letterbox.map(|letterbox| letterbox.target(of));
+        let resized = letterboxed.or_else(|| self.resize.map(|resize| resize.target(of)));
+        let (least, target, ratio) = match (resized, self.random_resized_crop) {
+            (Some(target), crop) if self.decoding == Decoding::Reduced || crop.is_some() => {
+                (of, target, MIN_RATIO_RESIZE)
             }
             (None, Some(crop)) => (smallest_crop(of, &crop), crop.size, MIN_RATIO_CROP),
             _ => return 1,
@@ -326,6 +338,8 @@ mod tests {
             "{resize: 20, center_crop: 17}",
             "{resize: [12, 12], decoding: reduced}",
             "{resize: [7, 9], decoding: exact}",
+            "{letterbox: {size: [12, 20], fill: [9, 8, 7]}, decoding: reduced}",
+            "{letterbox: 24, random_crop: {size: 20, padding: 3}}",
         ] {
             let pipeline = Pipeline::new(&yaml(text)).unwrap();
             for (file, name) in files.iter().chain([&photograph()]).zip(images.iter().chain([&"420.jpg"])) {

@@ -6,7 +6,7 @@
 //! [`TransformConfig`] is one split's transforms as YAML writes them. Its keys may stand in any
 //! order; they run in this one, and each that is random draws from the stream in this order:
 //!
-//! 1. `resize`
+//! 1. `resize` or `letterbox`
 //! 2. `center_crop`, `random_crop` or `random_resized_crop` (one of them)
 //! 3. `random_horizontal_flip`
 //! 4. `random_vertical_flip`
@@ -31,12 +31,15 @@ pub mod blur;
 mod check;
 pub mod color;
 mod config;
+pub mod crop_loss;
 mod distributions;
 pub mod erasing;
+mod fit;
 pub mod geometric;
 mod geometry;
 mod interpolation;
 mod jitter;
+mod letterbox;
 pub mod mix;
 mod normalize;
 pub mod ops;
@@ -60,6 +63,8 @@ pub use config::{
     Resize, Size, TransformConfig,
 };
 pub use erasing::{Erasure, Fill};
+pub use fit::{Fit, FitMode};
+pub use letterbox::Letterbox;
 pub use mix::{Mix, MixConfig};
 pub use normalize::{Channels, Normalize, UnresolvedStatistics};
 pub use spelling::{Between, Color, Shear};

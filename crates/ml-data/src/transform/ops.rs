@@ -106,8 +106,24 @@ pub fn crop(pixels: &Pixels, top: i64, left: i64, size: Size, fill: u8) -> Pixel
     if (top, left) == (0, 0) && size == Size::of(pixels) {
         return pixels.clone();
     }
+    let data = vec![fill; size.width as usize * 3 * size.height as usize];
+    crop_onto(data, pixels, top, left, size)
+}
+
+/// Pads to `size`, which must not be smaller, on both sides alike: where an odd number of pixels is
+/// missing, one more below or to the right.
+pub fn pad(pixels: Pixels, size: Size, fill: [u8; 3]) -> Pixels {
+    if size == Size::of(&pixels) {
+        return pixels;
+    }
+    let data = fill.repeat(size.width as usize * size.height as usize);
+    let (top, left) = center(Size::of(&pixels), size);
+    crop_onto(data, &pixels, top, left, size)
+}
+
+/// [`crop`] onto `data`, `[H, W, 3]` of `size`.
+fn crop_onto(mut data: Vec<u8>, pixels: &Pixels, top: i64, left: i64, size: Size) -> Pixels {
     let row_bytes = size.width as usize * 3;
-    let mut data = vec![fill; row_bytes * size.height as usize];
     // Columns of the result that the image covers.
     let first = (-left).clamp(0, i64::from(size.width)) as usize;
     let last = (i64::from(pixels.width) - left).clamp(first as i64, i64::from(size.width)) as usize;

@@ -10,7 +10,8 @@ use serde::de::{self, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::config::{JitterAmount, MAX_SIDE, Probability, RandomCrop, RandomResizedCrop, Resize, Size};
-use super::spelling::{Numbers, list_of, numbers};
+use super::letterbox::Letterbox;
+use super::spelling::{Color, Numbers, list_of, numbers};
 
 /// The mapping spelling of [`RandomCrop`].
 #[derive(Serialize, Deserialize)]
@@ -21,6 +22,15 @@ struct RandomCropFields {
     padding: u32,
     #[serde(default)]
     fill: u8,
+}
+
+/// The mapping spelling of [`Letterbox`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename = "letterbox")]
+struct LetterboxFields {
+    size: Size,
+    #[serde(default)]
+    fill: Color,
 }
 
 /// The mapping spelling of [`RandomResizedCrop`].
@@ -75,6 +85,12 @@ impl<'de> Mapping<'de> for NoMapping {
 }
 
 impl<'de> Mapping<'de> for RandomCropFields {
+    fn read<A: MapAccess<'de>>(map: A, _: &dyn de::Expected) -> Result<Self, A::Error> {
+        Deserialize::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+impl<'de> Mapping<'de> for LetterboxFields {
     fn read<A: MapAccess<'de>>(map: A, _: &dyn de::Expected) -> Result<Self, A::Error> {
         Deserialize::deserialize(MapAccessDeserializer::new(map))
     }
@@ -157,6 +173,25 @@ impl Serialize for Resize {
             Resize::Exact(size) => size.serialize(serializer),
             Resize::ShorterSide(side) => side.serialize(serializer),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Letterbox {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = SizeVisitor::<LetterboxFields>::new("a size in pixels, or a mapping of size and fill");
+        let (size, fill) = match deserializer.deserialize_any(visitor)? {
+            Spelling::One(side) => (Size { height: side, width: side }, Color::default()),
+            Spelling::Pair(size) => (size, Color::default()),
+            Spelling::Mapping(LetterboxFields { size, fill }) => (size, fill),
+        };
+        Ok(Letterbox { size, fill })
+    }
+}
+
+impl Serialize for Letterbox {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Letterbox { size, fill } = *self;
+        LetterboxFields { size, fill }.serialize(serializer)
     }
 }
 
@@ -289,6 +324,22 @@ macro_rules! json_schema_by_hand {
 
 json_schema_by_hand!(Size, "Size", size_schema(None));
 json_schema_by_hand!(Resize, "Resize", size_schema(None));
+json_schema_by_hand!(
+    Letterbox,
+    "Letterbox",
+    size_schema(Some({
+        let byte = serde_json::json!({ "type": "integer", "minimum": 0, "maximum": 255 });
+        serde_json::json!({
+            "type": "object",
+            "properties": {
+                "size": { "anyOf": [side(), list_of(&side(), 2)] },
+                "fill": { "anyOf": [byte, list_of(&byte, 3)], "default": 0 },
+            },
+            "required": ["size"],
+            "additionalProperties": false,
+        })
+    }))
+);
 json_schema_by_hand!(
     RandomCrop,
     "RandomCrop",

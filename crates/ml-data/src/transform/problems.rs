@@ -52,11 +52,11 @@ impl Violations {
     }
 
     /// A crop larger than what it is cut from is possible (it is padded), but never meant.
-    pub(super) fn check_fits(&mut self, key: &str, crop: Size, from: Size, padding: u32) {
+    pub(super) fn check_fits(&mut self, key: &str, crop: Size, (by, from): (&str, Size), padding: u32) {
         let within = |side: u32, of: u32| u64::from(side) <= u64::from(of) + 2 * u64::from(padding);
         self.check(key, within(crop.height, from.height) && within(crop.width, from.width), || {
             format!(
-                "[{}, {}] is larger than what `resize` gives, [{}, {}]",
+                "[{}, {}] is larger than what `{by}` gives, [{}, {}]",
                 crop.height, crop.width, from.height, from.width
             )
         });

@@ -1,9 +1,9 @@
 //! Image files → mean and standard deviation of each channel, for `normalize: auto`.
 //!
 //! Images are taken at the size of the pipeline's fixed geometry: after `resize` and `center_crop`,
-//! before anything random. Each pixel of each image counts once. Sums are whole numbers, so the
-//! result depends neither on the number of threads nor on the order. [`training_statistics`] keeps
-//! what it finds in the data folder.
+//! or `letterbox` without its padding, before anything random. Each pixel of each image counts
+//! once. Sums are whole numbers, so the result depends neither on the number of threads nor on the
+//! order. [`training_statistics`] keeps what it finds in the data folder.
 
 mod known;
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Pipeline;
-use super::config::TransformConfig;
+use super::config::{Size, TransformConfig};
 use super::normalize::{Channels, Normalize};
 use crate::decode::{self, DecodeError, Pixels};
 use crate::pool;
@@ -68,9 +68,11 @@ impl TransformConfig {
     /// What decides about the statistics: what is done to each image before anything random, and
     /// its channels.
     fn fixed_part(&self) -> TransformConfig {
-        let TransformConfig { resize, center_crop, interpolation, grayscale, channels, .. } = *self;
+        let TransformConfig { resize, letterbox, center_crop, interpolation, grayscale, channels, .. } =
+            *self;
         TransformConfig {
             resize,
+            letterbox,
             center_crop,
             grayscale,
             channels,
@@ -148,10 +150,14 @@ pub fn channel_statistics(
     });
     let sums_of = |path: &Path| -> Result<Sums, DecodeError> {
         let pixels = decode::decode(path)?;
+        let of = Size::of(&pixels);
         // Nothing of the fixed part is drawn.
         let pixels = pipeline.apply(pixels, &mut stream(0, Purpose::Augmentation, 0, 0));
         let pixels = pixels.map_err(|problem| DecodeError { path: path.to_owned(), problem })?;
-        Ok(Sums::of(&pixels))
+        Ok(Sums::of(&match config.letterbox {
+            Some(letterbox) => letterbox.unpad(&pixels, of),
+            None => pixels,
+        }))
     };
     let work = |place: usize| {
         sums_of(&paths[place]).inspect_err(|_| {

@@ -1,6 +1,7 @@
 mod apply;
 mod config;
 mod drawing;
+mod fit;
 mod operations;
 mod policies;
 mod statistics;
@@ -196,6 +197,8 @@ fn the_output_has_the_promised_size_whatever_goes_in() {
         "resize: [17, 23]",
         "{resize: 20, center_crop: [17, 23]}",
         "center_crop: [17, 23]",
+        "letterbox: {size: [17, 23], fill: [1, 2, 3]}",
+        "{letterbox: 20, random_crop: {size: [17, 23], padding: 2}}",
         "random_crop: {size: [17, 23], padding: 2}",
         "random_resized_crop: [17, 23]",
         "{resize: [40, 40], random_crop: [17, 23], random_horizontal_flip: 1, random_vertical_flip: 1,

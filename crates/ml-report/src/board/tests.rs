@@ -13,7 +13,8 @@ fn events(history: &[EpochMetrics], tell: impl FnOnce(&mut BoardReporter)) -> Va
     let place = tempfile::tempdir().unwrap();
     let run = Run::claim(place.path(), "run").unwrap();
     let config = Config::default();
-    let index = Index { root: place.path().to_owned(), split: Split::Train, samples: Vec::new() };
+    let index =
+        Index { root: place.path().to_owned(), split: Split::Train, samples: Vec::new(), label_sets: None };
     let (train, val) = (&index, &index);
     let start = RunStart { run: &run, config: &config, train, val, history, step: 0 };
     let mut reporter = BoardReporter::start(&start, 10.0).unwrap();

@@ -166,7 +166,7 @@ mod tests {
             Sample { path: path.into(), class: class as u32 }
         };
         let samples = targets.iter().enumerate().map(sample).collect();
-        let index = Index { root: "data".into(), split: Split::Val, samples };
+        let index = Index { root: "data".into(), split: Split::Val, samples, label_sets: None };
         let (index, evaluation, analysis) = (&index, &evaluation, &analysis);
         let report =
             EvaluationReport { split: "val", classes: &classes, index, evaluation, analysis, groups: None };

@@ -14,7 +14,7 @@ use crate::html::scale::{Axis, Unit};
 pub const MAX_RUNS: usize = 8;
 
 /// Those of the plots in reports.
-const COLORS: [RGBColor; MAX_RUNS] = [
+pub(super) const COLORS: [RGBColor; MAX_RUNS] = [
     RGBColor(0, 103, 165),
     RGBColor(179, 74, 0),
     RGBColor(0, 112, 76),
@@ -39,7 +39,7 @@ pub fn figure(runs: &[RunCurves]) -> Result<Figure, CurvesError> {
     let (train_loss, val_loss) = (|epoch: &Epoch| epoch.train_loss, |epoch: &Epoch| epoch.val_loss);
     let (train_accuracy, val_accuracy) =
         (|epoch: &Epoch| epoch.train_accuracy, |epoch: &Epoch| epoch.val_accuracy);
-    let loss = loss_axis(epochs().flat_map(|epoch| [epoch.train_loss, epoch.val_loss]));
+    let loss = axis(epochs().flat_map(|epoch| [epoch.train_loss, epoch.val_loss]));
     let accuracy =
         Axis::over(epochs().flat_map(|epoch| [epoch.train_accuracy, epoch.val_accuracy]), Unit::Percent);
 
@@ -54,7 +54,8 @@ pub fn figure(runs: &[RunCurves]) -> Result<Figure, CurvesError> {
     let below = TOP + HEIGHT + BOTTOM;
     let [loss_curves, accuracy_curves] = curves;
     let title = if loss.is_log { "Loss, logarithmic" } else { "Loss" };
-    let panel = |title, y, curves, left| Panel { title, x: &x, y, curves, corner: (left, TOP) };
+    let panel =
+        |title, y, curves, left| Panel { title, x: &x, x_label: "epoch", y, curves, corner: (left, TOP) };
     let panels =
         [panel(title, loss, loss_curves, first), panel("Accuracy", accuracy, accuracy_curves, second)];
     let figure = draw(width, below + legend.height() + GAP, |canvas| {
@@ -64,8 +65,8 @@ pub fn figure(runs: &[RunCurves]) -> Result<Figure, CurvesError> {
     Ok(figure?)
 }
 
-/// Linear where a value would be left out otherwise.
-fn loss_axis(values: impl Iterator<Item = f64> + Clone) -> Axis {
+/// Logarithmic if `values` are wide apart; linear where one would be left out then.
+pub(super) fn axis(values: impl Iterator<Item = f64> + Clone) -> Axis {
     if values.clone().any(|value| value.is_finite() && value <= 0.0) {
         Axis::over(values, Unit::Number)
     } else {
@@ -86,7 +87,7 @@ fn curves(runs: &[RunCurves], train: fn(&Epoch) -> f64, val: fn(&Epoch) -> f64) 
 }
 
 /// Halfway to white.
-fn lighter(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+pub(super) fn lighter(RGBColor(red, green, blue): RGBColor) -> RGBColor {
     let mix = |value: u8| u8::midpoint(value, 255);
     RGBColor(mix(red), mix(green), mix(blue))
 }

@@ -1,16 +1,21 @@
 //! Metrics of runs by epoch → curves as text for a terminal, or as an image.
 //!
-//! In: a name and [`Curves`] for each run. Out: [`text`], [`figure`]. What is NaN or Inf is a gap
-//! with a mark. Opens no files.
+//! In: a name and [`Curves`] for each run. Out: [`text`], [`figure`]; and for the learning rate of
+//! a training that is planned [`learning_rate()`], and of one that looks for it [`lr_finder()`]. What
+//! is NaN or Inf is a gap with a mark. Opens no files.
 
 mod figure;
+mod learning_rate;
 mod legend;
+mod lr_finder;
 mod panel;
 mod sparkline;
 mod stroke;
 mod text;
 
 pub use figure::{MAX_RUNS, figure};
+pub use learning_rate::learning_rate;
+pub use lr_finder::lr_finder;
 pub use text::{Glyphs, text};
 
 use crate::canvas::FigureError;

@@ -33,7 +33,7 @@ pub(super) struct Curve {
     pub color: RGBColor,
     /// Dashed.
     pub is_train: bool,
-    /// Epochs and values; those that are not finite are gaps.
+    /// Epochs or steps, and values; those that are not finite are gaps.
     pub points: Vec<(f64, f64)>,
     /// The epoch whose point has a ring.
     pub best: Option<f64>,
@@ -58,6 +58,8 @@ pub(super) struct Panel<'a> {
     pub title: &'a str,
     /// The horizontal axis.
     pub x: &'a Axis,
+    /// Below it.
+    pub x_label: &'a str,
     /// The vertical axis.
     pub y: Axis,
     /// Later ones are above earlier ones.
@@ -111,7 +113,7 @@ impl Panel<'_> {
             }
         }
         let below = (x0 + WIDTH / 2, y1 + GAP * 2 + TICK_SIZE);
-        canvas.text("epoch", below, LABEL_SIZE, INK, (HPos::Center, VPos::Top), false);
+        canvas.text(self.x_label, below, LABEL_SIZE, INK, (HPos::Center, VPos::Top), false);
     }
 
     fn draw_curve(&self, canvas: &mut Canvas<'_>, curve: &Curve, has_dots: bool) {

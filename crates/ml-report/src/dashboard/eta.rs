@@ -42,6 +42,10 @@ impl Dashboard {
         if let Some(phase) = self.phase.as_ref().filter(|phase| phase.phase == Phase::Evaluate) {
             return phase.seconds_left(now);
         }
+        // A training that a limit ends has a number of epochs once one is done.
+        if self.info.num_epochs == 0 {
+            return None;
+        }
         let left = self.info.num_epochs.saturating_sub(self.epochs_completed()) as f64;
         let Some(phase) = self.phase_of_epoch() else { return Some(self.mean_epoch_seconds()? * left) };
         let this_epoch = self.epoch_seconds_left(now)?;

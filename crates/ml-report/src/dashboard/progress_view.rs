@@ -77,6 +77,7 @@ fn phase_bar(dashboard: &Dashboard, now: Instant, columns: usize) -> Bar {
         Phase::Features => "features",
         Phase::Train => "training",
         Phase::Validate => "validation",
+        Phase::BatchNorm => "batch norms",
         Phase::Embed => "embeddings",
         Phase::Evaluate => "evaluation",
     };

@@ -80,6 +80,7 @@ impl Reporter for DashboardReporter {
             let done = completed(last, report);
             let memory = peak_memory();
             self.dashboard.update(|dashboard| {
+                dashboard.info.num_epochs = report.num_epochs;
                 dashboard.epoch_finished(done);
                 if let Some(bytes) = memory {
                     dashboard.set_peak_memory(bytes);

@@ -2,7 +2,7 @@
 //! nothing and has no script. All text from outside is escaped by maud and shortened where it is
 //! very long; every list is capped and says how many are not shown.
 //!
-//! In: plain data, [`Report`], [`Comparison`] or [`Folds`]. Out: the text of the file.
+//! In: plain data, [`Report`], [`Comparison`], [`Folds`] or [`Search`]. Out: the text of the file.
 
 mod classes;
 mod comparison;
@@ -19,6 +19,7 @@ mod plot;
 mod report;
 mod results;
 pub(crate) mod scale;
+mod search;
 mod setup;
 mod several;
 mod time;
@@ -35,6 +36,7 @@ pub use results::{
     Findings, Groups, LabelIssue, LabelIssues, Metric, MetricKind, Mistakes, OutOfDistribution, Reliability,
     ReliabilityBin, Selective, SplitMetrics, Threshold, Thumbnail,
 };
+pub use search::{Search, SearchKey, SearchTrial, render_search};
 pub use several::{ComparedRun, Comparison, Fold, FoldKind, Folds, PairedTest, Spread};
 
 pub use value::{Estimate, Interval, Part};

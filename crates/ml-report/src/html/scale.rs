@@ -75,7 +75,8 @@ impl Axis {
         }
     }
 
-    fn log(low: f64, high: f64) -> Axis {
+    /// A logarithmic axis from power to power of ten around a range of positive numbers.
+    pub fn log(low: f64, high: f64) -> Axis {
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         let every = ((last - first) as usize).div_ceil(6).max(1);
         let ticks = (first..=last).rev().step_by(every).map(|power| {

@@ -25,7 +25,7 @@ pub struct StepMemory {
     pub batch_size: usize,
     /// Parameters and buffers.
     pub weights: u64,
-    /// Those of `training.ema`.
+    /// Those of `training.ema` and `training.swa`.
     pub averaged_weights: u64,
     /// What the optimizer remembers from the first step on.
     pub optimizer_state: u64,
@@ -72,10 +72,11 @@ pub fn of_step(
     let total_of = |tensors: Vec<(String, Tensor)>| tensors.iter().map(|(_, tensor)| bytes(tensor)).sum();
     let weights = total_of(network.tensors());
     let [channels, height, width] = image;
+    let averages = u64::from(config.training.ema.is_some()) + u64::from(config.training.swa.is_some());
     let memory = StepMemory {
         batch_size: config.training.batch_size,
         weights,
-        averaged_weights: if config.training.ema.is_some() { weights } else { 0 },
+        averaged_weights: averages * weights,
         optimizer_state: total_of(optimizer.tensors()),
         images: (batch_size * channels * height * width * 4) as u64,
         gradients: kept_gradients + gradients,
@@ -125,7 +126,7 @@ impl Trial<'_> {
         image: [i64; 3],
     ) -> Result<Trial<'a>, InspectionError> {
         let loss = Loss::new(&config.loss, &vec![1; num_classes as usize], Device::Cpu);
-        let optimizer = Optimizer::new(&config.optimizer, network.parameters())?;
+        let optimizer = Optimizer::of_network(&config.optimizer, network)?;
         let mut trial = Trial { network, loss, optimizer, num_classes, image, kept_gradients: 0 };
         trial.forward_backward(SMALL[0])?;
         if config.training.gradient_accumulation_steps > 1 {

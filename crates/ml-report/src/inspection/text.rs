@@ -58,7 +58,7 @@ impl fmt::Display for StepMemory {
         let mut rows = Vec::new();
         for (what, bytes) in [
             ("weights and buffers", self.weights),
-            ("EMA weights (training.ema)", self.averaged_weights),
+            ("averages of weights (training.ema, training.swa)", self.averaged_weights),
             ("optimizer state", self.optimizer_state),
             ("images", self.images),
             ("gradients at the peak", self.gradients),

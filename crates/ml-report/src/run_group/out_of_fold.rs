@@ -63,7 +63,7 @@ pub fn evaluate(group: &RunGroup) -> Result<OutOfFold, String> {
     }
     let evaluation = Evaluation::from_probabilities(&probabilities, classes.len(), &targets);
     let analysis = Analysis::new(&evaluation, &classes, num_threads());
-    let index = Index { root, split: Split::Val, samples };
+    let index = Index { root, split: Split::Val, samples, label_sets: None };
     let groups = groups.iter().any(|group| !group.is_empty()).then_some(groups);
     Ok(OutOfFold { classes, index, evaluation, analysis, groups })
 }

@@ -46,7 +46,7 @@ fn row(run: &Run, name: &str) -> RunRow {
     };
     let settings = run_report::settings(run);
     if let Ok(config) = &settings {
-        row.num_epochs = Some(config.training.num_epochs as u64);
+        row.num_epochs = config.training.whole_epochs().map(|epochs| epochs as u64);
         row.learning_rate = Some(config.optimizer.lr());
         row.batch_size = Some(config.training.batch_size as u64);
         row.precision = Some(config.training.precision.to_string());

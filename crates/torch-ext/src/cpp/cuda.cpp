@@ -4,6 +4,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
@@ -53,6 +54,25 @@ char *te_cuda_use(int32_t index) noexcept {
     TORCH_CHECK(index >= 0 && index < devices.deviceCount(), "there is no CUDA device ", index);
     devices.setDevice(c10::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index)));
   });
+}
+
+// The most bytes that tensors on the device took at one time since the last te_cuda_reset_peak.
+char *te_cuda_peak(int32_t index, int64_t *out) noexcept {
+  return guarded([&] {
+    const auto stats = c10::getDeviceAllocator(at::kCUDA)->getDeviceStats(static_cast<c10::DeviceIndex>(index));
+    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *out = stats.allocated_bytes[all].peak;
+  });
+}
+
+char *te_cuda_reset_peak(int32_t index) noexcept {
+  return guarded(
+      [&] { c10::getDeviceAllocator(at::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(index)); });
+}
+
+// Hands memory that no tensor has back to the driver, on all devices.
+char *te_cuda_empty_cache() noexcept {
+  return guarded([&] { c10::getDeviceAllocator(at::kCUDA)->emptyCache(); });
 }
 
 // From now on, `told` gets what libtorch warns of in this thread, and in what it computes for it.

@@ -1,7 +1,8 @@
 //! Trains a small network, kills the training again and again, resumes it, and compares what is
 //! left in the end with a run that was left alone: weights, optimizer, averages, figures,
-//! TensorBoard, to the last bit. In each precision and memory format of the CPU in turn, and as two
-//! processes that train together, of which either is killed.
+//! TensorBoard, to the last bit. In each precision and memory format of the CPU in turn, with each
+//! optimizer in turn, with schedules that have a state or change, and as two processes that train
+//! together, of which either is killed.
 
 mod kill;
 mod random;
@@ -32,19 +33,43 @@ struct Way {
     precision: &'static str,
     channels_last: &'static str,
     processes: usize,
+    /// In place of that of the file.
+    scheduler: Option<&'static str>,
+    /// One of [`OPTIMIZERS`].
+    optimizer: &'static str,
 }
 
+/// Its state is in the checkpoint; with this threshold it drops within five epochs.
+const PLATEAU: &str = "scheduler={name: plateau, patience: 0, threshold: 0.1, interval: epoch}";
+/// Changes from one schedule to the next within the run.
+const SEQUENCE: &str = "scheduler={name: sequence, schedules: [\
+     {schedule: {name: linear, total_iters: 1, interval: step}, epochs: 1}, \
+     {schedule: {name: cosine_restarts, t_0: 1, t_mult: 2, interval: step}, epochs: 2}, \
+     {schedule: {name: wsd, decay_epochs: 1, interval: step}}]}";
+
 const fn alone(precision: &'static str, channels_last: &'static str) -> Way {
-    Way { precision, channels_last, processes: 1 }
+    Way { precision, channels_last, processes: 1, scheduler: None, optimizer: OPTIMIZERS[0] }
 }
 
 /// In turn.
 const WAYS: [Way; 5] = [
     alone("fp32", "false"),
-    alone("bf16", "true"),
-    Way { processes: 2, ..alone("fp32", "false") },
-    alone("fp32", "true"),
+    Way { scheduler: Some(PLATEAU), ..alone("bf16", "true") },
+    Way { processes: 2, scheduler: Some(PLATEAU), ..alone("fp32", "false") },
+    Way { scheduler: Some(SEQUENCE), ..alone("fp32", "true") },
     alone("bf16", "false"),
+];
+/// In turn as well; their number has no divisor in common with that of the ways.
+const OPTIMIZERS: [&str; 9] = [
+    "{name: adamw, lr: 0.004, weight_decay: 0.01}",
+    "{name: muon, lr: 0.01, adamw_lr: 0.004}",
+    "{name: nadam, lr: 0.004, weight_decay: 0.01, decoupled_weight_decay: true}",
+    "{name: lamb, lr: 0.01}",
+    "{name: adan, lr: 0.004, weight_decay: 0.02}",
+    "{name: ademamix, lr: 0.002, alpha_warmup: 100, beta3_warmup: 100}",
+    "{name: rmsprop_tf, lr: 0.002, momentum: 0.9, eps: 0.001}",
+    "{name: lion, lr: 0.0005, weight_decay: 0.1}",
+    "{name: sgd, lr: 0.02, momentum: 0.9, nesterov: true}",
 ];
 /// When one of two processes has ended, the other ends within this.
 const SOON: Duration = Duration::from_mins(1);
@@ -102,10 +127,14 @@ impl Lab {
         let mut tally = Tally::default();
         let mut number = 0;
         while tally.kills() < kills {
-            let way @ Way { precision, channels_last, processes } = WAYS[number % WAYS.len()];
+            let place = number % OPTIMIZERS.len();
+            let way = Way { optimizer: OPTIMIZERS[place], ..WAYS[number % WAYS.len()] };
+            let Way { precision, channels_last, processes, optimizer, .. } = way;
             number += 1;
-            let name = format!("{precision}, channels_last: {channels_last}, processes: {processes}");
-            let quiet = self.scratch.join(format!("quiet_{precision}_{channels_last}_{processes}"));
+            let name = format!(
+                "{precision}, channels_last: {channels_last}, processes: {processes}, optimizer: {optimizer}"
+            );
+            let quiet = self.scratch.join(format!("quiet_{precision}_{channels_last}_{processes}_{place}"));
             if !quiet.exists() {
                 eprintln!("chaos: a run that is left alone ({name})");
                 self.kill_until_done(&quiet, way, 0, &mut tally, random)?;
@@ -190,7 +219,8 @@ impl Lab {
         (0..way.processes).map(start).collect()
     }
 
-    fn train(&self, runs: &Path, Way { precision, channels_last, .. }: Way) -> Command {
+    fn train(&self, runs: &Path, way: Way) -> Command {
+        let Way { precision, channels_last, scheduler, optimizer, .. } = way;
         let mut command = self.shell.command(self.programs.join("ml-train"));
         command.args([
             "--config",
@@ -204,8 +234,12 @@ impl Lab {
             precision,
             "--set",
         ]);
-        command.arg(format!("training.channels_last={channels_last}")).arg("--data_dir");
+        command.arg(format!("training.channels_last={channels_last}"));
+        command.arg("--set").arg(format!("optimizer={optimizer}")).arg("--data_dir");
         command.arg(self.scratch.join("digits")).arg("--runs_dir").arg(runs);
+        if let Some(scheduler) = scheduler {
+            command.arg("--set").arg(scheduler);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }

@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::{UsageError, usage};
 use ml_cli::flags::{ConsoleArgs, CsvArgs, path, whole_number};
-use ml_data::dataset::{DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Grouping, Link, Ratio};
+use ml_data::dataset::{
+    CsvOptions, DEFAULT_RATIO, DEFAULT_SEED, DEFAULT_TEST_RATIO, Division, Grouping, Link, Ratio,
+};
 
 use crate::check::args::{CheckArgs, FirstArgs};
 
@@ -22,6 +24,7 @@ Examples:
   ml-split data/scans/raw --group_by '(patient_\\d+)'   likewise, by what the path says
   ml-split data/scans/labels.csv                       labels from columns path,label and perhaps group,split
   ml-split isic.csv --csv_path_column image_id --csv_label_column dx --image_root images --suffix .jpg
+  ml-split tags.csv --task multi_label                 several labels an image
   ml-split data/flowers/raw --dry_run                  show the numbers, write nothing
   ml-split data/flowers/raw --check                    read every image first, and refuse if one cannot be read
   ml-split check data/flowers                          look for damaged images, duplicates, leaks; write a report
@@ -41,6 +44,7 @@ Then train with `ml-train --data_dir data/flowers`. Images are not moved, and re
 #[derive(Parser, Debug)]
 #[command(name = "ml-split", version, after_help = EXAMPLES, rename_all = "snake_case")]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+#[expect(clippy::doc_markdown, reason = "these are the texts of --help, which shows backticks as they are")]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -64,6 +68,18 @@ pub struct Args {
     /// Seed of the shuffle within each class
     #[arg(long, default_value_t = DEFAULT_SEED, allow_negative_numbers = true, value_name = "N", value_parser = whole_number::<u64>)]
     pub seed: u64,
+
+    /// How many labels an image has. multi_label: any number, from a CSV, or from class folders that
+    /// hold links to one image
+    #[arg(long, value_enum, default_value_t = TaskName::SingleLabel, value_name = "TASK", help_heading = "Several labels")]
+    pub task: TaskName,
+    /// With --task multi_label: columns of the CSV that hold 0 and 1, a class each [default: all but
+    /// the path's, if they do]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN,…", help_heading = "Several labels")]
+    pub label_columns: Option<Vec<String>>,
+    /// With --task multi_label: what separates labels in a column of labels [default: |]
+    #[arg(long, value_name = "TEXT", help_heading = "Several labels")]
+    pub label_separator: Option<String>,
 
     /// Leave out the images that this file names: a CSV with a column path, such as the label issues
     /// in the report of a training, or a path a line
@@ -137,6 +153,13 @@ pub enum LinkName {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
+pub enum TaskName {
+    SingleLabel,
+    MultiLabel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum Duplicates {
     /// They are in one split
     KeepTogether,
@@ -193,6 +216,52 @@ impl Args {
             Some("none") => Ok(Groups::None),
             Some(text) => Ok(Groups::By(Grouping::parse(text).map_err(|error| UsageError(error.into()))?)),
         }
+    }
+
+    /// How a CSV of labels is read.
+    pub fn csv_options(&self) -> CsvOptions {
+        CsvOptions {
+            label_columns: self.label_columns.clone(),
+            label_separator: self.label_separator.clone(),
+            ..self.csv.options()
+        }
+    }
+
+    /// The first of the flags for a CSV that was given.
+    pub fn first_csv_flag(&self) -> Option<&'static str> {
+        let columns = self.label_columns.as_ref().map(|_| "--label_columns");
+        columns.or(self.label_separator.as_ref().map(|_| "--label_separator")).or(self.csv.first_given())
+    }
+
+    /// Flags that do not go with the task.
+    ///
+    /// # Errors
+    /// There are some.
+    pub fn check_task(&self) -> anyhow::Result<()> {
+        let columns = self.label_columns.is_some();
+        if self.task == TaskName::SingleLabel {
+            return match (columns, self.label_separator.is_some()) {
+                (true, _) => usage("--label_columns goes with --task multi_label"),
+                (_, true) => usage("--label_separator goes with --task multi_label"),
+                _ => Ok(()),
+            };
+        }
+        if columns && self.label_separator.is_some() {
+            return usage(
+                "--label_columns and --label_separator exclude each other: a class has a column, or a name",
+            );
+        }
+        if columns && self.csv.csv_label_column.is_some() {
+            return usage(
+                "--label_columns and --csv_label_column exclude each other: a column a class, or one of all",
+            );
+        }
+        if self.first.check {
+            return usage(
+                "--check takes one label an image; leave it out, and run ml-split check on the data folder",
+            );
+        }
+        Ok(())
     }
 
     /// Whether a CSV of labels is to be split.

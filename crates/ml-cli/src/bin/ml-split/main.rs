@@ -19,7 +19,7 @@ use ml_cli::{console, flags};
 use ml_data::check::{DuplicateGroups, Report};
 use ml_data::dataset::{Grouping, Link, Plan, Source, SplitError, Written, read_labels, read_paths};
 
-use args::{Args, Command, Duplicates, Groups, LayoutName, OnLeak};
+use args::{Args, Command, Duplicates, Groups, LayoutName, OnLeak, TaskName};
 use show::Outcome;
 
 fn main() -> ExitCode {
@@ -35,6 +35,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Check(what)) = &args.command {
         return check::run(what, args.console);
     }
+    args.check_task()?;
     let division = args.division()?;
     let tree = args.tree()?;
     let interrupt = Interrupt::install().context("cannot catch signals")?;
@@ -91,8 +92,11 @@ fn open(
     report: Option<&Report>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Source> {
-    let opened = match (args.is_csv(), args.csv.first_given()) {
-        (true, _) => Source::open_csv(args.image_dir(), &args.csv.options()),
+    let multi_label = args.task == TaskName::MultiLabel;
+    let opened = match (args.is_csv(), args.first_csv_flag()) {
+        (true, _) if multi_label => Source::open_csv_multi_label(args.image_dir(), &args.csv_options()),
+        (true, _) => Source::open_csv(args.image_dir(), &args.csv_options()),
+        (false, None) if multi_label => Source::open_multi_label(args.image_dir()),
         (false, None) => Source::open(args.image_dir()),
         (false, Some(flag)) => {
             return exit::usage(format!(
@@ -134,7 +138,7 @@ fn open(
 /// Leaves images out and relabels others.
 fn correct(args: &Args, source: &mut Source) -> anyhow::Result<()> {
     if let Some(file) = &args.relabel {
-        if !args.is_csv() && args.layout == LayoutName::Index {
+        if !args.is_csv() && args.layout == LayoutName::Index && args.task == TaskName::SingleLabel {
             return exit::usage(
                 "--relabel: index files name images of class folders, whose class is that of their folder; add \
                  --layout folders, which makes a tree with the new classes",

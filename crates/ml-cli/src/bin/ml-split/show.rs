@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Written};
+use ml_data::dataset::{GroupsEntry, Manifest, Method, Plan, SplitEntry, Task, Written};
 use ml_data::table::{Align, aligned, printable, printable_path, rule};
 use ml_data::text::{grouped, shell_quoted};
 use serde::Serialize;
@@ -25,6 +25,12 @@ struct Json<'a> {
     /// The folder of index files, or the tree.
     path: String,
     seed: u64,
+    /// `multi_label`; absent with one label an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'static str>,
+    /// Labels of all images, and images without one; absent with one label an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Labels>,
     method: &'a Method,
     classes: &'a [String],
     total: usize,
@@ -35,6 +41,17 @@ struct Json<'a> {
     /// splits that a CSV gave.
     shares: Vec<Share>,
     warnings: &'a [String],
+}
+
+/// The labels of images that may have several.
+#[derive(Serialize)]
+struct Labels {
+    /// Of all images.
+    total: usize,
+    /// Labels an image, on average.
+    cardinality: f64,
+    /// Images without a label.
+    without: usize,
 }
 
 /// How far a split is from what was requested.
@@ -59,6 +76,8 @@ impl Outcome<'_> {
             data_dir: self.written.data_dir.display().to_string(),
             path: self.written.path.display().to_string(),
             seed: *seed,
+            task: self.plan.source().label_sets().map(|_| Task::MultiLabel.name()),
+            labels: self.labels(),
             method,
             classes,
             total: *total,
@@ -67,6 +86,26 @@ impl Outcome<'_> {
             shares: shares(self.plan.manifest()),
             warnings: self.plan.warnings(),
         })?)
+    }
+
+    fn labels(&self) -> Option<Labels> {
+        let sets = self.plan.source().label_sets()?;
+        let (total, images) = (sets.num_labels(), sets.len().max(1));
+        Some(Labels { total, cardinality: total as f64 / images as f64, without: sets.num_empty() })
+    }
+
+    /// How many labels images have, and how near each split is to its share.
+    fn labels_in_words(&self) -> Vec<String> {
+        let Some(Labels { total, cardinality, without }) = self.labels() else { return Vec::new() };
+        let mut lines = vec![format!(
+            "{} labels on {} images, {cardinality:.2} each; {} without a label",
+            grouped(total),
+            grouped(self.plan.manifest().total),
+            grouped(without)
+        )];
+        lines.extend(shares_in_words(self.plan.manifest()));
+        lines.push(String::new());
+        lines
     }
 
     fn status(&self) -> &'static str {
@@ -103,13 +142,19 @@ impl Outcome<'_> {
         let path = printable_path(&self.written.path);
         let data_dir = shell_quoted(&self.written.data_dir);
         let mut lines = vec![String::new()];
-        let mut next = format!("next:    ml-train --data_dir {data_dir}");
+        let mut next = match manifest.task {
+            Task::SingleLabel => format!("next:    ml-train --data_dir {data_dir}"),
+            Task::MultiLabel => format!("next:    ml-split check {data_dir}"),
+        };
         lines.extend(groups_in_words(manifest));
+        lines.extend(self.labels_in_words());
         if matches!(manifest.method, Method::Folds { .. }) {
             lines.push(
                 "A fold's column is its validation split; it is trained on all the other folds.".to_owned(),
             );
-            next += " --fold 0";
+            if manifest.task == Task::SingleLabel {
+                next += " --fold 0";
+            }
         }
         match self.status() {
             "dry_run" => lines.push(format!("dry run: nothing was written; this would be {path}")),
@@ -158,7 +203,16 @@ fn groups_in_words(manifest: &Manifest) -> Vec<String> {
         grouped(groups.count),
         grouped(groups.largest)
     )];
-    lines.extend(shares(manifest).into_iter().map(|share| {
+    // Where images have several labels, the shares are told anyway.
+    if manifest.task == Task::SingleLabel {
+        lines.extend(shares_in_words(manifest));
+        lines.push(String::new());
+    }
+    lines
+}
+
+fn shares_in_words(manifest: &Manifest) -> Vec<String> {
+    let line = |share: Share| {
         let [got, asked, class] =
             [share.got, share.asked, share.farthest].map(|share| format!("{:.2} %", share * 100.0));
         format!(
@@ -166,9 +220,8 @@ fn groups_in_words(manifest: &Manifest) -> Vec<String> {
             share.split,
             printable(&share.farthest_class)
         )
-    }));
-    lines.push(String::new());
-    lines
+    };
+    shares(manifest).into_iter().map(line).collect()
 }
 
 /// A fold is shown by its validation images: every image is then in one column.

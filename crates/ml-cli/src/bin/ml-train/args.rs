@@ -20,17 +20,40 @@ Examples:
   ml-train --set optimizer.name=adamw --set scheduler.name=cosine
   ml-train --config my.yaml --print_config            show every setting
   ml-train --config my.yaml --summary                 show layers and memory
+  ml-train --config my.yaml --plot_schedule           draw the learning rate
+  ml-train --config my.yaml --find_lr                 suggest a learning rate
+  ml-train --config my.yaml --find_batch_size         suggest a batch size
+  ml-train --benchmark resnet18,resnet50              measure networks here
   ml-train --resume runs/base                         resume an interrupted run
   ml-train --resume runs/base --num_epochs 50         train a run for longer
   ml-train --config my.yaml --resume auto             resume, or start a new run
   ml-train --config my.yaml --fold all                train every fold
   ml-train --config my.yaml --nproc 2                 train with two processes
+  ml-train --soup runs/a runs/b runs/c                average their weights
 
 Flags may be written with - or _.
 Exit codes: 0 completed, 1 failed, 2 wrong usage or configuration,
   130/143 interrupted with the state saved.
 ml-train completions SHELL prints completions for bash, zsh, fish, elvish or
   powershell.";
+
+/// What cannot be given with a flag that measures something before a run: runs, several processes,
+/// other flags that stop, and what takes the terminal.
+const NOT_MEASURED: [&str; 13] = [
+    "resume",
+    "run_name",
+    "seeds",
+    "nproc",
+    "ui",
+    "init_config",
+    "print_config",
+    "print_schema",
+    "summary",
+    "plot_schedule",
+    "list_architectures",
+    "dry_run",
+    "all_ranks",
+];
 
 /// Train an image classifier into runs/NAME: best.pt, last.pt, metrics, logs, reports
 #[derive(Parser, Debug)]
@@ -84,6 +107,29 @@ pub struct Args {
     #[arg(long, help_heading = "Several processes")]
     pub all_ranks: bool,
 
+    /// Average the checkpoints (or the best.pt of run folders) of one network that are better
+    /// together: in the order of their validation accuracy, each that does not lower that of the
+    /// average (greedy model soup), then stop
+    #[arg(
+        long,
+        value_parser = path(),
+        value_name = "CKPT",
+        num_args = 1..,
+        help_heading = "Averaging",
+        conflicts_with_all = ["config", "resume", "run_name", "seeds", "nproc", "init_config", "print_config", "print_schema", "summary", "plot_schedule", "list_architectures", "dry_run"]
+    )]
+    pub soup: Vec<PathBuf>,
+    /// File that --soup writes, which ml-inference --checkpoint takes
+    #[arg(
+        long,
+        value_parser = path(),
+        value_name = "FILE",
+        default_value = "soup.pt",
+        requires = "soup",
+        help_heading = "Averaging"
+    )]
+    pub output: PathBuf,
+
     /// Print a commented configuration to start with, made from what the images of a data folder
     /// show, then stop
     #[arg(
@@ -108,6 +154,46 @@ pub struct Args {
         conflicts_with_all = ["resume", "run_name", "init_config", "print_config", "print_schema", "dry_run"]
     )]
     pub summary: bool,
+    /// Draw the learning rate over the steps of the training into a PNG file, by default
+    /// schedule.png, then stop
+    #[arg(
+        long,
+        value_parser = path(),
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = "schedule.png",
+        help_heading = "Inspect",
+        conflicts_with_all = ["resume", "run_name", "init_config", "print_config", "print_schema", "summary", "dry_run", "json"]
+    )]
+    pub plot_schedule: Option<PathBuf>,
+    /// Train some steps with a growing learning rate, print the one to train with, and draw the loss
+    /// over it into a PNG file, by default lr_finder.png, then stop
+    #[arg(
+        long,
+        value_parser = path(),
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = "lr_finder.png",
+        help_heading = "Inspect",
+        conflicts_with_all = NOT_MEASURED
+    )]
+    pub find_lr: Option<PathBuf>,
+    /// Try batch sizes, show images a second and memory of each, and print the one to train with, then
+    /// stop
+    #[arg(long, help_heading = "Inspect", conflicts_with_all = NOT_MEASURED, conflicts_with = "find_lr")]
+    pub find_batch_size: bool,
+    /// Measure networks on random images of the configured size, some usual ones or those named with
+    /// commas between, and show the images a second of each, then stop
+    #[arg(
+        long,
+        value_name = "NAMES",
+        num_args = 0..=1,
+        default_missing_value = "",
+        help_heading = "Inspect",
+        conflicts_with_all = NOT_MEASURED,
+        conflicts_with_all = ["find_lr", "find_batch_size"]
+    )]
+    pub benchmark: Option<String>,
     /// List the networks that --architecture may name, with parameters, GFLOPs, usual image size
     /// and published weights, then stop
     #[arg(
@@ -120,8 +206,8 @@ pub struct Args {
     #[arg(long, help_heading = "Inspect")]
     pub dry_run: bool,
 
-    /// Print the result as JSON: of a run its summary.yaml, or what --summary or
-    /// --list_architectures shows
+    /// Print the result as JSON: of a run its summary.yaml, or what --summary, --find_lr,
+    /// --find_batch_size, --benchmark or --list_architectures shows
     #[arg(long, help_heading = NO_HEADING)]
     pub json: bool,
 
@@ -176,6 +262,12 @@ pub struct Shortcuts {
     /// Number of epochs (training.num_epochs)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub num_epochs: Option<String>,
+    /// Optimizer steps of the training, in place of epochs (training.max_steps)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_steps: Option<String>,
+    /// Time of the training, in place of epochs: 90s, 20m, 1h30m (training.max_time)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub time_limit: Option<String>,
     /// Learning rate (optimizer.lr)
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub lr: Option<String>,
@@ -206,6 +298,16 @@ pub struct Shortcuts {
 }
 
 impl Args {
+    /// The flag that measures something before a run, if one is given.
+    pub fn measures(&self) -> Option<&'static str> {
+        let flags = [
+            ("--find_lr", self.find_lr.is_some()),
+            ("--find_batch_size", self.find_batch_size),
+            ("--benchmark", self.benchmark.is_some()),
+        ];
+        flags.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
     /// What the command line overrides: `--set` first, flags after, so that flags win.
     ///
     /// # Errors
@@ -244,6 +346,8 @@ impl Shortcuts {
             weights,
             batch_size,
             num_epochs,
+            max_steps,
+            time_limit,
             lr,
             momentum,
             weight_decay,
@@ -262,6 +366,8 @@ impl Shortcuts {
             ("--weights", "model.weights", weights, Kind::TextOrNull),
             ("--batch_size", "training.batch_size", batch_size, Kind::Yaml),
             ("--num_epochs", "training.num_epochs", num_epochs, Kind::Yaml),
+            ("--max_steps", "training.max_steps", max_steps, Kind::Yaml),
+            ("--time_limit", "training.max_time", time_limit, Kind::Yaml),
             ("--lr", "optimizer.lr", lr, Kind::Yaml),
             ("--momentum", "optimizer.momentum", momentum, Kind::Yaml),
             ("--weight_decay", "optimizer.weight_decay", weight_decay, Kind::Yaml),
@@ -349,6 +455,7 @@ mod tests {
             ["--resume", "--rewind", "--allow_changes", "--runs_dir", "--run_name", "--seeds"]
         );
         assert_eq!(flags("Several processes"), ["--nproc", "--all_ranks"]);
+        assert_eq!(flags("Averaging"), ["--soup", "--output"]);
         assert_eq!(flags("Inspect").first().map(String::as_str), Some("--init_config"));
         let configuration = flags("Configuration");
         assert_eq!((configuration.len(), configuration.last().map(String::as_str)), (16, Some("--seed")));

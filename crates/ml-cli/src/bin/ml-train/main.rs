@@ -6,11 +6,15 @@
 mod args;
 mod group;
 mod init;
+mod measure;
 mod ranks;
 mod resolve;
+mod schedule;
+mod soup;
 mod summary;
 mod train;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -76,10 +80,17 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     if args.list_architectures {
         return summary::list(args.json);
     }
-    if let Some(count) = args.nproc {
+    if let Some(count) = args.nproc
+        && args.plot_schedule.is_none()
+    {
         return ranks::launch(count);
     }
     let environment = ranks::environment()?;
+    if let Some(flag) = args.measures()
+        && environment.is_some()
+    {
+        return ml_cli::exit::usage(format!("{flag}: is for one process; start it without torchrun"));
+    }
     set_rank(environment.as_ref().map_or(0, |environment| environment.rank));
     let console = Console::new(draws_bars(&args.console));
     let dashboard = (args.ui == Ui::Tui).then(|| SharedDashboard::new(Instant::now()));
@@ -107,8 +118,22 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     if let Some(data_dir) = &args.init_config {
         return init::print(data_dir, &overrides, &stop);
     }
+    if !args.soup.is_empty() {
+        if environment.is_some() {
+            return ml_cli::exit::usage("--soup: one process does it; start it without torchrun");
+        }
+        return soup::make(args, &args.soup, &overrides, &stop);
+    }
     if args.summary {
         return summary::print(&resolve(args, &overrides)?.config, args.json);
+    }
+    if let Some(path) = &args.plot_schedule {
+        let processes = args.nproc.map_or(1, NonZeroUsize::get);
+        return schedule::plot(&resolve(args, &overrides)?.config, path, processes);
+    }
+    if args.measures().is_some() {
+        let config = resolve(args, &overrides)?.config;
+        return measure::run(args, config, &console, Process { stop: &stop, started });
     }
     let terminal = Terminal { console, log, dashboard };
     let process = Process { stop: &stop, started };

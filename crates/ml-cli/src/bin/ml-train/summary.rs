@@ -36,10 +36,18 @@ fn num_classes(config: &Config) -> anyhow::Result<Option<usize>> {
     if config.model.script().is_some() {
         return Ok(None);
     }
+    classes_of_data(config, "--summary").map(Some)
+}
+
+/// Those of the data set.
+///
+/// # Errors
+/// There is none; `flag` is what needs it.
+pub fn classes_of_data(config: &Config, flag: &str) -> anyhow::Result<usize> {
     match Dataset::open(&config.data.data_dir, &config.data.open_options(config.seed)) {
-        Ok(dataset) => Ok(Some(dataset.classes.len())),
+        Ok(dataset) => Ok(dataset.classes.len()),
         Err(error) => exit::usage(format!(
-            "--summary: how many classes are there? model.num_classes is auto, and there is no data set that would tell: \
+            "{flag}: how many classes are there? model.num_classes is auto, and there is no data set that would tell: \
              {error}. Give --data_dir, or --set model.num_classes=10"
         )),
     }

@@ -149,7 +149,9 @@ impl Request {
         mut report: RunReporter,
     ) -> anyhow::Result<Ended> {
         let config = &self.resolved.config;
-        let (batch_size, num_epochs) = (config.training.batch_size, config.training.num_epochs);
+        let batch_size = config.training.batch_size;
+        // Not known yet where a limit takes their place.
+        let num_epochs = config.training.whole_epochs().unwrap_or(0);
         // Gone, and the terminal as it was, when this function ends.
         let (mut progress, _screen): (Box<dyn Reporter>, _) = match &terminal.dashboard {
             None => (Box::new(Progress::new(terminal.console.clone(), batch_size, num_epochs)), None),

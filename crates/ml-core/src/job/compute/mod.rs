@@ -57,6 +57,22 @@ pub(super) fn resolve(
     Ok((config, compute))
 }
 
+/// How to compute where nothing is trained for long: as given, else as a run does without measuring.
+///
+/// # Errors
+/// The device has no such precision.
+pub(super) fn without_measuring(config: &Config, device: Device) -> Result<Compute, JobError> {
+    let training = &config.training;
+    let wish = Wish { precision: training.precision.given(), channels_last: training.channels_last.given() };
+    check(wish, device)?;
+    if device.is_cuda() {
+        return on_cuda(wish, device);
+    }
+    let compute = wish.or(Precision::Fp32, false, device);
+    tracing::info!("precision: {}", describe(compute));
+    Ok(compute)
+}
+
 fn has_bf16(device: Device) -> Result<bool, JobError> {
     Ok(torch_ext::has_bf16(device).map_err(ForwardError::from).map_err(TrainError::from)?)
 }
@@ -165,7 +181,14 @@ impl Question<'_> {
     fn is_short(&self) -> bool {
         let Some(size) = self.config.transforms.train.output_size() else { return true };
         let pixels = f64::from(size.height) * f64::from(size.width);
-        let images = self.dataset.train.samples.len() as f64 * self.config.training.num_epochs as f64;
+        let training = &self.config.training;
+        let of_steps = training
+            .max_steps
+            .map(|steps| steps as f64 * (training.batch_size * training.gradient_accumulation_steps) as f64);
+        let of_epochs = || self.dataset.train.samples.len() as f64 * training.num_epochs as f64;
+        // How many fit into a time is not known yet.
+        let of_time = training.max_time.map(|_| f64::INFINITY);
+        let images = of_steps.or(of_time).unwrap_or_else(of_epochs);
         pixels * images < SHORT_RUN
     }
 

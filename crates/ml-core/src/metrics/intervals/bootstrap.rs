@@ -27,7 +27,7 @@ impl Default for BootstrapConfig {
 }
 
 impl BootstrapConfig {
-    fn check(&self) {
+    pub(in crate::metrics) fn check(&self) {
         assert!(self.replicates > 0, "a bootstrap has a replicate");
         check_level(self.level);
     }
@@ -116,7 +116,7 @@ pub fn paired_bootstrap(first: &[bool], second: &[bool], config: &BootstrapConfi
 }
 
 /// The value of each replicate, in order: `draw` gets its random stream and some `scratch`.
-fn replicate<S, T: Send>(
+pub(in crate::metrics) fn replicate<S, T: Send>(
     config: &BootstrapConfig,
     scratch: impl Fn() -> S + Sync,
     draw: impl Fn(&mut Stream, &mut S) -> T + Sync,
@@ -132,7 +132,7 @@ fn replicate<S, T: Send>(
     values.into_iter().flatten().collect()
 }
 
-fn percentile_interval(mut values: Vec<f64>, level: f64) -> Interval {
+pub(in crate::metrics) fn percentile_interval(mut values: Vec<f64>, level: f64) -> Interval {
     values.sort_unstable_by(f64::total_cmp);
     let tail = (1.0 - level) / 2.0;
     Interval { lower: quantile(&values, tail), upper: quantile(&values, 1.0 - tail) }
@@ -238,7 +238,7 @@ impl Strata {
 
 /// The random stream of one replicate: SplitMix64 (Steele, Lea and Flood, "Fast splittable
 /// pseudorandom number generators", 2014), started at a hash of the seed and the replicate.
-struct Stream {
+pub(in crate::metrics) struct Stream {
     state: u64,
 }
 
@@ -263,7 +263,7 @@ impl Stream {
 
     /// A number in `0..limit`, each as likely; `limit` is at least 1. Lemire, "Fast random integer
     /// generation in an interval" (2019).
-    fn below(&mut self, limit: usize) -> usize {
+    pub(in crate::metrics) fn below(&mut self, limit: usize) -> usize {
         let limit = limit as u64;
         loop {
             let product = u128::from(self.next()) * u128::from(limit);

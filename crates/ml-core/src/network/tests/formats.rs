@@ -10,7 +10,7 @@ use test_support::generator;
 const CLASSES: i64 = 10;
 
 /// Small networks with every kind of layer; the ignored test takes them all.
-const SMALL: [Architecture; 6] = [
+pub(super) const SMALL: [Architecture; 6] = [
     Architecture::Resnet18Cifar,
     Architecture::Squeezenet11,
     Architecture::ShufflenetV2x05,

@@ -123,11 +123,11 @@ fn group(report: &Report, finding: &Finding, thumbnails: &Thumbnails) -> String 
 /// Class, split and size of an image.
 fn tags(report: &Report, image: u32) -> String {
     let file = &report.files[image as usize];
-    let class = report.class_names[file.class as usize].clone();
+    let class = file.class.map(|class| report.class_names[class as usize].clone());
     let split = file.split.map(|split| report.splits[split as usize].clone());
     let size = file.size.map(|(width, height)| format!("{width} × {height}"));
     let tag = |text: String| format!("<span class=\"tag\">{}</span>", short(&text));
-    split.into_iter().chain([class]).chain(size).map(tag).collect()
+    split.into_iter().chain(class).chain(size).map(tag).collect()
 }
 
 fn figure_of(report: &Report, finding: &Finding, thumbnails: &Thumbnails) -> String {

@@ -8,6 +8,7 @@ use super::SHOWN;
 use super::files::{Images, Stat};
 use crate::dataset::error::DatasetError;
 use crate::dataset::images::{self, IMAGES_FILE};
+use crate::dataset::label_sets::Task;
 use crate::dataset::labels::{self, CsvOptions};
 use crate::dataset::manifest::{CsvLabels, Manifest};
 use crate::dataset::scan::scan;
@@ -21,7 +22,7 @@ pub struct Changes {
     pub resized: (usize, Vec<String>),
     /// Images that no split knows, and examples.
     pub added: (usize, Vec<String>),
-    /// Images that the CSV of labels no longer names, and examples.
+    /// Images that the CSV of labels (or the class folders) no longer names, and examples.
     pub removed: (usize, Vec<String>),
     /// Images to which the CSV gives another label, and examples.
     pub relabelled: (usize, Vec<String>),
@@ -80,6 +81,7 @@ pub(super) fn find(
         sizes(dataset, images, stats, &mut changes)?;
     }
     match &manifest.labels {
+        _ if dataset.task() == Task::MultiLabel => relabelled_sets(dataset, manifest, images, &mut changes),
         Some(labels) => relabelled(dataset, labels, images, &mut changes),
         None => added(dataset, manifest, images, stats, &mut changes),
     }
@@ -177,4 +179,46 @@ fn relabelled(dataset: &Dataset, labels: &CsvLabels, images: &Images<'_>, change
     if changes.is_empty() {
         changes.others.push(format!("{} was edited (its labels are the same)", path.display()));
     }
+}
+
+/// What the CSV or the class folders say now, where an image may have several labels.
+fn relabelled_sets(dataset: &Dataset, manifest: &Manifest, images: &Images<'_>, changes: &mut Changes) {
+    let root = &dataset.train.root;
+    let now = match &manifest.labels {
+        None => Source::open_multi_label(&join(root, &manifest.images)),
+        Some(labels) => {
+            let path = dataset.root.join(&labels.csv);
+            match labels::sha256(&path) {
+                Ok(hash) if hash.eq_ignore_ascii_case(&labels.sha256) => return,
+                Ok(_) => {
+                    let options = labels.options.clone().unwrap_or_default();
+                    Source::open_csv_multi_label(&path, &CsvOptions { root: Some(root.clone()), ..options })
+                }
+                Err(error) => Err(error),
+            }
+        }
+    };
+    let now = match now {
+        Ok(now) => now,
+        Err(error) => {
+            changes.others.push(error.to_string());
+            return;
+        }
+    };
+    let prefix = if manifest.images == "." { String::new() } else { format!("{}/", manifest.images) };
+    let mut left: BTreeMap<String, Vec<&str>> = (0..now.len() as u32)
+        .map(|image| (format!("{prefix}{}", now.image(image)), now.labels_of(image)))
+        .collect();
+    for image in 0..images.len() as u32 {
+        let path = images.sample(image).path.to_string_lossy();
+        let known = images.labels(image).iter().map(|class| dataset.classes[*class as usize].as_str());
+        let known: Vec<&str> = known.collect();
+        match left.remove(&*path) {
+            None => note(&mut changes.removed, &path),
+            Some(labels) if labels != known => note(&mut changes.relabelled, &path),
+            Some(_) => {}
+        }
+    }
+    let is_new = |path: &&String| manifest.excluded.binary_search(path).is_err();
+    left.keys().filter(is_new).for_each(|path| note(&mut changes.added, path));
 }

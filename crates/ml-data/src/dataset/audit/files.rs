@@ -57,6 +57,12 @@ impl Images<'_> {
         unreachable!("numbers are below len()")
     }
 
+    /// Class numbers of an image, ascending.
+    pub(super) fn labels(&self, image: u32) -> &[u32] {
+        let (index, place) = self.place(image);
+        index.labels(place)
+    }
+
     pub(super) fn split(&self, image: u32) -> Split {
         self.place(image).0.split
     }

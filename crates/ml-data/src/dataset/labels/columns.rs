@@ -76,17 +76,39 @@ impl Columns {
         options: &CsvOptions,
         holds_paths: impl Fn(usize) -> bool,
     ) -> Result<Columns, String> {
+        Columns::find_keys(header, options, &[0, 1, 2, 3], holds_paths)
+    }
+
+    /// As [`Columns::find`], but for the column of labels.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn find_unlabelled(
+        header: &[String],
+        options: &CsvOptions,
+        holds_paths: impl Fn(usize) -> bool,
+    ) -> Result<Columns, String> {
+        Columns::find_keys(header, options, &[0, 2, 3], holds_paths)
+    }
+
+    /// Those of [`COLUMNS`] that `keys` name.
+    fn find_keys(
+        header: &[String],
+        options: &CsvOptions,
+        keys: &[usize],
+        holds_paths: impl Fn(usize) -> bool,
+    ) -> Result<Columns, String> {
         let wanted =
             [&options.path_column, &options.label_column, &options.group_column, &options.split_column];
         let mut places = [None; 4];
-        for (key, wanted) in wanted.into_iter().enumerate() {
+        for (key, wanted) in wanted.into_iter().enumerate().filter(|(key, _)| keys.contains(key)) {
             places[key] = match wanted {
                 Some(wanted) => Some(requested(header, wanted, FLAGS[key])?),
                 None => None,
             };
         }
         for (key, name) in COLUMNS.iter().enumerate() {
-            if places[key].is_some() {
+            if places[key].is_some() || !keys.contains(&key) {
                 continue;
             }
             let mut found = (0..header.len())
@@ -115,7 +137,7 @@ impl Columns {
                 }
             };
         }
-        if places[1].is_none() {
+        if places[1].is_none() && keys.contains(&1) {
             let by_name = called(free(&places), &LABEL_NAMES);
             let left = free(&places);
             places[1] = match (&by_name[..], &left[..]) {
@@ -127,7 +149,8 @@ impl Columns {
         }
         // Close to a known name, a column is more likely misspelt than meant to be left out.
         for place in free(&places) {
-            if let Some(key) = near(&header[place]).filter(|key| places[*key].is_none()) {
+            if let Some(key) = near(&header[place]).filter(|key| places[*key].is_none() && keys.contains(key))
+            {
                 let (name, flag) = (&header[place], FLAGS[key]);
                 return Err(format!(
                     "the header has a column `{}`; did you mean `{}`? ({flag} `{}` takes it as it is)",
@@ -138,7 +161,7 @@ impl Columns {
             }
         }
         for key in [0, 1] {
-            if places[key].is_none() {
+            if places[key].is_none() && keys.contains(&key) {
                 return Err(missing(header, key));
             }
         }
@@ -160,7 +183,7 @@ impl Columns {
 }
 
 /// The column of this name.
-fn requested(header: &[String], wanted: &str, flag: &str) -> Result<usize, String> {
+pub(super) fn requested(header: &[String], wanted: &str, flag: &str) -> Result<usize, String> {
     let find = |is: &dyn Fn(&String) -> bool| header.iter().position(is);
     let exact = find(&|name| name == wanted);
     exact.or_else(|| find(&|name| name.eq_ignore_ascii_case(wanted.trim()))).ok_or_else(|| {
@@ -181,7 +204,7 @@ fn missing(header: &[String], key: usize) -> String {
 }
 
 /// Letters and digits in lower case.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
@@ -191,7 +214,7 @@ fn near(name: &str) -> Option<usize> {
     COLUMNS.iter().position(|known| strsim::damerau_levenshtein(known, &lower) == 1)
 }
 
-fn brief(name: &str) -> String {
+pub(super) fn brief(name: &str) -> String {
     name.chars().take(40).collect::<String>().escape_debug().to_string()
 }
 

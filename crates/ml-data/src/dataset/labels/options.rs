@@ -17,6 +17,12 @@ pub struct CsvOptions {
     /// The column of labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
+    /// Of several labels an image: the columns of classes, each of 0 and 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_columns: Option<Vec<String>>,
+    /// Of several labels an image: what separates them in the column of labels. Default `|`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_separator: Option<String>,
     /// The column of groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_column: Option<String>,

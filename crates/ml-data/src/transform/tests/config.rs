@@ -277,7 +277,7 @@ fn values_out_of_range_are_listed_all_at_once_by_key() {
 fn the_schema_describes_each_key() {
     let schema = serde_json::to_value(schemars::schema_for!(TransformConfig)).unwrap();
     let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 24);
+    assert_eq!(properties.len(), 25);
     for (key, property) in properties {
         assert!(property["description"].as_str().is_some_and(|text| text.len() > 20), "{key}: {property}");
     }

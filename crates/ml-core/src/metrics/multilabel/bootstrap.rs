@@ -1,0 +1,105 @@
+//! The bootstrap interval of mean average precision.
+
+use std::cmp::Reverse;
+
+use super::{MultiHot, check_shapes};
+use crate::metrics::Probabilities;
+use crate::metrics::intervals::{BootstrapConfig, Estimate, percentile_interval, replicate};
+use crate::metrics::parallel::map_in_order;
+use crate::metrics::ranking::{key_of, mean};
+
+/// The mAP of `scores` `[N, K]` and its percentile interval. Each replicate draws N images with
+/// replacement, each with all its labels and scores (with several labels an image there are no
+/// strata to draw within); its mAP is the mean over the classes that have positives among them. A
+/// replicate without any label is left out. `None` where no image has a label.
+///
+/// After sorting each class once, a replicate takes time in proportion to N · K. Needs 5 · N · K
+/// bytes of memory.
+///
+/// Efron and Tibshirani, "An introduction to the bootstrap" (1993), section 13.3.
+///
+/// # Panics
+/// If `labels` has not as many images and classes as `scores`, `replicates` is 0, or `level` is not
+/// between 0 and 1.
+pub fn bootstrap_mean_average_precision(
+    scores: Probabilities,
+    labels: &MultiHot,
+    config: &BootstrapConfig,
+) -> Option<Estimate> {
+    config.check();
+    check_shapes(scores, labels);
+    let images = scores.len();
+    let classes =
+        map_in_order(scores.num_classes(), config.threads, |class| RankedImages::new(scores, labels, class));
+    let map = |times: &[u32]| {
+        let figures: Vec<_> = classes.iter().map(|class| class.average_precision(times)).collect();
+        mean(&figures)
+    };
+    let value = map(&vec![1; images])?;
+    let replicates = replicate(
+        config,
+        || vec![0u32; images],
+        |random, times| {
+            times.fill(0);
+            for _ in 0..images {
+                times[random.below(images)] += 1;
+            }
+            map(times)
+        },
+    );
+    let mut values: Vec<f64> = replicates.into_iter().flatten().collect();
+    if values.is_empty() {
+        values.push(value);
+    }
+    Some(Estimate { value, interval: percentile_interval(values, config.level) })
+}
+
+/// The images by descending score of one class.
+struct RankedImages {
+    /// `[N]`.
+    images: Vec<u32>,
+    /// `[N]`: [`LABEL`] of an image with the label, [`LAST`] of the last image with its score.
+    flags: Vec<u8>,
+}
+
+const LABEL: u8 = 1;
+const LAST: u8 = 2;
+
+impl RankedImages {
+    fn new(scores: Probabilities, labels: &MultiHot, class: usize) -> RankedImages {
+        let mut ranked: Vec<(u32, u32)> = scores
+            .rows()
+            .enumerate()
+            .map(|(image, row)| {
+                // NaN counts against the classifier, as in `ranking`.
+                let of_nan = if labels.contains(image, class) { u32::MIN } else { u32::MAX };
+                (key_of(row[class]).unwrap_or(of_nan), image as u32)
+            })
+            .collect();
+        ranked.sort_unstable_by_key(|&entry| Reverse(entry));
+        let flags = ranked.iter().enumerate().map(|(rank, &(key, image))| {
+            let label = if labels.contains(image as usize, class) { LABEL } else { 0 };
+            let is_last = ranked.get(rank + 1).is_none_or(|&(next, _)| next != key);
+            label | if is_last { LAST } else { 0 }
+        });
+        RankedImages { flags: flags.collect(), images: ranked.iter().map(|&(_, image)| image).collect() }
+    }
+
+    /// With each image counted so many times; `None` where none of them has the label.
+    fn average_precision(&self, times: &[u32]) -> Option<f64> {
+        let (mut hits, mut seen, mut hits_here, mut sum) = (0, 0, 0, 0.0);
+        for (&image, &flags) in self.images.iter().zip(&self.flags) {
+            let count = u64::from(times[image as usize]);
+            seen += count;
+            if flags & LABEL != 0 {
+                hits_here += count;
+            }
+            if flags & LAST != 0 && hits_here > 0 {
+                hits += hits_here;
+                sum += hits_here as f64 * hits as f64 / seen as f64;
+                hits_here = 0;
+            }
+        }
+        (hits > 0).then(|| sum / hits as f64)
+    }
+}
