@@ -17,8 +17,8 @@ use crate::torch_error::catch_torch_panic;
 const FIRST: f64 = 1e-7;
 /// Learning rate of the last step.
 const LAST: f64 = 10.0;
-/// Steps of a sweep: those of an epoch, within these bounds.
-const STEPS: (usize, usize) = (30, 100);
+/// Steps of a sweep, in as many epochs as that takes.
+const STEPS: usize = 100;
 /// Weight of what was before in the running mean of the loss.
 const SMOOTHING: f64 = 0.98;
 /// The sweep ends where the smoothed loss is so many times its minimum.
@@ -61,6 +61,13 @@ impl LrSweep {
         };
         let least = (0..=last).min_by(|&a, &b| slope(a).total_cmp(&slope(b)))?;
         (slope(least) < 0.0).then_some(points[least].lr)
+    }
+
+    /// The lower of [`Self::steepest`] and [`Self::minimum_tenth`], where the loss falls at all: the mean
+    /// lags behind the loss, so that its steepest fall may be where the loss has turned.
+    pub fn suggested(&self) -> Option<f64> {
+        let steepest = self.steepest()?;
+        Some(self.minimum_tenth().map_or(steepest, |other| steepest.min(other)))
     }
 
     /// A tenth of the learning rate at which the smoothed loss is least; none where there are too few
@@ -110,8 +117,7 @@ fn learning_rates(count: usize) -> impl Iterator<Item = f64> {
 }
 
 impl Trainer {
-    /// Trains with a learning rate that grows exponentially from 1e-7 to 10, in as many steps as an
-    /// epoch has, at least 30 and at most 100; it ends early where the loss explodes. Afterwards this
+    /// Trains with a learning rate that grows exponentially from 1e-7 to 10, in 100 steps; it ends early where the loss explodes. Afterwards this
     /// trainer is of no use. `training.divergence.action` should be `stop`. None if `stop` was raised.
     ///
     /// # Errors
@@ -122,10 +128,9 @@ impl Trainer {
 
     fn sweep(&mut self, stop: &Stop) -> Result<Option<LrSweep>, TrainError> {
         self.freeze()?;
-        let count = self.steps_per_epoch().clamp(STEPS.0, STEPS.1);
         let mut recorder = Recorder::default();
         let mut batches = self.train_batches(0)?;
-        for lr in learning_rates(count) {
+        for lr in learning_rates(STEPS) {
             if stop.load(Ordering::Relaxed) != 0 {
                 return Ok(None);
             }

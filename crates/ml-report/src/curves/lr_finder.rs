@@ -17,15 +17,19 @@ pub fn lr_finder(points: &[LrPoint], suggested: Option<f64>) -> Result<Figure, F
     let y = axis(points.iter().map(|point| point.smoothed_loss));
     let title = if y.is_log { "Loss, logarithmic" } else { "Loss" };
     let smoothed = points.iter().map(|point| (point.lr, point.smoothed_loss)).collect();
+    let away = |point: &&LrPoint, from: f64| (point.lr / from).ln().abs();
+    let marked = suggested.and_then(|from| {
+        points.iter().min_by(|a, b| away(a, from).total_cmp(&away(b, from))).map(|point| point.lr)
+    });
     let raw = points.iter().map(|point| (point.lr, point.loss)).collect();
     let curves = vec![
         Curve { color: lighter(COLORS[0]), is_train: true, points: raw, best: None },
-        Curve { color: COLORS[0], is_train: false, points: smoothed, best: suggested },
+        Curve { color: COLORS[0], is_train: false, points: smoothed, best: marked },
     ];
     // Half of the last number stands right of the axes.
     let right = GAP * 2 + x.ticks.iter().map(|(_, text)| width_of(text, TICK_SIZE)).max().unwrap_or(0) / 2;
     let left = GAP * 2 + Panel::left(&y);
-    let x_label = if suggested.is_some() { "learning rate (ring: steepest fall)" } else { "learning rate" };
+    let x_label = if suggested.is_some() { "learning rate (ring: suggestion)" } else { "learning rate" };
     let panel = Panel { title, x: &x, x_label, y, curves, corner: (left, TOP) };
     draw(left + WIDTH + right, TOP + HEIGHT + BOTTOM + GAP, |canvas| panel.draw(canvas))
 }

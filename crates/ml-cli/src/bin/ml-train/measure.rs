@@ -82,8 +82,8 @@ fn sweep(
     let mut progress = Progress::new(console.clone(), config.training.batch_size, 1);
     let found = job::find_lr(config, started, &mut progress, stop).map_err(classified)?;
     let Some(found) = found else { return Ok(None) };
-    replace(path, &lr_finder(&found.points, found.steepest())?.to_png()?)?;
-    let suggested = found.steepest().map(two_digits);
+    replace(path, &lr_finder(&found.points, found.suggested())?.to_png()?)?;
+    let suggested = found.suggested().map(two_digits);
     if json {
         let json = serde_json::json!({
             "suggested": suggested,
