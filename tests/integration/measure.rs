@@ -34,6 +34,11 @@ fn a_learning_rate_is_suggested_the_same_each_time_with_a_plot_and_no_run() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(is_png("lr_finder.png"));
+    // The first figure that a process draws has room for the numbers at its axes, which take 480 pixels
+    // and have 40 around them.
+    let bytes = std::fs::read(place.path().join("lr_finder.png")).unwrap();
+    let width = u32::from_be_bytes(*bytes[16..].first_chunk().unwrap());
+    assert!(width > 530, "{width}");
 
     let first = json(find(&["sweep.png", "--json"]));
     assert!(is_png("sweep.png"));

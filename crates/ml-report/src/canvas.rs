@@ -53,7 +53,11 @@ pub(crate) const INK: RGBColor = RGBColor(38, 38, 38);
 /// Lines that stay behind what is shown.
 pub(crate) const LINE: RGBColor = RGBColor(225, 225, 225);
 
-static REGISTERED: OnceLock<bool> = OnceLock::new();
+/// Makes the built-in font known; whether that worked.
+fn has_font() -> bool {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    *REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_FILE).is_ok())
+}
 
 /// A figure of `width` by `height` pixels with what `paint` draws on white.
 ///
@@ -64,7 +68,7 @@ pub(crate) fn draw(
     height: i32,
     paint: impl FnOnce(&mut Canvas<'_>),
 ) -> Result<Figure, FigureError> {
-    if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_FILE).is_ok()) {
+    if !has_font() {
         return Err(FigureError("the built-in font is damaged".into()));
     }
     let (width, height) = (width as u32, height as u32);
@@ -83,6 +87,10 @@ pub(crate) fn draw(
 
 /// Pixels that `text` takes in a line.
 pub(crate) fn width_of(text: &str, size: i32) -> i32 {
+    // Texts are measured before the first figure is drawn.
+    if !has_font() {
+        return 0;
+    }
     let layout = (FONT, size).into_font().layout_box(text);
     // A font without a width for its text draws nothing either.
     layout.map_or(0, |((left, _), (right, _))| right - left)
