@@ -130,10 +130,6 @@ impl LossFunction for Asymmetric {
         let mean = terms.sum(kind) / logits.size()[0] as f64;
         Ok(LossValue::over_samples(mean, logits))
     }
-
-    fn divisor(&self, targets: &[i64]) -> f64 {
-        targets.len() as f64
-    }
 }
 
 #[cfg(test)]

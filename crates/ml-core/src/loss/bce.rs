@@ -228,10 +228,6 @@ impl LossFunction for Bce {
         let mean = if self.sum_classes { mean * logits.size()[1] as f64 } else { mean };
         Ok(LossValue::over_samples(mean, logits))
     }
-
-    fn divisor(&self, targets: &[i64]) -> f64 {
-        targets.len() as f64
-    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,10 @@ impl Update for AdamConfig {
         true
     }
 
+    fn has_fused(&self) -> bool {
+        true
+    }
+
     fn step(&self, batch: &Batch, found_inf: Option<&Tensor>) -> Result<(), torch_ext::Error> {
         self.formula().step(batch, found_inf)
     }

@@ -57,10 +57,6 @@ impl Update for AdanConfig {
         true
     }
 
-    fn has_fused(&self) -> bool {
-        false
-    }
-
     fn step(&self, batch: &Batch, found_inf: Option<&Tensor>) -> Result<(), torch_ext::Error> {
         batch.update_unless(found_inf, || self.update(batch))
     }

@@ -71,10 +71,6 @@ impl Update for LambConfig {
         true
     }
 
-    fn has_fused(&self) -> bool {
-        false
-    }
-
     fn needs_grad_norm(&self) -> bool {
         self.max_grad_norm.is_some()
     }

@@ -134,10 +134,6 @@ impl Update for MuonConfig {
         false
     }
 
-    fn has_fused(&self) -> bool {
-        false
-    }
-
     fn auxiliary(&self) -> Option<Box<dyn Update>> {
         Some(Box::new(AdamwConfig {
             lr: self.adamw_lr,

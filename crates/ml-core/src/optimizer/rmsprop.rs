@@ -60,10 +60,6 @@ impl Update for RmspropConfig {
         true
     }
 
-    fn has_fused(&self) -> bool {
-        false
-    }
-
     fn step(&self, batch: &Batch, found_inf: Option<&Tensor>) -> Result<(), torch_ext::Error> {
         let settings = RmspropSettings {
             lr: batch.lr,

@@ -56,6 +56,10 @@ impl Update for SgdConfig {
         false
     }
 
+    fn has_fused(&self) -> bool {
+        true
+    }
+
     fn step(&self, batch: &Batch, found_inf: Option<&Tensor>) -> Result<(), torch_ext::Error> {
         let settings = SgdSettings {
             lr: batch.lr,

@@ -43,7 +43,7 @@ pub(super) trait Update: Common + Debug + Send + Sync {
 
     /// Whether PyTorch has a fused kernel for it, and a setting `fused`.
     fn has_fused(&self) -> bool {
-        true
+        false
     }
 
     /// Whether [`Batch::grad_norm`] is to be there.

@@ -10,7 +10,7 @@ use ml_data::transform::{Pipeline, TransformConfig};
 use super::checkpoints::CheckpointManager;
 use super::{Phase, Reporter, Rounds, Stop, TrainError, Trainer, evaluation_options, flow};
 use crate::distributed::Place;
-use crate::evaluation::{BatchNormRefresh, EvaluationError};
+use crate::evaluation::BatchNormRefresh;
 use crate::features::Batches;
 use crate::loader::{Loader, LoaderOptions};
 use crate::metrics::MetricSums;
@@ -167,26 +167,10 @@ impl Trainer {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Option<MetricSums>, TrainError> {
-        let num_batches = self.val_loader.num_batches();
-        reporter.phase_started(Phase::Evaluate, self.state.epoch, num_batches, 0);
-        let mut rounds = Rounds::new(self.ranks.world(), num_batches);
-        let mut ended = Ok(());
         // Not features that are kept: they may be those of other weights.
-        let sums = self.evaluator().sums(&[network], self.val_loader.epoch(0, 0).into(), || {
-            let reported = reporter.batches_done(rounds.world.size(), None);
-            let (flow, agreed) = rounds.next(flow(reported.is_err(), stop));
-            ended = reported.map_err(TrainError::from).and(agreed);
-            flow
-        });
-        ended?;
-        let sums = match sums {
-            Err(EvaluationError::Interrupted) => return Ok(None),
-            sums => sums?,
-        };
-        if rounds.finish(stop)?.is_break() {
-            return Ok(None);
-        }
-        reporter.phase_finished();
+        let batches = self.val_loader.epoch(0, 0).into();
+        let sums = self.validation_sums(Phase::Evaluate, &[network], batches, reporter, stop)?;
+        let Some(sums) = sums else { return Ok(None) };
         let Some((own, _)) = sums.into_iter().next() else { return Ok(None) };
         Ok(Some(self.ranks.sums(own)?))
     }

@@ -27,6 +27,7 @@ mod step;
 mod tests;
 mod throughput;
 
+use crate::features::Batches;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
@@ -144,6 +145,9 @@ enum Ended<T> {
     /// A loss was not finite, and the state is that of an earlier checkpoint again.
     RolledBack,
 }
+
+/// What a network's outputs add up to; with few classes also how often each was taken for which.
+type NetworkSums = (MetricSums, Option<ConfusionMatrix>);
 
 impl Trainer {
     /// Builds everything that `config` describes, to compute as `compute` says. Initial weights are
@@ -491,13 +495,38 @@ impl Trainer {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Option<(MetricSums, Option<MetricSums>)>, TrainError> {
-        reporter.phase_started(Phase::Validate, self.state.epoch, self.val_loader.num_batches(), 0);
         let networks: Vec<&Network> =
             [&self.network].into_iter().chain(self.ema.as_ref().map(Ema::network)).collect();
-        let mut rounds = Rounds::new(self.ranks.world(), self.val_loader.num_batches());
-        rounds.world.at(Place::Validating { epoch: self.state.epoch });
+        self.ranks.world().at(Place::Validating { epoch: self.state.epoch });
+        let batches = self.val_batches()?;
+        let sums = self.validation_sums(Phase::Validate, &networks, batches, reporter, stop)?;
+        let Some(sums) = sums else { return Ok(None) };
+        let mut sums = sums.into_iter();
+        let Some((val, pairs)) = sums.next() else { return Ok(None) };
+        if let Some(pairs) = pairs {
+            let pairs = self.all_pairs(pairs)?;
+            reporter.validated(self.state.step, &pairs, &self.classes)?;
+        }
+        let val = self.ranks.sums(val)?;
+        let ema = sums.next().map(|(ema, _)| self.ranks.sums(ema)).transpose()?;
+        Ok(Some((val, ema)))
+    }
+
+    /// This process's sums of each network over `batches` of the validation split, or none if told to
+    /// stop.
+    fn validation_sums(
+        &self,
+        phase: Phase,
+        networks: &[&Network],
+        batches: Batches,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Option<Vec<NetworkSums>>, TrainError> {
+        let num_batches = self.val_loader.num_batches();
+        reporter.phase_started(phase, self.state.epoch, num_batches, 0);
+        let mut rounds = Rounds::new(self.ranks.world(), num_batches);
         let mut ended = Ok(());
-        let sums = self.evaluator().sums(&networks, self.val_batches()?, || {
+        let sums = self.evaluator().sums(networks, batches, || {
             let reported = reporter.batches_done(rounds.world.size(), None);
             let (flow, agreed) = rounds.next(flow(reported.is_err(), stop));
             ended = reported.map_err(TrainError::from).and(agreed);
@@ -512,15 +541,7 @@ impl Trainer {
             return Ok(None);
         }
         reporter.phase_finished();
-        let mut sums = sums.into_iter();
-        let Some((val, pairs)) = sums.next() else { return Ok(None) };
-        if let Some(pairs) = pairs {
-            let pairs = self.all_pairs(pairs)?;
-            reporter.validated(self.state.step, &pairs, &self.classes)?;
-        }
-        let val = self.ranks.sums(val)?;
-        let ema = sums.next().map(|(ema, _)| self.ranks.sums(ema)).transpose()?;
-        Ok(Some((val, ema)))
+        Ok(Some(sums))
     }
 
     /// The pairs that all processes have counted.
