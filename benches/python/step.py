@@ -1,6 +1,6 @@
 """The median milliseconds of a training step, or of an inference pass, on random images, and the process's peak memory:
 ARCHITECTURE BATCH SIZE STEPS [--inference] [--bf16|--fp16|--tf32|--defaults] [--channels_last] [--fused] [--compile]
-[--cuda] [--profile].
+[--cuda] [--optimizer=NAME] [--profile].
 
 A step is forward, cross entropy, backward, SGD with momentum, after two that are not counted (--compile: and what
 compiling takes). The last line is JSON; with --profile it is the milliseconds of a step by kind of operation, where
@@ -8,7 +8,8 @@ what inductor has made one kernel of counts as "fused". crates/ml-core/examples/
 
 On CUDA, TF32 is off for convolutions and matrix products alike without one of the flags for precision; --defaults
 leaves both as PyTorch has them (convolutions with, matrix products without), as torchvision's reference script does.
---fused is SGD in one kernel. card_mb is as in bench_step.rs; of it, allocated_mb is the most that tensors took at once
+--fused is SGD in one kernel. --optimizer=adamw is the fused one; =muon is timm's, which must be installed beside
+torchvision; ms_optimizer is the optimizer's part of a step. card_mb is as in bench_step.rs; of it, allocated_mb is the most that tensors took at once
 (torch.cuda.max_memory_allocated).
 """
 
@@ -69,6 +70,18 @@ def profiled(step, steps):
     return kinds
 
 
+def new_optimizer(network, flags):
+    name = next((flag.split("=")[1] for flag in flags if flag.startswith("--optimizer=")), "sgd")
+    if name == "muon":
+        from timm.optim import Muon
+
+        return Muon(network.parameters(), lr=0.01)
+    if name == "adamw":
+        return torch.optim.AdamW(network.parameters(), lr=0.01, fused=True)
+    fused = True if "--fused" in flags else None
+    return torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=fused)
+
+
 def main():
     flags = {arg for arg in sys.argv[1:] if arg.startswith("--")}
     architecture, *numbers = (arg for arg in sys.argv[1:] if not arg.startswith("--"))
@@ -84,8 +97,7 @@ def main():
         )
     layout = torch.channels_last if "--channels_last" in flags else torch.contiguous_format
     network = torchvision.models.get_model(architecture, num_classes=10).to(device, memory_format=layout)
-    fused = True if "--fused" in flags else None
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=fused)
+    optimizer = new_optimizer(network, flags)
     images = torch.randn(batch, 3, size, size, device=device).to(memory_format=layout)
     targets = torch.randint(10, (batch,), device=device)
     dtype = torch.float16 if "--fp16" in flags else torch.bfloat16
@@ -106,10 +118,13 @@ def main():
             loss = torch.nn.functional.cross_entropy(forward(images), targets)
         optimizer.zero_grad()
         scaler.scale(loss).backward()
+        start = time.perf_counter()
         scaler.step(optimizer)
+        updates.append((time.perf_counter() - start) * 1e3)
         scaler.update()
         loss.item()
 
+    updates = []
     network.train("--inference" not in flags)
     step = infer if "--inference" in flags else train
     for _ in range(2):
@@ -123,6 +138,8 @@ def main():
         step()
         milliseconds.append((time.perf_counter() - start) * 1e3)
     found = {"architecture": architecture, "ms_median": statistics.median(milliseconds), "peak_mb": peak_mb()}
+    if updates:
+        found["ms_optimizer"] = statistics.median(updates[-steps:])
     if device == "cuda":
         after = card_mb()
         found["card_mb"] = None if before is None or after is None else after - before

@@ -98,6 +98,13 @@ fn published_weights_predict_what_torchvision_does_with_imagenets_class_names() 
     // Half the size: the shorter side and the crop.
     let (_, said) = predicted(place, &["--weights", "resnet18:DEFAULT", "--image_size", "112"]);
     assert!(said.contains("resize 128, crop 112x112") && said.contains("changed as said"), "{said}");
+    for (fit, part) in
+        [("pad", "pad to 224x224,"), ("squash", "resize 224x224,"), ("crop", "resize 256, crop 224x224")]
+    {
+        let (padded, said) = predicted(place, &["--weights", "resnet18:DEFAULT", "--fit", fit]);
+        assert!(said.contains(part), "{said}");
+        assert_eq!(padded == lines, fit == "crop", "{fit}");
+    }
 }
 
 #[test]
@@ -203,6 +210,7 @@ fn what_does_not_suit_weights_is_said_with_what_to_do() {
         ("resnet18:DEFAULT", &["--ema", "always"], &["--ema"]),
         ("vit_b_16:DEFAULT", &["--image_size", "100"], &["--image_size", "multiples of 16"]),
         ("resnet18:DEFAULT", &["--image_size", "0"], &["--image_size", "must be a whole number"]),
+        ("resnet18:DEFAULT", &["--fit", "stretch"], &["--fit", "must be crop, pad or squash"]),
         ("resnet18:DEFAULT", &["--mean", "0.5", "0.5", "0.5"], &["--std"]),
         ("resnet18:DEFAULT", &["--mean", "9", "0", "0", "--std", "1", "1", "0"], &["--mean and --std"]),
     ] {
@@ -219,9 +227,10 @@ fn what_does_not_suit_weights_is_said_with_what_to_do() {
         fs::write(place.join("names.txt"), names).unwrap();
         fails(weights("model.th", &architecture), 2, &[part]);
     }
-    for flag in ["--architecture", "--classes", "--image_size"] {
+    for flag in ["--architecture", "--classes", "--image_size", "--fit"] {
+        let value = if flag == "--fit" { "pad" } else { "32" };
         fails(
-            inference(place, &["--checkpoint", "runs/base", flag, "32"]),
+            inference(place, &["--checkpoint", "runs/base", flag, value]),
             2,
             &[flag, "belongs to --weights"],
         );

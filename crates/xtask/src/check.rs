@@ -63,7 +63,16 @@ const CHECKS: [Check; 9] = [
     Check {
         name: "tests",
         program: "cargo",
-        args: &["test", "--locked", "--workspace", "--lib", "--bins", "--tests", "--examples"],
+        args: &[
+            "test",
+            "--locked",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--examples",
+            "--no-fail-fast",
+        ],
         // Several tests compute at once, and threads that spin would keep them from it.
         env: &[("OMP_WAIT_POLICY", "passive")],
     },

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use ml_data::setting::Auto;
-use ml_data::transform::{Normalize, Resize, Size, TransformConfig};
+use ml_data::transform::{Color, Fit, FitMode, Letterbox, Normalize, Resize, Size, TransformConfig};
 
 use super::InferenceError;
 use crate::config::unknown_name;
@@ -25,6 +25,8 @@ pub struct WeightsSource {
 pub struct ImageOptions {
     /// Side of the square images that the network sees, in pixels.
     pub image_size: Option<u32>,
+    /// How images of another shape get that size.
+    pub fit: Option<FitMode>,
     /// What their colours are normalized with.
     pub normalize: Option<Normalize>,
 }
@@ -107,6 +109,9 @@ impl WeightsSource {
         };
         if let Some(side) = options.image_size {
             set_size(&mut transform, side);
+        }
+        if let Some(mode) = options.fit {
+            transform = transform.fitted(Fit { mode, fill: Color::default() });
         }
         if let Some(normalize) = &options.normalize {
             transform.normalize = Some(Auto::Value(normalize.clone()));
@@ -208,6 +213,9 @@ fn describe(transform: &TransformConfig) -> String {
         Some(Resize::ShorterSide(side)) => parts.push(format!("resize {side}")),
         Some(Resize::Exact(Size { height, width })) => parts.push(format!("resize {height}x{width}")),
         None => {}
+    }
+    if let Some(Letterbox { size: Size { height, width }, .. }) = transform.letterbox {
+        parts.push(format!("pad to {height}x{width}"));
     }
     if let Some(Size { height, width }) = transform.center_crop {
         parts.push(format!("crop {height}x{width}"));

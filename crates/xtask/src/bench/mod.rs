@@ -11,8 +11,10 @@ mod first_step;
 mod loader;
 mod measure;
 mod neighbours;
+mod optimizers;
 mod photos;
 mod report;
+mod search;
 mod split;
 mod step;
 
@@ -68,6 +70,10 @@ enum Name {
     Evaluation,
     /// Two processes against Python's `DistributedDataParallel`, and what overlap gains
     Distributed,
+    /// Muon's step against `AdamW`'s, and its update against timm's
+    Optimizers,
+    /// What ml-search adds to the time of its trials
+    Search,
 }
 
 /// What a benchmark works with.
@@ -113,6 +119,8 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::Checkpoint => checkpoint::run(&bench),
             Name::Evaluation => evaluation::run(&bench),
             Name::Distributed => distributed::run(&bench),
+            Name::Optimizers => optimizers::run(&bench),
+            Name::Search => search::run(&bench),
         };
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot delete {}", scratch.display()))?;
         for comparison in result? {

@@ -10,7 +10,7 @@ use ml_cli::flags::{ConsoleArgs, CsvArgs, SplitName, path, positive_number, whol
 use ml_core::dataset::Split;
 use ml_core::device::{DeviceChoice, PrecisionChoice};
 use ml_core::inference::{ImageOptions, UseEma};
-use ml_core::transform::{MAX_SIDE, Normalize};
+use ml_core::transform::{FitMode, MAX_SIDE, Normalize};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +60,10 @@ pub struct Args {
     /// or 32 for networks for small images]
     #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = parse_side, help_heading = "Weights")]
     pub image_size: Option<u32>,
+    /// How images of another shape become square: crop, pad or squash [default: that of the published
+    /// weights, which is crop]
+    #[arg(long, value_name = "MODE", value_parser = parse_fit, help_heading = "Weights")]
+    pub fit: Option<FitMode>,
     /// Mean of red, green and blue that is subtracted, 0 to 1 [default: as --image_size]
     #[arg(long, num_args = 3, allow_negative_numbers = true, value_names = ["R", "G", "B"], requires = "std", help_heading = "Weights")]
     pub mean: Option<Vec<f64>>,
@@ -185,6 +189,11 @@ fn parse_side(text: &str) -> Result<u32, String> {
     }
 }
 
+fn parse_fit(text: &str) -> Result<FitMode, String> {
+    let modes = [FitMode::Crop, FitMode::Pad, FitMode::Squash];
+    modes.into_iter().find(|mode| mode.name() == text).ok_or_else(|| "must be crop, pad or squash".to_owned())
+}
+
 /// More threads than that are a slip of the fingers.
 const MAX_WORKERS: usize = 1024;
 
@@ -211,6 +220,7 @@ impl Args {
             (self.architecture.is_some(), "--architecture"),
             (self.classes.is_some(), "--classes"),
             (self.image_size.is_some(), "--image_size"),
+            (self.fit.is_some(), "--fit"),
             (self.mean.is_some(), "--mean"),
         ] {
             if given && self.weights.is_none() {
@@ -259,6 +269,7 @@ impl Args {
         let normalize = self.mean.clone().zip(self.std.clone());
         ImageOptions {
             image_size: self.image_size,
+            fit: self.fit,
             normalize: normalize.map(|(mean, std)| Normalize { mean, std }),
         }
     }

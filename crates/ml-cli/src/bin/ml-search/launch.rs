@@ -14,8 +14,8 @@ use ml_report::search_report::trials_dir;
 use ml_search::{Ended, Launcher, Metric, Process, State, Trial, read_values};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// How long a process of an earlier search gets to save its state.
-const ORPHAN_WITHIN: Duration = Duration::from_mins(5);
+/// How long a process gets to save its state.
+const SAVED_WITHIN: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(100);
 /// Signals that `ml-train` answers by saving its state: INT, TERM, HUP, USR1, USR2.
 const SAVED: [i32; 5] = [2, 15, 1, 10, 12];
@@ -99,7 +99,7 @@ impl Launcher for TrainLauncher {
         end_orphan(&folder)?;
         // It has ended before the search knew of it.
         if is_final(&folder) {
-            return Ok(Training { child: None, has_ended: true, log: self.log_path(trial) });
+            return Ok(Training::new(None, self.log_path(trial)));
         }
         let log = self.log_path(trial);
         let file = File::options().create(true).append(true).open(&log)?;
@@ -110,7 +110,7 @@ impl Launcher for TrainLauncher {
         }
         // A group of its own: signals from the terminal reach it through the search only.
         let child = command.process_group(0).spawn()?;
-        Ok(Training { child: Some(child), has_ended: false, log })
+        Ok(Training::new(Some(child), log))
     }
 
     fn values(&self, trial: &Trial) -> io::Result<Vec<Option<f64>>> {
@@ -128,15 +128,32 @@ fn is_final(folder: &Path) -> bool {
 pub struct Training {
     child: Option<Child>,
     has_ended: bool,
+    /// When it was first asked to end.
+    asked: Option<Instant>,
     log: PathBuf,
+}
+
+impl Training {
+    fn new(child: Option<Child>, log: PathBuf) -> Training {
+        Training { has_ended: child.is_none(), child, asked: None, log }
+    }
 }
 
 impl Process for Training {
     fn poll(&mut self) -> io::Result<Option<Ended>> {
         let Some(child) = &mut self.child else { return Ok(Some(Ended::Completed)) };
-        let Some(status) = child.try_wait()? else { return Ok(None) };
+        let is_late = self.asked.is_some_and(|asked| asked.elapsed() > SAVED_WITHIN);
+        let Some(status) = child.try_wait()? else {
+            if is_late {
+                tracing::warn!("process {} was asked to end and does not; it is killed", child.id());
+                child.kill()?;
+            }
+            return Ok(None);
+        };
         self.has_ended = true;
-        Ok(Some(ended(status, &self.log)))
+        // It goes on from its last checkpoint like one that has saved its state.
+        let was_killed = is_late && status.signal() == Some(Signal::KILL.as_raw());
+        Ok(Some(if was_killed { Ended::Stopped } else { ended(status, &self.log) }))
     }
 
     fn stop(&mut self) {
@@ -146,6 +163,7 @@ impl Process for Training {
             // It may have ended by itself; then there is nothing to do.
             let _ = kill_process(pid, Signal::TERM);
         }
+        self.asked.get_or_insert_with(Instant::now);
     }
 }
 
@@ -185,7 +203,7 @@ fn end_orphan(folder: &Path) -> io::Result<()> {
     let _ = kill_process(pid, Signal::TERM);
     let asked = Instant::now();
     while orphan(folder).is_some() && test_kill_process(pid).is_ok() {
-        if asked.elapsed() > ORPHAN_WITHIN {
+        if asked.elapsed() > SAVED_WITHIN {
             return Err(io::Error::other(format!(
                 "{}: is still trained by process {}, which does not end",
                 folder.display(),
@@ -234,5 +252,30 @@ mod tests {
         assert_eq!(orphan(folder.path()), None);
         fs::write(folder.path().join(".lock"), format!("process {}\n", std::process::id())).unwrap();
         assert_eq!(orphan(folder.path()), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_does_not_end_is_killed_and_goes_on_later() {
+        let mut command = Command::new("sh");
+        let child = command.args(["-c", "trap '' TERM; echo; exec sleep 60"]).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        // The signal is ignored from here on.
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let mut training = Training::new(Some(child), PathBuf::new());
+        training.stop();
+        assert_eq!(training.poll().unwrap(), None);
+        training.asked = Instant::now().checked_sub(SAVED_WITHIN + Duration::from_secs(1));
+        let ended = loop {
+            if let Some(ended) = training.poll().unwrap() {
+                break ended;
+            }
+            std::thread::sleep(POLL);
+        };
+        assert_eq!(ended, Ended::Stopped);
     }
 }
