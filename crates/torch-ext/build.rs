@@ -34,6 +34,7 @@ fn main() {
     };
     let shim = [
         "amp",
+        "autograd",
         "conv",
         "cuda",
         "distributed",

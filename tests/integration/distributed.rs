@@ -506,6 +506,7 @@ fn settings_that_do_not_suit_several_processes_are_refused_by_key() {
     refused(["--batch_size", "1000"], &["batch_size"]);
     let nccl = ["--set", "training.distributed.backend=nccl"];
     refused(nccl, &["training.distributed.backend", "nccl"]);
+    refused(["--set", "training.sam={}"], &["training.sam", "several processes"]);
     let args = ["--data_dir", data.to_str().unwrap(), "--dry_run", "--set"];
     for (key, value) in [("timeout_seconds", "0"), ("bucket_mb", "-1")] {
         let setting = format!("training.distributed.{key}={value}");

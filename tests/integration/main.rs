@@ -26,6 +26,7 @@ mod published;
 mod report;
 mod resume;
 mod rewind;
+mod sam;
 mod search;
 mod split;
 mod summary;

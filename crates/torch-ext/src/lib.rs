@@ -1,12 +1,13 @@
 //! What libtorch has and tch does not expose, behind a small safe surface: CUDA on demand, fused
-//! optimizer steps, autocast and gradient scaling, memory format, gradients set to none, norms and
-//! averages over many tensors, determinism, TorchScript modules with their whole state, depthwise
-//! convolutions and batch norms that are faster on the CPU, copies that the host does not wait for,
-//! process groups and their reducer of gradients, warnings, records of what runs and of the memory it
-//! takes, the allocator's manners. With jpeg-ext
-//! the only unsafe code of the project.
+//! optimizer steps, autocast and gradient scaling, backward passes of a part of a network, memory
+//! format, gradients set to none, norms and averages over many tensors, determinism, TorchScript
+//! modules with their whole state, depthwise convolutions and batch norms that are faster on the CPU,
+//! copies that the host does not wait for, process groups and their reducer of gradients, warnings,
+//! records of what runs and of the memory it takes, the allocator's manners. With jpeg-ext the only
+//! unsafe code of the project.
 
 mod amp;
+mod autograd;
 mod conv;
 mod cuda;
 mod distributed;
@@ -24,6 +25,7 @@ mod transfer;
 mod warnings;
 
 pub use amp::{ScaleRule, allow_tf32, has_bf16, unscale, update_scale};
+pub use autograd::{RngState, backward};
 pub use conv::depthwise_conv2d;
 pub use cuda::{
     CudaDevice, CudaError, CudaVersion, CudaVersions, cuda_device, cuda_peak, cuda_versions,
@@ -78,6 +80,7 @@ mod tests {
     fn every_function_of_the_shim_keeps_exceptions_in() {
         let sources = [
             include_str!("cpp/amp.cpp"),
+            include_str!("cpp/autograd.cpp"),
             include_str!("cpp/conv.cpp"),
             include_str!("cpp/cuda.cpp"),
             include_str!("cpp/distributed.cpp"),

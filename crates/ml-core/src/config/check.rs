@@ -5,10 +5,11 @@ use ml_data::transform::Size;
 use ml_data::violations::Violations;
 
 use super::{BaseModel, Config, DataConfig, ModelConfig, TorchScriptModel, TrainingConfig, TransformsConfig};
+use crate::device::PrecisionChoice;
 use crate::loader::SamplingConfig;
 use crate::loss::LossConfig;
 use crate::network::Freeze;
-use crate::optimizer::{AgcConfig, EmaConfig, SwaConfig};
+use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
 use crate::policy::{EarlyStoppingConfig, Metric, TimeLimit};
 
 /// More decoding threads than that are a slip of the fingers.
@@ -37,6 +38,7 @@ impl Config {
                 .to_owned()
         });
         self.check_feature_cache(&mut v);
+        self.check_gradient_checkpointing(&mut v);
         check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
         v.section("data", self.data.violations());
         check_integers(&serde_json::to_value(self).unwrap_or_default(), "", &mut v);
@@ -92,6 +94,29 @@ impl Config {
                      use so many views of each image in turn, or auto here"
                 ),
             );
+        }
+    }
+
+    /// Networks that cannot be run in segments, and processes that would wait for each other.
+    fn check_gradient_checkpointing(&self, v: &mut Violations) {
+        let key = "training.gradient_checkpointing";
+        let distributed = &self.training.distributed;
+        if !self.training.gradient_checkpointing {
+            return;
+        }
+        match self.model.base().map(|base| base.architecture) {
+            None => v.add(key, "a TorchScript module cannot be run in parts; set it to false"),
+            Some(architecture) => v.check(key, !architecture.has_auxiliary_heads(), || {
+                format!("is not for {}, which has auxiliary heads; set it to false", architecture.name())
+            }),
+        }
+        for (setting, is_on) in [
+            ("sync_batch_norm", distributed.sync_batch_norm),
+            ("find_unused_parameters", distributed.find_unused_parameters),
+        ] {
+            v.check(key, !is_on, || {
+                format!("cannot be together with training.distributed.{setting}; set one of them to false")
+            });
         }
     }
 
@@ -176,6 +201,7 @@ impl TrainingConfig {
             v.add("max_grad_norm", "set only one of max_grad_norm, max_grad_value and agc");
         }
         v.section("agc", self.agc.as_ref().map_or_else(Vec::new, AgcConfig::problems));
+        self.check_sam(&mut v);
         let monitor = self.checkpoint.monitor;
         v.check("checkpoint.monitor", !monitor.is_of_ema() || self.ema.is_some(), || {
             format!("{} needs EMA weights; set training.ema", monitor.name())
@@ -201,6 +227,23 @@ impl TrainingConfig {
         });
         v.section("early_stopping", early_stopping.map_or_else(Vec::new, EarlyStoppingConfig::problems));
         v
+    }
+
+    fn check_sam(&self, v: &mut Violations) {
+        let Some(sam) = &self.sam else { return };
+        v.section("sam", SamConfig::problems(sam));
+        v.check("sam", self.precision != PrecisionChoice::Fp16, || {
+            "is not for fp16, whose gradients are scaled; set training.precision to bf16 or fp32, or null \
+             here"
+                .to_owned()
+        });
+        v.check("sam", self.gradient_accumulation_steps <= 1, || {
+            format!(
+                "is not for accumulated gradients; set training.gradient_accumulation_steps to 1 (it is {}), or \
+                 null here",
+                self.gradient_accumulation_steps
+            )
+        });
     }
 }
 

@@ -12,7 +12,7 @@ use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::distributed::DistributedConfig;
 use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
-use crate::optimizer::{AgcConfig, EmaConfig, SwaConfig};
+use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, TensorBoardConfig, TimeLimit};
 
 /// The keys whose values are paths; the weights may also be a name.
@@ -143,6 +143,12 @@ pub struct TrainingConfig {
     /// Adaptive gradient clipping: gradients are scaled so that their norm is at most a share of
     /// that of their weights, unit by unit; null leaves them. Not together with the others.
     pub agc: Option<AgcConfig>,
+    /// Sharpness-aware minimisation: each step takes the gradient where the loss nearby is about the
+    /// largest, which takes a second forward and backward pass; null does not.
+    pub sam: Option<SamConfig>,
+    /// The backward pass computes what is within the network's blocks once more, so that it need not
+    /// be kept: less memory, more time, the same results.
+    pub gradient_checkpointing: bool,
     /// Stops when the monitored metric no longer improves; null trains all epochs.
     pub early_stopping: Option<EarlyStoppingConfig>,
     /// Keeps an average of the weights and validates it beside them; null keeps none.
@@ -179,6 +185,8 @@ impl Default for TrainingConfig {
             max_grad_norm: None,
             max_grad_value: None,
             agc: None,
+            sam: None,
+            gradient_checkpointing: false,
             early_stopping: None,
             ema: None,
             swa: None,

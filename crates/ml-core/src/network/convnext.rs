@@ -5,7 +5,8 @@ use tch::Tensor;
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{
-    Activation, Conv2d, Convolution, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential, StochasticDepth,
+    Activation, Conv2d, Convolution, Cut, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential,
+    StochasticDepth,
 };
 use super::model::Model;
 use super::state::Scope;
@@ -82,6 +83,10 @@ struct LayerNorm2d(LayerNorm);
 impl Layer for LayerNorm2d {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         self.0.forward_t(&input.permute([0, 2, 3, 1]), train).permute([0, 3, 1, 2])
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 }
 

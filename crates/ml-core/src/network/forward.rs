@@ -199,6 +199,6 @@ impl Network {
 }
 
 /// Losses and metrics are computed in float32, whatever autocast has made of the logits.
-fn in_f32(logits: Tensor, compute: &Compute) -> Tensor {
+pub(super) fn in_f32(logits: Tensor, compute: &Compute) -> Tensor {
     if compute.precision.autocast().is_some() { logits.to_kind(Kind::Float) } else { logits }
 }

@@ -12,6 +12,7 @@ mod efficientnet;
 mod entry;
 mod forward;
 mod freeze;
+mod gradient_checkpointing;
 mod inception;
 mod init;
 mod layers;
@@ -34,6 +35,7 @@ mod sizes;
 mod small;
 mod squeezenet;
 mod state;
+mod statistics;
 mod swin;
 mod tap;
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub(crate) use blocks::blocks;
 use entry::{Entry, Role};
 pub use forward::{Classifier, Embedded, ForwardError, Input, Tapped};
 pub use freeze::{Freeze, FreezeError};
+pub use gradient_checkpointing::TrainPass;
 pub(crate) use inception::is_auxiliary;
 pub use layers::TrainOutputs;
 use model::Model;
@@ -61,6 +64,7 @@ pub use registry::Architecture;
 use script::ScriptLayer;
 pub use script::{ScriptError, ScriptFile};
 use state::{Scope, State};
+pub use statistics::StatisticsCopy;
 
 /// A state dict of another network: all differences.
 #[derive(Debug, Default, PartialEq, Eq, thiserror::Error)]

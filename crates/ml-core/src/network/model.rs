@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::layers::{Layer, Tap, TrainOutputs, forward_all};
+use super::layers::{Cut, Layer, Tap, TrainOutputs, forward_all};
 
 /// A backbone (`features`, then `pool`) and a head, in timm's sense. Run one after another, they
 /// are the network: the same operators in the same order as torchvision's `forward`.
@@ -91,6 +91,50 @@ impl Model {
         }
         layers
     }
+
+    /// Places in [`Model::layers`] at which gradient checkpointing cuts the features: behind each block
+    /// and pooling but the last, to which what is left of the network belongs.
+    pub fn cuts(&self) -> Vec<usize> {
+        let (mut cuts, mut place) = (Vec::new(), 0);
+        add_cuts(self.features.as_ref(), &mut place, &mut cuts);
+        cuts.pop();
+        let layers = self.layers();
+        // An activation may be a part of the norm in front of it, or work in place.
+        cuts.retain(|&cut| layers[cut].layer.as_norm_activation().is_none());
+        cuts
+    }
+}
+
+/// Whether there is more in it than single operations.
+fn has_block(layer: &dyn Layer) -> bool {
+    match layer.sequence() {
+        Some(parts) => parts.iter().any(|part| has_block(part.as_ref())),
+        None => layer.cut() != Cut::Nowhere,
+    }
+}
+
+/// `place` is that of `layer`, and then of what comes behind it. A sequence without a block is one.
+fn add_cuts(layer: &dyn Layer, place: &mut usize, cuts: &mut Vec<usize>) {
+    let before = *place;
+    match layer.sequence() {
+        Some(parts) if has_block(layer) => {
+            return parts.iter().for_each(|part| add_cuts(part.as_ref(), place, cuts));
+        }
+        Some(_) => *place += num_layers(layer),
+        None => *place += 1,
+    }
+    let cut = if layer.sequence().is_some() { Cut::Behind } else { layer.cut() };
+    if cut == Cut::Joined && cuts.last() == Some(&before) {
+        cuts.pop();
+    }
+    if cut != Cut::Nowhere {
+        cuts.push(*place);
+    }
+}
+
+/// Those of nested sequences each counted.
+fn num_layers(layer: &dyn Layer) -> usize {
+    layer.sequence().map_or(1, |parts| parts.iter().map(|part| num_layers(part.as_ref())).sum())
 }
 
 /// One of a network's layers.

@@ -65,13 +65,18 @@ impl Prefix {
 
     /// Rows `[N, F]` → what the rest of the network makes of them.
     pub(super) fn forward_rest(&self, model: &Model, rows: &Tensor, train: bool) -> TrainOutputs {
+        run(&model.layers()[self.layers..], &self.layer_input(rows), train)
+    }
+
+    /// Rows `[N, F]` as the layer behind the prefix gets them.
+    pub(super) fn layer_input(&self, rows: &Tensor) -> Tensor {
         let size = |dim: &i64| self.shape[*dim as usize];
         let sizes: Vec<i64> = rows.size()[..1].iter().copied().chain(self.order.iter().map(size)).collect();
         let mut back = vec![0; self.order.len() + 1];
         for (place, dim) in (1..).zip(&self.order) {
             back[*dim as usize + 1] = place;
         }
-        run(&model.layers()[self.layers..], &rows.view(sizes.as_slice()).permute(back), train)
+        rows.view(sizes.as_slice()).permute(back)
     }
 
     /// A prefix of so many layers that end in `features`; none where these do not fill their memory

@@ -201,6 +201,11 @@ impl Architecture {
         matches!(self, Architecture::Googlenet | Architecture::InceptionV3)
     }
 
+    /// Whether auxiliary heads in the middle of it take part in training.
+    pub fn has_auxiliary_heads(self) -> bool {
+        matches!(self, Architecture::Googlenet | Architecture::InceptionV3)
+    }
+
     /// Whether it has a dropout whose probability can be set.
     pub fn has_dropout(self) -> bool {
         matches!(self.row().drops, Drops::Features | Drops::Both)

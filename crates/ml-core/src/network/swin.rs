@@ -8,7 +8,7 @@ use tch::Tensor;
 use super::NetworkSpec;
 use super::init::Init;
 use super::layers::{
-    Conv2d, Convolution, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential, StochasticDepth, Tap,
+    Conv2d, Convolution, Cut, GlobalAveragePool, Layer, LayerNorm, Linear, Sequential, StochasticDepth, Tap,
     TappedLayer, WindowAttention, WindowAttentionConfig, mlp, padded,
 };
 use super::model::Model;
@@ -253,5 +253,9 @@ struct ChannelsFirst;
 impl Layer for ChannelsFirst {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
         input.permute([0, 3, 1, 2])
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 }

@@ -1,3 +1,5 @@
+mod sam;
+
 use super::*;
 use tch::{Device, Kind};
 

@@ -33,9 +33,9 @@ const SHORT: [(&str, &str); 16] = [
     ("deterministic", "deterministic"),
 ];
 
-/// Keys that never change a result: how images are loaded, what is checked of them, where a run trains,
-/// and how often TensorBoard gets to see it.
-pub const INCIDENTAL: [&str; 15] = [
+/// Keys that never change a result: how images are loaded, what is checked of them, where a run trains
+/// and in how much memory, and how often TensorBoard gets to see it.
+pub const INCIDENTAL: [&str; 16] = [
     "data.num_workers",
     "data.cache",
     "data.cache_max_gb",
@@ -44,6 +44,7 @@ pub const INCIDENTAL: [&str; 15] = [
     "data.on_change",
     "training.device",
     "training.threads",
+    "training.gradient_checkpointing",
     "training.feature_cache.in",
     "training.feature_cache.max_gb",
     "training.tensorboard",

@@ -35,6 +35,10 @@ pub(super) fn trainer(
     compute: Compute,
     script: Option<&ScriptFile>,
 ) -> Result<Trainer, TrainError> {
+    let processes = world.size();
+    if config.training.sam.is_some() && processes > 1 {
+        return Err(TrainError::Sam { processes });
+    }
     let num_classes = class_count(config, dataset)?;
     let of_sampling = config.data.sampling.num_class_weights();
     let of_sampling = of_sampling.map(|given| ("data.sampling.class_weights", given));
@@ -55,7 +59,7 @@ pub(super) fn trainer(
     let optimizer = Optimizer::of_network(&config.optimizer, &network)?;
     let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
     let (train_loader, val_loader) = loaders(world, config, dataset, device)?;
-    let (batches, processes) = (train_loader.num_batches(), world.size());
+    let batches = train_loader.num_batches();
     if batches < processes {
         let batch_size = config.training.batch_size;
         return Err(TrainError::FewerBatches { batches, batch_size, processes });

@@ -204,6 +204,14 @@ pub enum TrainError {
         /// What goes wrong.
         reason: String,
     },
+    /// `training.sam` is for a process that trains alone.
+    #[error(
+        "training.sam: is not for several processes, and there are {processes}; set it to null, or train with one process"
+    )]
+    Sam {
+        /// Of this training.
+        processes: usize,
+    },
     /// `training.feature_cache` asks for what cannot be.
     #[error("{key}: {reason}")]
     FeatureCache {
@@ -282,6 +290,7 @@ impl TrainError {
             | TrainError::NoFullBatch { .. }
             | TrainError::SingleImage { .. }
             | TrainError::FeatureCache { .. }
+            | TrainError::Sam { .. }
             | TrainError::TimeLimit { .. }
             | TrainError::FewerBatches { .. }
             | TrainError::Mismatch { .. } => true,

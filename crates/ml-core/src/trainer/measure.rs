@@ -10,8 +10,8 @@ use super::{Stop, TrainError, build};
 use crate::config::Config;
 use crate::device::{Compute, Contention};
 use crate::loss::{Loss, Targets};
-use crate::network::{ForwardError, Network, ScriptFile};
-use crate::optimizer::{Optimizer, OptimizerError};
+use crate::network::{ForwardError, Input, Network, ScriptFile};
+use crate::optimizer::{Optimizer, OptimizerError, SamConfig};
 use crate::torch_error::catch_torch_panic;
 
 /// Steps of each candidate that are counted, if the budget allows them.
@@ -115,6 +115,8 @@ pub(super) struct Steps {
     pub network: Network,
     pub optimizer: Optimizer,
     loss: Loss,
+    gradient_checkpointing: bool,
+    sam: Option<SamConfig>,
 }
 
 impl Steps {
@@ -134,7 +136,9 @@ impl Steps {
         }
         let optimizer = Optimizer::of_network(&config.optimizer, &network)?;
         let loss = Loss::new(&config.loss, &vec![1; num_classes], compute.device);
-        Ok(Steps { network, optimizer, loss })
+        let training = &config.training;
+        let (gradient_checkpointing, sam) = (training.gradient_checkpointing, training.sam.clone());
+        Ok(Steps { network, optimizer, loss, gradient_checkpointing, sam })
     }
 
     /// Of a step in the precision of `compute`. With a learning rate of 0, weights stay what they
@@ -142,14 +146,27 @@ impl Steps {
     pub fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
         let started = Instant::now();
         self.optimizer.zero_grad()?;
-        let outputs = self.network.train_outputs(&samples.images, compute)?;
-        let loss = self.loss.of_outputs(&outputs, &samples.targets)?;
-        loss.mean.backward();
+        let loss = self.pass(samples, compute)?;
+        if let Some(sam) = &self.sam {
+            let perturbation = self.optimizer.perturb(sam)?;
+            self.optimizer.zero_grad()?;
+            self.pass(samples, compute)?;
+            perturbation.undo()?;
+        }
         self.optimizer.step(0.0, None)?;
         // Waits for the device.
-        torch_ext::scalar(&loss.mean).map_err(OptimizerError::from)?;
+        torch_ext::scalar(&loss).map_err(OptimizerError::from)?;
         self.optimizer.zero_grad()?;
         Ok(started.elapsed().as_secs_f64())
+    }
+
+    /// Forward and backward; the mean loss.
+    fn pass(&self, samples: &Samples, compute: &Compute) -> Result<Tensor, TrainError> {
+        let images = Input::Images(&samples.images);
+        let pass = self.network.train_pass(images, compute, self.gradient_checkpointing)?;
+        let loss = self.loss.of_outputs(&pass.outputs, &samples.targets)?.mean;
+        pass.backward(&loss)?;
+        Ok(loss.detach())
     }
 }
 

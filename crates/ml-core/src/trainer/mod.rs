@@ -19,6 +19,7 @@ mod measure;
 mod ranks;
 mod reporter;
 mod restore;
+mod sam;
 mod script;
 mod state;
 mod statistics;

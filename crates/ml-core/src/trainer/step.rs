@@ -118,7 +118,7 @@ impl Trainer {
             let batch = batch?;
             self.ranks.world().at(Place::Computing { epoch, step: done });
             let is_last = own.last() == Some(&number);
-            micro_batches.push(self.forward_backward(batch, number, shares[number], is_last)?);
+            micro_batches.push(self.passes(&batch, number, shares[number], is_last)?);
         }
         if own.is_empty() {
             self.ranks.backward_without_batch(&self.network)?;
@@ -128,17 +128,18 @@ impl Trainer {
 
     /// Adds the gradients of micro-batch `number` of a step; `share` is its share of the mean over the
     /// step. The last of a process has the gradients of all processes added up.
-    fn forward_backward(
+    pub(super) fn forward_backward(
         &self,
-        batch: InputBatch,
+        batch: &InputBatch,
         number: usize,
         share: f64,
         is_last: bool,
     ) -> Result<MicroBatch, TrainError> {
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         torch_ext::manual_seed(seed).map_err(OptimizerError::from)?;
-        let outputs = self.network.train_outputs(batch.input(), &self.compute)?;
-        let LossValue { mean, divisor } = self.loss.of_outputs(&outputs, &Targets::of(&batch.batch))?;
+        let checkpointing = self.config.training.gradient_checkpointing;
+        let pass = self.network.train_pass(batch.input(), &self.compute, checkpointing)?;
+        let LossValue { mean, divisor } = self.loss.of_outputs(&pass.outputs, &Targets::of(&batch.batch))?;
         let factor = share * self.ranks.gradient_factor();
         // A single micro-batch needs no product.
         let part = if factor == 1.0 { mean.shallow_clone() } else { &mean * factor };
@@ -146,10 +147,12 @@ impl Trainer {
         if is_last {
             self.ranks.prepare(&scaled)?;
         }
-        scaled.backward();
-        let DeviceBatch { targets, indices, .. } = batch.batch;
+        let logits = pass.outputs.logits.detach();
+        pass.backward(&scaled)?;
+        let DeviceBatch { targets, indices, .. } = &batch.batch;
+        let (targets, indices) = (targets.shallow_clone(), indices.clone());
         let loss = LossValue { mean: mean.detach(), divisor };
-        Ok(MicroBatch { loss, logits: outputs.logits.detach(), targets, indices })
+        Ok(MicroBatch { loss, logits, targets, indices })
     }
 
     /// Whether what is wrong with a step is only that its scaled gradients were too large for fp16:

@@ -3,7 +3,9 @@
 
 mod averaging;
 mod features;
+mod gradient_checkpointing;
 mod limits;
+mod sam;
 mod waits;
 
 use std::ops::ControlFlow;

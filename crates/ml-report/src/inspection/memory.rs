@@ -15,7 +15,7 @@ use super::{InspectionError, images};
 use ml_core::config::Config;
 use ml_core::device::Compute;
 use ml_core::loss::{Loss, Targets};
-use ml_core::network::Network;
+use ml_core::network::{Input, Network};
 use ml_core::optimizer::Optimizer;
 
 /// Bytes that a training step takes in float32, as PyTorch's allocator for the CPU hands them out.
@@ -116,6 +116,7 @@ struct Trial<'a> {
     /// Bytes of gradients that are there before a step and that it adds to: where gradients are
     /// accumulated.
     kept_gradients: u64,
+    gradient_checkpointing: bool,
 }
 
 impl Trial<'_> {
@@ -127,7 +128,10 @@ impl Trial<'_> {
     ) -> Result<Trial<'a>, InspectionError> {
         let loss = Loss::new(&config.loss, &vec![1; num_classes as usize], Device::Cpu);
         let optimizer = Optimizer::of_network(&config.optimizer, network)?;
-        let mut trial = Trial { network, loss, optimizer, num_classes, image, kept_gradients: 0 };
+        let gradient_checkpointing = config.training.gradient_checkpointing;
+        let kept_gradients = 0;
+        let mut trial =
+            Trial { network, loss, optimizer, num_classes, image, kept_gradients, gradient_checkpointing };
         trial.forward_backward(SMALL[0])?;
         if config.training.gradient_accumulation_steps > 1 {
             trial.kept_gradients = gradients(network).iter().map(bytes).sum();
@@ -150,8 +154,10 @@ impl Trial<'_> {
         let targets = Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(self.num_classes);
         let targets = Targets::Classes(targets);
         let (outcome, events) = record_memory(|| {
-            let outputs = self.network.train_outputs(&images, &Compute::fp32(Device::Cpu))?;
-            self.loss.of_outputs(&outputs, &targets)?.mean.backward();
+            let (input, compute) = (Input::Images(&images), Compute::fp32(Device::Cpu));
+            let pass = self.network.train_pass(input, &compute, self.gradient_checkpointing)?;
+            let loss = self.loss.of_outputs(&pass.outputs, &targets)?.mean;
+            pass.backward(&loss)?;
             Ok::<_, InspectionError>(())
         })?;
         outcome?;

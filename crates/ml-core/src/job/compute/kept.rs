@@ -28,8 +28,9 @@ impl Key {
         let network =
             script.map_or_else(|| config.model.name().into_owned(), |file| file.sha256().to_owned());
         let freeze = config.model.base().map_or(&Freeze::None, |base| &base.freeze);
+        let recomputed = if config.training.gradient_checkpointing { ", gradient checkpointing" } else { "" };
         Key(format!(
-            "{network}, {}x{size}, batch {}, freeze {freeze}; {}, {} threads; libtorch {}, version {}",
+            "{network}, {}x{size}, batch {}, freeze {freeze}{recomputed}; {}, {} threads; libtorch {}, version {}",
             train.channels.count(),
             config.training.batch_size,
             processor(),

@@ -3,7 +3,7 @@
 use tch::Tensor;
 use torch_ext::NormActivation;
 
-use super::Layer;
+use super::{Cut, Layer};
 
 /// An activation function. Those called "in place" overwrite their input, which must not be needed
 /// otherwise; it saves an activation's memory.
@@ -39,6 +39,10 @@ impl Layer for Activation {
             Activation::Gelu => input.gelu("none"),
             Activation::Tanh => input.tanh(),
         }
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 
     fn as_norm_activation(&self) -> Option<NormActivation> {

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Activation, BatchNorm2d, Layer, Sequential};
+use super::{Activation, BatchNorm2d, Cut, Layer, Sequential};
 use crate::network::init::Init;
 use crate::network::module::ModuleKind;
 use crate::network::state::Scope;
@@ -147,6 +147,10 @@ impl Layer for Convolution {
             }
         }
         input.conv2d(&self.weight, self.bias.as_ref(), stride, padding, [dilation, dilation], groups)
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 
     fn as_convolution(&mut self) -> Option<&mut Convolution> {

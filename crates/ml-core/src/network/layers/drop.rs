@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::Layer;
+use super::{Cut, Layer};
 
 /// `torch.nn.Dropout` with this probability.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,10 @@ pub struct Dropout(pub f64);
 impl Layer for Dropout {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         if train && self.0 > 0.0 { input.dropout(self.0, true) } else { input.shallow_clone() }
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 }
 
@@ -32,5 +36,9 @@ impl Layer for StochasticDepth {
             let _ = noise.g_div_scalar_(survival);
         }
         input * noise
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 }

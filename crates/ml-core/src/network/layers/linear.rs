@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::Layer;
+use super::{Cut, Layer};
 use crate::network::init::Init;
 use crate::network::module::ModuleKind;
 use crate::network::state::Scope;
@@ -33,5 +33,9 @@ impl Linear {
 impl Layer for Linear {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
         input.linear(&self.weight, self.bias.as_ref())
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 }

@@ -76,11 +76,28 @@ pub trait Layer: std::fmt::Debug + Send {
         None
     }
 
+    /// Where gradient checkpointing may cut beside it.
+    fn cut(&self) -> Cut {
+        Cut::Behind
+    }
+
     /// Itself, if it contains the feature map that tells where the network found something, which is
     /// otherwise that at the end of the features.
     fn as_tapped(&self) -> Option<&dyn TappedLayer> {
         None
     }
+}
+
+/// Where a network may be cut beside a layer, so that what lies between two cuts is worth computing
+/// anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nowhere: a single operation, which belongs to what is around it.
+    Nowhere,
+    /// Behind it: a block.
+    Behind,
+    /// Behind it, and not in front of it: a pooling, whose output is the smaller one to keep.
+    Joined,
 }
 
 /// Is given a feature map `[N, C, H, W]`; what it returns, of the same shape, takes its place.
@@ -187,6 +204,10 @@ impl Layer for Identity {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
         input.shallow_clone()
     }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
+    }
 }
 
 /// `[N, …]` → `[N, F]`
@@ -196,5 +217,9 @@ pub struct Flatten;
 impl Layer for Flatten {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
         input.flatten(1, -1)
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 }

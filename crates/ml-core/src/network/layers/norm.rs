@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 use torch_ext::NormActivation;
 
-use super::{Layer, sum};
+use super::{Cut, Layer, sum};
 use crate::network::init::Init;
 use crate::network::module::ModuleKind;
 use crate::network::state::{Scope, Together};
@@ -104,6 +104,10 @@ impl Layer for BatchNorm2d {
         fused.unwrap_or_else(|| sum(&self.forward_t(input, train), shortcut, relu))
     }
 
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
+    }
+
     fn as_batch_norm(&self) -> Option<&BatchNorm2d> {
         Some(self)
     }
@@ -152,5 +156,9 @@ impl LayerNorm {
 impl Layer for LayerNorm {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
         input.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 }

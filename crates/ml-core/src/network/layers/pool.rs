@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::Layer;
+use super::{Cut, Layer};
 
 /// `torch.nn.MaxPool2d`.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,10 @@ impl Layer for MaxPool2d {
         let MaxPool2d { kernel: k, stride: s, padding: p, ceil } = *self;
         input.max_pool2d([k, k], [s, s], [p, p], [1, 1], ceil)
     }
+
+    fn cut(&self) -> Cut {
+        Cut::Joined
+    }
 }
 
 /// `torch.nn.AvgPool2d`.
@@ -39,6 +43,10 @@ impl Layer for AvgPool2d {
     fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
         let AvgPool2d { kernel: k, stride: s, padding: p } = *self;
         input.avg_pool2d([k, k], [s, s], [p, p], false, true, None)
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Joined
     }
 }
 

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::conv::Convolution;
-use super::{Activation, Conv2d, Layer};
+use super::{Activation, Conv2d, Cut, Layer};
 use crate::network::state::Scope;
 
 /// torchvision's `SqueezeExcitation` (Hu et al. 2018, arXiv:1709.01507): channels weighted by what
@@ -41,6 +41,10 @@ impl Layer for SqueezeExcitation {
         let squeezed = self.activation.forward_t(&self.fc1.forward_t(&mean, train), train);
         let weights = self.gate.forward_t(&self.fc2.forward_t(&squeezed, train), train);
         input * weights
+    }
+
+    fn cut(&self) -> Cut {
+        Cut::Nowhere
     }
 
     fn children_mut(&mut self) -> Vec<&mut dyn Layer> {

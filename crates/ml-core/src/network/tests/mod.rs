@@ -1,5 +1,6 @@
 pub(crate) mod compare;
 mod formats;
+mod gradient_checkpointing;
 #[path = "../../../../../docs/examples/plain_net.rs"]
 pub(super) mod plain_net;
 mod prefix;

@@ -1,0 +1,32 @@
+//! The second pass of a step with `training.sam`, whose gradients take the place of the first's.
+
+use super::step::MicroBatch;
+use super::{TrainError, Trainer};
+use crate::features::InputBatch;
+use crate::network::ForwardError;
+
+impl Trainer {
+    /// Forward and backward of micro-batch `number` of a step, and with `training.sam`, where it is the
+    /// only one, once more where that moves the weights: with the same images and the same random
+    /// numbers (dropout, stochastic depth), since both passes begin with the generator of the step.
+    /// Weights are then what they were, to the bit; loss, logits and running statistics are those of
+    /// the first pass.
+    pub(super) fn passes(
+        &mut self,
+        batch: &InputBatch,
+        number: usize,
+        share: f64,
+        is_last: bool,
+    ) -> Result<MicroBatch, TrainError> {
+        let first = self.forward_backward(batch, number, share, is_last)?;
+        if let Some(sam) = &self.config.training.sam {
+            let statistics = self.network.copy_statistics().map_err(ForwardError::from)?;
+            let perturbation = self.optimizer.perturb(sam)?;
+            self.optimizer.zero_grad()?;
+            self.forward_backward(batch, number, share, is_last)?;
+            perturbation.undo()?;
+            statistics.put_back().map_err(ForwardError::from)?;
+        }
+        Ok(first)
+    }
+}
