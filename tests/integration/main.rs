@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a failed step of a test should end it where it stands
 
 mod averaging;
+mod channels;
 mod check;
 mod cuda;
 mod data;

@@ -6,7 +6,7 @@ use ml_data::violations::Violations;
 
 use super::{BaseModel, Config, DataConfig, ModelConfig, TorchScriptModel, TrainingConfig, TransformsConfig};
 use crate::device::PrecisionChoice;
-use crate::loader::SamplingConfig;
+use crate::loader::{CacheKind, SamplingConfig};
 use crate::loss::LossConfig;
 use crate::network::Freeze;
 use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
@@ -41,6 +41,11 @@ impl Config {
         self.check_gradient_checkpointing(&mut v);
         check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
         v.section("data", self.data.violations());
+        let is_kept = self.data.cache == CacheKind::None || !self.transforms.train.is_deep();
+        v.check("data.cache", is_kept, || {
+            "keeps RGB images of 8 bits, and transforms.train has other channels or bits; set it to none"
+                .to_owned()
+        });
         check_integers(&serde_json::to_value(self).unwrap_or_default(), "", &mut v);
         if v.is_empty() {
             self.check_sizes(&mut v);
@@ -279,6 +284,10 @@ impl TransformsConfig {
             }
             let (own, train) = (transform.channels.count(), self.train.channels.count());
             v.check(&format!("{split}.channels"), own == train, || {
+                format!("must be that of transforms.train, {train}, got {own}")
+            });
+            let (own, train) = (transform.bits.bits(), self.train.bits.bits());
+            v.check(&format!("{split}.bits"), own == train, || {
                 format!("must be that of transforms.train, {train}, got {own}")
             });
         }

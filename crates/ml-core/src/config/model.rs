@@ -36,7 +36,7 @@ pub struct BaseModel {
     pub weights: Option<String>,
     /// Number of classes; `auto` takes the data set's.
     pub num_classes: Auto<usize>,
-    /// Channels of an image, 1 or 3; `auto` takes those of the transforms.
+    /// Channels of an image, 1 to 64; `auto` takes those of the transforms.
     pub in_channels: Auto<usize>,
     /// Whether images normalised with ImageNet's numbers are changed to those of mean 0.5 and
     /// deviation 0.5 in front of `googlenet` or `inception_v3`; null does what the weights to start

@@ -162,7 +162,25 @@ fn values_out_of_range_are_named_by_path() {
         ("transforms: {train: {trivial_augment_wide: yes please}}", "true or false, or keys and values"),
         ("transforms: {train: {gaussian_blur: {sigma: 1}}}", "missing field `kernel_size`"),
         ("transforms: {train: {normalize: automatic}}", "`auto`"),
-        ("transforms: {train: {resize: [64, 64], channels: 2}}", "transforms.train.channels"),
+        ("transforms: {train: {resize: [64, 64], channels: 0}}", "transforms.train.channels"),
+        ("transforms: {train: {resize: [64, 64], channels: 65}}", "transforms.train.channels"),
+        ("transforms: {train: {resize: [64, 64], bits: 12}}", "transforms.train.bits"),
+        (
+            "transforms: {train: {resize: [64, 64], bits: 16}}",
+            "transforms.val.bits: must be that of transforms.train, 16, got 8",
+        ),
+        (
+            "transforms: {train: {resize: [64, 64], bits: 16, random_grayscale: 0.5}}",
+            "transforms.train.random_grayscale: is for RGB images of 8 bits",
+        ),
+        (
+            "transforms: {train: {resize: [64, 64], channels: 4, normalize: {mean: [0.5], std: [0.5]}}}",
+            "transforms.train.normalize.mean: has 1 entries, but `channels` is 4",
+        ),
+        (
+            "{data: {cache: ram}, transforms: {train: {resize: [64, 64], bits: 16}}}",
+            "data.cache: keeps RGB images of 8 bits",
+        ),
         (
             "transforms: {train: {resize: [64, 64], channels: 1}}",
             "transforms.val.channels: must be that of transforms.train, 1, got 3",

@@ -105,7 +105,9 @@ impl LoadedModel {
         };
         let raw = images * channels(&std) + channels(&mean);
         let bytes = (raw * 255.0).round().clamp(0.0, 255.0).to_kind(Kind::Uint8);
-        let bytes = bytes.expand([-1, 3, -1, -1], false);
+        // Of other channels than red, green and blue, the first three or the first are shown.
+        let shown = if bytes.size()[1] < 3 { 1 } else { 3 };
+        let bytes = bytes.narrow(1, 0, shown).expand([-1, 3, -1, -1], false);
         bytes.permute([0, 2, 3, 1]).contiguous()
     }
 }

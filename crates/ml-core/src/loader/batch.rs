@@ -104,9 +104,9 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Bytes are sent to CUDA devices.
+    /// Bytes are sent to CUDA devices, if images are no more than that.
     pub(super) fn new(device: Device, pipeline: &Pipeline, num_classes: Option<usize>) -> Destination {
-        Destination::with_bytes(device, pipeline, num_classes, device.is_cuda())
+        Destination::with_bytes(device, pipeline, num_classes, device.is_cuda() && !pipeline.is_deep())
     }
 
     /// As for a GPU, if `bytes`.

@@ -11,7 +11,7 @@ use crate::torch_error::TorchError;
 pub(super) struct Layout {
     /// Samples, at most.
     pub samples: usize,
-    /// 1 or 3.
+    /// 1 to 64.
     pub channels: usize,
     /// Of an image: (height, width).
     pub size: (u32, u32),

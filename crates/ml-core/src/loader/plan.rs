@@ -12,6 +12,7 @@ use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded, Oddity};
 use ml_data::guard;
 use ml_data::rng::{self, Purpose};
 use ml_data::transform::{Erasure, Fill, Mix, Pipeline, Size};
+use rand_chacha::ChaCha8Rng;
 
 use super::memory::Layout;
 use super::order::Entry;
@@ -236,6 +237,10 @@ impl Plan {
         // A panic must not leave the consumer waiting for this sample for ever.
         catch_unwind(AssertUnwindSafe(|| {
             let noted = Cell::new(None);
+            if self.pipeline.is_deep() {
+                self.make_deep(&path(), slot, &mut rng)?;
+                return Ok((None, None));
+            }
             let pixels = match &self.cache {
                 None => with_file(&path(), |encoded| self.pipeline.load(encoded.noting(&noted), &mut rng))?,
                 Some(cache) => {
@@ -268,6 +273,16 @@ impl Plan {
             let reason = guard::message(panic.as_ref()).lines().next().unwrap_or_default().to_owned();
             Err(LoaderError::Transform { path: path(), reason })
         })
+    }
+
+    /// As [`Plan::make`], of an image that is more than RGB bytes.
+    fn make_deep(&self, path: &Path, slot: &mut [u8], rng: &mut ChaCha8Rng) -> Result<(), LoaderError> {
+        let raster = with_file(path, |encoded| self.pipeline.load_raster(encoded, rng))?;
+        self.pipeline.normalize_raster_into_bytes(&raster, slot);
+        if let Some(erasure) = self.pipeline.draw_erasure(rng, raster.size) {
+            erasure.apply_to_bytes(slot, self.pipeline.channels(), raster.size);
+        }
+        Ok(())
     }
 
     /// What mixup or cutmix does to batch `number`, of which `samples` samples are left.

@@ -99,7 +99,7 @@ impl fmt::Display for NetworkError {
 /// Input and output of a network. A number converts into that of classes, for colour images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSpec {
-    /// Channels of an image: 3, or 1.
+    /// Channels of an image, at least 1.
     pub in_channels: i64,
     /// Logits, at least 1.
     pub num_classes: i64,

@@ -95,7 +95,7 @@ impl<'a> Target<'a> {
         }
         match_auxiliary(self.own, &mut state, &mut loaded);
         let replaced = self.match_shapes(&mut state, &mut loaded);
-        loaded.adapted = (self.adapt)(&mut state);
+        loaded.adapted.extend((self.adapt)(&mut state));
         let given: HashMap<&str, &Tensor> =
             state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let counted = || self.own.iter().filter(|(name, _)| !is_count(name) && !is_auxiliary(name));
@@ -197,10 +197,28 @@ impl<'a> Target<'a> {
             if first_convolution == Some(own) && differs_in(tensor, mine, 1) && mine.size()[1] == 1 {
                 loaded.summed_channels = Some(tensor.size()[1]);
                 *tensor = tensor.sum_dim_intlist([1_i64].as_slice(), true, tensor.kind());
+            } else if first_convolution == Some(own) && differs_in(tensor, mine, 1) && tensor.size()[1] == RGB
+            {
+                let channels = mine.size()[1];
+                *tensor = repeated(tensor, channels);
+                loaded.adapted.push(format!(
+                    "the first convolution has {channels} channels instead of {RGB}: red, green and blue in turn, \
+                     scaled by {RGB}/{channels}"
+                ));
             }
         }
         replaced
     }
+}
+
+/// Channels of the images that published weights are of.
+const RGB: i64 = 3;
+
+/// A convolution's weight `[O, 3, h, w]` for images of another number of channels, `[O, C, h, w]`:
+/// its channels in turn, scaled so that equal channels give the same sum.
+fn repeated(weight: &Tensor, channels: i64) -> Tensor {
+    let times = (channels + RGB - 1) / RGB;
+    weight.repeat([1, times, 1, 1]).narrow(1, 0, channels) * (RGB as f64 / channels as f64)
 }
 
 /// A tensor that the network does not know.
@@ -244,4 +262,31 @@ fn is_same_kind_of_number(one: Kind, other: Kind) -> bool {
     const FLOATS: [Kind; 4] = [Kind::Half, Kind::BFloat16, Kind::Float, Kind::Double];
     const INTEGERS: [Kind; 5] = [Kind::Uint8, Kind::Int8, Kind::Int16, Kind::Int, Kind::Int64];
     [&FLOATS[..], &INTEGERS[..]].iter().any(|kinds| kinds.contains(&one) && kinds.contains(&other))
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn first_convolutions_for_other_channels_are_timms() {
+        let stored = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/planes.json"));
+        let reference: serde_json::Value = serde_json::from_str(stored).unwrap();
+        let weight = (Tensor::arange(24, (Kind::Float, Device::Cpu)) * 0.37).sin().view([2, 3, 2, 2]);
+        let cases = reference["adapted"].as_array().unwrap();
+        assert_eq!(cases.len(), 5);
+        for case in cases.iter().filter(|case| case["channels"] != 1) {
+            let channels = case["channels"].as_i64().unwrap();
+            let ours = repeated(&weight, channels);
+            assert_eq!(ours.size(), [2, channels, 2, 2]);
+            let theirs: Vec<f64> =
+                case["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+            let theirs = Tensor::from_slice(&theirs).view([2, channels, 2, 2]);
+            // The reference has four decimals.
+            let difference = (ours.to_kind(Kind::Double) - theirs).abs().max().double_value(&[]);
+            assert!(difference < 6e-5, "{channels}: {difference}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::header::{self, Mode};
 use super::listing::Listing;
 use super::look::Look;
 use super::{CheckError, Progress};
-use crate::decode::{self, DecodeProblem, Encoded, Oddity};
+use crate::decode::{self, DecodeProblem, Encoded, Format, Oddity};
 use crate::guard;
 use crate::pool;
 
@@ -37,9 +37,9 @@ pub(super) struct Facts {
 pub(super) struct Seen {
     pub width: u32,
     pub height: u32,
-    pub format: ImageFormat,
+    pub format: Format,
     /// What the suffix stands for, if that is another format.
-    pub suffix_of: Option<ImageFormat>,
+    pub suffix_of: Option<Format>,
     pub mode: Option<Mode>,
     pub oriented: bool,
     pub animated: bool,
@@ -91,6 +91,7 @@ fn examine(path: &Path, large: &Mutex<()>) -> Facts {
 fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProblem> {
     let format = decode::recognize(bytes);
     let header = format.and_then(|format| {
+        let Format::Image(format) = format else { return None };
         // As in decoding, a decoder's bug must cost one image, not the run.
         guard::caught(|_| true, || header::read(format, bytes)).ok().flatten()
     });
@@ -108,7 +109,7 @@ fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProbl
     hash.update(&pixels.data);
     let digest: [u8; 32] = hash.finalize().into();
     // Decoding succeeded, so the format was recognised.
-    let format = format.unwrap_or(ImageFormat::Png);
+    let format = format.unwrap_or(Format::Image(ImageFormat::Png));
     Ok(Seen {
         width: pixels.width,
         height: pixels.height,
@@ -125,8 +126,12 @@ fn see(path: &Path, bytes: &[u8], large: &Mutex<()>) -> Result<Seen, DecodeProbl
 }
 
 /// The format that a file's suffix stands for.
-fn suffix_format(path: &Path) -> Option<ImageFormat> {
-    ImageFormat::from_extension(path.extension()?)
+fn suffix_format(path: &Path) -> Option<Format> {
+    let suffix = path.extension()?;
+    if suffix.eq_ignore_ascii_case("npy") {
+        return Some(Format::Npy);
+    }
+    ImageFormat::from_extension(suffix).map(Format::Image)
 }
 
 fn classified(problem: &DecodeProblem) -> (Kind, String) {
@@ -136,7 +141,11 @@ fn classified(problem: &DecodeProblem) -> (Kind, String) {
         DecodeProblem::NotAnImage { .. } | DecodeProblem::UnknownFormat { .. } => Kind::NotAnImage,
         DecodeProblem::CutShort { .. } => Kind::Truncated,
         DecodeProblem::Damaged { .. } | DecodeProblem::Crashed { .. } => Kind::Damaged,
-        DecodeProblem::Unsupported { .. } | DecodeProblem::UnsupportedFormat { .. } => Kind::Unsupported,
+        DecodeProblem::Unsupported { .. }
+        | DecodeProblem::UnsupportedFormat { .. }
+        | DecodeProblem::UnsupportedArray { .. }
+        | DecodeProblem::Channels { .. }
+        | DecodeProblem::Depth { .. } => Kind::Unsupported,
         DecodeProblem::TooLarge { .. }
         | DecodeProblem::ResizedTooLarge { .. }
         | DecodeProblem::TooMuchMemory { .. }

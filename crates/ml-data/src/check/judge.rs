@@ -138,11 +138,10 @@ fn usual_mode(facts: &[Facts]) -> Option<Mode> {
 
 fn content(seen: &Seen) -> Vec<(Kind, String)> {
     let mut found = Vec::new();
-    let name = crate::decode::format_name;
     if let Some(suffix) = seen.suffix_of {
         found.push((
             Kind::WrongSuffix,
-            format!("named as {}, and is a {} file", name(suffix), name(seen.format)),
+            format!("named as {}, and is a {} file", suffix.name(), seen.format.name()),
         ));
     }
     match (seen.oddity, seen.one_color) {

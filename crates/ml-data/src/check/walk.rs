@@ -184,7 +184,7 @@ fn sniff(path: &Path) -> Option<String> {
     let mut start = Vec::new();
     fs::File::open(path).ok()?.take(4096).read_to_end(&mut start).ok()?;
     if let Some(format) = decode::recognize(&start) {
-        let name = decode::format_name(format);
+        let name = format.name();
         return Some(format!("is a {name} file by its content, and not used because of its name"));
     }
     let Foreign { name, advice, .. } =

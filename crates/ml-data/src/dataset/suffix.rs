@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 /// Endings (after the dot, in any case) of the files that count as images; `jpe`, `jif` and `jfif`
-/// are JPEG, `pbm`, `pgm`, `ppm` PNM's three kinds.
-pub const SUFFIXES: [&str; 16] = [
+/// are JPEG, `pbm`, `pgm`, `ppm` PNM's three kinds, `npy` NumPy's arrays.
+pub const SUFFIXES: [&str; 17] = [
     "jpg", "jpeg", "jpe", "jif", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "pnm", "pbm", "pgm",
-    "ppm", "qoi",
+    "ppm", "qoi", "npy",
 ];
 
 /// Endings of image files in formats that are not read, and the formats' names.

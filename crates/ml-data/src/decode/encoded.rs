@@ -10,14 +10,15 @@ use jpeg_ext::Wanted;
 
 use super::error;
 use super::oddity::{Observer, Oddity};
-use super::{DecodeProblem, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, exif, jpeg, png, tiff};
+use super::raster::{Depth, Raster, Stored};
+use super::{DecodeProblem, Format, MAX_ALLOCATION, MAX_PIXELS, Pixels, convert, exif, jpeg, npy, png, tiff};
 use crate::geometry::{Area, Size};
 use crate::guard;
 
 /// An image file in memory, its header read and its size known to be allowed.
 pub struct Encoded<'a> {
     bytes: &'a [u8],
-    format: ImageFormat,
+    format: Format,
     kind: Kind<'a>,
     /// As stored, before the orientation.
     stored: Size,
@@ -29,6 +30,7 @@ enum Kind<'a> {
     Jpeg(jpeg_ext::Header),
     Tiff(Box<tiff::Header>),
     Png(Box<png::Png<'a>>),
+    Npy(npy::Npy<'a>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -45,10 +47,11 @@ impl<'a> Encoded<'a> {
         // Decoders are other people's code fed with other people's files: a bug in one must cost
         // one image, not the run.
         guarded(format, || match format {
-            ImageFormat::Jpeg => Encoded::read_jpeg(bytes),
-            ImageFormat::Png => Encoded::read_png(bytes),
-            ImageFormat::Tiff => Encoded::read_tiff(bytes),
-            format => Encoded::read_other(bytes, format),
+            Format::Image(ImageFormat::Jpeg) => Encoded::read_jpeg(bytes),
+            Format::Image(ImageFormat::Png) => Encoded::read_png(bytes),
+            Format::Image(ImageFormat::Tiff) => Encoded::read_tiff(bytes),
+            Format::Image(format) => Encoded::read_other(bytes, format),
+            Format::Npy => Encoded::read_npy(bytes),
         })
     }
 
@@ -61,7 +64,7 @@ impl<'a> Encoded<'a> {
         let header = jpeg_ext::Header::read(bytes).map_err(DecodeProblem::from_jpeg)?;
         let stored = Size { height: header.height, width: header.width };
         check_size(format, stored)?;
-        let orientation = markers.orientation;
+        let (orientation, format) = (markers.orientation, Format::Image(format));
         Ok(Encoded { bytes, format, kind: Kind::Jpeg(header), stored, orientation, noted: None })
     }
 
@@ -69,7 +72,14 @@ impl<'a> Encoded<'a> {
         let header = tiff::Header::read(bytes)?;
         let (stored, orientation) = (header.size, exif::orientation_of_tiff(bytes));
         let kind = Kind::Tiff(Box::new(header));
-        Ok(Encoded { bytes, format: ImageFormat::Tiff, kind, stored, orientation, noted: None })
+        Ok(Encoded {
+            bytes,
+            format: Format::Image(ImageFormat::Tiff),
+            kind,
+            stored,
+            orientation,
+            noted: None,
+        })
     }
 
     fn read_png(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
@@ -77,7 +87,7 @@ impl<'a> Encoded<'a> {
         let png = png::Png::read(bytes)?;
         let stored = png.size();
         check_size(format, stored)?;
-        let orientation = png.orientation();
+        let (orientation, format) = (png.orientation(), Format::Image(format));
         Ok(Encoded { bytes, format, kind: Kind::Png(Box::new(png)), stored, orientation, noted: None })
     }
 
@@ -98,8 +108,14 @@ impl<'a> Encoded<'a> {
             ImageFormat::WebP => exif::orientation_of_webp(bytes),
             _ => Orientation::NoTransforms,
         };
-        let kind = Kind::Other(Box::new(decoder));
+        let (kind, format) = (Kind::Other(Box::new(decoder)), Format::Image(format));
         Ok(Encoded { bytes, format, kind, stored, orientation, noted: None })
+    }
+
+    fn read_npy(bytes: &'a [u8]) -> Result<Encoded<'a>, DecodeProblem> {
+        let npy = npy::Npy::read(bytes)?;
+        let (stored, orientation) = (npy.size, Orientation::NoTransforms);
+        Ok(Encoded { bytes, format: Format::Npy, kind: Kind::Npy(npy), stored, orientation, noted: None })
     }
 
     /// What is odd about the image is put into `noted` when it is decoded: why it comes out nearly
@@ -121,13 +137,86 @@ impl<'a> Encoded<'a> {
     }
 
     /// The content's format, whatever the file is called.
-    pub fn format(&self) -> ImageFormat {
+    pub fn format(&self) -> Format {
         self.format
     }
 
     /// Whether [`decode_reduced`](Encoded::decode_reduced) can save anything.
     pub fn is_reducible(&self) -> bool {
         matches!(&self.kind, Kind::Jpeg(header) if !header.is_lossless)
+    }
+
+    /// Whether the image can stand as RGB: of an array, that it has one channel or three.
+    ///
+    /// # Errors
+    /// [`DecodeProblem::Channels`].
+    pub fn check_rgb(&self) -> Result<(), DecodeProblem> {
+        match &self.kind {
+            Kind::Npy(npy) if ![1, 3].contains(&npy.channels) => {
+                Err(DecodeProblem::Channels { found: npy.channels, wanted: 3 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The whole image as it is stored, in `channels` channels. Of a file with alpha, either all
+    /// samples are channels or all but alpha; of a TIFF file whose pages have one channel each, pages
+    /// may be channels. Values of 8 bits are brought to the scale of 16.
+    ///
+    /// # Errors
+    /// As [`decode`](Encoded::decode), and where the file has another number of channels, or more
+    /// bits.
+    pub fn decode_raster(self, channels: usize, depth: Depth) -> Result<Raster, DecodeProblem> {
+        let Encoded { bytes, format, kind, stored, orientation, .. } = self;
+        let raster = guarded(format, || match kind {
+            Kind::Npy(npy) => {
+                npy.stored().check(channels, depth)?;
+                npy.raster()
+            }
+            Kind::Png(png) => {
+                let own = png.stored();
+                own.check(channels, depth)?;
+                png.raster(channels, own)
+            }
+            Kind::Tiff(header) => {
+                let Some(own) = header.stored()? else {
+                    RGB.check(channels, depth)?;
+                    let data = header.decode(bytes, &mut Observer::default())?;
+                    return of_rgb(stored, &data, format);
+                };
+                match header.raster_of_pages(bytes, channels)? {
+                    Some(raster) => {
+                        let own = Stored { samples: channels, colors: channels, ..own };
+                        own.check(channels, depth)?;
+                        Ok(raster)
+                    }
+                    None => {
+                        own.check(channels, depth)?;
+                        header.raster(bytes, channels, own.depth)
+                    }
+                }
+            }
+            Kind::Jpeg(header) => {
+                RGB.check(channels, depth)?;
+                let decoded = decode_jpeg(&header, bytes, Wanted::Scaled(1))?;
+                of_rgb(stored, &decoded.data, format)
+            }
+            Kind::Other(decoder) => {
+                RGB.check(channels, depth)?;
+                let color = decoder.color_type();
+                if color.bytes_per_pixel() != color.channel_count() {
+                    return Err(DecodeProblem::Unsupported {
+                        format: format.name(),
+                        reason: "16-bit channels are read from TIFF, PNG and NumPy files only".to_owned(),
+                    });
+                }
+                let Format::Image(of) = format else { return Err(DecodeProblem::Empty) };
+                let image = DynamicImage::from_decoder(decoder)
+                    .map_err(|error| DecodeProblem::from_image(of, bytes, error))?;
+                of_rgb(stored, convert::to_rgb8(of, image)?.as_raw(), format)
+            }
+        })?;
+        Ok(raster.widened(depth).oriented(orientation))
     }
 
     /// The whole image.
@@ -157,7 +246,10 @@ impl<'a> Encoded<'a> {
                     rgb_image(stored.width, stored.height, header.decode(bytes, &mut observer)?)?
                 }
                 Kind::Png(png) => png.decode(noted.is_some().then_some(&mut observer))?,
+                Kind::Npy(npy) => return Ok(npy.decode(&mut observer)),
                 Kind::Other(decoder) => {
+                    // Arrays have a kind of their own.
+                    let Format::Image(format) = format else { return Err(DecodeProblem::Empty) };
                     let image = DynamicImage::from_decoder(decoder)
                         .map_err(|error| DecodeProblem::from_image(format, bytes, error))?;
                     if noted.is_some() {
@@ -189,6 +281,22 @@ impl<'a> Encoded<'a> {
             _ => Ok((self.decode()?, area)),
         }
     }
+}
+
+/// Of what is converted to RGB.
+const RGB: Stored = Stored { samples: 3, colors: 3, depth: Depth::Eight };
+
+/// RGB bytes as planes.
+fn of_rgb(size: Size, data: &[u8], format: Format) -> Result<Raster, DecodeProblem> {
+    let mut raster = Raster::zeros(size, 3, Depth::Eight, format.name())?;
+    let area = raster.area();
+    for (channel, plane) in raster.data.chunks_exact_mut(area).enumerate() {
+        plane
+            .iter_mut()
+            .zip(data.iter().skip(channel).step_by(3))
+            .for_each(|(to, from)| *to = f32::from(*from));
+    }
+    Ok(raster)
 }
 
 fn decode_jpeg(
@@ -226,10 +334,7 @@ fn decode_jpeg_part(
 }
 
 /// Runs a decoder; its panics become errors.
-fn guarded<T>(
-    format: ImageFormat,
-    decode: impl FnOnce() -> Result<T, DecodeProblem>,
-) -> Result<T, DecodeProblem> {
+fn guarded<T>(format: Format, decode: impl FnOnce() -> Result<T, DecodeProblem>) -> Result<T, DecodeProblem> {
     guard::caught(|_| true, decode).unwrap_or_else(|reason| Err(DecodeProblem::crashed(format, &reason)))
 }
 

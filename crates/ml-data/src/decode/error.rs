@@ -88,6 +88,33 @@ pub enum DecodeProblem {
         /// What is not supported.
         reason: String,
     },
+    /// The content is an array that is no image.
+    #[error("unsupported NumPy file: {reason}")]
+    UnsupportedArray {
+        /// What is not supported, and what to do.
+        reason: String,
+    },
+    /// The image has another number of channels than the transforms say.
+    #[error(
+        "it has {found} channels, and transforms.<split>.channels is {wanted}; set that to {found} for all splits, or \
+         leave the image out"
+    )]
+    Channels {
+        /// Of the file.
+        found: usize,
+        /// By the transforms.
+        wanted: usize,
+    },
+    /// The image has more bits a channel than the transforms say.
+    #[error(
+        "it has {found} bits a channel, and transforms.<split>.bits is {wanted}; set that to {found} for all splits"
+    )]
+    Depth {
+        /// Of the file.
+        found: u8,
+        /// By the transforms.
+        wanted: u8,
+    },
     /// The header announces more pixels than [`MAX_PIXELS`], or more memory than is allowed.
     #[error(
         "its header announces {width} x {height} pixels; at most {MAX_PIXELS} pixels are decoded; make it smaller"
@@ -150,8 +177,8 @@ impl DecodeProblem {
         }
     }
 
-    pub(super) fn crashed(format: ImageFormat, reason: &str) -> DecodeProblem {
-        DecodeProblem::Crashed { format: name(format), reason: reason::plain(&reason) }
+    pub(super) fn crashed(format: Format, reason: &str) -> DecodeProblem {
+        DecodeProblem::Crashed { format: format.name(), reason: reason::plain(&reason) }
     }
 
     pub(super) fn from_jpeg(error: jpeg_ext::Error) -> DecodeProblem {
@@ -231,8 +258,27 @@ fn first_line(text: &impl fmt::Display) -> String {
     text.to_string().lines().next().unwrap_or_default().trim_end().trim_end_matches('.').to_owned()
 }
 
+/// The format of an image file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One of the `image` crate's.
+    Image(ImageFormat),
+    /// A NumPy array.
+    Npy,
+}
+
+impl Format {
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Image(format) => name(format),
+            Format::Npy => "NumPy",
+        }
+    }
+}
+
 /// A format's usual name.
-pub(crate) fn name(format: ImageFormat) -> &'static str {
+pub(super) fn name(format: ImageFormat) -> &'static str {
     match format {
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Png => "PNG",

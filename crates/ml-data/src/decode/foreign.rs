@@ -150,7 +150,6 @@ const KNOWN: &[(Sign, Kind, &str, &str)] = &[
     (Bytes(&[(0, b"BZh"), (4, b"1AY&SY")]), Other, "a bzip2 file", "unpack it with bunzip2"),
     (Bytes(&[(0, b"\x28\xB5\x2F\xFD")]), Other, "a Zstandard file", "unpack it with unzstd"),
     (Bytes(&[(257, b"ustar")]), Other, "a tar archive", UNPACK),
-    (Bytes(&[(0, b"\x93NUMPY")]), Other, "a NumPy array", SAVE),
     (Bytes(&[(0, b"\x89HDF\r\n\x1a\n")]), Other, "an HDF5 file", SAVE),
     (Bytes(&[(0, b"MATLAB ")]), Other, "a MATLAB file", SAVE),
     (Bytes(&[(0, b"PAR1")]), Other, "a Parquet file", SAVE),

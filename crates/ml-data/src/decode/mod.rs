@@ -1,7 +1,7 @@
 //! An image file → RGB pixels, as Pillow's `ImageOps.exif_transpose(im).convert("RGB")` gives them.
 //!
-//! In: a path to a JPEG, PNG, WebP, BMP, GIF, TIFF, PNM or QOI file; the format is read from the
-//! content, never from the suffix. Out: [`Pixels`], or a [`DecodeError`] that names the path and
+//! In: a path to a JPEG, PNG, WebP, BMP, GIF, TIFF, PNM or QOI file, or to a NumPy array; the format
+//! is read from the content, never from the suffix. Out: [`Pixels`], or a [`DecodeError`] that names the path and
 //! what is wrong; of a file in no such format, what it is and what to do about it.
 //!
 //! - The orientation that EXIF or XMP metadata say is applied.
@@ -18,6 +18,9 @@
 //! JPEG is decoded by libjpeg-turbo, as Pillow does, and can be decoded in part or scaled down
 //! ([`Encoded`]); PNG by the `png` crate, TIFF by a reader of its own, the other formats by the `image` crate.
 //!
+//! [`Encoded::decode_raster`] gives all channels and 16 bits of TIFF, PNG and NumPy files as they are
+//! stored ([`Raster`]).
+//!
 //! [`Encoded::noting`] tells of images that show nothing once they are 8-bit RGB, at no cost for
 //! others.
 //!
@@ -30,8 +33,10 @@ mod error;
 mod exif;
 pub(crate) mod foreign;
 mod jpeg;
+mod npy;
 mod oddity;
 mod png;
+mod raster;
 mod reason;
 #[cfg(test)]
 mod tests;
@@ -46,9 +51,10 @@ use image::ImageFormat;
 use crate::geometry::Size;
 
 pub use encoded::Encoded;
-pub(crate) use error::name as format_name;
-pub use error::{DecodeError, DecodeProblem};
+pub use error::{DecodeError, DecodeProblem, Format};
+use oddity::Observer;
 pub use oddity::Oddity;
+pub use raster::{Depth, MAX_CHANNELS, Raster};
 
 /// Images of more pixels than this are refused: 178,956,970, where Pillow too refuses what it calls
 /// a decompression bomb.
@@ -81,11 +87,14 @@ impl Size {
 }
 
 /// The format of an image's first bytes, if it is one that is read.
-pub(crate) fn recognize(bytes: &[u8]) -> Option<ImageFormat> {
+pub(crate) fn recognize(bytes: &[u8]) -> Option<Format> {
     if tiff::is_tiff(bytes) {
-        return Some(ImageFormat::Tiff);
+        return Some(Format::Image(ImageFormat::Tiff));
     }
-    image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled)
+    if npy::is_npy(bytes) {
+        return Some(Format::Npy);
+    }
+    image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled).map(Format::Image)
 }
 
 /// Decodes the image file at `path`.

@@ -14,6 +14,7 @@ use image::{ImageFormat, RgbImage};
 use memchr::memmem;
 
 use super::oddity::Observer;
+use super::raster::{Depth, Raster, Stored};
 use super::{DecodeProblem, MAX_ALLOCATION, error, exif, reason};
 use crate::geometry::Size;
 
@@ -86,6 +87,63 @@ impl<'a> Png<'a> {
         }
         check(chunks(self.bytes))?;
         Ok(image)
+    }
+
+    /// Channels and bits.
+    pub fn stored(&self) -> Stored {
+        let (color, depth) = self.reader.output_color_type();
+        let samples = color.samples();
+        let colors = if matches!(samples, 2 | 4) { samples - 1 } else { samples };
+        let depth = if depth == BitDepth::Sixteen { Depth::Sixteen } else { Depth::Eight };
+        Stored { samples, colors, depth }
+    }
+
+    /// The first `channels` samples of each pixel; `stored` is what [`Png::stored`] says.
+    ///
+    /// # Errors
+    /// As [`Png::decode`].
+    pub fn raster(mut self, channels: usize, stored: Stored) -> Result<Raster, DecodeProblem> {
+        let size = self.size();
+        let info = self.reader.info();
+        if info.frame_control.is_some_and(|frame| (frame.width, frame.height) != (size.width, size.height)) {
+            return Err(damaged("its first frame does not fill the image"));
+        }
+        let is_interlaced = info.interlaced;
+        let Stored { samples, depth, .. } = stored;
+        let mut raster = Raster::zeros(size, channels, depth, error::name(ImageFormat::Png))?;
+        let (width, area) = (size.width as usize, raster.area());
+        let mut write = |row: &[u8], y: u32, columns: std::iter::StepBy<std::ops::Range<u32>>| {
+            for (at, x) in columns.enumerate() {
+                for channel in 0..channels {
+                    let sample = at * samples + channel;
+                    let value = match depth {
+                        Depth::Eight => row.get(sample).map(|byte| f32::from(*byte)),
+                        Depth::Sixteen => {
+                            let bytes = row.get(2 * sample..).and_then(|rest| rest.first_chunk::<2>());
+                            bytes.map(|bytes| f32::from(u16::from_be_bytes(*bytes)))
+                        }
+                    };
+                    let place = channel * area + y as usize * width + x as usize;
+                    raster.data[place] = value.unwrap_or_default();
+                }
+            }
+        };
+        if is_interlaced {
+            for pass in Pass::ALL.iter().filter(|pass| pass.left < size.width) {
+                for y in (pass.top..size.height).step_by(pass.row_step) {
+                    let row = self.reader.next_interlaced_row().map_err(problem)?;
+                    let columns = (pass.left..size.width).step_by(pass.column_step);
+                    write(row.map(|row| row.data()).unwrap_or_default(), y, columns);
+                }
+            }
+        } else {
+            for y in 0..size.height {
+                let row = self.reader.next_row().map_err(problem)?;
+                write(row.map(|row| row.data()).unwrap_or_default(), y, (0..size.width).step_by(1));
+            }
+        }
+        check(chunks(self.bytes))?;
+        Ok(raster)
     }
 
     fn read_rows(&mut self, rows: &mut Rows<'_>, image: &mut RgbImage) -> Result<(), DecodeProblem> {

@@ -1,3 +1,4 @@
+mod channels;
 mod fuzz;
 mod oddities;
 mod tiff_kinds;

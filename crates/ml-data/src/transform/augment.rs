@@ -37,7 +37,7 @@ impl Pipeline {
     }
 }
 
-fn happens(probability: Probability, rng: &mut ChaCha8Rng) -> bool {
+pub(super) fn happens(probability: Probability, rng: &mut ChaCha8Rng) -> bool {
     probability.0 > 0.0 && rng.random::<f64>() < probability.0
 }
 

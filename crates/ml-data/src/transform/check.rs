@@ -3,6 +3,7 @@
 use super::config::{
     ColorJitter, JitterAmount, MAX_SIDE, Probability, RandomResizedCrop, Resize, Size, TransformConfig,
 };
+use super::spelling::Color;
 use crate::setting::Auto;
 use crate::violations::Violations;
 
@@ -26,6 +27,7 @@ impl TransformConfig {
             check_jitter(jitter, &mut problems);
         }
         self.check_operations(&mut problems);
+        self.check_deep(&mut problems);
         problems.into()
     }
 
@@ -54,6 +56,39 @@ impl TransformConfig {
         self.random_erasing.iter().for_each(|erasing| erasing.check(self.channels.count(), problems));
         self.mixup.iter().for_each(|mixup| mixup.check("mixup", problems));
         self.cutmix.iter().for_each(|cutmix| cutmix.check("cutmix", problems));
+    }
+
+    /// What works on RGB bytes alone, and what is given for three channels where there are others.
+    fn check_deep(&self, problems: &mut Violations) {
+        if !self.is_deep() {
+            return;
+        }
+        let (channels, bits) = (self.channels.count(), self.bits.bits());
+        for (key, is_on) in [
+            ("auto_augment", self.auto_augment.is_some()),
+            ("rand_augment", self.rand_augment.is_some()),
+            ("trivial_augment_wide", self.trivial_augment_wide.is_some()),
+            ("augmix", self.augmix.is_some()),
+            ("color_jitter", self.color_jitter.is_some()),
+            ("grayscale", self.grayscale),
+            ("random_grayscale", self.random_grayscale.0 > 0.0),
+            ("gaussian_blur", self.gaussian_blur.is_some()),
+        ] {
+            problems.check(key, !is_on, || {
+                format!("is for RGB images of 8 bits; the images have channels: {channels} and bits: {bits}; remove it")
+            });
+        }
+        for (key, fill) in [
+            ("letterbox.fill", self.letterbox.map(|letterbox| letterbox.fill)),
+            ("random_rotation.fill", self.random_rotation.as_ref().map(|rotation| rotation.fill)),
+            ("random_affine.fill", self.random_affine.as_ref().map(|affine| affine.fill)),
+            ("random_perspective.fill", self.random_perspective.as_ref().map(|moved| moved.fill)),
+        ] {
+            let Some(Color([red, green, blue])) = fill else { continue };
+            problems.check(key, channels == 3 || (red == green && green == blue), || {
+                format!("has three numbers, but `channels` is {channels}; give one number")
+            });
+        }
     }
 
     fn check_sizes(&self, problems: &mut Violations) {

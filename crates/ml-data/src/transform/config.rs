@@ -14,6 +14,7 @@ use super::mix::MixConfig;
 use super::normalize::{Channels, Normalize};
 use super::policy::{AugMix, AutoAugment, RandAugment, TrivialAugmentWide};
 use super::spelling;
+use crate::decode::Depth;
 pub use crate::geometry::{MAX_SIDE, Size};
 use crate::setting::Auto;
 
@@ -88,8 +89,12 @@ pub struct TransformConfig {
     /// Blurs: `{kernel_size, sigma: [0.1, 2.0], p: 1.0}`, the size one odd number or a pair
     /// `[height, width]`. Off by default.
     pub gaussian_blur: Option<GaussianBlur>,
-    /// Channels of the result: 3 (red, green, blue) or 1 (ITU-R 601-2 luma). Default 3.
+    /// Channels of the result: 3 (red, green, blue), 1 (ITU-R 601-2 luma), or 2 to 64, which the
+    /// images then have to have. Default 3.
     pub channels: Channels,
+    /// Bits of a channel: 8, or 16, which TIFF, PNG and NumPy files then keep; `channels` 1 and 3 are
+    /// then the images' own too. Default 8.
+    pub bits: Depth,
     /// Subtracts a mean and divides by a standard deviation, each channel its own: `{mean: […],
     /// std: […]}` with one entry a channel, or `auto` for those of the training images. Off by
     /// default: values are then 0 to 1.
@@ -198,6 +203,11 @@ impl TransformConfig {
         self.mixup.is_some() || self.cutmix.is_some()
     }
 
+    /// Whether images are of more than RGB bytes: of other than 1 or 3 channels, or of 16 bits.
+    pub fn is_deep(&self) -> bool {
+        self.bits == Depth::Sixteen || matches!(self.channels, Channels::Many(_))
+    }
+
     /// The keys of what is random: an image comes out otherwise in each epoch.
     pub fn random_keys(&self) -> Vec<&'static str> {
         let TransformConfig {
@@ -224,6 +234,7 @@ impl TransformConfig {
             center_crop: _,
             grayscale: _,
             channels: _,
+            bits: _,
             normalize: _,
             interpolation: _,
             decoding: _,

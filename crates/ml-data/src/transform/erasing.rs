@@ -69,7 +69,7 @@ pub struct Erasure {
 /// What is written into an erased rectangle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fill {
-    /// One value a channel; an image of one channel takes the first.
+    /// One value a channel; an image of one channel takes the first, further channels repeat them.
     Values([f32; 3]),
     /// Standard normal noise, a function of the seed.
     Noise {
@@ -131,9 +131,12 @@ impl Erasure {
     pub fn values(&self, channels: usize) -> Vec<f32> {
         let count = self.area.size.height as usize * self.area.size.width as usize;
         match self.fill {
-            Fill::Values(values) => {
-                values.iter().take(channels).flat_map(|value| std::iter::repeat_n(*value, count)).collect()
-            }
+            Fill::Values(values) => values
+                .iter()
+                .cycle()
+                .take(channels)
+                .flat_map(|value| std::iter::repeat_n(*value, count))
+                .collect(),
             Fill::Noise { seed } => {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 let total = channels * count;

@@ -50,7 +50,7 @@ impl Prepared {
 
 /// What is cut out of an image.
 #[derive(Clone, Copy, Debug)]
-enum Crop {
+pub(super) enum Crop {
     Nothing,
     /// This size at a place that may lie outside; what is not there gets the value `fill`.
     Cut {
@@ -68,11 +68,16 @@ enum Crop {
 
 impl Pipeline {
     /// An image file → pixels at network size: equal to [`finish`](Pipeline::finish) of
-    /// [`prepare`](Pipeline::prepare), at less cost.
+    /// [`prepare`](Pipeline::prepare), at less cost. Of images that are more than RGB bytes, what
+    /// [`load_raster`](Pipeline::load_raster) gives, as it can be looked at.
     ///
     /// # Errors
     /// The image is damaged, see [`DecodeProblem`].
     pub fn load(&self, encoded: Encoded<'_>, rng: &mut ChaCha8Rng) -> Result<Pixels, DecodeProblem> {
+        if self.config.is_deep() {
+            return Ok(self.load_raster(encoded, rng)?.preview());
+        }
+        encoded.check_rgb()?;
         let of = encoded.size();
         let is_resized = self.config.resize.is_some() || self.config.letterbox.is_some();
         if is_resized || self.divisor(&encoded) > 1 {
@@ -112,6 +117,7 @@ impl Pipeline {
     /// # Errors
     /// The image is damaged, or `resize` would make it too large, see [`DecodeProblem`].
     pub fn prepare(&self, encoded: Encoded<'_>) -> Result<Prepared, DecodeProblem> {
+        encoded.check_rgb()?;
         let (of, divisor) = (encoded.size(), self.divisor(&encoded));
         // Before anything is decoded for nothing.
         self.target(of)?;
@@ -147,7 +153,7 @@ impl Pipeline {
     }
 
     /// What an image of size `of` is resized to, by `resize` or for `letterbox`.
-    fn target(&self, of: Size) -> Result<Option<Size>, DecodeProblem> {
+    pub(super) fn target(&self, of: Size) -> Result<Option<Size>, DecodeProblem> {
         if let Some(letterbox) = self.config.letterbox {
             return Ok(Some(letterbox.target(of)));
         }
@@ -181,7 +187,7 @@ impl Pipeline {
         if encoded.is_reducible() { self.config.divisor(encoded.size()) } else { 1 }
     }
 
-    fn draw_crop(&self, of: Size, rng: &mut ChaCha8Rng) -> Crop {
+    pub(super) fn draw_crop(&self, of: Size, rng: &mut ChaCha8Rng) -> Crop {
         let TransformConfig { center_crop, random_crop, random_resized_crop, .. } = &self.config;
         if let Some(size) = *center_crop {
             let (top, left) = ops::center(of, size);

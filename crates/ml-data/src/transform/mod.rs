@@ -22,6 +22,9 @@
 //! 14. `random_erasing` (drawn by [`Pipeline::draw_erasure`], after all others)
 //! 15. `mixup`, `cutmix` (on batches, from a stream of the batch; see [`mix`])
 //!
+//! Images of other than 1 or 3 channels, or of 16 bits, go through the same steps as planes of floats
+//! ([`Pipeline::load_raster`], [`planes`]); what needs RGB bytes is refused for them.
+//!
 //! Drawing and applying are apart: [`params`], [`geometric`] and [`policy`] draw random parameters,
 //! [`ops`], [`color`], [`warp`], [`point`] and [`blur`] apply them; each operation does to an image
 //! what torchvision's does to a PIL image with the same parameters.
@@ -32,6 +35,7 @@ mod check;
 pub mod color;
 mod config;
 pub mod crop_loss;
+mod deep;
 mod distributions;
 pub mod erasing;
 mod fit;
@@ -45,6 +49,7 @@ mod normalize;
 pub mod ops;
 pub mod params;
 mod parse;
+pub mod planes;
 pub mod point;
 pub mod policy;
 mod problems;
@@ -58,6 +63,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::decode::Pixels;
 
+pub use crate::decode::Depth;
 pub use config::{
     ColorJitter, Decoding, Interpolation, JitterAmount, MAX_SIDE, Probability, RandomCrop, RandomResizedCrop,
     Resize, Size, TransformConfig,
@@ -112,7 +118,7 @@ impl Pipeline {
         self.config.output_size().map(|size| (size.height, size.width))
     }
 
-    /// Channels of the result: 1 or 3.
+    /// Channels of the result, 1 to 64.
     pub fn channels(&self) -> usize {
         self.normalizer.channels().count()
     }

@@ -22,11 +22,11 @@ const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Normalize {
-    /// Red, green, blue, or luma alone where `channels` is 1; each 0 to 1.
-    #[schemars(length(min = 1, max = 3))]
+    /// One entry a channel: red, green, blue, or luma alone where `channels` is 1; each 0 to 1.
+    #[schemars(length(min = 1, max = 64))]
     pub mean: Vec<f64>,
     /// As `mean`; each above 0, at most 1.
-    #[schemars(length(min = 1, max = 3))]
+    #[schemars(length(min = 1, max = 64))]
     pub std: Vec<f64>,
 }
 
@@ -40,10 +40,12 @@ impl Normalize {
         let count = channels.count();
         for (key, list) in [("normalize.mean", &self.mean), ("normalize.std", &self.std)] {
             problems.check(key, list.len() == count, || {
-                let remedy = if channels == Channels::One {
-                    "write one number for luma, as in `normalize: {mean: [0.45], std: [0.23]}`, or `normalize: auto`"
-                } else {
-                    "write three: red, green, blue"
+                let remedy = match channels {
+                    Channels::One => {
+                        "write one number for luma, as in `normalize: {mean: [0.45], std: [0.23]}`, or `normalize: auto`"
+                    }
+                    Channels::Three => "write three: red, green, blue",
+                    Channels::Many(_) => "write one number a channel, or `normalize: auto`",
                 };
                 format!("has {} entries, but `channels` is {count}; {remedy}", list.len())
             });
@@ -83,7 +85,7 @@ impl Short for Auto<Normalize> {
 )]
 pub struct UnresolvedStatistics;
 
-/// Channels of an image as the network gets it. In YAML 1 or 3.
+/// Channels of an image as the network gets it. In YAML 1 to 64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channels {
     /// Luma.
@@ -91,14 +93,17 @@ pub enum Channels {
     /// Red, green, blue; the default.
     #[default]
     Three,
+    /// As many as the images have: 2, or 4 to 64.
+    Many(u8),
 }
 
 impl Channels {
-    /// 1 or 3.
+    /// 1 to 64.
     pub fn count(self) -> usize {
         match self {
             Channels::One => 1,
             Channels::Three => 3,
+            Channels::Many(count) => usize::from(count),
         }
     }
 }
@@ -116,12 +121,15 @@ impl<'de> Deserialize<'de> for Channels {
             type Value = Channels;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("1 (luma) or 3 (red, green, blue)")
+                f.write_str(
+                    "1 (luma), 3 (red, green, blue), or as many channels as the images have, at most 64",
+                )
             }
             fn visit_u64<E: de::Error>(self, count: u64) -> Result<Channels, E> {
                 match count {
                     1 => Ok(Channels::One),
                     3 => Ok(Channels::Three),
+                    2 | 4..=64 => Ok(Channels::Many(count as u8)),
                     _ => Err(E::invalid_value(Unexpected::Unsigned(count), &self)),
                 }
             }
@@ -138,7 +146,7 @@ impl JsonSchema for Channels {
         true
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1, "maximum": 3, "not": { "const": 2 } })
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 64 })
     }
 }
 
@@ -179,6 +187,8 @@ impl Normalizer {
                     *value = convert(of_red[usize::from(luma(*pixel))]);
                 }
             }
+            // Planes are normalised in `deep.rs`.
+            Channels::Many(_) => {}
             Channels::Three => {
                 let (red, rest) = out.split_at_mut(from.len());
                 let (green, blue) = rest.split_at_mut(from.len());

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Pipeline;
 use super::config::{Size, TransformConfig};
 use super::normalize::{Channels, Normalize};
-use crate::decode::{self, DecodeError, Pixels};
+use crate::decode::{self, DecodeError, Depth, Pixels, Raster};
 use crate::pool;
 use crate::rng::{Purpose, stream};
 
@@ -68,36 +68,46 @@ impl TransformConfig {
     /// What decides about the statistics: what is done to each image before anything random, and
     /// its channels.
     fn fixed_part(&self) -> TransformConfig {
-        let TransformConfig { resize, letterbox, center_crop, interpolation, grayscale, channels, .. } =
-            *self;
+        let TransformConfig {
+            resize, letterbox, center_crop, interpolation, grayscale, channels, bits, ..
+        } = *self;
         TransformConfig {
             resize,
             letterbox,
             center_crop,
             grayscale,
             channels,
+            bits,
             interpolation,
             ..TransformConfig::default()
         }
     }
 }
 
+/// Values of planes are counted in so many parts of 1, so that sums are whole numbers.
+fn parts(depth: Depth) -> f32 {
+    match depth {
+        Depth::Eight => 256.0,
+        Depth::Sixteen => 1.0,
+    }
+}
+
 /// Sums over pixels.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Sums {
     pixels: u128,
     /// Of the values, a channel.
-    values: [u128; 3],
+    values: Vec<u128>,
     /// Of their squares.
-    squares: [u128; 3],
+    squares: Vec<u128>,
 }
 
 impl Sums {
     fn add(&mut self, other: &Sums) {
         self.pixels += other.pixels;
-        for c in 0..3 {
-            self.values[c] += other.values[c];
-            self.squares[c] += other.squares[c];
+        for (own, other) in [(&mut self.values, &other.values), (&mut self.squares, &other.squares)] {
+            own.resize(other.len().max(own.len()), 0);
+            own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
         }
     }
 
@@ -111,10 +121,29 @@ impl Sums {
                 squares[c] += u64::from(pixel[c]) * u64::from(pixel[c]);
             }
         }
-        Sums { pixels: all.len() as u128, values: values.map(u128::from), squares: squares.map(u128::from) }
+        let wide = |sums: [u64; 3]| sums.map(u128::from).to_vec();
+        Sums { pixels: all.len() as u128, values: wide(values), squares: wide(squares) }
     }
 
-    fn normalize(&self, channels: Channels) -> Result<Normalize, StatisticsError> {
+    /// Of one image, in [`parts`].
+    fn of_raster(raster: &Raster) -> Sums {
+        let parts = parts(raster.depth);
+        let mut sums = Sums { pixels: raster.area() as u128, ..Sums::default() };
+        for plane in raster.data.chunks_exact(raster.area().max(1)) {
+            let (mut all, mut squares) = (0_u128, 0_u128);
+            for value in plane {
+                let value = (value * parts).round() as u128;
+                all += value;
+                squares += value * value;
+            }
+            sums.values.push(all);
+            sums.squares.push(squares);
+        }
+        sums
+    }
+
+    /// `full` is the value that counts as 1.
+    fn normalize(&self, channels: Channels, full: f64) -> Result<Normalize, StatisticsError> {
         let (mut mean, mut std) = (Vec::new(), Vec::new());
         for channel in 0..channels.count() {
             let (sum, squares) = (self.values[channel], self.squares[channel]);
@@ -124,8 +153,8 @@ impl Sums {
                 return Err(StatisticsError::Constant { channel });
             }
             let count = self.pixels as f64;
-            mean.push(sum as f64 / count / 255.0);
-            std.push((spread as f64).sqrt() / count / 255.0);
+            mean.push(sum as f64 / count / full);
+            std.push((spread as f64).sqrt() / count / full);
         }
         Ok(Normalize { mean, std })
     }
@@ -149,7 +178,15 @@ pub fn channel_statistics(
         ..config.fixed_part()
     });
     let sums_of = |path: &Path| -> Result<Sums, DecodeError> {
-        let pixels = decode::decode(path)?;
+        if config.is_deep() {
+            let raster = decode::read(path, &mut Vec::new(), |encoded| pipeline.fixed_raster(encoded))?;
+            return Ok(Sums::of_raster(&raster));
+        }
+        let decoded = decode::read(path, &mut Vec::new(), |encoded| {
+            encoded.check_rgb()?;
+            encoded.decode()
+        });
+        let pixels = decoded?;
         let of = Size::of(&pixels);
         // Nothing of the fixed part is drawn.
         let pixels = pipeline.apply(pixels, &mut stream(0, Purpose::Augmentation, 0, 0));
@@ -184,7 +221,8 @@ pub fn channel_statistics(
     if sums.pixels == 0 {
         return Err(StatisticsError::Empty);
     }
-    let normalize = sums.normalize(config.channels)?;
+    let full = if config.is_deep() { f64::from(config.bits.max() * parts(config.bits)) } else { 255.0 };
+    let normalize = sums.normalize(config.channels, full)?;
     let images = paths.len() - unreadable.len();
     let skipped = unreadable.into_iter().map(|(_, error)| error.path).collect();
     Ok(Statistics { normalize, images, skipped })

@@ -1,5 +1,6 @@
 mod apply;
 mod config;
+mod deep;
 mod drawing;
 mod fit;
 mod operations;

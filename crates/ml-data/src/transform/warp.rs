@@ -81,21 +81,25 @@ pub fn rotate(pixels: &Pixels, angle: f64, sampling: Sampling, fill: [u8; 3]) ->
     if (angle == 90.0 || angle == 270.0) && pixels.width == pixels.height {
         return quarter_turn(pixels, angle == 90.0);
     }
-    let (center_x, center_y) = (f64::from(pixels.width) / 2.0, f64::from(pixels.height) / 2.0);
+    transform(pixels, &rotation_matrix(Size::of(pixels), angle), sampling, fill)
+}
+
+/// The map from the result to the source of [`rotate`].
+pub fn rotation_matrix(size: Size, angle: f64) -> Matrix {
+    let (center_x, center_y) = (f64::from(size.width) / 2.0, f64::from(size.height) / 2.0);
     let radians = -angle.to_radians();
     // To 15 decimals, so that quarter turns have no rest. By way of the text, as a product would be
     // rounded itself.
     let rounded = |value: f64| format!("{value:.15}").parse().unwrap_or(value);
     let (cos, sin, minus_sin) = (rounded(radians.cos()), rounded(radians.sin()), rounded(-radians.sin()));
-    let matrix = [
+    [
         cos,
         sin,
         cos * -center_x + sin * -center_y + center_x,
         minus_sin,
         cos,
         minus_sin * -center_x + cos * -center_y + center_y,
-    ];
-    transform(pixels, &matrix, sampling, fill)
+    ]
 }
 
 /// A square image turned by 90 degrees, without arithmetic.

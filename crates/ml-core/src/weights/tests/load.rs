@@ -149,6 +149,20 @@ fn a_network_for_one_channel_takes_the_sum_over_three() {
 }
 
 #[test]
+fn a_network_for_more_channels_takes_red_green_and_blue_in_turn() {
+    let five = NetworkSpec { in_channels: 5, ..NetworkSpec::from(10) };
+    let (network, theirs) = (tiny(five, 1), tiny(10, 2));
+    let loaded = load_state(&network, theirs.state_dict(), Part::Whole).unwrap();
+    assert!(loaded.adapted[0].contains("5 channels instead of 3"), "{:?}", loaded.adapted);
+    let (ours, theirs) = (network.state_dict(), theirs.state_dict());
+    let (ours, weight) = (&ours[0].1, &theirs[0].1);
+    for (channel, of) in [0, 1, 2, 0, 1].into_iter().enumerate() {
+        let difference = ours.select(1, channel as i64) - weight.select(1, of) * 0.6;
+        assert!(difference.abs().max().double_value(&[]) < 1e-6, "{channel}");
+    }
+}
+
+#[test]
 fn other_number_formats_become_the_networks() {
     let network = tiny(10, 1);
     let theirs = tiny(10, 2).state_dict();

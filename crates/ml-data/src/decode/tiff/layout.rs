@@ -52,21 +52,41 @@ const COLOR_FILTER: u64 = 32803;
 const LINEAR_RAW: u64 = 34892;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Header, DecodeProblem> {
-    let tags = Directory::first(bytes)?;
+    header(bytes, &Directory::first(bytes)?)
+}
+
+/// The headers of all pages, `most` of them at most; smaller copies and masks are none.
+pub(super) fn pages(bytes: &[u8], most: usize) -> Result<Vec<Header>, DecodeProblem> {
+    let mut tags = Directory::first(bytes)?;
+    let mut found = vec![header(bytes, &tags)?];
+    // A file may announce its pages in a circle.
+    for _ in 0..4 * most {
+        if tags.next == 0 || found.len() == most {
+            break;
+        }
+        tags = tags.at(tags.next)?;
+        if tags.first_of(tag::SUBFILE_TYPE)?.unwrap_or(0) & 0b101 == 0 {
+            found.push(header(bytes, &tags)?);
+        }
+    }
+    Ok(found)
+}
+
+fn header(bytes: &[u8], tags: &Directory<'_>) -> Result<Header, DecodeProblem> {
     let photometric = tags.first_of(tag::PHOTOMETRIC)?.unwrap_or(GREY_INVERTED);
-    if let Some(raw) = camera_raw(bytes, &tags, photometric)? {
+    if let Some(raw) = camera_raw(bytes, tags, photometric)? {
         return Err(unsupported(format!(
             "{raw}, the raw data of a camera's sensor, which has to be developed"
         )));
     }
-    let size = Size { height: side(&tags, tag::HEIGHT)?, width: side(&tags, tag::WIDTH)? };
+    let size = Size { height: side(tags, tag::HEIGHT)?, width: side(tags, tag::WIDTH)? };
     check_size(size)?;
-    let samples = small(&tags, tag::SAMPLES, 1)?;
-    let bits = bits(&tags, samples)?;
-    check_sample_format(&tags, bits, photometric, samples)?;
-    let is_planar = small(&tags, tag::PLANAR, 1)? == 2 && samples > 1;
-    let compression = compression(&tags, photometric, is_planar)?;
-    let (is_tiled, chunk) = geometry(&tags, size)?;
+    let samples = small(tags, tag::SAMPLES, 1)?;
+    let bits = bits(tags, samples)?;
+    check_sample_format(tags, bits, photometric, samples)?;
+    let is_planar = small(tags, tag::PLANAR, 1)? == 2 && samples > 1;
+    let compression = compression(tags, photometric, is_planar)?;
+    let (is_tiled, chunk) = geometry(tags, size)?;
     let [offsets, lengths] = if is_tiled {
         [tag::TILE_OFFSETS, tag::TILE_LENGTHS]
     } else {
@@ -79,7 +99,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, DecodeProblem> {
     let tables_at = if tables.is_empty() { 0 } else { tables.as_ptr().addr() - bytes.as_ptr().addr() };
     let mut header = Header {
         size,
-        has_pages: has_pages(&tags),
+        has_pages: has_pages(tags),
         bits,
         samples,
         color: Color::Rgb,
@@ -88,7 +108,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, DecodeProblem> {
         jpeg_tables: tables_at..tables_at + tables.len(),
         is_planar,
         has_predictor: false,
-        is_bit_reversed: small(&tags, tag::FILL_ORDER, 1)? == 2
+        is_bit_reversed: small(tags, tag::FILL_ORDER, 1)? == 2
             && !matches!(compression, Compression::Jpeg { .. }),
         is_big_endian: tags.is_big_endian,
         chunk,
@@ -96,9 +116,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, DecodeProblem> {
         offsets,
         lengths,
     };
-    header.color = color(&tags, photometric, &header)?;
-    header.alpha = alpha(&tags, &header)?;
-    header.has_predictor = has_predictor(&tags, &header)?;
+    header.color = color(tags, photometric, &header)?;
+    header.alpha = alpha(tags, &header)?;
+    header.has_predictor = has_predictor(tags, &header)?;
     check_kind(&header)?;
     check_amount(&header)?;
     Ok(header)

@@ -14,6 +14,7 @@ mod color;
 mod directory;
 mod fax;
 mod layout;
+mod samples;
 
 use std::num::NonZeroUsize;
 
