@@ -114,6 +114,8 @@ fn checkpoint(data: &Path) -> Checkpoint {
         }),
         classes: (0..10).map(|digit| digit.to_string()).collect(),
         eval_transform: json!({"resize": [16, 16], "normalize": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}),
+        task: ml_data::dataset::Task::SingleLabel,
+        thresholds: None,
         calibration: None,
         out_of_distribution: None,
         timestamp: "2026-11-23T10:15:00Z".into(),

@@ -17,6 +17,7 @@ mod http;
 mod inference;
 mod init;
 mod job;
+mod labels;
 mod limits;
 mod loading;
 mod measure;

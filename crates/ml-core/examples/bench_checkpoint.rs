@@ -115,6 +115,8 @@ fn state(network: &Network, optimizer: &Optimizer) -> Checkpoint {
         config: json.clone(),
         classes: Vec::new(),
         eval_transform: json.clone(),
+        task: ml_data::dataset::Task::SingleLabel,
+        thresholds: None,
         calibration: None,
         out_of_distribution: None,
         timestamp: String::new(),

@@ -30,6 +30,8 @@ pub fn checkpoint(step: u64, fill: f64) -> Checkpoint {
         config: serde_json::json!({}),
         classes: vec!["a".into()],
         eval_transform: serde_json::json!({}),
+        task: ml_data::dataset::Task::SingleLabel,
+        thresholds: None,
         calibration: None,
         out_of_distribution: None,
         timestamp: String::new(),

@@ -122,15 +122,21 @@ impl Reporter for Progress {
             all => format!("/{all}"),
         };
         tracing::info!(
-            "epoch {}{all}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data){left}",
+            "epoch {}{all}: train loss {:.4} accuracy {:.4}, val loss {:.4} accuracy {:.4}{}{}{}, lr {}, {seconds:.1} s ({:.0} % waiting for data){left}",
             m.epoch,
             m.train_loss,
             m.train_accuracy,
             m.val_loss,
             m.val_accuracy,
+            m.labels.map_or_else(String::new, |labels| format!(
+                " mAP {:.4} F1 {:.4} micro {:.4} macro",
+                labels.map, labels.micro_f1, labels.macro_f1
+            )),
             m.ema.map_or_else(String::new, |ema| format!(
-                ", EMA weights loss {:.4} accuracy {:.4}",
-                ema.val_loss, ema.val_accuracy
+                ", EMA weights loss {:.4} accuracy {:.4}{}",
+                ema.val_loss,
+                ema.val_accuracy,
+                ema.val_map.map_or_else(String::new, |map| format!(" mAP {map:.4}"))
             )),
             if report.improved { " (best)" } else { "" },
             significant(m.lr),

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 /// The columns that can be searched for.
-pub const METRICS: [&str; 7] = [
+pub const METRICS: [&str; 15] = [
     "train_loss",
     "train_accuracy",
     "val_loss",
@@ -15,6 +15,14 @@ pub const METRICS: [&str; 7] = [
     "val_top5_accuracy",
     "ema_val_loss",
     "ema_val_accuracy",
+    "train_subset_accuracy",
+    "val_map",
+    "val_micro_f1",
+    "val_macro_f1",
+    "val_sample_f1",
+    "val_hamming_loss",
+    "val_subset_accuracy",
+    "ema_val_map",
 ];
 
 /// Which values are better.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ml_data::dataset::Task;
 use tch::Tensor;
 
 use super::{CheckpointError, read, write};
@@ -56,6 +57,12 @@ pub struct Checkpoint {
     pub config: serde_json::Value,
     /// Class names; a class's place is its number.
     pub classes: Vec<String>,
+    /// How many labels an image has. One that has several has `thresholds` for its probabilities,
+    /// which are the sigmoid of the logits.
+    pub task: Task,
+    /// `[K]`, with several labels an image: from which probability on a class is predicted, fitted to
+    /// the last validation of the weights that are judged.
+    pub thresholds: Option<Vec<f32>>,
     /// The transform of validation, which inference applies too.
     pub eval_transform: serde_json::Value,
     /// What validation said about the probabilities of the selected weights, in the `best.pt` of a
@@ -71,7 +78,7 @@ pub struct Checkpoint {
     pub extra: Vec<(Key, Value)>,
 }
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 29] = [
     "format_version",
     "epoch",
     "step",
@@ -94,6 +101,8 @@ const KEYS: [&str; 27] = [
     "dataset",
     "config",
     "classes",
+    "task",
+    "thresholds",
     "eval_transform",
     "calibration",
     "out_of_distribution",
@@ -143,6 +152,13 @@ impl Checkpoint {
         put("dataset", self.dataset);
         put("config", json("config", &self.config)?);
         put("classes", Value::list(self.classes));
+        if self.task == Task::MultiLabel {
+            put("task", Value::from(self.task.name()));
+        }
+        if let Some(thresholds) = self.thresholds {
+            let values = thresholds.into_iter().map(|value| Value::Float(f64::from(value)));
+            put("thresholds", Value::list(values));
+        }
         put("eval_transform", json("eval_transform", &self.eval_transform)?);
         if let Some(calibration) = &self.calibration {
             put("calibration", json("calibration", calibration)?);
@@ -191,6 +207,8 @@ impl Checkpoint {
             dataset: keep("dataset")?,
             config: json("config")?,
             classes: get("classes")?.as_strings()?,
+            task: root.optional("task")?.map_or(Ok(Task::SingleLabel), |task| task_from(&task))?,
+            thresholds: root.optional("thresholds")?.map(|field| thresholds_from(&field)).transpose()?,
             eval_transform: json("eval_transform")?,
             calibration: root.optional("calibration")?.map(|field| plain(&field)).transpose()?,
             out_of_distribution: root
@@ -286,6 +304,21 @@ pub fn model_state_from(value: &Value) -> Result<Vec<(String, Tensor)>, Checkpoi
         }
     }
     Ok(state)
+}
+
+fn task_from(field: &Field<'_>) -> Result<Task, ValueError> {
+    let name = field.as_str()?;
+    let task = [Task::SingleLabel, Task::MultiLabel].into_iter().find(|task| task.name() == name);
+    task.ok_or_else(|| field.error("single_label or multi_label"))
+}
+
+/// Probabilities.
+fn thresholds_from(field: &Field<'_>) -> Result<Vec<f32>, ValueError> {
+    let probability = |item: &Field<'_>| {
+        let value = item.as_f64()?;
+        if (0.0..=1.0).contains(&value) { Ok(value as f32) } else { Err(item.error("a number in 0 to 1")) }
+    };
+    field.items()?.iter().map(probability).collect()
 }
 
 fn json(key: &str, tree: &serde_json::Value) -> Result<Value, ValueError> {

@@ -22,6 +22,7 @@ mod schema;
 mod sections;
 mod statistics;
 mod suggestions;
+mod task;
 mod warnings;
 mod weights;
 

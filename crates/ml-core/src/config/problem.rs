@@ -20,6 +20,8 @@ pub enum Source {
     FollowsVal,
     /// The transforms that go with the weights to start from.
     Weights,
+    /// What goes with `data.task: multi_label`.
+    Task,
 }
 
 impl fmt::Display for Source {
@@ -32,6 +34,7 @@ impl fmt::Display for Source {
             Source::Run => f.write_str("the run"),
             Source::FollowsVal => f.write_str("as transforms.val"),
             Source::Weights => f.write_str("from the weights"),
+            Source::Task => f.write_str("for data.task: multi_label"),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::layers::{Override, ReadOrigin, Resolved};
 use super::merge::{enclosing, insert, is_under, merge, names_a_choice, source_of};
 use super::problem::{ConfigError, Problem, Source};
 use super::sections::PATHS;
-use super::{Config, TransformsConfig, schema};
+use super::{Config, TransformsConfig, schema, task};
 use crate::weights::{Choice, Origin};
 
 /// The keys of `transforms`.
@@ -242,6 +242,11 @@ impl<'a> Merger<'a> {
         Vec::new()
     }
 
+    /// Decides what `data.task` decides, where nothing is set.
+    fn apply_task(&mut self, config: &mut Config) {
+        task::settle(config, &mut self.sources);
+    }
+
     /// Something that is wrong at `path`, with the place of what was given there.
     fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
         let (path, message) = (path.to_owned(), message.into());
@@ -290,6 +295,7 @@ impl<'a> Merger<'a> {
             ConfigError::Invalid(vec![self.problem(&path, error.into_inner().to_string())])
         })?;
         let mut problems = self.apply_fit(&mut config.transforms);
+        self.apply_task(&mut config);
         let violations = config
             .violations()
             .into_iter()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ml_data::dataset::{DEFAULT_VAL_FRACTION, OpenOptions};
+use ml_data::dataset::{DEFAULT_VAL_FRACTION, Dataset, DatasetError, OpenOptions, Task};
 use ml_data::setting::Auto;
 use ml_data::transform::{Fit, TransformConfig};
 use schemars::JsonSchema;
@@ -25,6 +25,9 @@ pub struct DataConfig {
     /// The data folder: `train/<class>/…` and `val/<class>/…`, or `raw/<class>/…` beside `splits/`
     /// made by `ml-split`. `Training`, `valid`, `Testing` and the like count as splits too.
     pub data_dir: PathBuf,
+    /// How many labels an image has: `single_label` (one) or `multi_label` (any number, or none),
+    /// as the data folder was split.
+    pub task: Task,
     /// Which fold of a data folder split with `ml-split --folds K`: 0 to K−1; null without folds.
     pub fold: Option<u32>,
     /// Of a data folder without validation images: the share of each class's training images that
@@ -77,6 +80,7 @@ impl Default for DataConfig {
     fn default() -> DataConfig {
         DataConfig {
             data_dir: PathBuf::from("data/flowers"),
+            task: Task::SingleLabel,
             fold: None,
             val_fraction: DEFAULT_VAL_FRACTION,
             num_workers: Auto::Auto,
@@ -96,7 +100,21 @@ impl Default for DataConfig {
 impl DataConfig {
     /// What decides which images of the data folder are in which split.
     pub fn open_options(&self, seed: u64) -> OpenOptions {
-        OpenOptions { fold: self.fold, val_fraction: self.val_fraction, seed, ..OpenOptions::default() }
+        let multi_label = self.task == Task::MultiLabel;
+        OpenOptions { fold: self.fold, val_fraction: self.val_fraction, seed, multi_label }
+    }
+
+    /// Opens the data folder.
+    ///
+    /// # Errors
+    /// It cannot be used, or its images have one label where `task` says several, or several where it
+    /// says one.
+    pub fn open(&self, seed: u64) -> Result<Dataset, DatasetError> {
+        let dataset = Dataset::open(&self.data_dir, &self.open_options(seed))?;
+        if self.task == Task::MultiLabel && dataset.task() == Task::SingleLabel {
+            return Err(DatasetError::SingleLabel { path: self.data_dir.clone() });
+        }
+        Ok(dataset)
     }
 }
 

@@ -89,16 +89,16 @@ fn received((sample, target, top_k): SentPrediction) -> Option<Prediction> {
     (!top_k.is_empty()).then_some(Prediction { sample, target, top_k })
 }
 
-fn gather_floats(world: &World, values: &[f32]) -> Result<Vec<f32>, DistributedError> {
+pub(super) fn gather_floats(world: &World, values: &[f32]) -> Result<Vec<f32>, DistributedError> {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let all = world.gather(&bytes)?;
     Ok(all.iter().flat_map(|bytes| bytes.as_chunks().0).map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
-fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, DistributedError> {
+pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, DistributedError> {
     serde_json::to_vec(value).map_err(|error| DistributedError::Torch(error.to_string()))
 }
 
-fn from_bytes<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, DistributedError> {
+pub(super) fn from_bytes<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, DistributedError> {
     serde_json::from_slice(bytes).map_err(|error| DistributedError::Torch(error.to_string()))
 }

@@ -5,6 +5,7 @@ mod analysis;
 mod batch_norm;
 mod calibration;
 mod gather;
+mod labels;
 mod out_of_distribution;
 mod scored;
 
@@ -17,6 +18,7 @@ use crate::device::Compute;
 use crate::features::{Batches, FeatureError, InputBatch};
 use crate::loader::{Loader, LoaderError};
 use crate::loss::{Loss, LossError, Targets};
+use crate::metrics::multilabel::LabelError;
 use crate::metrics::{self, ConfusionMatrix, MetricAccumulator, MetricSums};
 use crate::network::{Classifier, Embedded, ForwardError, Input, Network, ScriptError};
 use crate::torch_error::{TorchError, catch_torch_panic};
@@ -24,6 +26,7 @@ use crate::torch_error::{TorchError, catch_torch_panic};
 pub use analysis::{Analysis, Confidence, Logits};
 pub use batch_norm::BatchNormRefresh;
 pub use calibration::{AnswerThreshold, Calibration};
+pub use labels::LabelEvaluation;
 pub use out_of_distribution::{ACCEPTED, OutOfDistribution, OutOfDistributionError};
 use scored::{Scored, ranked, values};
 
@@ -120,6 +123,12 @@ pub enum EvaluationError {
         /// Names of classes.
         classes: usize,
     },
+    /// A label is no class.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+    /// The images have one label each, where several were expected.
+    #[error("the images have one label each, not several (data.task: multi_label)")]
+    NoLabels,
     /// The caller's `on_batch` asked to stop.
     #[error("the evaluation was interrupted")]
     Interrupted,

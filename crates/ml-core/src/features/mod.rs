@@ -95,11 +95,12 @@ pub struct Features {
 impl Features {
     /// The batch of these samples on the device.
     fn batch(&self, samples: BatchSamples) -> Result<InputBatch, FeatureError> {
-        let BatchSamples { indices, targets } = samples;
+        let BatchSamples { indices, targets, labels } = samples;
         let images = self.stream.send(&self.table.rows(&indices)?)?.receive()?;
         let targets = self.stream.send(&targets)?.receive()?;
+        let labels = labels.map(|labels| self.stream.send(&labels)?.receive()).transpose()?;
         let unreadable = Vec::new();
-        let batch = DeviceBatch { images, targets, soft_targets: None, indices, unreadable };
+        let batch = DeviceBatch { images, targets, soft_targets: None, labels, indices, unreadable };
         Ok(InputBatch { batch, prefix: Some(Rc::clone(&self.prefix)) })
     }
 }

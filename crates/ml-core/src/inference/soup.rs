@@ -11,7 +11,7 @@ use super::model::checkpoint_file;
 use super::{InferenceError, LoadedModel, UseEma};
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
-use crate::dataset::{CsvOptions, DatasetError, Index, Split};
+use crate::dataset::{CsvOptions, DatasetError, Index, Split, Task};
 use crate::device::PrecisionChoice;
 use crate::torch_error::catch_torch_panic;
 use torch_file::Value;
@@ -99,6 +99,12 @@ impl Ingredient {
     fn read(path: &Path) -> Result<Ingredient, SoupError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path).map_err(InferenceError::from)?;
+        if checkpoint.task == Task::MultiLabel {
+            return Err(SoupError::Usage(format!(
+                "{}: chooses by accuracy, and this model gives an image several labels (data.task: multi_label)",
+                path.display()
+            )));
+        }
         let network =
             ModelConfig::of_checkpoint(&checkpoint.config).map_err(|error| InferenceError::Content {
                 path: path.clone(),

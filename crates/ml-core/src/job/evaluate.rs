@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ml_data::dataset::{Index, Split};
+use ml_data::dataset::{Index, Split, Task};
 use ml_data::transform::Pipeline;
 
 use super::{Job, JobError};
@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device;
 use crate::distributed::Place;
 use crate::evaluation::{Calibration, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
-use crate::loader::Loader;
+use crate::loader::{Loader, LoaderOptions};
 use crate::network::ForwardError;
 use crate::run::{Run, RunError};
 use crate::trainer::{self, Embedded, Evaluated, Phase, ReportError, Reporter, Rounds, Stop, TrainError};
@@ -28,6 +28,8 @@ const MAX_EMBEDDED: usize = 5000;
 pub(super) struct Judged {
     /// A fraction; none without a test split.
     pub test_accuracy: Option<f64>,
+    /// With several labels an image: mean average precision there.
+    pub test_map: Option<f64>,
     /// Why probabilities are not calibrated.
     pub not_calibrated: Option<String>,
     /// Why images unlike those of training will not be told.
@@ -48,6 +50,9 @@ impl Job {
         let mut best = self.best(run)?;
         let epoch = best.epoch;
         self.trainer.network().load_state_dict(best.weights(best.selects_by_ema()))?;
+        if self.dataset.task() == Task::MultiLabel {
+            return self.evaluate_best_labels(run, &best, reporter, stop);
+        }
         let mut ood = match self.out_of_distribution(run, epoch, reporter, stop)? {
             Ok(ood) => Some(ood),
             Err(reason) => {
@@ -121,8 +126,11 @@ impl Job {
         Ok(Checkpoint::load(&run.best_path())?)
     }
 
-    fn loader(&self, index: Arc<Index>, pipeline: Arc<Pipeline>) -> Loader {
-        let options = trainer::evaluation_options(&self.world, &self.config, self.device.device);
+    pub(super) fn loader(&self, index: Arc<Index>, pipeline: Arc<Pipeline>) -> Loader {
+        let options = LoaderOptions {
+            num_classes: self.dataset.classes.len(),
+            ..trainer::evaluation_options(&self.world, &self.config, self.device.device)
+        };
         Loader::new(index, pipeline, options)
     }
 

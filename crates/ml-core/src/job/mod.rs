@@ -10,6 +10,7 @@ mod audit;
 mod compute;
 mod error;
 mod evaluate;
+mod evaluate_labels;
 mod exactness;
 mod measure;
 mod resume;
@@ -200,7 +201,7 @@ impl Job {
         // Before CUDA is loaded: it looks at the settings once.
         crate::set_deterministic(config.deterministic)?;
         let dry_run = options.dry_run;
-        let dataset = Dataset::open(&config.data.data_dir, &config.data.open_options(config.seed));
+        let dataset = config.data.open(config.seed);
         let dataset = dataset.map_err(JobError::Data)?;
         world.check(&[(
             "data set (images and labels below data.data_dir)",

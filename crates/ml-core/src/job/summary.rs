@@ -12,7 +12,7 @@ use crate::device::ResolvedDevice;
 use crate::run::{
     CheckpointSummary, DatasetSizes, FEW_IMAGES, Run, Status, Summary, TimeSummary, machine, peak_memory,
 };
-use crate::trainer::Trainer;
+use crate::trainer::{EpochMetrics, Trainer};
 
 /// Writes `summary.yaml`.
 pub(super) struct SummaryWriter {
@@ -53,8 +53,10 @@ impl SummaryWriter {
             monitor: config.training.monitor().metric.name().to_owned(),
             best_figure: None,
             best_val_accuracy: None,
+            best_val_map: None,
             swa: None,
             test_accuracy: None,
+            test_map: None,
             not_calibrated: None,
             no_ood_scores: None,
             started: earlier.map_or_else(now, |earlier| earlier.started.clone()),
@@ -95,8 +97,9 @@ impl SummaryWriter {
     }
 
     pub(super) fn judged(&mut self, judged: Judged, took: Duration) {
-        let Judged { test_accuracy, not_calibrated, no_ood_scores } = judged;
+        let Judged { test_accuracy, test_map, not_calibrated, no_ood_scores } = judged;
         self.summary.test_accuracy = test_accuracy;
+        self.summary.test_map = test_map;
         self.summary.not_calibrated = not_calibrated;
         self.summary.no_ood_scores = no_ood_scores;
         self.summary.evaluation_seconds = Some(took.as_secs_f64());
@@ -112,12 +115,18 @@ impl SummaryWriter {
         let best = state.best();
         summary.best_epoch = best.map(|best| best.epoch);
         summary.best_figure = best.map(|best| best.value);
-        summary.best_val_accuracy = best
-            .and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch))
-            .map(|m| m.val_accuracy);
+        let metrics = best.and_then(|best| state.history.iter().find(|m| m.epoch == best.epoch));
+        summary.best_val_accuracy = metrics.map(|m| m.val_accuracy);
+        let is_of_ema = trainer.monitors_ema();
+        let map = |m: &EpochMetrics| match m.ema.filter(|_| is_of_ema) {
+            Some(ema) => ema.val_map,
+            None => m.labels.map(|labels| labels.map),
+        };
+        summary.best_val_map = metrics.and_then(map).filter(|map| map.is_finite());
         summary.swa = state.swa;
         if let Some(swa) = state.swa.filter(|swa| swa.is_best) {
             summary.best_val_accuracy = Some(swa.val_accuracy);
+            summary.best_val_map = swa.val_map;
         }
         summary.updated = now();
         let trained = trainer.network().parameters().into_iter().filter(|(_, one)| one.requires_grad());

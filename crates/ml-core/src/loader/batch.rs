@@ -18,6 +18,8 @@ pub struct Batch {
     pub images: Tensor,
     /// `[N]`, i64, in `0..num_classes`.
     pub targets: Tensor,
+    /// `[N, K]`, f32, 0 or 1, where an image may have several labels; `targets` say nothing then.
+    pub labels: Option<Tensor>,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
     /// Under [`Unreadable::Tell`](super::Unreadable::Tell), the places of those that were left out,
@@ -52,6 +54,9 @@ pub struct DeviceBatch {
     pub targets: Tensor,
     /// `[N, K]`, f32, probabilities; where images are mixed: none else.
     pub soft_targets: Option<Tensor>,
+    /// `[N, K]`, f32, where an image may have several labels: 0 or 1, of mixed images the sum of
+    /// both, weighted with their shares. `targets` say nothing then.
+    pub labels: Option<Tensor>,
     /// Places of the samples in the index, `N` long.
     pub indices: Vec<usize>,
     /// As [`Batch::unreadable`].
@@ -140,6 +145,7 @@ pub(super) struct SentBatch {
     pixels: SentPixels,
     /// `[n]` f32: what is written into rectangles, one after the other.
     noise: Option<Sent>,
+    labels: Option<Sent>,
     /// The rest of it: its tensors are still in host memory.
     batch: Batch,
 }
@@ -157,11 +163,12 @@ impl Batch {
         let to = &self.destination.stream;
         let noise = noise(&self.erasures, self.destination.is_pinned())?;
         let noise = noise.map(|noise| to.send(&noise)).transpose()?;
+        let labels = self.labels.take().map(|labels| to.send(&labels)).transpose()?;
         let pixels = match self.packed.take() {
             Some(packed) => SentPixels::Packed(to.send(&packed.bytes)?, packed),
             None => SentPixels::Apart(to.send(&self.images)?, to.send(&self.targets)?),
         };
-        Ok(SentBatch { pixels, noise, batch: self })
+        Ok(SentBatch { pixels, noise, labels, batch: self })
     }
 }
 
@@ -169,7 +176,7 @@ impl SentBatch {
     /// The batch on its device, normalised, and erased and mixed, if the loader does that. Nothing
     /// is waited for.
     pub(super) fn receive(self) -> Result<DeviceBatch, TorchError> {
-        let SentBatch { pixels, noise, batch } = self;
+        let SentBatch { pixels, noise, labels, batch } = self;
         let Batch { indices, unreadable, destination, erasures, mix, .. } = batch;
         let tensor = |sent: Sent| sent.receive().map_err(TorchError::from);
         let (images, targets) = match pixels {
@@ -180,6 +187,7 @@ impl SentBatch {
             SentPixels::Apart(images, targets) => (tensor(images)?, tensor(targets)?),
         };
         let noise = noise.map(tensor).transpose()?;
+        let labels = labels.map(tensor).transpose()?;
         catch_torch_panic(|| {
             let images = match &destination.normalize {
                 Some(normalize) => normalize.apply(&images),
@@ -187,6 +195,7 @@ impl SentBatch {
             };
             erase(&images, &erasures, noise.as_ref());
             DeviceBatch {
+                labels: labels.map(|labels| mix::weighted(mix, &labels)),
                 soft_targets: destination.num_classes.map(|count| mix::probabilities(mix, &targets, count)),
                 targets: mix::main_targets(mix, targets),
                 images: mix::images(mix, images),

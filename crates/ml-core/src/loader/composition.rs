@@ -26,6 +26,8 @@ pub struct BatchSamples {
     pub indices: Vec<usize>,
     /// `[N]`, i64, in `0..num_classes`, in host memory.
     pub targets: Tensor,
+    /// As [`DeviceBatch::labels`](super::DeviceBatch), in host memory.
+    pub labels: Option<Tensor>,
 }
 
 impl Loader {
@@ -87,7 +89,11 @@ impl Iterator for Composition {
             return None;
         }
         self.next += 1;
-        let indices = self.plan.samples_of(number).map(|position| self.plan.index_of(position)).collect();
-        Some(BatchSamples { indices, targets: Tensor::from_slice(&self.plan.classes_of(number)) })
+        let indices: Vec<usize> =
+            self.plan.samples_of(number).map(|position| self.plan.index_of(position)).collect();
+        let labels =
+            self.plan.labels_of(&indices).map(|(values, shape)| Tensor::from_slice(&values).view(shape));
+        let targets = Tensor::from_slice(&self.plan.classes_of(number));
+        Some(BatchSamples { indices, targets, labels })
     }
 }

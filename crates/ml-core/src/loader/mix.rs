@@ -21,9 +21,13 @@ pub(super) fn images(mix: Option<Mix>, images: Tensor) -> Tensor {
 
 /// `targets` `[N]` i64 in `0..num_classes` → probabilities `[N, num_classes]` f32.
 pub(super) fn probabilities(mix: Option<Mix>, targets: &Tensor, num_classes: usize) -> Tensor {
-    let own = targets.one_hot(num_classes as i64).to_kind(Kind::Float);
+    weighted(mix, &targets.one_hot(num_classes as i64).to_kind(Kind::Float))
+}
+
+/// `own` `[N, K]` f32, of each sample and the one before it the sum weighted with their shares.
+pub(super) fn weighted(mix: Option<Mix>, own: &Tensor) -> Tensor {
     let lambda = mix.as_ref().map_or(1.0, Mix::lambda);
-    &own * lambda + own.roll(1, 0) * (1.0 - lambda)
+    own * lambda + own.roll(1, 0) * (1.0 - lambda)
 }
 
 /// The class of each sample that has the larger share, `[N]` i64.
@@ -36,6 +40,14 @@ mod tests {
     use ml_data::geometry::{Area, Size};
 
     use super::*;
+
+    #[test]
+    fn labels_are_mixed_with_the_shares_of_their_images() {
+        let labels = Tensor::from_slice2(&[[1.0f32, 1.0, 0.0], [0.0, 1.0, 0.0]]);
+        let mixed = weighted(Some(Mix::Mixup { lambda: 0.75 }), &labels);
+        assert!(mixed.equal(&Tensor::from_slice2(&[[0.75f32, 1.0, 0.0], [0.25, 1.0, 0.0]])));
+        assert!(weighted(None, &labels).equal(&labels));
+    }
 
     // The program: tests/reference/mix_batch.py.
     #[test]

@@ -69,7 +69,8 @@ pub struct LoaderOptions {
     pub drop_last: bool,
     /// What happens when an image cannot be read.
     pub unreadable: Unreadable,
-    /// Classes of the data set: the length of soft targets, where the pipeline mixes images.
+    /// Classes of the data set: the length of soft targets, where the pipeline mixes images, and of
+    /// the labels, where an image may have several.
     pub num_classes: usize,
     /// Which batches are made, where several processes share them; none makes all.
     pub share: Option<Share>,
@@ -178,7 +179,7 @@ impl Loader {
     /// [`LoaderError::NoCommonSize`].
     pub fn new(index: Arc<Index>, pipeline: Arc<Pipeline>, options: LoaderOptions) -> Loader {
         let options = LoaderOptions { batch_size: options.batch_size.max(1), ..options };
-        let soft = pipeline.mixes().then_some(options.num_classes);
+        let soft = (pipeline.mixes() && index.label_sets.is_none()).then_some(options.num_classes);
         let destination = Rc::new(Destination::new(options.device, &pipeline, soft));
         Loader {
             index,
@@ -194,7 +195,8 @@ impl Loader {
     /// The same with batches that cross to their device as bytes, as on the way to a GPU.
     #[cfg(test)]
     fn sending_bytes(self) -> Loader {
-        let soft = self.pipeline.mixes().then_some(self.options.num_classes);
+        let mixes = self.pipeline.mixes() && self.index.label_sets.is_none();
+        let soft = mixes.then_some(self.options.num_classes);
         let to = Destination::with_bytes(self.options.device, &self.pipeline, soft, true);
         Loader { destination: Rc::new(to), ..self }
     }
@@ -427,8 +429,11 @@ impl Stream {
         }
         let indices: Vec<usize> =
             positions.filter(kept).map(|position| self.plan.index_of(position)).collect();
+        let labels = self.plan.labels_of(&indices);
+        let labels = labels.map(|(values, shape)| Tensor::f_from_slice(&values)?.f_view(shape));
+        let labels = labels.transpose().map_err(tensor_error)?;
         let mix = self.plan.mix(number, indices.len());
         let destination = Rc::clone(&self.destination);
-        Ok(Batch { images, targets, indices, unreadable, packed, destination, erasures, mix })
+        Ok(Batch { images, targets, labels, indices, unreadable, packed, destination, erasures, mix })
     }
 }

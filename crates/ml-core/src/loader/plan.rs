@@ -37,6 +37,7 @@ pub(super) struct Plan {
     seed: u64,
     epoch: u64,
     unreadable: Unreadable,
+    num_classes: usize,
 }
 
 /// The epoch that a process makes its share of.
@@ -109,6 +110,7 @@ impl Plan {
             seed: options.seed,
             epoch,
             unreadable: options.unreadable,
+            num_classes: options.num_classes,
         };
         (plan, begin)
     }
@@ -167,6 +169,20 @@ impl Plan {
         indices.map(|index| i64::from(self.index.samples[index].class)).collect()
     }
 
+    /// The labels of these samples, `[N, K]` row by row, 0 or 1, and that shape, where a sample may
+    /// have several.
+    pub(super) fn labels_of(&self, samples: &[usize]) -> Option<(Vec<f32>, [i64; 2])> {
+        let sets = self.index.label_sets.as_ref()?;
+        let num_classes = self.num_classes;
+        let mut values = vec![0.0; samples.len() * num_classes];
+        for (row, &sample) in samples.iter().enumerate() {
+            for &label in sets.of(sample).iter().filter(|&&label| (label as usize) < num_classes) {
+                values[row * num_classes + label as usize] = 1.0;
+            }
+        }
+        Some((values, [samples.len() as i64, num_classes as i64]))
+    }
+
     /// Classes of the samples in each of these batches of the epoch, whosever share they are.
     pub(super) fn targets_of(&self, batches: Range<usize>) -> Vec<Vec<i64>> {
         let of_whole = |whole: &Whole, number| {
@@ -221,12 +237,13 @@ impl Plan {
         })
     }
 
-    /// `index`, and then the others of its class in the index's order, round and round.
+    /// `index`, and then the others of its class, or with just its labels, in the index's order,
+    /// round and round.
     fn candidates(&self, index: usize) -> impl Iterator<Item = usize> {
         let samples = &self.index.samples;
-        let class = samples[index].class;
+        let labels = self.index.labels(index);
         let others = (index + 1..samples.len()).chain(0..index);
-        std::iter::once(index).chain(others.filter(move |other| samples[*other].class == class))
+        std::iter::once(index).chain(others.filter(move |other| self.index.labels(*other) == labels))
     }
 
     /// Makes the sample of this index with the random stream numbered `stream`; what is

@@ -671,3 +671,43 @@ fn an_error_comes_in_its_turn_though_batches_are_sent_ahead() {
     assert!(error.to_string().contains("009.ppm"), "{error}");
     assert!(batches.next().is_none());
 }
+
+#[test]
+fn labels_of_several_classes_come_with_their_images_and_are_mixed_like_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = images(folder.path(), 13);
+    let sets =
+        (0..13u32).map(|sample| (0..3).filter(|class| (sample >> class) & 1 == 1).collect::<Vec<u32>>());
+    let sets: ml_data::dataset::LabelSets = sets.collect();
+    let index = Arc::new(Index { label_sets: Some(Arc::new(sets)), ..(*plain).clone() });
+    let hot = |sample: usize| [0, 1, 2].map(|class| if (sample >> class) & 1 == 1 { 1.0f32 } else { 0.0 });
+    let rows = |labels: &Tensor| Vec::<f32>::try_from(labels.flatten(0, -1)).unwrap();
+    for num_workers in [0, 2] {
+        for bytes in [false, true] {
+            let options = LoaderOptions { num_classes: 3, ..options(num_workers) };
+            let loader = Loader::new(Arc::clone(&index), pipeline(AUGMENTED), options);
+            let loader = if bytes { loader.sending_bytes() } else { loader };
+            let composed = loader.composition(1, 0).unwrap();
+            for (batch, samples) in loader.epoch(1, 0).on_device().zip(composed) {
+                let batch = batch.unwrap();
+                let expected: Vec<f32> = batch.indices.iter().flat_map(|&sample| hot(sample)).collect();
+                let Targets::MultiHot(labels) = Targets::of(&batch) else { panic!("several labels") };
+                assert_eq!(labels.size(), [batch.indices.len() as i64, 3]);
+                assert_eq!(rows(&labels), expected);
+                assert_eq!((samples.indices, rows(&samples.labels.unwrap())), (batch.indices, expected));
+            }
+        }
+    }
+    let mixing =
+        pipeline("{resize: [8, 6], mixup: 0.4, normalize: {mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.2]}}");
+    let options = LoaderOptions { num_classes: 3, ..options(2) };
+    let mut mixed = 0;
+    for batch in Loader::new(index, mixing, options).epoch(1, 0).on_device() {
+        let batch = batch.unwrap();
+        assert!(batch.soft_targets.is_none());
+        let labels = rows(&batch.labels.unwrap());
+        assert!(labels.iter().all(|label| (0.0..=1.0).contains(label)), "{labels:?}");
+        mixed += labels.iter().filter(|label| **label > 0.0 && **label < 1.0).count();
+    }
+    assert!(mixed > 5, "{mixed}");
+}

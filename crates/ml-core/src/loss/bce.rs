@@ -149,6 +149,22 @@ impl JsonSchema for PosWeight {
     }
 }
 
+impl BceConfig {
+    /// The same with `balanced` weights as numbers, where images have several labels: images without
+    /// the label / images with it.
+    pub(super) fn of_labels(&self, class_counts: &[usize], num_images: usize) -> BceConfig {
+        let ratio = |&count: &usize| match count {
+            0 => 0.0,
+            _ => num_images.saturating_sub(count) as f64 / count as f64,
+        };
+        let pos_weight = match &self.pos_weight {
+            PosWeight::Balanced => PosWeight::Given(class_counts.iter().map(ratio).collect()),
+            given => given.clone(),
+        };
+        BceConfig { pos_weight, ..self.clone() }
+    }
+}
+
 impl LossSettings for BceConfig {
     fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -274,6 +290,15 @@ mod tests {
     fn a_class_without_images_has_balanced_weight_zero() {
         assert_eq!(PosWeight::Balanced.resolve(&[6, 0, 2]), Some(vec![2.0 / 6.0, 0.0, 3.0]));
         assert_eq!(PosWeight::Same(1.0).resolve(&[6, 0, 2]), None);
+    }
+
+    #[test]
+    fn balanced_weights_of_labels_compare_images_with_and_without() {
+        let config = BceConfig { pos_weight: PosWeight::Balanced, ..BceConfig::default() };
+        let weights = config.of_labels(&[6, 0, 2], 8).pos_weight;
+        assert_eq!(weights, PosWeight::Given(vec![2.0 / 6.0, 0.0, 3.0]));
+        let plain = BceConfig::default();
+        assert_eq!(plain.of_labels(&[6, 0, 2], 8), plain);
     }
 
     #[test]

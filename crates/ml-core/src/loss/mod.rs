@@ -59,6 +59,21 @@ impl LossConfig {
         }
     }
 
+    /// As the configuration spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LossConfig::CrossEntropy(_) => "cross_entropy",
+            LossConfig::Focal(_) => "focal",
+            LossConfig::Bce(_) => "bce",
+            LossConfig::Asymmetric(_) => "asymmetric",
+        }
+    }
+
+    /// Whether it takes [`Targets::MultiHot`].
+    pub fn takes_several_labels(&self) -> bool {
+        matches!(self, LossConfig::Bce(_) | LossConfig::Asymmetric(_))
+    }
+
     /// (key relative to this struct, message) of everything out of range.
     pub fn problems(&self) -> Vec<(String, String)> {
         self.settings().problems()
@@ -105,13 +120,17 @@ pub enum Targets {
     Classes(Tensor),
     /// Probabilities, `[N, K]` f32; rows sum to 1.
     Probabilities(Tensor),
-    /// `[N, K]` f32, 0 or 1: several labels an image.
+    /// `[N, K]` f32, 0 or 1, between them where images are mixed: several labels an image.
     MultiHot(Tensor),
 }
 
 impl Targets {
-    /// Those of a batch: probabilities where images are mixed, else classes.
+    /// Those of a batch: labels where an image may have several, probabilities where images are
+    /// mixed, else classes.
     pub fn of(batch: &DeviceBatch) -> Targets {
+        if let Some(labels) = &batch.labels {
+            return Targets::MultiHot(labels.shallow_clone());
+        }
         match &batch.soft_targets {
             Some(probabilities) => Targets::Probabilities(probabilities.shallow_clone()),
             None => Targets::Classes(batch.targets.shallow_clone()),
@@ -159,6 +178,17 @@ impl Loss {
     /// them.
     pub fn new(config: &LossConfig, class_counts: &[usize], device: Device) -> Loss {
         Loss(config.settings().build(class_counts, device))
+    }
+
+    /// As [`Loss::new`], of images with several labels: `class_counts` are the training images with
+    /// each label, of `num_images`.
+    pub fn of_labels(config: &LossConfig, class_counts: &[usize], num_images: usize, device: Device) -> Loss {
+        match config {
+            LossConfig::Bce(bce) => {
+                Loss::new(&LossConfig::Bce(bce.of_labels(class_counts, num_images)), &[], device)
+            }
+            config => Loss::new(config, class_counts, device),
+        }
     }
 
     /// The loss of `logits` `[N, K]`, f32, and `targets` on the same device, as validation measures

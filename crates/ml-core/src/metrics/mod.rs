@@ -53,7 +53,7 @@ pub struct MetricSums {
     pub loss_sum: f64,
     /// What the means were divided by: the number of samples, or the sum of their class weights.
     pub loss_divisor: f64,
-    /// Samples whose class has the highest score.
+    /// Samples whose class has the highest score; with several labels, whose labels are all right.
     pub correct: u64,
     /// Samples whose class is among the five highest scores.
     pub correct_top5: u64,
@@ -143,6 +143,22 @@ impl MetricAccumulator {
                 let cells = targets * *num_classes as i64 + logits.argmax(1, false);
                 let _ = counts.index_add_(0, &cells, &cells.ones_like());
             }
+        });
+    }
+
+    /// As [`Self::add`], of images with several labels: `labels` `[N, K]` f32 in 0 to 1, of which
+    /// those above 0.5 are there. Correct is an image whose labels are all predicted, and nothing
+    /// else, at the probability 0.5; none is counted among the top 5.
+    pub fn add_labels(&mut self, loss: &LossValue, logits: &Tensor, labels: &Tensor) {
+        tch::no_grad(|| {
+            let mean = loss.mean.detach().to_kind(Kind::Double);
+            let _ = self.losses.get(0).g_add_(&(mean * &loss.divisor));
+            let _ = self.losses.get(1).g_add_(&loss.divisor);
+            let wrong = logits.ge(0.0).logical_xor(&labels.gt(0.5)).sum_dim_intlist(1, false, Kind::Int64);
+            // A row with NaN is none of a classifier's.
+            let is_number = logits.isnan().sum_dim_intlist(1, false, Kind::Int64).eq(0);
+            let _ = self.counts.get(0).g_add_(&wrong.eq(0).logical_and(&is_number).sum(Kind::Int64));
+            let _ = self.counts.get(2).g_add_scalar_(logits.size()[0]);
         });
     }
 

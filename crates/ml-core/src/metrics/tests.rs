@@ -208,3 +208,28 @@ fn the_weighted_loss_depends_neither_on_the_size_of_batches_nor_on_their_order()
     }
     assert_eq!(sums(5, &in_order).loss_divisor, 7.0 + 5.0 * 20.0);
 }
+
+#[test]
+fn an_image_is_right_with_several_labels_if_all_of_them_are() {
+    let mut running = MetricAccumulator::new(Device::Cpu);
+    let logits = Tensor::from_slice2(&[
+        [2.0f32, -1.0, 0.5],
+        [2.0, -1.0, -0.5],
+        [-1.0, -1.0, -1.0],
+        [f32::NAN, -1.0, -1.0],
+        [3.0, -2.0, 0.1],
+    ]);
+    let labels = Tensor::from_slice2(&[
+        [1.0f32, 0.0, 1.0],
+        [1.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0],
+        [0.75, 0.25, 1.0],
+    ]);
+    let config: LossConfig = serde_yaml::from_str("{name: bce}").unwrap();
+    let loss = Loss::new(&config, &[], Device::Cpu);
+    let value = loss.forward(&logits, &Targets::MultiHot(labels.shallow_clone())).unwrap();
+    running.add_labels(&value, &logits, &labels);
+    let sums = running.sums().unwrap();
+    assert_eq!((sums.correct, sums.correct_top5, sums.count), (3, 0, 5));
+}

@@ -25,8 +25,10 @@ pub struct CheckpointConfig {
     #[schemars(range(min = 1))]
     pub keep_top_k: usize,
     /// The metric that tells which epoch is the best: `auto`, `val_accuracy`, `val_top5_accuracy`,
-    /// `val_loss`, `train_loss`, `ema_val_accuracy`, `ema_val_loss`. `auto` is the accuracy on the
-    /// validation split, of the averaged weights where `training.ema` keeps them.
+    /// `val_loss`, `train_loss`, `ema_val_accuracy`, `ema_val_loss`; with several labels an image
+    /// `val_map`, `val_micro_f1`, `val_macro_f1`, `ema_val_map` or a loss. `auto` is the accuracy on
+    /// the validation split, with several labels mean average precision (mAP), of the averaged
+    /// weights where `training.ema` keeps them.
     pub monitor: Metric,
     /// Whether a higher metric is better: `auto`, `max`, `min`.
     pub mode: Mode,

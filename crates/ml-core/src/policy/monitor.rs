@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// `ema_val_accuracy` with averaged weights, else `val_accuracy`.
+    /// `ema_val_accuracy` with averaged weights, else `val_accuracy`; with several labels an image
+    /// `ema_val_map` or `val_map`.
     #[default]
     Auto,
     /// Accuracy on the validation split.
@@ -22,6 +23,14 @@ pub enum Metric {
     EmaValAccuracy,
     /// Mean loss of the averaged weights on the validation split.
     EmaValLoss,
+    /// With several labels an image: mean average precision on the validation split.
+    ValMap,
+    /// With several labels an image: F1 of all labels together on the validation split.
+    ValMicroF1,
+    /// With several labels an image: mean over the classes of F1 on the validation split.
+    ValMacroF1,
+    /// With several labels an image: mean average precision of the averaged weights.
+    EmaValMap,
 }
 
 /// Which way a metric is better.
@@ -57,12 +66,26 @@ impl Metric {
             Metric::TrainLoss => "train_loss",
             Metric::EmaValAccuracy => "ema_val_accuracy",
             Metric::EmaValLoss => "ema_val_loss",
+            Metric::ValMap => "val_map",
+            Metric::ValMicroF1 => "val_micro_f1",
+            Metric::ValMacroF1 => "val_macro_f1",
+            Metric::EmaValMap => "ema_val_map",
         }
     }
 
     /// Whether it is a metric of the averaged weights.
     pub fn is_of_ema(self) -> bool {
-        matches!(self, Metric::EmaValAccuracy | Metric::EmaValLoss)
+        matches!(self, Metric::EmaValAccuracy | Metric::EmaValLoss | Metric::EmaValMap)
+    }
+
+    /// Whether it is known of images with several labels alone.
+    pub fn is_of_labels(self) -> bool {
+        matches!(self, Metric::ValMap | Metric::ValMicroF1 | Metric::ValMacroF1 | Metric::EmaValMap)
+    }
+
+    /// Whether it is known however many labels an image has.
+    pub fn is_of_any_task(self) -> bool {
+        matches!(self, Metric::Auto | Metric::ValLoss | Metric::TrainLoss | Metric::EmaValLoss)
     }
 }
 

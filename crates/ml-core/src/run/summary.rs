@@ -80,6 +80,9 @@ pub struct SwaSummary {
     pub val_accuracy: f64,
     /// Share of it whose class is among the five most probable.
     pub val_top5_accuracy: f64,
+    /// With several labels an image: mean average precision there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_map: Option<f64>,
     /// Whether `best.pt` is the average rather than the best epoch.
     pub is_best: bool,
 }
@@ -121,11 +124,17 @@ pub struct Summary {
     pub best_figure: Option<f64>,
     /// Validation accuracy of `best.pt`.
     pub best_val_accuracy: Option<f64>,
+    /// With several labels an image: its mean average precision there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_val_map: Option<f64>,
     /// The average of the last epochs, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swa: Option<SwaSummary>,
     /// Accuracy of `best.pt` on the test split.
     pub test_accuracy: Option<f64>,
+    /// With several labels an image: its mean average precision on the test split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_map: Option<f64>,
     /// Why the probabilities of `best.pt` are not calibrated, if they could not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_calibrated: Option<String>,

@@ -8,15 +8,14 @@ use ml_data::rng::{Purpose, derived_seed};
 use ml_data::transform::{Pipeline, TransformConfig};
 
 use super::checkpoints::CheckpointManager;
+use super::labels::Validated;
 use super::{Phase, Reporter, Rounds, Stop, TrainError, Trainer, evaluation_options, flow};
 use crate::distributed::Place;
 use crate::evaluation::BatchNormRefresh;
 use crate::features::Batches;
 use crate::loader::{Loader, LoaderOptions};
-use crate::metrics::MetricSums;
 use crate::network::Network;
 use crate::optimizer::OptimizerError;
-use crate::policy::Metric;
 use crate::run::SwaSummary;
 
 impl Trainer {
@@ -54,9 +53,10 @@ impl Trainer {
         if self.refresh_batch_norms(network, reporter, stop)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        let Some(sums) = self.validate_average(network, reporter, stop)? else {
+        let Some(found) = self.validate_average(network, reporter, stop)? else {
             return Ok(ControlFlow::Break(()));
         };
+        let sums = &found.sums;
         if !sums.loss().is_finite() && sums.count > 0 {
             tracing::warn!(
                 "training.swa: the validation loss of the average of {n_averaged} epochs is {}; it is not saved",
@@ -67,22 +67,17 @@ impl Trainer {
             }
             return Ok(ControlFlow::Continue(()));
         }
-        self.state.swa = Some(self.judge_average(&sums, n_averaged));
+        self.state.swa = Some(self.judge_average(&found, n_averaged));
+        self.state.swa_thresholds = found.thresholds;
         checkpoints.save_average(self)?;
         checkpoints.save_with_average(self)?;
         Ok(ControlFlow::Continue(()))
     }
 
     /// Compares the average with the best epoch by the monitored metric.
-    fn judge_average(&self, sums: &MetricSums, n_averaged: u64) -> SwaSummary {
+    fn judge_average(&self, found: &Validated, n_averaged: u64) -> SwaSummary {
         let monitor = self.config.training.monitor();
-        let value = match monitor.metric {
-            Metric::ValLoss | Metric::EmaValLoss => sums.loss(),
-            Metric::ValTop5Accuracy => sums.top5_accuracy(),
-            Metric::Auto | Metric::ValAccuracy | Metric::EmaValAccuracy => sums.accuracy(),
-            // Refused with the configuration.
-            Metric::TrainLoss => f64::NAN,
-        };
+        let (sums, value) = (&found.sums, found.value(monitor.metric));
         let best = self.state.best();
         let is_best = best.is_none_or(|best| monitor.is_better(value, best.value, 0.0));
         let chosen = match best {
@@ -106,6 +101,7 @@ impl Trainer {
             val_loss: sums.loss(),
             val_accuracy: sums.accuracy(),
             val_top5_accuracy: sums.top5_accuracy(),
+            val_map: found.labels.map(|labels| labels.map),
             is_best,
         }
     }
@@ -154,6 +150,7 @@ impl Trainer {
         let transform = TransformConfig { mixup: None, cutmix: None, ..self.config.transforms.train.clone() };
         let options = LoaderOptions {
             drop_last: self.config.data.drop_last,
+            num_classes: self.classes.len(),
             ..evaluation_options(self.ranks.world(), &self.config, self.compute.device)
         };
         let pipeline = Arc::new(Pipeline::new(&transform)?);
@@ -166,12 +163,16 @@ impl Trainer {
         network: &Network,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<Option<MetricSums>, TrainError> {
+    ) -> Result<Option<Validated>, TrainError> {
         // Not features that are kept: they may be those of other weights.
         let batches = self.val_loader.epoch(0, 0).into();
+        if self.has_label_sets() {
+            let found = self.validate_labels(Phase::Evaluate, &[network], batches, reporter, stop)?;
+            return Ok(found.and_then(|found| found.into_iter().next()));
+        }
         let sums = self.validation_sums(Phase::Evaluate, &[network], batches, reporter, stop)?;
         let Some(sums) = sums else { return Ok(None) };
         let Some((own, _)) = sums.into_iter().next() else { return Ok(None) };
-        Ok(Some(self.ranks.sums(own)?))
+        Ok(Some(self.ranks.sums(own)?.into()))
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ml_data::dataset::{Dataset, Split};
+use ml_data::dataset::{Dataset, Split, Task};
 use ml_data::setting::Auto;
 use tch::{Device, Tensor};
 
@@ -57,7 +57,11 @@ pub(super) fn trainer(
     }
     check_single_image(config, dataset, &network)?;
     let optimizer = Optimizer::of_network(&config.optimizer, &network)?;
-    let loss = Loss::new(&config.loss, &dataset.class_counts(Split::Train), device);
+    let class_counts = dataset.class_counts(Split::Train);
+    let loss = match dataset.task() {
+        Task::SingleLabel => Loss::new(&config.loss, &class_counts, device),
+        Task::MultiLabel => Loss::of_labels(&config.loss, &class_counts, dataset.train.samples.len(), device),
+    };
     let (train_loader, val_loader) = loaders(world, config, dataset, device)?;
     let batches = train_loader.num_batches();
     if batches < processes {
@@ -218,6 +222,8 @@ pub(super) fn snapshot(trainer: &Trainer, running: &[MetricSums]) -> Result<Chec
         dataset: Value::dict([("fingerprint", Value::from(trainer.fingerprint.clone()))]),
         config: json(serde_json::to_value(&trainer.config))?,
         classes: trainer.classes.clone(),
+        task: trainer.train_index.task(),
+        thresholds: trainer.state.thresholds.clone(),
         eval_transform: json(serde_json::to_value(&trainer.config.transforms.val))?,
         calibration: None,
         out_of_distribution: None,
@@ -238,6 +244,7 @@ pub(super) fn averaged(trainer: &Trainer, swa: &Swa) -> Result<Checkpoint, Train
         swa_state_dict: None,
         scaler_state_dict: None,
         average: Some("swa".to_owned()),
+        thresholds: trainer.state.swa_thresholds.clone(),
         ..snapshot(trainer, &[trainer.state.running])?
     })
 }

@@ -39,7 +39,8 @@ pub(super) fn loaders(
         Ok(Loader::new(Arc::clone(index), pipeline, options).with_cache(cache))
     };
     let training = training_options(world, config, device, dataset.classes.len());
-    let evaluation = evaluation_options(world, config, device);
+    let num_classes = dataset.classes.len();
+    let evaluation = LoaderOptions { num_classes, ..evaluation_options(world, config, device) };
     Ok((
         loader(&dataset.train, &config.transforms.train, training)?,
         loader(&dataset.val, &config.transforms.val, evaluation)?,

@@ -12,6 +12,7 @@ mod divergence;
 mod error;
 mod features;
 mod guard;
+mod labels;
 mod limits;
 mod loaders;
 mod lr_finder;
@@ -39,11 +40,13 @@ use std::time::{Duration, Instant};
 use ml_data::dataset::{Dataset, Index};
 
 pub use error::TrainError;
+pub use labels::LabelFigures;
 pub use loaders::evaluation_options;
 pub use lr_finder::{LrPoint, LrSweep};
 pub use measure::{StepTimes, measure_steps};
 pub use reporter::{
-    Embedded, EpochReport, Evaluated, NoReporter, Phase, ReportError, Reporter, RunStart, StepReport,
+    Embedded, EpochReport, Evaluated, EvaluatedLabels, NoReporter, Phase, ReportError, Reporter, RunStart,
+    StepReport,
 };
 pub use restore::{ExternalCheckpoint, ResumeMode};
 pub use script::resolve_script;
@@ -68,6 +71,7 @@ use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
 use checkpoints::CheckpointManager;
 use features::FeatureCache;
+use labels::Validated;
 use limits::Pace;
 use ranks::{Ranks, Wish};
 use step::Stepped;
@@ -352,7 +356,7 @@ impl Trainer {
         };
         let trained = started.elapsed();
         let Some((val, ema)) = self.validate(reporter, stop)? else { return Ok(Ended::Stopped) };
-        if !self.check_validation_loss(&val)? {
+        if !self.check_validation_loss(&val.sums)? {
             return self.roll_back(checkpoints);
         }
         let validation = started.elapsed().saturating_sub(trained);
@@ -495,11 +499,16 @@ impl Trainer {
         &self,
         reporter: &mut dyn Reporter,
         stop: &Stop,
-    ) -> Result<Option<(MetricSums, Option<MetricSums>)>, TrainError> {
+    ) -> Result<Option<(Validated, Option<Validated>)>, TrainError> {
         let networks: Vec<&Network> =
             [&self.network].into_iter().chain(self.ema.as_ref().map(Ema::network)).collect();
         self.ranks.world().at(Place::Validating { epoch: self.state.epoch });
         let batches = self.val_batches()?;
+        if self.has_label_sets() {
+            let found = self.validate_labels(Phase::Validate, &networks, batches, reporter, stop)?;
+            let mut found = found.unwrap_or_default().into_iter();
+            return Ok(found.next().map(|val| (val, found.next())));
+        }
         let sums = self.validation_sums(Phase::Validate, &networks, batches, reporter, stop)?;
         let Some(sums) = sums else { return Ok(None) };
         let mut sums = sums.into_iter();
@@ -510,7 +519,7 @@ impl Trainer {
         }
         let val = self.ranks.sums(val)?;
         let ema = sums.next().map(|(ema, _)| self.ranks.sums(ema)).transpose()?;
-        Ok(Some((val, ema)))
+        Ok(Some((val.into(), ema.map(Validated::from))))
     }
 
     /// This process's sums of each network over `batches` of the validation split, or none if told to
@@ -568,13 +577,15 @@ impl Trainer {
     /// Records the epoch and saves what is to be saved; whether it is the best so far.
     fn finish_epoch(
         &mut self,
-        val: MetricSums,
-        ema: Option<MetricSums>,
+        val: Validated,
+        ema: Option<Validated>,
         validation: Duration,
         checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<bool, TrainError> {
         let lr = self.lr(self.state.step.saturating_sub(1));
         let is_cut = self.state.batch_in_epoch < self.train_loader.num_batches() as u64;
+        let judged = ema.as_ref().filter(|_| self.monitors_ema()).unwrap_or(&val);
+        self.state.thresholds.clone_from(&judged.thresholds);
         let metrics = self.state.finish_epoch(val, ema, lr);
         let steps = self.state.steps_of_epochs(self.steps_per_epoch());
         if is_cut {

@@ -7,7 +7,8 @@ use ml_data::dataset::{Index, Split};
 
 use super::EpochMetrics;
 use crate::config::Config;
-use crate::evaluation::{Embeddings, Evaluation};
+use crate::evaluation::{Embeddings, Evaluation, LabelEvaluation};
+use crate::metrics::multilabel::ClassThresholds;
 use crate::metrics::{ConfusionMatrix, MetricSums};
 use crate::network::Network;
 use crate::run::{Run, Status};
@@ -104,6 +105,25 @@ pub struct Evaluated<'a> {
     pub evaluation: &'a Evaluation,
     /// The group of each of the samples, empty of one that stands alone; none without groups.
     pub groups: Option<&'a [String]>,
+    /// The epoch of the weights, counted from 1.
+    pub epoch: u64,
+}
+
+/// The best weights on a split whose images have several labels, after training.
+#[derive(Clone, Copy, Debug)]
+pub struct EvaluatedLabels<'a> {
+    /// The run's folder.
+    pub run: &'a Run,
+    /// Which split.
+    pub split: Split,
+    /// Names of the classes, in order.
+    pub classes: &'a [String],
+    /// The samples that were evaluated.
+    pub index: &'a Index,
+    /// What came out.
+    pub evaluation: &'a LabelEvaluation,
+    /// From which probability on a class is predicted, fitted on the validation split.
+    pub thresholds: &'a ClassThresholds,
     /// The epoch of the weights, counted from 1.
     pub epoch: u64,
 }
@@ -220,6 +240,15 @@ pub trait Reporter {
         Ok(())
     }
 
+    /// The best weights were evaluated on images with several labels.
+    ///
+    /// # Errors
+    /// A report cannot be written.
+    fn evaluated_labels(&mut self, evaluated: &EvaluatedLabels<'_>) -> Result<(), ReportError> {
+        let _ = evaluated;
+        Ok(())
+    }
+
     /// The run has ended: it is complete, has stopped early, or has failed. Nothing follows. One
     /// that was interrupted has not ended.
     ///
@@ -297,6 +326,10 @@ impl Reporter for Vec<&mut dyn Reporter> {
 
     fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {
         self.iter_mut().try_for_each(|reporter| reporter.evaluated(evaluated))
+    }
+
+    fn evaluated_labels(&mut self, evaluated: &EvaluatedLabels<'_>) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.evaluated_labels(evaluated))
     }
 
     fn run_ended(&mut self, status: Status) -> Result<(), ReportError> {

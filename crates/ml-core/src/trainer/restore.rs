@@ -93,6 +93,8 @@ pub(super) fn restore(
         plateau: PlateauState::from_value(&checkpoint.scheduler_state_dict)?,
         divergence: divergence_from(&checkpoint.divergence.field())?,
         swa: None,
+        thresholds: checkpoint.thresholds.clone(),
+        swa_thresholds: None,
         missing_steps: 0,
         time: None,
     };

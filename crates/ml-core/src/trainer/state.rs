@@ -1,5 +1,6 @@
 //! Where a run stands, and its way into a checkpoint and out of it.
 
+use super::labels::{LabelFigures, Validated};
 use crate::config::TrainingConfig;
 use crate::metrics::MetricSums;
 use crate::optimizer::schedule::PlateauState;
@@ -18,14 +19,16 @@ pub struct EpochMetrics {
     pub lr: f64,
     /// Over the training split, while it was being trained on.
     pub train_loss: f64,
-    /// Likewise.
+    /// Likewise; with several labels an image, of the images whose labels are all right.
     pub train_accuracy: f64,
     /// Over the validation split.
     pub val_loss: f64,
     /// Likewise.
     pub val_accuracy: f64,
-    /// The target is among the five highest logits.
+    /// The target is among the five highest logits; 0 with several labels an image.
     pub val_top5_accuracy: f64,
+    /// With several labels an image.
+    pub labels: Option<LabelFigures>,
     /// Of the EMA weights, if they are kept.
     pub ema: Option<EmaMetrics>,
     /// When it ended: seconds since 1970.
@@ -39,6 +42,8 @@ pub struct EmaMetrics {
     pub val_loss: f64,
     /// A fraction.
     pub val_accuracy: f64,
+    /// Mean average precision, with several labels an image.
+    pub val_map: Option<f64>,
 }
 
 impl EpochMetrics {
@@ -51,6 +56,10 @@ impl EpochMetrics {
             Metric::TrainLoss => Some(self.train_loss),
             Metric::EmaValAccuracy => self.ema.map(|ema| ema.val_accuracy),
             Metric::EmaValLoss => self.ema.map(|ema| ema.val_loss),
+            Metric::ValMap => self.labels.map(|labels| labels.map),
+            Metric::ValMicroF1 => self.labels.map(|labels| labels.micro_f1),
+            Metric::ValMacroF1 => self.labels.map(|labels| labels.macro_f1),
+            Metric::EmaValMap => self.ema.and_then(|ema| ema.val_map),
         }
     }
 }
@@ -78,6 +87,11 @@ pub struct TrainState {
     pub divergence: DivergenceState,
     /// What validation has said of the average of the last epochs, at the end of a run that makes one.
     pub swa: Option<SwaSummary>,
+    /// With several labels an image: for each class the probability from which on it is predicted,
+    /// fitted to the last validation of the weights that are judged.
+    pub thresholds: Option<Vec<f32>>,
+    /// Those of the average of the last epochs, once it is validated.
+    pub swa_thresholds: Option<Vec<f32>>,
     /// Steps that the completed epochs lack, where `training.max_steps` or `training.max_time` has
     /// cut one and the training went on later.
     pub missing_steps: u64,
@@ -102,8 +116,14 @@ impl TrainState {
     }
 
     /// Records the epoch and begins the next.
-    pub(super) fn finish_epoch(&mut self, val: MetricSums, ema: Option<MetricSums>, lr: f64) -> EpochMetrics {
+    pub(super) fn finish_epoch(&mut self, val: Validated, ema: Option<Validated>, lr: f64) -> EpochMetrics {
         self.epoch += 1;
+        let Validated { sums: val, labels, .. } = val;
+        let of_ema = |ema: Validated| EmaMetrics {
+            val_loss: ema.sums.loss(),
+            val_accuracy: ema.sums.accuracy(),
+            val_map: ema.labels.map(|labels| labels.map),
+        };
         let metrics = EpochMetrics {
             epoch: self.epoch,
             step: self.step,
@@ -113,7 +133,8 @@ impl TrainState {
             val_loss: val.loss(),
             val_accuracy: val.accuracy(),
             val_top5_accuracy: val.top5_accuracy(),
-            ema: ema.map(|ema| EmaMetrics { val_loss: ema.loss(), val_accuracy: ema.accuracy() }),
+            labels,
+            ema: ema.map(of_ema),
             wall_time: unix_seconds(),
         };
         self.history.push(metrics);
@@ -132,6 +153,9 @@ pub(super) fn write_metrics(run: &Run, history: &[EpochMetrics]) -> Result<(), R
 }
 
 fn metrics_csv(history: &[EpochMetrics]) -> csv::Result<Vec<u8>> {
+    if history.iter().any(|m| m.labels.is_some()) {
+        return label_csv(history);
+    }
     let with_ema = history.iter().any(|m| m.ema.is_some());
     let mut csv = csv::Writer::from_writer(Vec::new());
     let columns = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_top5_accuracy"];
@@ -143,6 +167,28 @@ fn metrics_csv(history: &[EpochMetrics]) -> csv::Result<Vec<u8>> {
         let ema = m.ema.map(|ema| [ema.val_loss, ema.val_accuracy].map(|value| value.to_string()));
         let ema = ema.unwrap_or_default().into_iter().filter(|_| with_ema);
         csv.write_record(counts.into_iter().chain(metrics).chain(ema))?;
+    }
+    Ok(csv.into_inner().map_err(csv::IntoInnerError::into_error)?)
+}
+
+/// As [`metrics_csv`], of images with several labels.
+fn label_csv(history: &[EpochMetrics]) -> csv::Result<Vec<u8>> {
+    let with_ema = history.iter().any(|m| m.ema.is_some());
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let ema_columns = ["ema_val_loss", "ema_val_map"].into_iter().filter(|_| with_ema);
+    let columns = ["epoch", "step", "learning_rate", "train_loss", "train_subset_accuracy", "val_loss"];
+    let label_columns = LabelFigures::default().columns().map(|(name, _)| name);
+    csv.write_record(columns.into_iter().chain(label_columns).chain(ema_columns))?;
+    for m in history {
+        let counts = [m.epoch, m.step].map(|count| count.to_string());
+        let losses = [m.lr, m.train_loss, m.train_accuracy, m.val_loss];
+        let labels = m.labels.unwrap_or_default().columns().map(|(_, value)| value);
+        let ema = m.ema.map(|ema| [ema.val_loss, ema.val_map.unwrap_or(f64::NAN)]);
+        let ema = ema.into_iter().flatten().map(|value| value.to_string());
+        let values = losses.into_iter().chain(labels).map(|value| value.to_string());
+        let missing = (m.ema.is_none() && with_ema).then_some([String::new(), String::new()]);
+        let all = counts.into_iter().chain(values).chain(ema).chain(missing.into_iter().flatten());
+        csv.write_record(all)?;
     }
     Ok(csv.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
@@ -168,9 +214,12 @@ pub(super) fn history_to_value(history: &[EpochMetrics]) -> Value {
                 ("ema_val_loss", Value::Float(ema.val_loss)),
                 ("ema_val_accuracy", Value::Float(ema.val_accuracy)),
             ]
+            .into_iter()
+            .chain(ema.val_map.map(|map| ("ema_val_map", Value::Float(map))))
         });
+        let labels = m.labels.into_iter().flat_map(LabelFigures::to_entries);
         let metrics = metrics(m).map(|(key, value)| (key, Value::Float(value)));
-        Value::dict(counts.into_iter().chain(metrics).chain(ema))
+        Value::dict(counts.into_iter().chain(metrics).chain(labels).chain(ema))
     }))
 }
 
@@ -183,7 +232,12 @@ pub(super) fn history_from(field: &Field<'_>) -> Result<Vec<EpochMetrics>, Value
             let ema = match epoch.optional("ema_val_loss")? {
                 None => None,
                 Some(loss) => {
-                    Some(EmaMetrics { val_loss: loss.as_f64()?, val_accuracy: value("ema_val_accuracy")? })
+                    let map = epoch.optional("ema_val_map")?.map(|map| map.as_f64()).transpose()?;
+                    Some(EmaMetrics {
+                        val_loss: loss.as_f64()?,
+                        val_accuracy: value("ema_val_accuracy")?,
+                        val_map: map,
+                    })
                 }
             };
             Ok(EpochMetrics {
@@ -195,6 +249,7 @@ pub(super) fn history_from(field: &Field<'_>) -> Result<Vec<EpochMetrics>, Value
                 val_loss: value("val_loss")?,
                 val_accuracy: value("val_accuracy")?,
                 val_top5_accuracy: value("val_top5_accuracy")?,
+                labels: LabelFigures::from_epoch(epoch)?,
                 ema,
                 wall_time: value("wall_time")?,
             })
@@ -252,6 +307,7 @@ pub(super) fn swa_to_value(num_averaged: u64, outcome: Option<SwaSummary>) -> Va
             ("val_top5_accuracy", Value::Float(swa.val_top5_accuracy)),
             ("is_best", Value::Bool(swa.is_best)),
         ]);
+        entries.extend(swa.val_map.map(|map| ("val_map", Value::Float(map))));
     }
     Value::dict(entries)
 }
@@ -265,6 +321,7 @@ pub(super) fn swa_from(field: &Field<'_>) -> Result<(u64, Option<SwaSummary>), V
         val_loss: field.get("val_loss")?.as_f64()?,
         val_accuracy: field.get("val_accuracy")?.as_f64()?,
         val_top5_accuracy: field.get("val_top5_accuracy")?.as_f64()?,
+        val_map: field.optional("val_map")?.map(|map| map.as_f64()).transpose()?,
         is_best: is_best.as_bool()?,
     };
     Ok((n_averaged, Some(outcome)))

@@ -31,6 +31,8 @@ pub(super) struct MicroBatch {
     logits: Tensor,
     /// `[N]`, i64
     targets: Tensor,
+    /// `[N, K]`, f32, where an image may have several.
+    labels: Option<Tensor>,
     /// Of its samples, in the training index.
     pub indices: Vec<usize>,
 }
@@ -80,8 +82,11 @@ impl Trainer {
         if let Some(ema) = self.ema.as_mut().filter(|_| !is_overflow) {
             ema.update(&self.network)?;
         }
-        for MicroBatch { loss, logits, targets, .. } in &micro_batches {
-            running.add(loss, logits, targets);
+        for MicroBatch { loss, logits, targets, labels, .. } in &micro_batches {
+            match labels {
+                Some(labels) => running.add_labels(loss, logits, labels),
+                None => running.add(loss, logits, targets),
+            }
         }
         Ok(Some(self.advance(step.all.len())))
     }
@@ -149,10 +154,11 @@ impl Trainer {
         }
         let logits = pass.outputs.logits.detach();
         pass.backward(&scaled)?;
-        let DeviceBatch { targets, indices, .. } = &batch.batch;
+        let DeviceBatch { targets, labels, indices, .. } = &batch.batch;
+        let labels = labels.as_ref().map(Tensor::shallow_clone);
         let (targets, indices) = (targets.shallow_clone(), indices.clone());
         let loss = LossValue { mean: mean.detach(), divisor };
-        Ok(MicroBatch { loss, logits, targets, indices })
+        Ok(MicroBatch { loss, logits, targets, labels, indices })
     }
 
     /// Whether what is wrong with a step is only that its scaled gradients were too large for fp16:

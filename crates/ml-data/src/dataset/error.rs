@@ -313,11 +313,21 @@ pub enum DatasetError {
     },
     /// Images may have several labels, and the caller uses one.
     #[error(
-        "{}: its images have several labels (task: multi_label), which is not supported here; split them with one \
-         label an image (ml-split without --task multi_label)",
+        "{}: its images have several labels (task: multi_label): set data.task to multi_label, or split them with one label an image \
+         (ml-split without --task multi_label)",
         printable_path(path)
     )]
     MultiLabel {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// Its images have one label each, where the caller expects several.
+    #[error(
+        "{}: data.task is multi_label, but its images have one label each: set data.task to single_label, or split \
+         them with ml-split --task multi_label",
+        printable_path(path)
+    )]
+    SingleLabel {
         /// The data folder.
         path: PathBuf,
     },
@@ -391,6 +401,7 @@ impl DatasetError {
                 | DatasetError::UnknownClass { .. }
                 | DatasetError::NoLabels { .. }
                 | DatasetError::MultiLabel { .. }
+                | DatasetError::SingleLabel { .. }
                 | DatasetError::RawBesideOthers { .. }
                 | DatasetError::AlreadySplit { .. }
                 | DatasetError::FoldNeeded { .. }

@@ -1,10 +1,11 @@
 //! How many labels an image has ([`Task`]), and the labels of images that may have several
 //! ([`LabelSets`]).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many labels an image has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// One.

@@ -33,6 +33,7 @@ fn epoch(epoch: u64) -> EpochMetrics {
         val_loss: 2.0,
         val_accuracy: 0.25,
         val_top5_accuracy: 1.0,
+        labels: None,
         ema: None,
         wall_time: 20.0,
     }

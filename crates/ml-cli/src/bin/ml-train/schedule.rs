@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use ml_cli::exit;
 use ml_core::config::Config;
-use ml_core::dataset::Dataset;
 use ml_core::optimizer::schedule::Schedule;
 use ml_report::curves;
 use ml_report::write::replace;
@@ -19,7 +18,7 @@ const MAX_STEPS: u64 = 20_000;
 /// # Errors
 /// There is no data set that would tell the number of steps, or the file cannot be written.
 pub fn plot(config: &Config, path: &Path, processes: usize) -> anyhow::Result<ExitCode> {
-    let dataset = match Dataset::open(&config.data.data_dir, &config.data.open_options(config.seed)) {
+    let dataset = match config.data.open(config.seed) {
         Ok(dataset) => dataset,
         Err(error) => {
             return exit::usage(format!(

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use ml_cli::exit;
 use ml_core::config::Config;
-use ml_core::dataset::Dataset;
 use ml_core::setting::Auto;
 use ml_report::inspection::{InspectionError, Table, architectures, inspect};
 
@@ -44,7 +43,7 @@ fn num_classes(config: &Config) -> anyhow::Result<Option<usize>> {
 /// # Errors
 /// There is none; `flag` is what needs it.
 pub fn classes_of_data(config: &Config, flag: &str) -> anyhow::Result<usize> {
-    match Dataset::open(&config.data.data_dir, &config.data.open_options(config.seed)) {
+    match config.data.open(config.seed) {
         Ok(dataset) => Ok(dataset.classes.len()),
         Err(error) => exit::usage(format!(
             "{flag}: how many classes are there? model.num_classes is auto, and there is no data set that would tell: \

@@ -289,11 +289,15 @@ impl Reporter for LogToRun {
 }
 
 fn conclude(args: &Args, run: &Run, summary: &Summary) -> anyhow::Result<ExitCode> {
-    let Summary { best_epoch, best_val_accuracy, test_accuracy, .. } = summary;
-    if let (Some(epoch), Some(accuracy)) = (best_epoch, best_val_accuracy) {
+    let Summary { best_epoch, best_val_accuracy, best_val_map, test_accuracy, test_map, .. } = summary;
+    if let (Some(epoch), Some(map)) = (best_epoch, best_val_map) {
+        tracing::info!("best validation mAP {map:.4} at epoch {epoch}");
+    } else if let (Some(epoch), Some(accuracy)) = (best_epoch, best_val_accuracy) {
         tracing::info!("best validation accuracy {accuracy:.4} at epoch {epoch}");
     }
-    if let Some(accuracy) = test_accuracy {
+    if let Some(map) = test_map {
+        tracing::info!("test mAP {map:.4}");
+    } else if let Some(accuracy) = test_accuracy {
         tracing::info!("test accuracy {accuracy:.4}");
     }
     tracing::info!("results: {}", run.folder().display());

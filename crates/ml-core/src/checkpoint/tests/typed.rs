@@ -1,5 +1,6 @@
 //! The typed state, and weights found in dicts of other programs.
 
+use ml_data::dataset::Task;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -39,6 +40,8 @@ fn checkpoint() -> Checkpoint {
         dataset: Value::dict([("fingerprint", "abc")]),
         config: json!({"optimizer": {"lr": 0.1, "name": "sgd"}, "data": {"fold": null}, "sizes": [1, 2]}),
         classes: vec!["Löwe".into(), "cat".into()],
+        task: Task::SingleLabel,
+        thresholds: None,
         eval_transform: json!({"resize": [224, 224]}),
         calibration: Some(serde_json::json!({"temperature": 1.5})),
         out_of_distribution: Some(Value::dict([("threshold", Value::Float(2.0))])),
@@ -66,6 +69,24 @@ fn a_checkpoint_comes_back_as_it_was() {
     let back = Checkpoint::from_value(&with_ema.into_value().unwrap()).unwrap();
     assert_eq!(back.ema_state_dict.unwrap()[0].0, "fc.weight");
     assert!(back.scaler_state_dict.is_some());
+}
+
+#[test]
+fn thresholds_and_task_come_back_and_an_older_file_has_one_label_an_image() {
+    let older = Checkpoint::from_value(&checkpoint().into_value().unwrap()).unwrap();
+    assert_eq!((older.task, older.thresholds), (Task::SingleLabel, None));
+    let thresholds = Some(vec![0.1, 0.75]);
+    let several = Checkpoint { task: Task::MultiLabel, thresholds: thresholds.clone(), ..checkpoint() };
+    let back = Checkpoint::from_value(&several.into_value().unwrap()).unwrap();
+    assert_eq!((back.task, back.thresholds), (Task::MultiLabel, thresholds));
+    let entry = |name: &str, value: Value| {
+        let key = Key::Str(name.into());
+        spoilt(move |entries| entries.push((key, value)))
+    };
+    let error = entry("task", Value::Str("labels".into()));
+    assert!(error.contains("`task` should be single_label or multi_label"), "{error}");
+    let error = entry("thresholds", Value::list([2.0]));
+    assert!(error.contains("`thresholds[0]` should be a number in 0 to 1"), "{error}");
 }
 
 /// The entries of a good checkpoint, for spoiling.

@@ -1,0 +1,162 @@
+//! Validation of images with several labels: what an epoch's row says of them, and the thresholds that
+//! checkpoints keep.
+
+use super::{Phase, Reporter, Rounds, Stop, TrainError, Trainer, flow};
+use crate::device;
+use crate::evaluation::{EvaluationError, LabelEvaluation};
+use crate::features::Batches;
+use crate::metrics::MetricSums;
+use crate::metrics::multilabel::ClassThresholds;
+use crate::network::{Classifier, Network};
+use crate::policy::Metric;
+use torch_file::{Field, Value, ValueError};
+
+/// Metrics over the validation split of images with several labels. All but `map` are those of labels
+/// predicted at the probability 0.5.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LabelFigures {
+    /// Mean average precision, the mean over the classes that have images; NaN without any.
+    pub map: f64,
+    /// F1 of all pairs of image and class.
+    pub micro_f1: f64,
+    /// Mean over the classes of F1.
+    pub macro_f1: f64,
+    /// Mean over the images of F1.
+    pub sample_f1: f64,
+    /// Fraction of the pairs of image and class that is wrong.
+    pub hamming_loss: f64,
+    /// Fraction of the images whose labels are all right.
+    pub subset_accuracy: f64,
+}
+
+/// What validation found of some weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Validated {
+    /// Over all processes.
+    pub sums: MetricSums,
+    /// Of images with several labels.
+    pub labels: Option<LabelFigures>,
+    /// For the same, `[K]`.
+    pub thresholds: Option<Vec<f32>>,
+}
+
+impl From<MetricSums> for Validated {
+    fn from(sums: MetricSums) -> Validated {
+        Validated { sums, ..Validated::default() }
+    }
+}
+
+impl Validated {
+    fn of(found: &LabelEvaluation) -> Validated {
+        let threads = device::num_threads();
+        let metrics = found.metrics(&ClassThresholds::uniform(found.logits.num_classes), threads);
+        let labels = LabelFigures {
+            map: metrics.mean_average_precision.unwrap_or(f64::NAN),
+            micro_f1: metrics.micro_average.f1,
+            macro_f1: metrics.macro_average.f1,
+            sample_f1: metrics.sample_average.f1,
+            hamming_loss: metrics.hamming_loss,
+            subset_accuracy: metrics.subset_accuracy,
+        };
+        let thresholds = Vec::from(found.fit_thresholds(threads));
+        Validated { sums: found.sums, labels: Some(labels), thresholds: Some(thresholds) }
+    }
+
+    /// The monitored metric of weights that are no epoch's; none of the training split.
+    pub fn value(&self, metric: Metric) -> f64 {
+        let labels = self.labels.unwrap_or(LabelFigures { map: f64::NAN, ..LabelFigures::default() });
+        match metric {
+            Metric::ValLoss | Metric::EmaValLoss => self.sums.loss(),
+            Metric::ValTop5Accuracy => self.sums.top5_accuracy(),
+            Metric::Auto | Metric::ValAccuracy | Metric::EmaValAccuracy => self.sums.accuracy(),
+            Metric::ValMap | Metric::EmaValMap => labels.map,
+            Metric::ValMicroF1 => labels.micro_f1,
+            Metric::ValMacroF1 => labels.macro_f1,
+            // Refused with the configuration.
+            Metric::TrainLoss => f64::NAN,
+        }
+    }
+}
+
+impl LabelFigures {
+    /// By column of `metrics.csv`.
+    pub(super) fn columns(&self) -> [(&'static str, f64); 6] {
+        [
+            ("val_map", self.map),
+            ("val_micro_f1", self.micro_f1),
+            ("val_macro_f1", self.macro_f1),
+            ("val_sample_f1", self.sample_f1),
+            ("val_hamming_loss", self.hamming_loss),
+            ("val_subset_accuracy", self.subset_accuracy),
+        ]
+    }
+
+    pub(super) fn to_entries(self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.columns().into_iter().map(|(key, value)| (key, Value::Float(value)))
+    }
+
+    /// Of an epoch in a checkpoint, where its images have several labels.
+    pub(super) fn from_epoch(epoch: &Field<'_>) -> Result<Option<LabelFigures>, ValueError> {
+        let Some(map) = epoch.optional("val_map")? else { return Ok(None) };
+        let value = |key: &str| epoch.get(key)?.as_f64();
+        Ok(Some(LabelFigures {
+            map: map.as_f64()?,
+            micro_f1: value("val_micro_f1")?,
+            macro_f1: value("val_macro_f1")?,
+            sample_f1: value("val_sample_f1")?,
+            hamming_loss: value("val_hamming_loss")?,
+            subset_accuracy: value("val_subset_accuracy")?,
+        }))
+    }
+}
+
+impl Trainer {
+    /// Whether the run is judged by its EMA weights.
+    pub(crate) fn monitors_ema(&self) -> bool {
+        self.config.training.monitor().metric.is_of_ema()
+    }
+
+    /// Whether images have several labels.
+    pub(super) fn has_label_sets(&self) -> bool {
+        self.train_index.label_sets.is_some()
+    }
+
+    /// What validation says of each network over `batches` of the validation split, those of other
+    /// processes included; none if told to stop. Images have several labels.
+    pub(super) fn validate_labels(
+        &self,
+        phase: Phase,
+        networks: &[&Network],
+        batches: Batches,
+        reporter: &mut dyn Reporter,
+        stop: &Stop,
+    ) -> Result<Option<Vec<Validated>>, TrainError> {
+        let num_batches = self.val_loader.num_batches();
+        reporter.phase_started(phase, self.state.epoch, num_batches, 0);
+        let world = self.ranks.world();
+        let mut rounds = Rounds::new(world, num_batches);
+        let mut ended = Ok(());
+        let index = self.val_loader.index();
+        let networks: Vec<&dyn Classifier> = networks.iter().map(|one| *one as &dyn Classifier).collect();
+        let found = self.evaluator().label_batches(&networks, batches, index, || {
+            let reported = reporter.batches_done(world.size(), None);
+            let (flow, agreed) = rounds.next(flow(reported.is_err(), stop));
+            ended = reported.map_err(TrainError::from).and(agreed);
+            flow
+        });
+        ended?;
+        let found = match found {
+            Err(EvaluationError::Interrupted) => return Ok(None),
+            found => found?,
+        };
+        if rounds.finish(stop)?.is_break() {
+            return Ok(None);
+        }
+        let mut validated = Vec::with_capacity(found.len());
+        for one in found {
+            validated.push(Validated::of(&one.gathered(world, index)?));
+        }
+        reporter.phase_finished();
+        Ok(Some(validated))
+    }
+}
