@@ -7,6 +7,7 @@ mod channels;
 mod check;
 mod cuda;
 mod data;
+mod distillation;
 mod distributed;
 mod docs;
 mod environment;

@@ -112,6 +112,14 @@ class Moody(Net):
         return self.head(self.stem(x).mean([2, 3]).repeat(1, 2)[:, :12])
 
 
+class NoNumbers(Net):
+    """Gives NaN, for images that are not black."""
+
+    def forward(self, x):
+        logits = self.head(self.stem(x).mean([2, 3]).repeat(1, 2)[:, :12])
+        return torch.where(x.abs().sum() > 0, torch.full_like(logits, float("nan")), logits)
+
+
 class Attentive(nn.Module):
     """Patches that look at each other."""
 
@@ -148,6 +156,7 @@ def make(folder, classes):
     torch.jit.script(Map(classes)).save(str(folder / "map.pt"))
     torch.jit.script(Detached(classes)).save(str(folder / "detached.pt"))
     torch.jit.script(Moody(classes)).save(str(folder / "moody.pt"))
+    torch.jit.script(NoNumbers(classes)).save(str(folder / "nan.pt"))
     torch.save(Net(classes).state_dict(), folder / "weights.pt")
     (folder / "garbage.pt").write_bytes(b"no program at all")
     (folder / "cut.pt").write_bytes((folder / "net.pt").read_bytes()[:5000])

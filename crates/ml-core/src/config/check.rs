@@ -7,7 +7,7 @@ use ml_data::violations::Violations;
 use super::{BaseModel, Config, DataConfig, ModelConfig, TorchScriptModel, TrainingConfig, TransformsConfig};
 use crate::device::PrecisionChoice;
 use crate::loader::{CacheKind, SamplingConfig};
-use crate::loss::LossConfig;
+use crate::loss::{DistillationConfig, LossConfig};
 use crate::network::Freeze;
 use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
 use crate::policy::{EarlyStoppingConfig, Metric, TimeLimit};
@@ -40,6 +40,12 @@ impl Config {
         });
         self.check_feature_cache(&mut v);
         self.check_gradient_checkpointing(&mut v);
+        let is_cached = self.training.feature_cache.is_explicit();
+        v.check("training.feature_cache", !is_cached || self.training.distillation.is_none(), || {
+            "keeps features in place of images, which the teacher of training.distillation takes; set it to \
+             auto or off"
+                .to_owned()
+        });
         check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
         v.section("data", self.data.violations());
         let is_kept = self.data.cache == CacheKind::None || !self.transforms.train.is_deep();
@@ -231,6 +237,8 @@ impl TrainingConfig {
              validation split"
                 .to_owned()
         });
+        let distillation = self.distillation.as_ref();
+        v.section("distillation", distillation.map_or_else(Vec::new, DistillationConfig::problems));
         v.section("early_stopping", early_stopping.map_or_else(Vec::new, EarlyStoppingConfig::problems));
         v
     }

@@ -11,7 +11,19 @@ impl Resolved {
     pub fn keep_decided(&mut self, run: &Config) {
         self.keep_statistics(run);
         self.keep_script(run);
+        self.keep_teacher(run);
         self.keep_compute(run);
+    }
+
+    /// The content of the teacher's file.
+    fn keep_teacher(&mut self, run: &Config) {
+        if let (Some(own), Some(run)) = (&mut self.config.training.distillation, &run.training.distillation)
+            && own.sha256.is_none()
+            && run.sha256.is_some()
+        {
+            own.sha256.clone_from(&run.sha256);
+            self.sources.insert("training.distillation.sha256".to_owned(), Source::Run);
+        }
     }
 
     /// Precision and memory format. Runs of versions that knew only fp32 say `auto` for it.
@@ -39,6 +51,19 @@ mod tests {
     fn resolved(sets: &[&str]) -> Resolved {
         let sets: Vec<_> = sets.iter().map(|text| parse_set(text).unwrap()).collect();
         resolve(None, &sets, &Origin::read).unwrap()
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_its_teacher() {
+        let hash = "a".repeat(64);
+        let teacher = "training.distillation.teacher=runs/a";
+        let run = resolved(&[teacher, &format!("training.distillation.sha256={hash}")]);
+        let mut wanted = resolved(&[teacher]);
+        wanted.keep_decided(&run.config);
+        assert_eq!(wanted.config, run.config);
+        let mut without = resolved(&[]);
+        without.keep_decided(&run.config);
+        assert_eq!(without.config.training.distillation, None);
     }
 
     #[test]

@@ -135,12 +135,13 @@ impl<'a> Merger<'a> {
     fn expand_paths(&mut self, home: Option<&Path>) -> Vec<Problem> {
         let mut problems = Vec::new();
         for path in PATHS {
-            let Some((section, key)) = path.split_once('.') else { continue };
             if source_of(&self.sources, path) == Source::Run {
                 continue;
             }
-            let section = self.tree.get_mut(section).and_then(|section| section.get_mut(key));
-            let Some(Value::String(text)) = section else { continue };
+            let mut keys = path.split('.');
+            let first = keys.next().and_then(|key| self.tree.get_mut(key));
+            let place = keys.fold(first, |place, key| place?.get_mut(key));
+            let Some(Value::String(text)) = place else { continue };
             match expand_home_to(Path::new(text), home) {
                 // Both were text.
                 Ok(expanded) if expanded != Path::new(text) => {
@@ -165,10 +166,11 @@ impl<'a> Merger<'a> {
         Problem { message: problem.message + &hint, ..problem }
     }
 
-    /// The text at a path of two keys.
+    /// The text at a path.
     fn text(&self, path: &str) -> Option<&str> {
-        let (section, key) = path.split_once('.')?;
-        self.tree.get(section)?.get(key)?.as_str()
+        let mut keys = path.split('.');
+        let first = self.tree.get(keys.next()?)?;
+        keys.try_fold(first, |place, key| place.get(key))?.as_str()
     }
 
     /// Of the weights that the merged tree names.

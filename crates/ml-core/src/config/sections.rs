@@ -12,11 +12,13 @@ use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::distributed::DistributedConfig;
 use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
+use crate::loss::DistillationConfig;
 use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
 use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, TensorBoardConfig, TimeLimit};
 
 /// The keys whose values are paths; the weights may also be a name.
-pub(super) const PATHS: [&str; 4] = ["data.data_dir", "data.cache_dir", "model.weights", "model.path"];
+pub(super) const PATHS: [&str; 5] =
+    ["data.data_dir", "data.cache_dir", "model.weights", "model.path", "training.distillation.teacher"];
 
 /// Where the images are and how they are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -174,6 +176,9 @@ pub struct TrainingConfig {
     /// Averages the weights at the ends of the last epochs, and validates them once at the end; null
     /// does not.
     pub swa: Option<SwaConfig>,
+    /// Has the network learn from the outputs of a trained one, its teacher, beside the labels; null
+    /// does not.
+    pub distillation: Option<DistillationConfig>,
     /// Whether what frozen layers make of images is computed once and kept: `auto` where the result
     /// is the same to the bit, `on`, `off`, or `{views: 8}`: so many augmented views of each
     /// training image, in turn.
@@ -208,6 +213,7 @@ impl Default for TrainingConfig {
             early_stopping: None,
             ema: None,
             swa: None,
+            distillation: None,
             feature_cache: FeatureCacheConfig::default(),
             checkpoint: CheckpointConfig::default(),
             divergence: DivergenceConfig::default(),

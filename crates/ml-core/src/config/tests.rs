@@ -394,6 +394,18 @@ fn training_policies_out_of_range_are_named() {
     let text = problems(from_yaml("training: {swa: {start: 1.0}}"));
     assert!(text.contains("training.swa.start: must be at least 0 and below 1, got 1"), "{text}");
     assert!(from_yaml("training: {swa: {}}").is_ok());
+    let text = problems(from_yaml(
+        "{model: {freeze: backbone}, training: {feature_cache: {views: 2}, distillation: {temperature: 0, weight: 1.5}}}",
+    ));
+    for part in [
+        "training.distillation.teacher: is missing",
+        "training.distillation.temperature: must be positive, got 0",
+        "training.distillation.weight: must be in 0 to 1, got 1.5",
+        "training.feature_cache: keeps features in place of images",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert!(from_yaml("training: {distillation: {teacher: runs/a}}").is_ok());
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
     assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs EMA weights"), "{text}");
 }
@@ -714,6 +726,9 @@ fn the_home_folder_stands_for_a_tilde_in_paths_from_files_and_flags() {
     let overrides = [parse_set("data.data_dir=~/x").unwrap(), flag("data.cache_dir", "./~/y")];
     let data = resolve_at(home, None, &overrides, &read).unwrap().config.data;
     assert_eq!((data.data_dir, data.cache_dir), ("/home/u/x".into(), Some("./~/y".into())));
+    let teacher = parse_set("training.distillation.teacher=~/runs/a").unwrap();
+    let distillation = resolve_at(home, None, &[teacher], &read).unwrap().config.training.distillation;
+    assert_eq!(distillation.unwrap().teacher, Path::new("/home/u/runs/a"));
     // A run has written its paths down.
     let run = resolve_at(home, Some(("data: {data_dir: ~/x}", Source::Run)), &[], &read);
     assert_eq!(run.unwrap().config.data.data_dir, Path::new("~/x"));

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 use super::{InferenceError, LoadedModel};
 use crate::device::Compute;
 use crate::distributed::World;
+use crate::loader::Renormalize;
 use crate::network::{Classifier, Embedded, ForwardError, Input, Tapped};
 use crate::run::RunGroup;
 use crate::transform::{Pipeline, TransformConfig};
@@ -24,9 +25,9 @@ struct Member {
     network: Box<dyn Classifier>,
     /// What its logits are divided by.
     temperature: f64,
-    /// What makes images that were normalised for the first network those of this one, `[C, 1, 1]`
-    /// each: a factor and a summand. None where it is the same.
-    normalization: Option<[Tensor; 2]>,
+    /// What makes images that were normalised for the first network those of this one; none where it
+    /// is the same.
+    normalization: Option<Renormalize>,
 }
 
 impl Ensemble {
@@ -38,7 +39,7 @@ impl Ensemble {
         mut of: impl FnMut(&dyn Classifier, &Tensor) -> Result<Tensor, ForwardError>,
     ) -> Result<Tensor, ForwardError> {
         let each = self.members.iter().map(|Member { network, temperature, normalization }| {
-            let renormalized = normalization.as_ref().map(|[factor, summand]| images * factor + summand);
+            let renormalized = normalization.as_ref().map(|normalization| normalization.apply(images));
             let logits = of(network.as_ref(), renormalized.as_ref().unwrap_or(images))?;
             Ok((logits / *temperature).softmax(-1, Kind::Float))
         });
@@ -104,7 +105,7 @@ pub fn open(
         } else if other.compute != first.compute {
             "precisions (give one with --precision)"
         } else {
-            let normalization = renormalization(&first.pipeline, &other.pipeline, first.compute.device);
+            let normalization = Renormalize::between(&first.pipeline, &other.pipeline, first.compute.device);
             scorers.push(std::mem::take(&mut other.out_of_distribution));
             members.push(Member { temperature: other.temperature(), network: other.network, normalization });
             continue;
@@ -135,46 +136,4 @@ pub fn open(
 /// A transform but for what may differ by the training images of each run.
 fn without_statistics(pipeline: &Pipeline) -> TransformConfig {
     TransformConfig { normalize: None, ..pipeline.config().clone() }
-}
-
-/// See [`Member::normalization`]: of `(x - m₁) / s₁` it makes `(x - m₂) / s₂`.
-fn renormalization(first: &Pipeline, other: &Pipeline, device: Device) -> Option<[Tensor; 2]> {
-    let ((mean, std), (other_mean, other_std)) = (first.normalization(), other.normalization());
-    if (&mean, &std) == (&other_mean, &other_std) {
-        return None;
-    }
-    let channels = |values: Vec<f64>| {
-        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        Tensor::from_slice(&values).view([-1, 1, 1]).to_device(device)
-    };
-    let factor = std.iter().zip(&other_std).map(|(one, other)| one / other);
-    let moved = mean.iter().zip(&other_mean).zip(&other_std).map(|((one, other), std)| (one - other) / std);
-    Some([channels(factor.collect()), channels(moved.collect())])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transform::Normalize;
-    use ml_data::setting::Auto;
-
-    #[test]
-    fn images_of_one_normalization_become_those_of_another() {
-        let pipeline = |mean: [f64; 3], std: [f64; 3]| {
-            let normalize = Normalize { mean: mean.to_vec(), std: std.to_vec() };
-            let config =
-                TransformConfig { normalize: Some(Auto::Value(normalize)), ..TransformConfig::default() };
-            Pipeline::new(&config).unwrap()
-        };
-        let one = pipeline([0.5, 0.4, 0.3], [0.2, 0.25, 0.3]);
-        let other = pipeline([0.45, 0.41, 0.3], [0.21, 0.2, 0.3]);
-        assert!(renormalization(&one, &one, Device::Cpu).is_none());
-        let [factor, summand] = renormalization(&one, &other, Device::Cpu).unwrap();
-        let channels = |values: &[f64]| Tensor::from_slice(values).view([-1, 1, 1]);
-        let raw = Tensor::rand([3, 4, 4], (Kind::Double, Device::Cpu));
-        let normalized = |mean: &[f64], std: &[f64]| (&raw - channels(mean)) / channels(std);
-        let found = normalized(&[0.5, 0.4, 0.3], &[0.2, 0.25, 0.3]) * factor + summand;
-        let wanted = normalized(&[0.45, 0.41, 0.3], &[0.21, 0.2, 0.3]);
-        assert!((found - wanted).abs().max().double_value(&[]) < 1e-6);
-    }
 }

@@ -25,7 +25,7 @@ use crate::distributed::DistributedError;
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
 use crate::network::{NetworkError, ScriptError};
-use crate::run::RunError;
+use crate::run::{RunError, StoredModelError};
 use crate::torch_error::TorchError;
 use crate::weights::WeightsError;
 
@@ -126,6 +126,19 @@ impl InferenceError {
             InferenceError::Checkpoint(error) => error.is_not_found(),
             InferenceError::Weights { source, .. } => source.is_usage(),
             _ => false,
+        }
+    }
+}
+
+impl From<StoredModelError> for InferenceError {
+    fn from(error: StoredModelError) -> InferenceError {
+        match error {
+            StoredModelError::Content { path, key, problem } => {
+                InferenceError::Content { path, key, problem }
+            }
+            StoredModelError::Network { path, source } => InferenceError::Network { path, source },
+            StoredModelError::Script(error) => error.into(),
+            StoredModelError::Torch(error) => error.into(),
         }
     }
 }

@@ -10,20 +10,17 @@ use tch::Device;
 
 use super::classes::synsets;
 use super::{InferenceError, precision};
-use crate::checkpoint::{Checkpoint, not_finite};
-use crate::config::ModelConfig;
+use crate::checkpoint::Checkpoint;
 use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
 use crate::device::{Compute, PrecisionChoice};
 use crate::distributed::World;
 use crate::evaluation::{Calibration, Embeddings, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
 use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{Loss, LossConfig};
-use crate::network::{
-    Architecture, Classifier, ForwardError, Network, NetworkSpec, PreparedNetwork, ScriptFile,
-};
-use crate::run::script_copies;
+use crate::network::{Classifier, ForwardError, Network, PreparedNetwork};
+use crate::run::StoredModel;
 use crate::torch_error::catch_torch_panic;
-use crate::transform::{Pipeline, TransformConfig};
+use crate::transform::Pipeline;
 
 /// A trained network, ready to predict.
 pub struct LoadedModel {
@@ -81,45 +78,6 @@ pub fn checkpoint_file(path: &Path) -> Result<PathBuf, InferenceError> {
     if best.is_file() { Ok(best) } else { Err(InferenceError::NoCheckpoint { path: path.to_owned() }) }
 }
 
-/// The network of `checkpoint` and its name, with any weights, for images of this shape `[C, H,
-/// W]`.
-fn network(
-    checkpoint: &Checkpoint,
-    path: &Path,
-    shape: [i64; 3],
-    device: Device,
-) -> Result<(String, Network), InferenceError> {
-    let content =
-        |key: &'static str, problem: String| InferenceError::Content { path: path.to_owned(), key, problem };
-    let [in_channels, height, width] = shape;
-    let num_classes = checkpoint.classes.len() as i64;
-    let unusable = |key| move |error| content(key, format!("cannot be used: {error}"));
-    if checkpoint.config.pointer("/model/type").is_some_and(|kind| kind == "torchscript") {
-        let model = ModelConfig::of_checkpoint(&checkpoint.config).map_err(unusable("config.model"))?;
-        let name = model.name().into_owned();
-        let Some(model) = model.script() else { return Err(content("config.model", "is another".into())) };
-        let mut places = script_copies(path);
-        places.push(model.path.clone());
-        let file = ScriptFile::find(&places, model.sha256.as_deref())?;
-        let network = Network::from_script(&file, num_classes, device)?;
-        network.dry_run(shape, false)?;
-        return Ok((name, network));
-    }
-    let architecture = checkpoint.config.pointer("/model/architecture").cloned().unwrap_or_default();
-    let architecture: Architecture =
-        serde_json::from_value(architecture).map_err(unusable("config.model.architecture"))?;
-    if let Some(problem) = architecture.size_problem((height as u32, width as u32)) {
-        return Err(content("eval_transform", format!("gives {height} x {width} pixels; {problem}")));
-    }
-    let spec = NetworkSpec {
-        in_channels,
-        image_size: Some((height, width)),
-        transform_input: checkpoint.config.pointer("/model/transform_input") == Some(&true.into()),
-        ..NetworkSpec::from(num_classes)
-    };
-    Ok((architecture.name().to_owned(), Network::uninitialised(architecture, spec, device)))
-}
-
 /// The network made ready for many batches.
 pub(super) fn prepared(network: Network, compute: &Compute) -> Result<PreparedNetwork, InferenceError> {
     let prepared = catch_torch_panic(|| network.prepare(compute))?;
@@ -161,30 +119,7 @@ impl LoadedModel {
                 ));
             }
         };
-        if let Some(name) = not_finite(checkpoint.weights(averaged)) {
-            return Err(content("model_state_dict", format!("contains NaN or Inf, in `{name}`")));
-        }
-        if checkpoint.classes.is_empty() {
-            return Err(content("classes", "is empty".into()));
-        }
-        let transform: TransformConfig = serde_json::from_value(checkpoint.eval_transform.clone())
-            .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
-        if let Some((key, problem)) = transform.problems().into_iter().next() {
-            return Err(content("eval_transform", format!("cannot be used: {key} {problem}")));
-        }
-        let pipeline = Pipeline::new(&transform)
-            .map_err(|error| content("eval_transform", format!("cannot be used: {error}")))?;
-        let Some((height, width)) = pipeline.output_size() else {
-            return Err(content("eval_transform", "leaves images at different sizes".into()));
-        };
-        let shape = [pipeline.channels() as i64, i64::from(height), i64::from(width)];
-        let (name, network) = catch_torch_panic(|| -> Result<_, InferenceError> {
-            let (name, network) = network(&checkpoint, &path, shape, device)?;
-            network
-                .load_state_dict(checkpoint.weights(averaged))
-                .map_err(|source| InferenceError::Network { path: path.clone(), source })?;
-            Ok((name, network))
-        })??;
+        let StoredModel { name, network, pipeline } = StoredModel::of(&checkpoint, &path, averaged, device)?;
         let (compute, note) = precision::resolve(precision, &checkpoint.config, device)?;
         let mut notes: Vec<String> = note.into_iter().collect();
         let selected = averaged == checkpoint.selects_by_ema();

@@ -173,6 +173,8 @@ fn speed_of(
     stop: &Stop,
 ) -> Result<Option<NetworkSpeed>, TrainError> {
     let mut config = config.clone();
+    // The networks are compared; a teacher costs each of them the same.
+    config.training.distillation = None;
     config.model = ModelConfig::Base(BaseModel {
         architecture,
         weights: None,

@@ -39,7 +39,7 @@ use crate::network::ScriptFile;
 use crate::run::{Run, RunLock, Status, Summary};
 use crate::trainer::{
     self, ExternalCheckpoint, NoReporter, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer,
-    resolve_script,
+    resolve_script, resolve_teacher,
 };
 use crate::weights::Choice;
 use exactness::{Circumstances, differences};
@@ -238,6 +238,8 @@ impl Job {
             Some((config, file)) => (config, Some(file)),
             None => (config, None),
         };
+        let run = options.existing().map(|existing| existing.run.folder());
+        let config = resolve_teacher(&config, run)?.unwrap_or(config);
         let resumes = matches!(start, Start::Resume(_));
         let (config, compute) =
             compute::resolve(config, &dataset, device.device, script.as_ref(), resumes, stop)?;
@@ -301,6 +303,9 @@ impl Job {
         }
         let name = self.config.model.name();
         tracing::info!("network: {name}, {} parameters", self.trainer.network().num_parameters());
+        if let Some(teacher) = self.trainer.teacher() {
+            tracing::info!("teacher: {}", teacher.description());
+        }
         tracing::info!("device: {}", self.device.description);
         if !self.world.is_alone() {
             let training = &self.config.training;

@@ -9,13 +9,15 @@ use crate::config::{self, Config, ConfigError, Resolved, Source, TrainingConfig,
 use crate::network::ScriptFile;
 use crate::policy::{Action, EarlyStoppingConfig, TimeLimit};
 use crate::run::{INCIDENTAL, Run, RunError, RunLock, Status};
-use crate::trainer::{ExternalCheckpoint, ResumeMode};
+use crate::trainer::{ExternalCheckpoint, ResumeMode, resolve_teacher};
 use crate::weights::Origin;
 
 /// Keys that, besides [`INCIDENTAL`] ones, may change when a run resumes: they cannot change a step
 /// that is done.
-const CHANGEABLE: [&str; 6] = [
+const CHANGEABLE: [&str; 7] = [
     "data.data_dir",
+    // Its content counts.
+    "training.distillation.teacher",
     "data.on_error",
     "data.max_skipped",
     "training.num_epochs",
@@ -121,7 +123,7 @@ fn usage<T>(message: impl Into<String>) -> Result<T, JobError> {
 }
 
 fn auto(options: ResumeOptions<'_>, resolve: Resolve<'_>) -> Result<Resumed, JobError> {
-    let resolved = with_script_as_it_is(resolve(None)?);
+    let resolved = with_teacher_as_it_is(with_script_as_it_is(resolve(None)?));
     let run = match options.run_name {
         Some(name) => Run::named(options.runs_dir, name)?,
         None => newest_run(options.runs_dir, &resolved)?,
@@ -142,6 +144,14 @@ fn with_script_as_it_is(mut resolved: Resolved) -> Resolved {
     let file = model.and_then(|model| ScriptFile::find(std::slice::from_ref(&model.path), None).ok());
     if let Some(file) = file {
         resolved.config = resolved.config.with_script(&file);
+    }
+    resolved
+}
+
+/// Likewise of the teacher of distillation.
+fn with_teacher_as_it_is(mut resolved: Resolved) -> Resolved {
+    if let Ok(Some(config)) = resolve_teacher(&resolved.config, None) {
+        resolved.config = config;
     }
     resolved
 }

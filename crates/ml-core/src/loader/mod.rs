@@ -20,6 +20,7 @@ mod odd;
 mod order;
 mod plan;
 mod pool;
+mod renormalize;
 mod skipped;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use batch::{Batch, DeviceBatch};
 pub use cache::{Budget, Cache, CacheError, CacheKind, Caches};
 pub use composition::{BatchSamples, Composition};
 pub use order::{BalancedConfig, Order, SamplingConfig, ShuffleConfig, WeightedConfig};
+pub use renormalize::Renormalize;
 pub use skipped::{OnError, Unreadable};
 
 /// How a [`Loader`] makes batches. Only `num_workers` and `device` do not change them.

@@ -7,6 +7,7 @@ mod asymmetric;
 mod bce;
 mod class_weights;
 mod cross_entropy;
+mod distillation;
 mod focal;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use asymmetric::AsymmetricConfig;
 pub use bce::{BceConfig, PosWeight};
 pub use class_weights::ClassWeights;
 pub use cross_entropy::CrossEntropyConfig;
+pub use distillation::DistillationConfig;
 pub use focal::{Alpha, FocalConfig};
 
 /// What is minimised.

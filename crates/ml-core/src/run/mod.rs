@@ -7,6 +7,7 @@
 mod group;
 mod lock;
 mod machine;
+mod model;
 mod name;
 mod summary;
 
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 pub use group::{GroupKind, GroupMember, GroupSummary, MemberSummary, RunGroup, SpreadSummary};
 pub use lock::RunLock;
 pub(crate) use machine::machine;
+pub use model::{StoredModel, StoredModelError};
 pub use name::{INCIDENTAL, run_name};
 pub use summary::{CheckpointSummary, DatasetSizes, FEW_IMAGES, Status, Summary, SwaSummary, TimeSummary};
 

@@ -15,7 +15,7 @@ use super::state::{
     divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, running_to_value,
     swa_to_value,
 };
-use super::{TrainError, TrainState, Trainer};
+use super::{Teacher, TrainError, TrainState, Trainer};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ModelConfig};
 use crate::device::{self, Compute, Precision};
@@ -95,6 +95,7 @@ pub(super) fn trainer(
         ema,
         swa,
         loss,
+        teacher: Teacher::open(config, num_classes, Some(&dataset.classes), compute)?,
         optimizer,
         scaler: (compute.precision == Precision::Fp16).then(|| GradScaler::new(device)),
         schedule,

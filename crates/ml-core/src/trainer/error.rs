@@ -220,6 +220,25 @@ pub enum TrainError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The teacher cannot be used.
+    #[error("{key}: {reason}")]
+    Teacher {
+        /// The setting.
+        key: &'static str,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The teacher has given NaN or Inf.
+    #[error(
+        "the outputs of the teacher (training.distillation.teacher) contain NaN or Inf at step {step}; look at the images \
+         of this batch: {}", listed(.images, LISTED)
+    )]
+    TeacherNotFinite {
+        /// Optimizer steps done before.
+        step: u64,
+        /// Paths in the batch.
+        images: Vec<String>,
+    },
     /// An epoch does not fit into `training.max_time`.
     #[error(
         "training.max_time: is {limit}, shorter than one epoch: its first {steps} of {per_epoch} steps took {seconds:.1} s, \
@@ -291,6 +310,7 @@ impl TrainError {
             | TrainError::SingleImage { .. }
             | TrainError::FeatureCache { .. }
             | TrainError::Sam { .. }
+            | TrainError::Teacher { .. }
             | TrainError::TimeLimit { .. }
             | TrainError::FewerBatches { .. }
             | TrainError::Mismatch { .. } => true,

@@ -60,7 +60,11 @@ impl From<Prefix> for Planned {
 impl FeatureCache {
     pub fn new(config: &Config, root: &Path) -> FeatureCache {
         FeatureCache {
-            config: config.training.feature_cache.clone(),
+            // A teacher takes images.
+            config: match config.training.distillation {
+                None => config.training.feature_cache.clone(),
+                Some(_) => FeatureCacheMode::Off.into(),
+            },
             folder: cache_dir(&config.data, root),
             // Decoded images take the other half of the half.
             default_share: if config.data.cache == CacheKind::Ram { 2 } else { 1 },

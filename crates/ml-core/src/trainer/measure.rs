@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Kind, Tensor};
 
-use super::{Stop, TrainError, build};
+use super::{Stop, Teacher, TrainError, build};
 use crate::config::Config;
 use crate::device::{Compute, Contention};
 use crate::loss::{Loss, Targets};
@@ -115,6 +115,7 @@ pub(super) struct Steps {
     pub network: Network,
     pub optimizer: Optimizer,
     loss: Loss,
+    teacher: Option<Teacher>,
     gradient_checkpointing: bool,
     sam: Option<SamConfig>,
 }
@@ -136,9 +137,10 @@ impl Steps {
         }
         let optimizer = Optimizer::of_network(&config.optimizer, &network)?;
         let loss = Loss::new(&config.loss, &vec![1; num_classes], compute.device);
+        let teacher = Teacher::open(config, num_classes, None, compute)?;
         let training = &config.training;
         let (gradient_checkpointing, sam) = (training.gradient_checkpointing, training.sam.clone());
-        Ok(Steps { network, optimizer, loss, gradient_checkpointing, sam })
+        Ok(Steps { network, optimizer, loss, teacher, gradient_checkpointing, sam })
     }
 
     /// Of a step in the precision of `compute`. With a learning rate of 0, weights stay what they
@@ -164,7 +166,14 @@ impl Steps {
     fn pass(&self, samples: &Samples, compute: &Compute) -> Result<Tensor, TrainError> {
         let images = Input::Images(&samples.images);
         let pass = self.network.train_pass(images, compute, self.gradient_checkpointing)?;
-        let loss = self.loss.of_outputs(&pass.outputs, &samples.targets)?.mean;
+        let plain = self.loss.of_outputs(&pass.outputs, &samples.targets)?;
+        let loss = match &self.teacher {
+            Some(teacher) => {
+                let logits = &pass.outputs.logits;
+                teacher.loss(&plain, [logits, &samples.images], &samples.targets, compute)?
+            }
+            None => plain.mean,
+        };
         pass.backward(&loss)?;
         Ok(loss.detach())
     }

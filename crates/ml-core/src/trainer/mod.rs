@@ -25,6 +25,7 @@ mod script;
 mod state;
 mod statistics;
 mod step;
+mod teacher;
 #[cfg(test)]
 mod tests;
 mod throughput;
@@ -52,6 +53,7 @@ pub use restore::{ExternalCheckpoint, ResumeMode};
 pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
 pub use statistics::resolve_statistics;
+pub use teacher::{Teacher, resolve_teacher};
 pub use throughput::{BatchSizes, BatchTrial, NetworkSpeed, find_batch_size, measure_network};
 
 use crate::checkpoint::{Checkpoint, WriteStats};
@@ -118,6 +120,8 @@ pub struct Trainer {
     ema: Option<Ema>,
     swa: Option<Swa>,
     loss: Loss,
+    /// Of distillation.
+    teacher: Option<Teacher>,
     optimizer: Optimizer,
     /// In fp16 alone.
     scaler: Option<GradScaler>,

@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use super::guard::{Guard, Trouble};
 use super::ranks::{StepBatches, Wish};
+use super::teacher::BatchShare;
 use super::{TrainError, Trainer};
 use crate::distributed::Place;
 use crate::features::{Batches, InputBatch};
@@ -33,6 +34,8 @@ pub(super) struct MicroBatch {
     targets: Tensor,
     /// `[N, K]`, f32, where an image may have several.
     labels: Option<Tensor>,
+    /// `[N, K]`, of the teacher, if there is one.
+    pub teacher: Option<Tensor>,
     /// Of its samples, in the training index.
     pub indices: Vec<usize>,
 }
@@ -111,7 +114,7 @@ impl Trainer {
         &mut self,
         batches: &mut Batches,
         step: &StepBatches,
-        shares: &[f64],
+        shares: &[BatchShare],
     ) -> Result<Vec<MicroBatch>, TrainError> {
         self.ranks.keep_statistics();
         let own: Vec<usize> = (step.own.start - step.all.start..step.own.end - step.all.start).collect();
@@ -137,17 +140,30 @@ impl Trainer {
         &self,
         batch: &InputBatch,
         number: usize,
-        share: f64,
+        share: BatchShare,
         is_last: bool,
     ) -> Result<MicroBatch, TrainError> {
+        // Before the generator is seeded: a TorchScript module may draw from it.
+        let teacher = self.teacher_logits(batch)?;
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         torch_ext::manual_seed(seed).map_err(OptimizerError::from)?;
         let checkpointing = self.config.training.gradient_checkpointing;
         let pass = self.network.train_pass(batch.input(), &self.compute, checkpointing)?;
-        let LossValue { mean, divisor } = self.loss.of_outputs(&pass.outputs, &Targets::of(&batch.batch))?;
-        let factor = share * self.ranks.gradient_factor();
-        // A single micro-batch needs no product.
-        let part = if factor == 1.0 { mean.shallow_clone() } else { &mean * factor };
+        let targets = Targets::of(&batch.batch);
+        let plain = self.loss.of_outputs(&pass.outputs, &targets)?;
+        let factor = self.ranks.gradient_factor();
+        let (mean, part) = match (&self.teacher, &teacher) {
+            (Some(distillation), Some(teacher)) => {
+                let share = BatchShare { loss: share.loss * factor, images: share.images * factor };
+                distillation.of_batch(&plain, [&pass.outputs.logits, teacher], &targets, share)
+            }
+            // A single micro-batch needs no product.
+            _ if share.loss * factor == 1.0 => (plain.mean.shallow_clone(), plain.mean),
+            _ => {
+                let part = &plain.mean * (share.loss * factor);
+                (plain.mean, part)
+            }
+        };
         let scaled = self.scaler.as_ref().map_or(part.shallow_clone(), |scaler| scaler.scale(&part));
         if is_last {
             self.ranks.prepare(&scaled)?;
@@ -157,8 +173,8 @@ impl Trainer {
         let DeviceBatch { targets, labels, indices, .. } = &batch.batch;
         let labels = labels.as_ref().map(Tensor::shallow_clone);
         let (targets, indices) = (targets.shallow_clone(), indices.clone());
-        let loss = LossValue { mean: mean.detach(), divisor };
-        Ok(MicroBatch { loss, logits, targets, labels, indices })
+        let loss = LossValue { mean: mean.detach(), divisor: plain.divisor };
+        Ok(MicroBatch { loss, logits, targets, labels, teacher, indices })
     }
 
     /// Whether what is wrong with a step is only that its scaled gradients were too large for fp16:
@@ -171,12 +187,15 @@ impl Trainer {
 
     /// What part of the step's mean each of its batches is, those of other processes included, by what
     /// their losses are divided by.
-    fn shares(&self, batches: &Batches, step: &StepBatches) -> Vec<f64> {
+    fn shares(&self, batches: &Batches, step: &StepBatches) -> Vec<BatchShare> {
         let mixes = self.config.transforms.train.mixes();
         let divisor = |targets: &Vec<i64>| {
             if mixes { targets.len() as f64 } else { self.loss.divisor(targets) }
         };
-        shares(batches.targets_of(step.all.clone()).iter().map(divisor))
+        let targets = batches.targets_of(step.all.clone());
+        let images = shares(targets.iter().map(|targets| targets.len() as f64));
+        let losses = shares(targets.iter().map(divisor));
+        losses.into_iter().zip(images).map(|(loss, images)| BatchShare { loss, images }).collect()
     }
 
     pub(super) fn advance(&mut self, num_batches: usize) -> Stepped {

@@ -6,6 +6,7 @@ mod features;
 mod gradient_checkpointing;
 mod limits;
 mod sam;
+mod teacher;
 mod waits;
 
 use std::ops::ControlFlow;

@@ -27,10 +27,13 @@ impl Key {
         let size = train.output_size().map_or_else(String::new, |s| format!("{}x{}", s.height, s.width));
         let network =
             script.map_or_else(|| config.model.name().into_owned(), |file| file.sha256().to_owned());
+        let teacher = config.training.distillation.as_ref().map_or_else(String::new, |distillation| {
+            format!(", teacher {}", distillation.sha256.as_deref().unwrap_or_default())
+        });
         let freeze = config.model.base().map_or(&Freeze::None, |base| &base.freeze);
         let recomputed = if config.training.gradient_checkpointing { ", gradient checkpointing" } else { "" };
         Key(format!(
-            "{network}, {}x{size}, batch {}, freeze {freeze}{recomputed}; {}, {} threads; libtorch {}, version {}",
+            "{network}, {}x{size}, batch {}, freeze {freeze}{recomputed}{teacher}; {}, {} threads; libtorch {}, version {}",
             train.channels.count(),
             config.training.batch_size,
             processor(),
