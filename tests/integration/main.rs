@@ -25,6 +25,7 @@ mod measure;
 mod offline;
 mod older_run;
 mod precision;
+mod presets;
 mod published;
 mod report;
 mod resume;

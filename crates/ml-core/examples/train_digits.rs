@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = config::resolve(Some((CONFIG, Source::Run)), &[data_dir], &Origin::read)?.config;
     let start = Start::of(&config)?;
     let placement = Placement::New { runs_dir, name: "digits".to_owned(), taken: Taken::Number };
-    let options = JobOptions { placement, dry_run: false, started: Instant::now(), command: None };
+    let (started, notes) = (Instant::now(), Vec::new());
+    let options = JobOptions { placement, dry_run: false, started, command: None, notes };
 
     let stop = Stop::new(0);
     let job = Job::prepare(config, start, options, &mut NoReporter, &stop)?;

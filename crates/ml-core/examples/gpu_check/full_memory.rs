@@ -59,7 +59,8 @@ fn train(data: &Path, runs: &Path, device: Device, at: Option<Phase>) -> Result<
     let start = Start::of(&config)?;
     let placement =
         Placement::New { runs_dir: runs.to_owned(), name: "full".to_owned(), taken: Taken::Number };
-    let options = JobOptions { placement, dry_run: false, started: Instant::now(), command: None };
+    let (started, notes) = (Instant::now(), Vec::new());
+    let options = JobOptions { placement, dry_run: false, started, command: None, notes };
     let stop = Stop::new(0);
     let job = Job::prepare(config, start, options, &mut NoReporter, &stop)?;
     let outcome = job.run(&mut Filler { at, device, held: Vec::new() }, &stop)?;

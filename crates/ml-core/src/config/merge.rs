@@ -80,11 +80,12 @@ pub(super) fn merge(
     }
 }
 
+/// What a preset gives goes with the preset's choice, like defaults.
 fn drop_keys_of_another_choice(
     base: &mut Mapping,
     layer: &Mapping,
     prefix: &str,
-    sources: &BTreeMap<String, Source>,
+    sources: &mut BTreeMap<String, Source>,
 ) {
     for tag in TAGS {
         let (Some(Value::String(old)), Some(Value::String(new))) = (base.get(tag), layer.get(tag)) else {
@@ -94,6 +95,7 @@ fn drop_keys_of_another_choice(
             continue;
         }
         let known = schema::keys_of_choice(prefix, new);
+        sources.retain(|path, source| !matches!(source, Source::Preset(_)) || !is_under(path, prefix));
         base.retain(|key, _| {
             let name = key.as_str().unwrap_or_default();
             sources.contains_key(&format!("{prefix}.{name}")) && known.iter().any(|known| known == name)

@@ -1,6 +1,6 @@
 //! YAML + sparse overrides → one validated [`Config`]. Opens no files.
 //!
-//! Three layers are merged, later ones winning: the defaults, a YAML file, the overrides (`--set`,
+//! Layers are merged, later ones winning: the defaults, a preset, a YAML file, the overrides (`--set`,
 //! flags). Each value remembers where it came from ([`Resolved::sources`]); everything that is
 //! wrong is reported at once, by file and line and YAML path ([`ConfigError`]). What a file of
 //! weights implies is asked of the caller ([`resolve`]). The composed structs live beside the code
@@ -34,7 +34,7 @@ pub use layers::{Override, ReadOrigin, Resolved, parse_set};
 pub use model::{BaseModel, ModelConfig, TorchScriptModel};
 pub use print::annotated;
 pub use problem::{ConfigError, Problem, Source};
-pub use resolve::{resolve, resolve_at};
+pub use resolve::{resolve, resolve_at, resolve_over};
 pub use schema::schema;
 pub use sections::{DataConfig, Reaction, TrainingConfig, TransformsConfig};
 pub(crate) use suggestions::unknown_name;

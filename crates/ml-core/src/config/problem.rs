@@ -22,6 +22,8 @@ pub enum Source {
     Weights,
     /// What goes with `data.task: multi_label`.
     Task,
+    /// `--preset`, by its name.
+    Preset(String),
 }
 
 impl fmt::Display for Source {
@@ -35,6 +37,7 @@ impl fmt::Display for Source {
             Source::FollowsVal => f.write_str("as transforms.val"),
             Source::Weights => f.write_str("from the weights"),
             Source::Task => f.write_str("for data.task: multi_label"),
+            Source::Preset(name) => write!(f, "preset {name}"),
         }
     }
 }

@@ -36,7 +36,22 @@ pub fn resolve(
     overrides: &[Override],
     read_origin: ReadOrigin<'_>,
 ) -> Result<Resolved, ConfigError> {
-    resolve_at(home().as_deref(), base, overrides, read_origin)
+    resolve_over(None, base, overrides, read_origin)
+}
+
+/// As [`resolve`], with a preset (a YAML text and its [`Source::Preset`]) between the defaults and
+/// `base`. Where a later layer changes the `name` or `type` of a mapping, what the preset gave there is
+/// dropped, as defaults are.
+///
+/// # Errors
+/// As there.
+pub fn resolve_over(
+    preset: Option<(&str, Source)>,
+    base: Option<(&str, Source)>,
+    overrides: &[Override],
+    read_origin: ReadOrigin<'_>,
+) -> Result<Resolved, ConfigError> {
+    resolve_layers(home().as_deref(), [preset, base], overrides, read_origin)
 }
 
 /// As [`resolve`], with the home folder `home`, if there is one.
@@ -49,9 +64,21 @@ pub fn resolve_at(
     overrides: &[Override],
     read_origin: ReadOrigin<'_>,
 ) -> Result<Resolved, ConfigError> {
-    let base = base.map(|(text, source)| File::parse(text, source)).transpose()?;
-    let layers = Layers { base: base.as_ref(), overrides };
-    let mut problems = layers.base.map_or_else(Vec::new, File::problems);
+    resolve_layers(home, [None, base], overrides, read_origin)
+}
+
+/// As [`resolve_at`], with the texts of a preset and of a file.
+fn resolve_layers(
+    home: Option<&Path>,
+    texts: [Option<(&str, Source)>; 2],
+    overrides: &[Override],
+    read_origin: ReadOrigin<'_>,
+) -> Result<Resolved, ConfigError> {
+    let [preset, base] = texts.map(|text| text.map(|(text, source)| File::parse(text, source)).transpose());
+    let (preset, base) = (preset?, base?);
+    let layers = Layers { preset: preset.as_ref(), base: base.as_ref(), overrides };
+    let files = [layers.preset, layers.base].into_iter().flatten();
+    let mut problems: Vec<Problem> = files.flat_map(File::problems).collect();
     // Which the weights are is known once all is merged; then they decide on defaults.
     let mut first = layers.merged(None);
     problems.extend(first.expand_paths(home));
@@ -73,6 +100,7 @@ pub fn resolve_at(
 /// What is merged onto the defaults.
 #[derive(Clone, Copy)]
 struct Layers<'a> {
+    preset: Option<&'a File>,
     base: Option<&'a File>,
     overrides: &'a [Override],
 }
@@ -81,7 +109,7 @@ impl<'a> Layers<'a> {
     /// All of them on the defaults, of which the transforms are those of the weights.
     fn merged(self, origin: Option<(Choice, Origin)>) -> Merger<'a> {
         let mut merger = Merger::new(self, origin);
-        if let Some(File { layer, source, .. }) = self.base {
+        for File { layer, source, .. } in [self.preset, self.base].into_iter().flatten() {
             merger.merge_file(layer.clone(), source);
         }
         for (source, layer) in self.by_source() {
@@ -196,7 +224,8 @@ impl<'a> Merger<'a> {
             for (split, _) in given.iter().filter(|(_, pipeline)| pipeline.is_mapping()) {
                 if defaults.contains_key(split) {
                     defaults.insert(split.clone(), Value::Mapping(Mapping::new()));
-                    self.sources.remove(&format!("transforms.{}", split.as_str().unwrap_or_default()));
+                    let path = format!("transforms.{}", split.as_str().unwrap_or_default());
+                    self.sources.retain(|known, _| !is_under(known, &path));
                 }
             }
         }

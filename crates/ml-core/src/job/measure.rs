@@ -45,7 +45,8 @@ pub fn find_lr(
     // A loss that explodes is the end of the sweep.
     config.training.divergence.action = Action::Stop;
     let start = Start::of(&config)?;
-    let options = JobOptions { placement: Placement::Elsewhere, dry_run: false, started, command: None };
+    let (placement, notes) = (Placement::Elsewhere, Vec::new());
+    let options = JobOptions { placement, dry_run: false, started, command: None, notes };
     let mut job = match Job::prepare(config, start, options, reporter, stop) {
         Err(JobError::Interrupted) => return Ok(None),
         prepared => prepared?,

@@ -13,6 +13,7 @@ mod evaluate;
 mod evaluate_labels;
 mod exactness;
 mod measure;
+mod preset;
 mod resume;
 mod statistics;
 mod summary;
@@ -28,6 +29,7 @@ pub use error::JobError;
 pub use measure::{
     BENCHMARKED, BenchmarkRow, architectures_named, benchmark, benchmarked, find_batch_size, find_lr,
 };
+pub use preset::choose_preset;
 pub use resume::{Resolve, ResumeOptions, Resumed, resume};
 
 use crate::checkpoint::Checkpoint;
@@ -36,7 +38,7 @@ use crate::device::{self, Neighbours, ResolvedDevice};
 use crate::distributed::{DistributedError, Place, World};
 use crate::evaluation::EvaluationError;
 use crate::network::ScriptFile;
-use crate::run::{Run, RunLock, Status, Summary};
+use crate::run::{Note, Run, RunLock, Status, Summary};
 use crate::trainer::{
     self, ExternalCheckpoint, NoReporter, Reporter, ResumeMode, RunStart, Stop, TrainError, Trainer,
     resolve_script, resolve_teacher,
@@ -135,6 +137,8 @@ pub struct JobOptions {
     pub started: Instant,
     /// The command line that asks for it, for the run's summary.
     pub command: Option<String>,
+    /// Why settings are what they are, for the run's `config.yaml`.
+    pub notes: Vec<Note>,
 }
 
 impl JobOptions {
@@ -403,7 +407,7 @@ impl Job {
         stop: &Stop,
     ) -> Result<(), JobError> {
         // First, since it makes the folder a run that can be resumed.
-        run.write_config(&self.config)?;
+        run.write_config_with(&self.config, &self.options.notes)?;
         let (history, step) = (&self.trainer.state().history, self.trainer.state().step);
         let (train, val) = (&self.dataset.train, &self.dataset.val);
         reporter.run_started(&RunStart { run, config: &self.config, train, val, history, step })?;

@@ -9,6 +9,7 @@ mod lock;
 mod machine;
 mod model;
 mod name;
+mod notes;
 mod summary;
 
 use std::fs;
@@ -24,6 +25,7 @@ pub use lock::RunLock;
 pub(crate) use machine::machine;
 pub use model::{StoredModel, StoredModelError};
 pub use name::{INCIDENTAL, run_name};
+pub use notes::Note;
 pub use summary::{CheckpointSummary, DatasetSizes, FEW_IMAGES, Status, Summary, SwaSummary, TimeSummary};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -452,12 +454,26 @@ impl Run {
         self.folder.join("report")
     }
 
-    /// Writes `config.yaml`.
+    /// Writes `config.yaml`. Notes that it has already stay above the keys whose values stay.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn write_config(&self, config: &crate::config::Config) -> Result<(), RunError> {
-        write_yaml(&self.config_path(), config)
+        self.write_config_with(config, &[])
+    }
+
+    /// As [`Run::write_config`], with notes on its keys.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_config_with(&self, config: &crate::config::Config, notes: &[Note]) -> Result<(), RunError> {
+        let path = self.config_path();
+        let text = to_yaml(&path, config)?;
+        let mut notes = notes.to_vec();
+        if let Ok(old) = read_text(&path) {
+            notes.extend(notes::kept(&old, &text));
+        }
+        write_atomically(&path, notes::annotated(&text, &notes).as_bytes())
     }
 
     /// Reads `config.yaml` as text.
@@ -517,9 +533,13 @@ fn make_parents(runs_dir: &Path) -> Result<(), RunError> {
 }
 
 fn write_yaml(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
-    let text = ml_data::yaml::to_string(value)
-        .map_err(|error| RunError::Write { path: path.to_path_buf(), source: io::Error::other(error) })?;
-    write_atomically(path, text.as_bytes())
+    write_atomically(path, to_yaml(path, value)?.as_bytes())
+}
+
+/// What the file `path` is to hold.
+fn to_yaml(path: &Path, value: &impl Serialize) -> Result<String, RunError> {
+    ml_data::yaml::to_string(value)
+        .map_err(|error| RunError::Write { path: path.to_path_buf(), source: io::Error::other(error) })
 }
 
 fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {

@@ -2,6 +2,7 @@
 
 use ml_data::transform::{Channels, Resize, Size};
 
+use super::plan::Plan;
 use super::survey::Survey;
 use crate::network::Architecture;
 
@@ -36,6 +37,10 @@ pub struct Choices {
     pub cache: Option<f64>,
     /// Training will be done on CUDA.
     pub cuda: bool,
+    /// In 0 to 1.
+    pub label_smoothing: f64,
+    /// What a preset has planned; none without one.
+    pub plan: Option<Plan>,
 }
 
 /// How images get the network's size.
@@ -92,10 +97,54 @@ pub(super) fn choose(survey: &Survey, cuda: bool) -> Choices {
         class_weights: survey.imbalance() >= VERY_UNEVEN,
         cache: cache(survey),
         cuda,
+        label_smoothing: 0.0,
+        plan: None,
     }
 }
 
-fn geometry(survey: &Survey) -> Geometry {
+/// As [`choose`], for what a preset has planned.
+pub(super) fn choose_planned(survey: &Survey, cuda: bool, plan: Plan) -> Choices {
+    let mut choices = choose(survey, cuda);
+    let candidate = &plan.candidate;
+    choices.architecture = candidate.architecture;
+    if let Geometry::Photograph { side, .. } = choices.geometry {
+        let side = candidate.side.map_or(side, |most| side.min(most));
+        choices.geometry = Geometry::Photograph { side, resize: (side * 8).div_ceil(7) };
+    }
+    if plan.is_pretrained {
+        choices.channels = Channels::Three;
+    }
+    let train = survey.train();
+    if let Some(given) = plan.batch_size {
+        choices.batch_size = given;
+    } else {
+        // A short training needs steps more than large batches.
+        while choices.batch_size > 16
+            && plan.epochs * (train as f64) < (MIN_STEPS * choices.batch_size) as f64
+        {
+            choices.batch_size /= 2;
+        }
+    }
+    choices.drop_last = train % choices.batch_size == 1 && train > choices.batch_size;
+    choices.num_epochs = (plan.epochs as usize).max(1);
+    let images = choices.batch_size * plan.processes;
+    choices.optimizer = if plan.is_pretrained {
+        Optimizer::AdamW { lr: 5e-4 * (images as f64 / 64.0).sqrt().min(2.0), weight_decay: 0.05 }
+    } else {
+        optimizer(candidate.architecture, train, images)
+    };
+    let grows = matches!(choices.optimizer, Optimizer::Sgd { .. }) || plan.is_pretrained;
+    choices.warmup_epochs = if grows && plan.epochs >= 5.0 { (choices.num_epochs / 10).max(1) } else { 0 };
+    let is_large = survey.classes.len() >= 10 && train >= 5_000;
+    choices.label_smoothing = if is_large || plan.is_pretrained { 0.1 } else { 0.0 };
+    choices.plan = Some(plan);
+    choices
+}
+
+/// Of a training, before batches are halved.
+const MIN_STEPS: usize = 300;
+
+pub(super) fn geometry(survey: &Survey) -> Geometry {
     if survey.longer.median > SMALL {
         let shorter = survey.shorter.median;
         // Sizes of which the networks' halvings leave whole numbers.
@@ -143,7 +192,7 @@ fn batch_size(survey: &Survey, geometry: Geometry, cuda: bool) -> usize {
 }
 
 /// Tens: few for many images.
-fn num_epochs(train: usize) -> usize {
+pub(super) fn num_epochs(train: usize) -> usize {
     (LOOKS / train.max(1)).clamp(30, 100) / 10 * 10
 }
 
@@ -151,6 +200,9 @@ fn optimizer(architecture: Architecture, train: usize, batch_size: usize) -> Opt
     match architecture {
         Architecture::TinyNet => Optimizer::AdamW { lr: 0.005, weight_decay: 0.01 },
         Architecture::SimpleCnn => Optimizer::AdamW { lr: 0.002, weight_decay: 0.01 },
+        Architecture::Resnet9 => {
+            Optimizer::Sgd { lr: 0.4 * (batch_size as f64 / 512.0).min(2.0), weight_decay: 0.0005 }
+        }
         _ => Optimizer::Sgd {
             lr: 0.1 * batch_size as f64 / 256.0,
             weight_decay: if train < 100_000 { 0.0005 } else { 0.0001 },

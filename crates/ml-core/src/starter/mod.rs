@@ -1,8 +1,14 @@
 //! A data folder → a commented configuration that someone who knows the trade would start with.
 //!
-//! `survey` samples the images, `choose` decides from what was found, `write` puts both into YAML. The same folder on the same kind of device always gives the same text.
+//! `--preset` takes the same for a run, for a network and a number of epochs that `planner` finds to suit the
+//! time, from the speed that networks have here. `survey` samples the images, `choose` decides from what was found, `write` puts both into YAML. The same folder on the same kind of device always gives the same text.
 
+mod candidates;
 mod choose;
+mod given;
+mod plan;
+mod planner;
+mod preset;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -10,18 +16,26 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use ml_data::dataset::{Dataset, DatasetError, OpenOptions};
+use ml_data::decode::decode;
 use ml_data::setting::Auto;
 use ml_data::transform::statistics::{Known, Options, StatisticsError, training_statistics};
 use ml_data::transform::{Normalize, TransformConfig};
 
-use crate::config::{self, ConfigError, Source};
-use crate::trainer::Stop;
-use crate::weights::Origin;
+use crate::config::{self, Config, ConfigError, Source};
+use crate::device::Compute;
+use crate::loader::CacheKind;
+use crate::trainer::{self, Stop};
+use crate::weights::{Cache, Origin, Published};
 
 use choose::Choices;
+use planner::Circumstances;
 use survey::Survey;
+
+pub use given::Given;
+pub use preset::{Level, Preset};
 
 /// Statistics are computed here and now if the training images have no more pixels than this (some
 /// seconds).
@@ -78,6 +92,127 @@ enum Normalization {
     Later,
     /// A channel has one value everywhere: there is nothing to divide by.
     Constant,
+    /// Those that go with the weights to start from.
+    Weights(Normalize),
+}
+
+/// Why a setting is what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Dotted YAML path.
+    pub path: String,
+    /// As YAML; empty for a section.
+    pub value: String,
+    /// In words.
+    pub why: String,
+}
+
+/// For what a preset chooses.
+pub struct PresetOptions<'a> {
+    /// Which.
+    pub level: Level,
+    /// What is set already.
+    pub given: &'a Given,
+    /// How the data folder is opened.
+    pub open: OpenOptions,
+    /// How steps are measured.
+    pub compute: Compute,
+    /// Processes that train together.
+    pub processes: usize,
+    /// Threads that decode.
+    pub threads: usize,
+    /// The configuration that a preset's text gives with what is set already.
+    pub resolve: &'a dyn Fn(&str) -> Result<Config, ConfigError>,
+    /// Raised by a signal.
+    pub stop: &'a Stop,
+}
+
+/// What a preset has chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// As a commented configuration.
+    pub text: String,
+    /// What its comments say, by key.
+    pub reasons: Vec<Reason>,
+    /// How long the training is, in words.
+    pub length: String,
+}
+
+/// For measuring networks, all together.
+const MEASURING: Duration = Duration::from_millis(2500);
+/// For measuring how long an image takes to decode.
+const DECODING: Duration = Duration::from_millis(300);
+/// Images that are decoded for that at most.
+const DECODED: usize = 8;
+
+/// Chooses settings for the images in `data_dir`, in a few seconds.
+///
+/// # Errors
+/// The folder is no data folder, none of its images can be read, what is set is refused, or it was
+/// stopped.
+pub fn choose_preset(data_dir: &Path, options: &PresetOptions<'_>) -> Result<Chosen, StarterError> {
+    let name = data_dir.to_str().ok_or_else(|| StarterError::Name(data_dir.to_owned()))?;
+    let dataset = Dataset::open(data_dir, &options.open)?;
+    let survey = survey::survey(&dataset, name, options.stop)?;
+    let cuda = options.compute.device.is_cuda();
+    let cache = Cache::from_env().ok();
+    let has_weights = |published: &'static Published| {
+        cache.as_ref().is_some_and(|cache| matches!(cache.find(published), Ok(Some(_))))
+    };
+    let written = |plan: plan::Plan| {
+        let normalization = plan.normalize().map_or(Normalization::Later, Normalization::Weights);
+        let choices = choose::choose_planned(&survey, cuda, plan);
+        write::text(&survey, &choices, &normalization)
+    };
+    let circumstances = Circumstances {
+        given: options.given,
+        level: options.level,
+        processes: options.processes,
+        decoding: decoding_seconds(&dataset, &survey, options),
+        cuda,
+        has_weights: &has_weights,
+        weights_folder: cache.as_ref().map_or_else(String::new, |cache| cache.folder().display().to_string()),
+    };
+    let started = Instant::now();
+    let mut speed = |plan: &plan::Plan| {
+        let left = MEASURING.checked_sub(started.elapsed())?;
+        let config = (options.resolve)(&written(plan.clone()).text).ok()?;
+        let classes = survey.classes.len();
+        match trainer::training_speed(config, classes, options.compute, left / 3, options.stop) {
+            Ok(speed) => speed,
+            // The training says what is wrong.
+            Err(error) => {
+                tracing::debug!("{}: not measured: {error}", plan.candidate.architecture.name());
+                None
+            }
+        }
+    };
+    let plan = planner::plan(&survey, &circumstances, &mut speed);
+    if options.stop.load(Ordering::Relaxed) != 0 {
+        return Err(StarterError::Stopped);
+    }
+    let length = plan.length();
+    let written = written(plan);
+    Ok(Chosen { text: written.text, reasons: written.reasons, length })
+}
+
+/// Of an image, of all threads together; 0 where decoded images will be kept.
+fn decoding_seconds(dataset: &Dataset, survey: &Survey, options: &PresetOptions<'_>) -> f64 {
+    let keeps = (options.resolve)("").is_ok_and(|config| config.data.cache != CacheKind::None);
+    if keeps || choose::choose(survey, false).cache.is_some() {
+        return 0.0;
+    }
+    let started = Instant::now();
+    let samples = &dataset.train.samples;
+    let mut decoded = 0;
+    for place in 0..DECODED.min(samples.len()) {
+        let path = dataset.train.root.join(&samples[place * samples.len() / DECODED.min(samples.len())].path);
+        decoded += u32::from(decode(&path).is_ok());
+        if started.elapsed() > DECODING {
+            break;
+        }
+    }
+    started.elapsed().as_secs_f64() / f64::from(decoded.max(1)) / options.threads.max(1) as f64
 }
 
 /// The configuration for `data_dir` as YAML text.
@@ -90,7 +225,7 @@ pub fn starting_config(data_dir: &Path, options: &StarterOptions<'_>) -> Result<
     let survey = survey::survey(&dataset, name, options.stop)?;
     let choices = choose::choose(&survey, options.cuda);
     let normalization = normalization(&dataset, &survey, &choices, options)?;
-    let text = write::text(&survey, &choices, &normalization);
+    let text = write::text(&survey, &choices, &normalization).text;
     config::resolve(Some((&text, Source::File(PathBuf::from("--init_config")))), &[], &Origin::read)?;
     Ok(text)
 }

@@ -79,7 +79,7 @@ fn an_epoch_never_ends_in_a_batch_of_one_image() {
 fn uneven_classes_are_told_of_and_very_uneven_ones_weighed() {
     let text = |counts: &[usize]| {
         let survey = figures([32; 3], counts);
-        write::text(&survey, &choose(&survey, false), &Normalization::Later)
+        write::text(&survey, &choose(&survey, false), &Normalization::Later).text
     };
     assert!(!text(&[100, 50]).contains("uneven"));
     let advice = text(&[100, 30]);
@@ -142,7 +142,7 @@ fn every_choice_is_a_valid_configuration_and_says_so() {
                     Normalization::Constant,
                     Normalization::Computed(numbers(choices.channels.count()), 7),
                 ] {
-                    let text = write::text(&survey, &choices, &normalization);
+                    let text = write::text(&survey, &choices, &normalization).text;
                     let resolved = config::resolve(Some((&text, Source::Run)), &[], &Origin::read)
                         .unwrap_or_else(|error| panic!("{error}\n{text}"));
                     let config = &resolved.config;
@@ -169,4 +169,79 @@ fn every_choice_is_a_valid_configuration_and_says_so() {
 fn deviations_stay_above_zero_when_they_are_rounded() {
     let exact = Normalize { mean: vec![0.123_456, 0.0], std: vec![0.5, 1e-9] };
     assert_eq!(rounded(&exact), Normalize { mean: vec![0.1235, 0.0], std: vec![0.5, 0.0001] });
+}
+
+/// What is planned for the images, if the fastest network trains so many of them a second.
+fn planned(survey: &Survey, speed: f64, given: &Given, level: Level) -> plan::Plan {
+    let circumstances = Circumstances {
+        given,
+        level,
+        processes: 1,
+        decoding: 0.0,
+        cuda: false,
+        has_weights: &|_| false,
+        weights_folder: "cache".to_owned(),
+    };
+    planner::plan(survey, &circumstances, &mut |plan| Some(speed / plan.candidate.cost))
+}
+
+#[test]
+fn a_preset_takes_the_network_that_the_time_allows() {
+    let cifar = figures([32; 3], &[5000; 10]);
+    let limit = |seconds| Given { max_time: Some(seconds), ..Given::default() };
+    for (speed, seconds, expected) in [
+        (6e3, 10.0, Architecture::TinyNet),
+        (6e3, 1200.0, Architecture::SimpleCnn),
+        (6e5, 300.0, Architecture::Resnet9),
+        (6e5, 3600.0, Architecture::Resnet18Cifar),
+    ] {
+        let plan = planned(&cifar, speed, &limit(seconds), Level::Balanced);
+        assert_eq!(plan.candidate.architecture, expected, "{speed} {seconds}: {plan:?}");
+        assert!(plan.length().contains("images a second, measured here"), "{}", plan.length());
+    }
+    // Too few images for a large network, whatever the time.
+    let few = planned(&figures([32; 3], &[100; 10]), 6e5, &limit(3600.0), Level::Balanced);
+    assert_eq!(few.candidate.architecture, Architecture::TinyNet);
+    // What is given is taken.
+    let given = Given { architecture: Some(Architecture::Vgg11), num_epochs: Some(7), ..Given::default() };
+    let plan = planned(&cifar, 100.0, &given, Level::Best);
+    assert_eq!((plan.candidate.architecture, plan.epochs), (Architecture::Vgg11, 7.0));
+    // Without a limit, the levels differ in the time.
+    let seconds = |level| planned(&cifar, 6e3, &Given::default(), level).seconds.unwrap();
+    assert!(seconds(Level::Fast) <= 301.0 && seconds(Level::Fast) < seconds(Level::Balanced));
+    assert!(seconds(Level::Balanced) <= 1801.0 && seconds(Level::Balanced) < seconds(Level::Best));
+}
+
+/// Whatever is planned, what is written is valid and gives reasons.
+#[test]
+fn every_plan_is_a_valid_configuration_with_reasons() {
+    for (sides, counts) in [([8; 3], &[100; 10][..]), ([32; 3], &[5000; 10]), ([240, 500, 1200], &[700, 30])]
+    {
+        for speed in [1.0, 1e3, 1e6] {
+            for level in [Level::Fast, Level::Balanced, Level::Best] {
+                for max_time in [None, Some(1e-3), Some(60.0), Some(1e5)] {
+                    let survey = figures(sides, counts);
+                    let given = Given { max_time, ..Given::default() };
+                    let plan = planned(&survey, speed, &given, level);
+                    let choices = choose::choose_planned(&survey, false, plan);
+                    let written = write::text(&survey, &choices, &Normalization::Later);
+                    let text = &written.text;
+                    let resolved = config::resolve(Some((text, Source::Run)), &[], &Origin::read)
+                        .unwrap_or_else(|error| panic!("{error}\n{text}"));
+                    assert_eq!(resolved.config.model.base().unwrap().architecture, choices.architecture);
+                    assert_eq!(resolved.config.training.batch_size, choices.batch_size);
+                    assert_eq!(resolved.warnings(), Vec::<String>::new(), "{text}");
+                    for key in [
+                        "model.architecture",
+                        "model.weights",
+                        "optimizer.name",
+                        "scheduler.name",
+                        "training.num_epochs",
+                    ] {
+                        assert!(written.reasons.iter().any(|reason| reason.path == key), "{key}: {text}");
+                    }
+                }
+            }
+        }
+    }
 }

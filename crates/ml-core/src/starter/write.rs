@@ -4,9 +4,10 @@
 use ml_data::transform::{Channels, Normalize};
 use ml_data::yaml::quoted;
 
-use super::Normalization;
 use super::choose::{Choices, Geometry, Optimizer, UNEVEN};
 use super::survey::{Spread, Survey};
+use super::{Normalization, Reason};
+use crate::network::Architecture;
 
 /// Columns of a comment.
 const WIDTH: usize = 110;
@@ -15,47 +16,74 @@ const TOGETHER: char = '\u{a0}';
 /// Classes that are listed.
 const LISTED: usize = 20;
 
-pub(super) fn text(survey: &Survey, choices: &Choices, normalization: &Normalization) -> String {
+pub(super) fn text(survey: &Survey, choices: &Choices, normalization: &Normalization) -> Written {
     let mut page = Page::default();
-    head(&mut page, survey);
+    head(&mut page, survey, choices);
     page.line(0, "\nseed: 42");
     data(&mut page, survey, choices);
     model(&mut page, survey, choices);
     loss(&mut page, survey, choices);
     optimization(&mut page, survey, choices);
-    transforms(&mut page, survey, choices, normalization);
-    page.0
+    if !choices.plan.as_ref().is_some_and(|plan| plan.leaves_transforms) {
+        transforms(&mut page, survey, choices, normalization);
+    }
+    Written { text: page.text, reasons: page.reasons }
+}
+
+/// A configuration and the reasons in its comments.
+pub(super) struct Written {
+    pub text: String,
+    pub reasons: Vec<Reason>,
 }
 
 /// The text so far.
 #[derive(Default)]
-struct Page(String);
+struct Page {
+    text: String,
+    reasons: Vec<Reason>,
+    /// What was said since the last key.
+    said: String,
+    /// The keys around the last line.
+    path: Vec<String>,
+}
 
 impl Page {
     fn line(&mut self, depth: usize, text: impl AsRef<str>) {
         let text = text.as_ref();
         // A blank line stands before sections.
         let (blank, text) = text.strip_prefix('\n').map_or(("", text), |text| ("\n", text));
-        self.0.push_str(&format!("{blank}{}{text}\n", "  ".repeat(depth)));
+        self.text.push_str(&format!("{blank}{}{text}\n", "  ".repeat(depth)));
+        let (key, value) = text.split_once(':').unwrap_or((text, ""));
+        self.path.truncate(depth);
+        self.path.push(key.to_owned());
+        let why = std::mem::take(&mut self.said);
+        // What stands above the first key is of the whole.
+        if !why.is_empty() && self.path.len() > 1 {
+            let value = value.split("  #").next().unwrap_or_default().trim().to_owned();
+            self.reasons.push(Reason { path: self.path.join("."), value, why });
+        }
     }
 
     /// A comment, broken into lines between words.
     fn comment(&mut self, depth: usize, text: impl AsRef<str>) {
+        let words = printable(text.as_ref()).replace(TOGETHER, " ");
+        let space = if self.said.is_empty() { "" } else { " " };
+        self.said.push_str(&format!("{space}{}", words.trim()));
         let indent = "  ".repeat(depth);
         let mut line = format!("{indent}#");
         let mut has_words = false;
         for word in printable(text.as_ref()).split(' ').filter(|word| !word.is_empty()) {
             if has_words && line.chars().count() + 1 + word.chars().count() > WIDTH {
-                self.0.push_str(&line);
-                self.0.push('\n');
+                self.text.push_str(&line);
+                self.text.push('\n');
                 line = format!("{indent}#");
             }
             line.push(' ');
             line.push_str(&word.replace(TOGETHER, " "));
             has_words = true;
         }
-        self.0.push_str(&line);
-        self.0.push('\n');
+        self.text.push_str(&line);
+        self.text.push('\n');
     }
 }
 
@@ -67,11 +95,12 @@ fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if is_odd(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
 }
 
-fn head(page: &mut Page, survey: &Survey) {
+fn head(page: &mut Page, survey: &Survey, choices: &Choices) {
     let [train, val, test] = survey.counts.each_ref().map(|counts| counts.iter().sum::<usize>());
+    let maker = if choices.plan.is_some() { "--preset" } else { "--init_config" };
     page.comment(
         0,
-        "A configuration to start with, made by `ml-train --init_config` from what the images show.",
+        format!("A configuration to start with, made by `ml-train {maker}` from what the images show."),
     );
     page.comment(
         0,
@@ -168,9 +197,18 @@ fn data(page: &mut Page, survey: &Survey, choices: &Choices) {
 }
 
 fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
-    use crate::network::Architecture;
     let train = survey.train();
     page.line(0, "\nmodel:");
+    if let Some(plan) = &choices.plan {
+        page.comment(1, &plan.why);
+        page.line(1, format!("architecture: {}", choices.architecture.name()));
+        page.comment(1, &plan.weights_why);
+        match &plan.weights {
+            Some(weights) => page.line(1, format!("weights: {}", quoted(weights))),
+            None => page.line(1, "weights: null"),
+        }
+        return;
+    }
     match (choices.architecture, choices.geometry) {
         (Architecture::TinyNet, _) => page.comment(
             1,
@@ -214,6 +252,16 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
 }
 
 fn loss(page: &mut Page, survey: &Survey, choices: &Choices) {
+    let smoothing = choices.label_smoothing;
+    if smoothing > 0.0 {
+        page.line(0, "\nloss:");
+        page.line(1, "name: cross_entropy");
+        page.comment(
+            1,
+            "Keeps a network of millions of parameters from being too sure of its training images.",
+        );
+        page.line(1, format!("label_smoothing: {smoothing}"));
+    }
     if survey.imbalance() < UNEVEN {
         return;
     }
@@ -223,7 +271,9 @@ fn loss(page: &mut Page, survey: &Survey, choices: &Choices) {
     else {
         return;
     };
-    page.line(0, "\nloss:");
+    if smoothing == 0.0 {
+        page.line(0, "\nloss:");
+    }
     let uneven = format!(
         "The classes are uneven: {largest} has {most} training images, {smallest} {least} ({:.1} times as many).",
         survey.imbalance()
@@ -254,20 +304,29 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
     page.line(0, "\noptimizer:");
     match optimizer {
         Optimizer::AdamW { lr, weight_decay } => {
+            let is_pretrained = choices.plan.as_ref().is_some_and(|plan| plan.is_pretrained);
             page.comment(
                 1,
-                "Small networks train fastest with AdamW at this learning rate; halve it if the loss jumps.",
+                if is_pretrained {
+                    "Pretrained weights change little: AdamW with a small learning rate keeps what they know."
+                } else {
+                    "Small networks train fastest with AdamW at this learning rate; halve it if the loss jumps."
+                },
             );
             page.line(1, "name: adamw");
             page.line(1, format!("lr: {lr}"));
             page.line(1, format!("weight_decay: {weight_decay}"));
         }
         Optimizer::Sgd { lr, weight_decay } => {
-            page.comment(
-                1,
-                "The usual 0.1 per 256 images of a batch, for residual networks trained from random weights.",
-            );
-            page.comment(1, "With pretrained weights take a tenth.");
+            if choices.architecture == Architecture::Resnet9 {
+                page.comment(1, "0.4 per 512 images of a batch, as its author trains it on CIFAR-10.");
+            } else {
+                page.comment(
+                    1,
+                    "The usual 0.1 per 256 images of a batch, for residual networks trained from random weights.",
+                );
+                page.comment(1, "With pretrained weights take a tenth.");
+            }
             page.line(1, "name: sgd");
             page.line(1, format!("lr: {lr}"));
             page.line(1, "momentum: 0.9");
@@ -287,14 +346,36 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
     let steps = if choices.drop_last { train / batch_size } else { train.div_ceil(*batch_size) };
     page.comment(1, format!("For {device}; {steps} steps an epoch."));
     page.line(1, format!("batch_size: {batch_size}"));
-    page.comment(
-        1,
-        format!(
-            "{num_epochs} epochs of {train} images are {} images. A tenth is enough for a first try.",
-            train * num_epochs
-        ),
-    );
+    let Some(plan) = &choices.plan else {
+        page.comment(
+            1,
+            format!(
+                "{num_epochs} epochs of {train} images are {} images. A tenth is enough for a first try.",
+                train * num_epochs
+            ),
+        );
+        page.line(1, format!("num_epochs: {num_epochs}"));
+        return;
+    };
+    page.comment(1, plan.length());
     page.line(1, format!("num_epochs: {num_epochs}"));
+    match plan.ema(steps * num_epochs) {
+        Some(decay) => {
+            page.comment(
+                1,
+                "An average of the weights is often a little better, and steadier, in long trainings.",
+            );
+            page.line(1, format!("ema: {{decay: {decay}, warmup_steps: {}}}", steps.min(1000)));
+        }
+        None => {
+            page.comment(
+                1,
+                "No average of the weights: the learning rate ends at zero, which does the same, and each epoch \
+                 would be validated twice.",
+            );
+            page.line(1, "ema: null");
+        }
+    }
 }
 
 fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization: &Normalization) {
@@ -317,8 +398,9 @@ fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization
         ),
         Normalization::Later => page.comment(
             1,
-            "normalize: too many pixels to compute it for this file; `auto` does when training starts, once.",
+            "normalize: not computed for this file, which would take long; `auto` does when training starts, once.",
         ),
+        Normalization::Weights(_) => page.comment(1, "normalize: what the weights were trained with."),
         Normalization::Constant => page.comment(
             1,
             "normalize: a channel of all images has one and the same value, so the numbers are ImageNet's.",
@@ -336,12 +418,13 @@ fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization
             page.comment(
                 2,
                 format!(
-                    "Shorter sides are {} to {}, median {}. A random part, 8 to 100 % of the area; [0.3, 1.0] where what \
+                    "Shorter sides are {} to {}, median {}. A random part of the area (scale); [0.3, 1.0] where what \
                      matters is small or at the edge.",
                     survey.shorter.min, survey.shorter.max, survey.shorter.median
                 ),
             );
-            page.line(2, format!("random_resized_crop: {{size: {side}, scale: [0.08, 1.0]}}"));
+            let least = choices.plan.as_ref().map_or(0.08, |plan| plan.least_area(survey.train()));
+            page.line(2, format!("random_resized_crop: {{size: {side}, scale: [{least}, 1.0]}}"));
         }
     }
     if choices.flip {
@@ -392,7 +475,7 @@ fn ending(page: &mut Page, choices: &Choices, normalization: &Normalization) {
     let imagenet = Normalize::imagenet();
     let numbers = match normalization {
         Normalization::Later => None,
-        Normalization::Computed(numbers, _) => Some(numbers.clone()),
+        Normalization::Computed(numbers, _) | Normalization::Weights(numbers) => Some(numbers.clone()),
         Normalization::Constant if choices.channels == Channels::One => {
             Some(Normalize { mean: vec![0.45], std: vec![0.23] })
         }

@@ -54,7 +54,9 @@ pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
 pub use statistics::resolve_statistics;
 pub use teacher::{Teacher, resolve_teacher};
-pub use throughput::{BatchSizes, BatchTrial, NetworkSpeed, find_batch_size, measure_network};
+pub use throughput::{
+    BatchSizes, BatchTrial, NetworkSpeed, find_batch_size, measure_network, training_speed,
+};
 
 use crate::checkpoint::{Checkpoint, WriteStats};
 use crate::config::Config;

@@ -10,7 +10,7 @@ use torch_ext::{MemoryEvent, record_memory};
 
 use super::measure::{Samples, Steps};
 use super::{Stop, TrainError};
-use crate::config::Config;
+use crate::config::{Config, ModelConfig};
 use crate::device::Compute;
 use crate::loader::Budget;
 use crate::network::ForwardError;
@@ -371,6 +371,44 @@ pub fn measure_network(
             training: training * batch_size as f64,
             inference: inference * batch_size as f64,
         }))
+    });
+    torch_ext::return_freed_memory();
+    measured?
+}
+
+/// Images a second in training steps of the network of `config`, with random weights, in about `budget`
+/// after the first steps. None if images have no fixed size, or `stop` was raised.
+///
+/// # Errors
+/// The network cannot be built or run.
+pub fn training_speed(
+    mut config: Config,
+    num_classes: usize,
+    compute: Compute,
+    budget: Duration,
+    stop: &Stop,
+) -> Result<Option<f64>, TrainError> {
+    if let ModelConfig::Base(base) = &mut config.model {
+        base.weights = None;
+    }
+    let measured = catch_torch_panic(|| {
+        let wanted = config.training.batch_size;
+        let samples = |count: usize| Samples::new(&config, count, num_classes, compute);
+        let Some(few) = samples(wanted.min(SMALL[1])) else { return Ok(None) };
+        let mut steps = Steps::new(&config, num_classes, compute, None)?;
+        steps.seconds(&few, &compute)?;
+        let each = steps.seconds(&few, &compute)? / wanted.min(SMALL[1]) as f64;
+        let affordable = (budget.as_secs_f64() / 3.0 / each.max(f64::MIN_POSITIVE)) as usize;
+        let batch_size = affordable.clamp(wanted.min(SMALL[1]), wanted);
+        let Some(samples) = samples(batch_size).filter(|_| stop.load(Ordering::Relaxed) == 0) else {
+            return Ok(None);
+        };
+        if batch_size == wanted.min(SMALL[1]) {
+            return Ok(Some(1.0 / each));
+        }
+        steps.seconds(&samples, &compute)?;
+        let each_second = timed(budget / 2, || steps.seconds(&samples, &compute).map(drop))?;
+        Ok(Some(each_second * batch_size as f64))
     });
     torch_ext::return_freed_memory();
     measured?

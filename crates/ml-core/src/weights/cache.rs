@@ -54,6 +54,11 @@ impl Cache {
         Ok(Cache { folder, base_url: base_url.trim_end_matches('/').to_owned() })
     }
 
+    /// Where the files lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the file lies once it has been fetched.
     pub fn path(&self, published: &Published) -> PathBuf {
         self.folder.join(published.file)

@@ -2,6 +2,7 @@
 //! The peers' programs are in `benches/python`; they do the same work with torchvision and
 //! scikit-learn.
 
+mod accuracy;
 mod checkpoint;
 mod defaults;
 mod distributed;
@@ -38,6 +39,9 @@ pub struct Args {
     /// Fail if a target is missed (on a machine that does nothing else)
     #[arg(long)]
     strict: bool,
+    /// A tar of CIFAR-10 as class folders in train/ and test/, for accuracy and presets
+    #[arg(long, value_name = "FILE")]
+    cifar10: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
@@ -74,6 +78,10 @@ enum Name {
     Optimizers,
     /// What ml-search adds to the time of its trials
     Search,
+    /// The test accuracy of one recipe on CIFAR-10 here and in PyTorch, three seeds (with --cifar10)
+    Accuracy,
+    /// The test accuracy of --preset auto beside five configurations made by hand
+    Presets,
 }
 
 /// What a benchmark works with.
@@ -85,6 +93,8 @@ struct Bench {
     /// Its own folder, empty at first, deleted at the end.
     scratch: PathBuf,
     rounds: u32,
+    /// See [`Args::cifar10`].
+    cifar10: Option<PathBuf>,
 }
 
 /// # Errors
@@ -105,6 +115,7 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             python: python.clone(),
             scratch: scratch.clone(),
             rounds: args.rounds,
+            cifar10: args.cifar10.clone(),
         };
         let result = match name {
             Name::FirstStep => first_step::run(&bench),
@@ -121,6 +132,8 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
             Name::Distributed => distributed::run(&bench),
             Name::Optimizers => optimizers::run(&bench),
             Name::Search => search::run(&bench),
+            Name::Accuracy => accuracy::accuracy(&bench),
+            Name::Presets => accuracy::presets(&bench),
         };
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot delete {}", scratch.display()))?;
         for comparison in result? {

@@ -13,7 +13,8 @@ use serde_yaml::Value;
 // Lines of at most 80 columns, so that no terminal wraps them.
 const EXAMPLES: &str = "\
 Examples:
-  ml-train --data_dir data/flowers                    train with the defaults
+  ml-train --data_dir data/flowers --time_limit 20m   choose settings, say why
+  ml-train --preset finetune_photos --data_dir data/flowers
   ml-train --init_config data/flowers > my.yaml       write a commented config
   ml-train --config my.yaml --lr 0.01                 a flag wins over the file
   ml-train --architecture resnet50 --weights DEFAULT  from ImageNet weights
@@ -67,6 +68,11 @@ pub struct Args {
     /// YAML file; only the keys it changes
     #[arg(short, long, value_parser = path(), value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Settings to begin with, which --config and flags override: auto, fast, balanced and best choose
+    /// them for the images and say why; others see --list_presets; none takes the defaults. With a data
+    /// folder and nothing else, auto
+    #[arg(long, value_name = "NAME", conflicts_with = "init_config")]
+    pub preset: Option<String>,
     /// Any key of the configuration: key.path=value, such as
     /// training.tensorboard.histograms_every_steps=100 (may be repeated)
     #[arg(long, value_name = "KEY=VALUE")]
@@ -116,7 +122,7 @@ pub struct Args {
         value_name = "CKPT",
         num_args = 1..,
         help_heading = "Averaging",
-        conflicts_with_all = ["config", "resume", "run_name", "seeds", "nproc", "init_config", "print_config", "print_schema", "summary", "plot_schedule", "list_architectures", "dry_run"]
+        conflicts_with_all = ["config", "preset", "resume", "run_name", "seeds", "nproc", "init_config", "print_config", "print_schema", "summary", "plot_schedule", "list_architectures", "dry_run"]
     )]
     pub soup: Vec<PathBuf>,
     /// File that --soup writes, which ml-inference --checkpoint takes
@@ -202,6 +208,13 @@ pub struct Args {
         conflicts_with_all = ["config", "resume", "run_name", "init_config", "print_config", "print_schema", "summary", "dry_run"]
     )]
     pub list_architectures: bool,
+    /// List what --preset may name, then stop
+    #[arg(
+        long,
+        help_heading = "Inspect",
+        conflicts_with_all = ["config", "preset", "resume", "run_name", "init_config", "print_config", "print_schema", "summary", "dry_run", "json"]
+    )]
+    pub list_presets: bool,
     /// Check configuration, data, device and network, then stop before training
     #[arg(long, help_heading = "Inspect")]
     pub dry_run: bool,
@@ -448,7 +461,18 @@ mod tests {
     fn the_help_lists_each_flag_under_its_heading() {
         assert_eq!(
             flags("Options"),
-            ["--config", "--set", "--json", "--ui", "--verbose", "--quiet", "--color", "--help", "--version"]
+            [
+                "--config",
+                "--preset",
+                "--set",
+                "--json",
+                "--ui",
+                "--verbose",
+                "--quiet",
+                "--color",
+                "--help",
+                "--version"
+            ]
         );
         assert_eq!(
             flags("Runs"),

@@ -10,12 +10,13 @@ use ml_cli::exit;
 use ml_core::config::{Config, Override, Source};
 use ml_core::dataset::{Dataset, DatasetError};
 use ml_core::distributed::World;
-use ml_core::run::{GroupKind, GroupSummary, INCIDENTAL, MemberSummary, RunGroup, SpreadSummary, run_name};
+use ml_core::run::{GroupKind, GroupSummary, INCIDENTAL, MemberSummary, RunGroup, SpreadSummary};
 use ml_data::dataset::shell_quoted;
 use ml_report::run::RunReporter;
 use ml_report::run_group;
 
 use crate::args::Args;
+use crate::preset::run_name;
 use crate::resolve::usage;
 use crate::train::{Ended, Process, Request, Terminal, interrupted};
 
@@ -62,7 +63,7 @@ impl Group {
             source: Source::Flag("--fold"),
             argument: None,
         });
-        let name = args.run_name.clone().unwrap_or_else(|| run_name(&overrides));
+        let name = args.run_name.clone().unwrap_or_else(|| run_name(args, &overrides));
         Ok(Some(Group { kind, values, name, config: config.clone() }))
     }
 

@@ -7,6 +7,7 @@ mod args;
 mod group;
 mod init;
 mod measure;
+mod preset;
 mod ranks;
 mod resolve;
 mod schedule;
@@ -29,14 +30,15 @@ use ml_core::config::{self, Override};
 use ml_core::dataset::DatasetError;
 use ml_core::device::{keep_freed_memory, set_cublas_workspace, tell_warnings};
 use ml_core::distributed::World;
-use ml_core::job::tell_config;
+use ml_core::job::{JobError, tell_config};
 use ml_data::files::variable_in;
 use ml_report::console::Console;
 use ml_report::dashboard::SharedDashboard;
 
 use args::{Args, Command, Ui};
 use group::Group;
-use resolve::{resolve, usage};
+use preset::settings;
+use resolve::usage;
 use train::{Process, Request, Terminal};
 
 fn main() -> ! {
@@ -79,6 +81,9 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     }
     if args.list_architectures {
         return summary::list(args.json);
+    }
+    if args.list_presets {
+        return preset::list();
     }
     if let Some(count) = args.nproc
         && args.plot_schedule.is_none()
@@ -125,20 +130,20 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         return soup::make(args, &args.soup, &overrides, &stop);
     }
     if args.summary {
-        return summary::print(&resolve(args, &overrides)?.config, args.json);
+        return summary::print(&settings(args, &overrides, &stop)?.resolved.config, args.json);
     }
     if let Some(path) = &args.plot_schedule {
         let processes = args.nproc.map_or(1, NonZeroUsize::get);
-        return schedule::plot(&resolve(args, &overrides)?.config, path, processes);
+        return schedule::plot(&settings(args, &overrides, &stop)?.resolved.config, path, processes);
     }
     if args.measures().is_some() {
-        let config = resolve(args, &overrides)?.config;
+        let config = settings(args, &overrides, &stop)?.resolved.config;
         return measure::run(args, config, &console, Process { stop: &stop, started });
     }
     let terminal = Terminal { console, log, dashboard };
     let process = Process { stop: &stop, started };
     if args.print_config {
-        let request = Request::new(args, &overrides)?;
+        let request = Request::new(args, &overrides, &stop)?;
         return ml_cli::exit::print(config::annotated(&request.resolved).trim_end());
     }
     let world = ranks::join(environment, args, &overrides)?;
@@ -156,6 +161,11 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Whether a signal came before there was a run.
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<JobError>(), Some(JobError::Interrupted))
+}
+
 /// Trains what the command line asks for, with the other processes of `world`, whose first this is.
 fn train(
     world: &Rc<World>,
@@ -169,7 +179,13 @@ fn train(
     {
         return Ok(code);
     }
-    let request = Request::new(args, overrides)?;
+    let request = match Request::new(args, overrides, process.stop) {
+        Err(error) if is_interrupted(&error) => {
+            tracing::warn!("interrupted before the first step");
+            return Ok(train::interrupted(process.stop));
+        }
+        request => request?,
+    };
     for warning in request.resolved.warnings() {
         tracing::warn!("{warning}");
     }

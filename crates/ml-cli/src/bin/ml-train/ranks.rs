@@ -101,8 +101,8 @@ fn classified_distributed(error: distributed::DistributedError) -> anyhow::Error
 pub fn take_part(world: &Rc<World>, args: &Args, process: Process<'_>) -> anyhow::Result<ExitCode> {
     let config = job::told_config(world).map_err(classified)?;
     let Process { stop, started } = process;
-    let options =
-        JobOptions { placement: Placement::Elsewhere, dry_run: args.dry_run, started, command: None };
+    let (placement, dry_run, notes) = (Placement::Elsewhere, args.dry_run, Vec::new());
+    let options = JobOptions { placement, dry_run, started, command: None, notes };
     let job = match Job::prepare_among(Rc::clone(world), config, Start::Fresh, options, &mut NoReporter, stop)
     {
         Err(JobError::Interrupted) => return Ok(interrupted(stop)),

@@ -17,7 +17,7 @@ pub fn config_text(args: &Args) -> anyhow::Result<Option<String>> {
     text.map(Some).map_err(cannot_read)
 }
 
-/// The configuration of a new run.
+/// The configuration of a new run, without what a preset would choose.
 ///
 /// # Errors
 /// It is wrong.

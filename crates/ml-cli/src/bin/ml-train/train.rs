@@ -17,8 +17,8 @@ use ml_core::inference::{Device, LoadedModel, UseEma};
 use ml_core::job::{
     self, Job, JobError, JobOptions, Outcome, Placement, ResumeOptions, Resumed, Start, Taken,
 };
-use ml_core::run::{GroupMember, Run, RunGroup, Status, Summary, run_name};
-use ml_core::trainer::{ReportError, Reporter, ResumeMode, RunStart};
+use ml_core::run::{GroupMember, Note, Run, RunGroup, Status, Summary, run_name};
+use ml_core::trainer::{ReportError, Reporter, ResumeMode, RunStart, Stop};
 use ml_core::weights::Origin;
 use ml_data::dataset::shell_quoted;
 use ml_report::cam::{self, CamError};
@@ -29,12 +29,14 @@ use ml_report::run::RunReporter;
 use ml_report::run_report;
 
 use crate::args::Args;
+use crate::preset::{self, Settings, settings};
 
 /// What the command line asks for.
 pub struct Request {
     pub resolved: Resolved,
     start: Start,
     placement: Placement,
+    notes: Vec<Note>,
 }
 
 impl Request {
@@ -42,13 +44,16 @@ impl Request {
     ///
     /// # Errors
     /// The configuration is wrong, or there is nothing to resume.
-    pub fn new(args: &Args, overrides: &[Override]) -> anyhow::Result<Request> {
+    pub fn new(args: &Args, overrides: &[Override], stop: &Stop) -> anyhow::Result<Request> {
         let Some(target) = &args.resume else {
-            let resolved = crate::resolve::resolve(args, overrides)?;
+            let Settings { resolved, notes } = settings(args, overrides, stop)?;
             let start = Start::of(&resolved.config).map_err(classified)?;
-            let placement = new_run(args, &run_name(overrides));
-            return Ok(Request { resolved, start, placement });
+            let placement = new_run(args, &preset::run_name(args, overrides));
+            return Ok(Request { resolved, start, placement, notes });
         };
+        // Says that a preset is not for it.
+        preset::wanted(args, overrides)?;
+        let notes = Vec::new();
         let options = ResumeOptions {
             target,
             runs_dir: &args.runs_dir,
@@ -69,7 +74,7 @@ impl Request {
             (None, Some(parent)) if args.run_name.is_none() => beside(&parent),
             (None, _) => new_run(args, &run_name(overrides)),
         };
-        Ok(Request { resolved, start, placement })
+        Ok(Request { resolved, start, placement, notes })
     }
 
     /// A run of a group: one that begins, or continues in its folder.
@@ -97,7 +102,8 @@ impl Request {
             let Resumed { resolved, start, existing, .. } =
                 job::resume(options, &resolve).map_err(classified)?;
             if let Some(existing) = existing {
-                return Ok(Request { resolved, start, placement: Placement::Existing(existing) });
+                let (placement, notes) = (Placement::Existing(existing), Vec::new());
+                return Ok(Request { resolved, start, placement, notes });
             }
         }
         let (text, mut given) = (group.config_text()?, overrides.to_vec());
@@ -107,7 +113,7 @@ impl Request {
         let start = Start::of(&resolved.config).map_err(classified)?;
         let (runs_dir, name) = (group.folder().to_owned(), member.name.clone());
         let placement = Placement::New { runs_dir, name, taken: Taken::TakeOver };
-        Ok(Request { resolved, start, placement })
+        Ok(Request { resolved, start, placement, notes: Vec::new() })
     }
 
     /// Trains, and says how it ended on stdout.
@@ -174,7 +180,8 @@ impl Request {
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut log, progress.as_mut(), &mut report];
         let words = std::env::args_os().map(|word| shell_quoted(Path::new(&word)));
         let command = Some(words.collect::<Vec<_>>().join(" "));
-        let options = JobOptions { placement: self.placement, dry_run: args.dry_run, started, command };
+        let (placement, dry_run, notes) = (self.placement, args.dry_run, self.notes);
+        let options = JobOptions { placement, dry_run, started, command, notes };
         let (world, config) = (Rc::clone(world), self.resolved.config);
         let job = match Job::prepare_among(world, config, self.start, options, &mut reporters, stop) {
             Err(JobError::Interrupted) => {
