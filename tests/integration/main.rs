@@ -26,6 +26,7 @@ mod offline;
 mod older_run;
 mod precision;
 mod presets;
+mod progressive;
 mod published;
 mod report;
 mod resume;

@@ -8,9 +8,9 @@ use super::{BaseModel, Config, DataConfig, ModelConfig, TorchScriptModel, Traini
 use crate::device::PrecisionChoice;
 use crate::loader::{CacheKind, SamplingConfig};
 use crate::loss::{DistillationConfig, LossConfig};
-use crate::network::Freeze;
+use crate::network::{Architecture, Freeze};
 use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
-use crate::policy::{EarlyStoppingConfig, Metric, TimeLimit};
+use crate::policy::{BatchScheduleConfig, EarlyStoppingConfig, Metric, ProgressiveResizingConfig, TimeLimit};
 
 /// More decoding threads than that are a slip of the fingers.
 const MAX_WORKERS: usize = 1024;
@@ -46,6 +46,7 @@ impl Config {
              auto or off"
                 .to_owned()
         });
+        self.check_progressive(&mut v);
         check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
         v.section("data", self.data.violations());
         let is_kept = self.data.cache == CacheKind::None || !self.transforms.train.is_deep();
@@ -132,10 +133,67 @@ impl Config {
         }
     }
 
+    /// What changes from epoch to epoch, and what cannot go with it.
+    fn check_progressive(&self, v: &mut Violations) {
+        let training = &self.training;
+        let keys = [
+            ("training.progressive_resizing", training.progressive_resizing.is_some()),
+            ("training.batch_schedule", training.batch_schedule.is_some()),
+        ];
+        for (key, _) in keys.into_iter().filter(|(_, is_given)| *is_given) {
+            v.check(key, training.max_time.is_none(), || {
+                "cannot go with training.max_time, whose number of steps is estimated from steps that take as \
+                 long as each other; set training.num_epochs or training.max_steps"
+                    .to_owned()
+            });
+            v.check(key, !training.feature_cache.is_explicit(), || {
+                "cannot go with training.feature_cache, which keeps features of images of one size in batches \
+                 of one size; set that to auto or off"
+                    .to_owned()
+            });
+        }
+        let is_ramp = training.progressive_resizing.as_ref().is_some_and(ProgressiveResizingConfig::is_ramp);
+        v.check("training.progressive_resizing", !is_ramp || training.max_steps.is_none(), || {
+            "grows over the epochs, whose number training.max_steps leaves open; give sizes, or set \
+             training.num_epochs alone"
+                .to_owned()
+        });
+    }
+
+    /// Sizes of smaller training images that the network or the transforms do not take.
+    fn check_small_sizes(&self, architecture: Option<Architecture>, v: &mut Violations) {
+        let Some(resizing) = &self.training.progressive_resizing else { return };
+        let (key, train) = ("training.progressive_resizing", &self.transforms.train);
+        let Some(full) = train.output_size() else { return };
+        if let Some(fixed) = architecture.filter(|architecture| architecture.has_fixed_size()) {
+            let name = fixed.name();
+            return v.add(key, format!("is for networks that take images of any size; {name} takes one"));
+        }
+        for (index, part) in resizing.sizes.iter().flatten().enumerate() {
+            let most = full.height.min(full.width);
+            v.check(&format!("{key}.sizes[{index}].size"), part.size <= most, || {
+                format!("must be at most that of transforms.train, {most}, got {}", part.size)
+            });
+        }
+        for size in self.training.image_sizes(train) {
+            let Size { height, width } = size;
+            if let Some(problem) = architecture.and_then(|one| one.size_problem((height, width))) {
+                return v.add(key, format!("gives images of {height}x{width} (height x width); {problem}"));
+            }
+            let problems = train.resized_to_output(size).problems();
+            if let Some((inner, message)) = problems.into_iter().next() {
+                let message = format!("of images of {height}x{width}, transforms.train.{inner} {message}");
+                return v.add(key, message);
+            }
+        }
+    }
+
     /// Images of sizes that the network does not take; what a TorchScript module needs shows when
     /// it runs.
     fn check_sizes(&self, v: &mut Violations) {
-        let Some(architecture) = self.model.base().map(|base| base.architecture) else { return };
+        let architecture = self.model.base().map(|base| base.architecture);
+        self.check_small_sizes(architecture, v);
+        let Some(architecture) = architecture else { return };
         let TransformsConfig { train, val, test, fit: _ } = &self.transforms;
         let train_size = train.output_size();
         let differs = |size: Size| {
@@ -220,6 +278,13 @@ impl TrainingConfig {
         });
         v.section("checkpoint", self.checkpoint.problems());
         v.section("tensorboard", self.tensorboard.problems());
+        let resizing = self.progressive_resizing.as_ref();
+        v.section(
+            "progressive_resizing",
+            resizing.map_or_else(Vec::new, ProgressiveResizingConfig::problems),
+        );
+        let batches = self.batch_schedule.as_ref();
+        v.section("batch_schedule", batches.map_or_else(Vec::new, BatchScheduleConfig::problems));
         v.section("distributed", self.distributed.problems());
         v.section("divergence", self.divergence.problems());
         v.section("feature_cache", self.feature_cache.problems());

@@ -41,8 +41,10 @@ pub(crate) use suggestions::unknown_name;
 
 use crate::loss::LossConfig;
 use crate::optimizer::OptimizerConfig;
-use crate::optimizer::schedule::SchedulerConfig;
+use crate::optimizer::schedule::{EpochSteps, SchedulerConfig};
 use crate::policy::Monitor;
+use ml_data::geometry::Size;
+use ml_data::transform::TransformConfig;
 
 /// Everything that determines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -97,9 +99,28 @@ impl Config {
 
     /// Optimizer steps of an epoch over `samples` training images, of `processes` together.
     pub fn steps_per_epoch(&self, samples: usize, processes: usize) -> usize {
-        let batch_size = self.training.batch_size;
-        let batches = if self.data.drop_last { samples / batch_size } else { samples.div_ceil(batch_size) };
+        let batches = self.num_batches(samples, processes, self.training.batch_size);
         batches.div_ceil(self.training.gradient_accumulation_steps * processes)
+    }
+
+    /// Batches of an epoch over `samples` training images in batches of `batch_size`, of `processes`
+    /// together.
+    pub fn num_batches(&self, samples: usize, processes: usize, batch_size: usize) -> usize {
+        let batch_size = batch_size.max(1);
+        let batches = if self.data.drop_last { samples / batch_size } else { samples.div_ceil(batch_size) };
+        // Then all processes take part with every batch.
+        let is_even = processes > 1 && self.training.distributed.sync_batch_norm;
+        if is_even { batches - batches % processes } else { batches }
+    }
+
+    /// Optimizer steps of each epoch, as [`Config::steps_per_epoch`] counts them.
+    pub fn epoch_steps(&self, samples: usize, processes: usize) -> EpochSteps {
+        let accumulated = self.training.gradient_accumulation_steps * processes;
+        let of = |batch_size| self.num_batches(samples, processes, batch_size).div_ceil(accumulated);
+        let parts = self.training.batch_schedule.iter().flat_map(|schedule| &schedule.batch_sizes);
+        parts.fold(EpochSteps::constant(of(self.training.batch_size)), |steps, part| {
+            steps.then(part.from_epoch, of(part.batch_size))
+        })
     }
 }
 
@@ -107,6 +128,41 @@ impl TrainingConfig {
     /// The number of epochs; none where a limit takes its place.
     pub fn whole_epochs(&self) -> Option<usize> {
         (self.max_steps.is_none() && self.max_time.is_none()).then_some(self.num_epochs)
+    }
+
+    /// The batch size in `epoch`, counted from 0.
+    pub fn batch_size_in(&self, epoch: u64) -> usize {
+        let schedule = self.batch_schedule.as_ref();
+        schedule.map_or(self.batch_size, |schedule| schedule.batch_size(self.batch_size, epoch))
+    }
+
+    /// All batch sizes, that of the last epochs at the end.
+    pub fn batch_sizes(&self) -> Vec<usize> {
+        let parts = self.batch_schedule.iter().flat_map(|schedule| &schedule.batch_sizes);
+        let mut epochs: Vec<u64> = std::iter::once(0).chain(parts.map(|part| part.from_epoch)).collect();
+        if let Some(num_epochs) = self.whole_epochs() {
+            epochs.retain(|&epoch| epoch == 0 || epoch < num_epochs as u64);
+        }
+        epochs.into_iter().map(|epoch| self.batch_size_in(epoch)).collect()
+    }
+
+    /// What the learning rate is multiplied by in `epoch`, counted from 0, for its batch size.
+    pub fn lr_factor_in(&self, epoch: u64) -> f64 {
+        let schedule = self.batch_schedule.as_ref();
+        schedule.map_or(1.0, |schedule| schedule.lr_factor(self.batch_size, epoch))
+    }
+
+    /// The size of training images in `epoch`, counted from 0, where `transform` is that of the
+    /// training split; none where it is that of `transform` in all epochs.
+    pub fn image_size_in(&self, transform: &TransformConfig, epoch: u64) -> Option<Size> {
+        let (config, full) = (self.progressive_resizing.as_ref()?, transform.output_size()?);
+        Some(config.size(full, epoch, self.num_epochs as u64))
+    }
+
+    /// All sizes of training images; none as there.
+    pub fn image_sizes(&self, transform: &TransformConfig) -> Vec<Size> {
+        let parts = self.progressive_resizing.as_ref().zip(transform.output_size());
+        parts.map_or_else(Vec::new, |(config, full)| config.all_sizes(full, self.num_epochs as u64))
     }
 
     /// The metric by which the best epoch is chosen.

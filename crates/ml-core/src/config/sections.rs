@@ -14,7 +14,10 @@ use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
 use crate::loss::DistillationConfig;
 use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
-use crate::policy::{CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, TensorBoardConfig, TimeLimit};
+use crate::policy::{
+    BatchScheduleConfig, CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, ProgressiveResizingConfig,
+    TensorBoardConfig, TimeLimit,
+};
 
 /// The keys whose values are paths; the weights may also be a name.
 pub(super) const PATHS: [&str; 5] =
@@ -138,6 +141,11 @@ pub struct TrainingConfig {
     /// number of seconds. Schedules end with it, as estimated from the time that steps take. Null
     /// sets no limit.
     pub max_time: Option<TimeLimit>,
+    /// Trains on small images first, whose size grows over the epochs; null trains on those of
+    /// `transforms.train` from the start.
+    pub progressive_resizing: Option<ProgressiveResizingConfig>,
+    /// Other batch sizes from some epochs on; null keeps `batch_size`.
+    pub batch_schedule: Option<BatchScheduleConfig>,
     /// `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, or `cuda:N`.
     pub device: DeviceChoice,
     /// Threads that compute on a CPU, at least 1; `auto` takes as many as the process may use
@@ -200,6 +208,8 @@ impl Default for TrainingConfig {
             num_epochs: 25,
             max_steps: None,
             max_time: None,
+            progressive_resizing: None,
+            batch_schedule: None,
             device: DeviceChoice::Auto,
             threads: Auto::Auto,
             precision: PrecisionChoice::Auto,

@@ -44,6 +44,9 @@ pub fn find_lr(
 ) -> Result<Option<LrSweep>, JobError> {
     // A loss that explodes is the end of the sweep.
     config.training.divergence.action = Action::Stop;
+    // The learning rate is that of `training.batch_size`.
+    config.training.batch_schedule = None;
+    config.training.progressive_resizing = None;
     let start = Start::of(&config)?;
     let (placement, notes) = (Placement::Elsewhere, Vec::new());
     let options = JobOptions { placement, dry_run: false, started, command: None, notes };

@@ -313,7 +313,9 @@ impl Job {
         tracing::info!("device: {}", self.device.description);
         if !self.world.is_alone() {
             let training = &self.config.training;
-            let images = training.batch_size * training.gradient_accumulation_steps * self.world.size();
+            let images = training.batch_size_in(self.trainer.state().epoch)
+                * training.gradient_accumulation_steps
+                * self.world.size();
             tracing::info!(
                 "processes: {}, {} of them on this machine; {images} images a step together",
                 self.world.size(),

@@ -9,7 +9,7 @@ use ml_data::transform::Pipeline;
 use tch::Tensor;
 
 use super::plan::Plan;
-use super::{Loader, LoaderError, LoaderOptions, Order};
+use super::{Cache, Loader, LoaderError, LoaderOptions, Order};
 use crate::distributed::Share;
 
 /// The samples of each batch of an epoch: those that [`Loader::epoch`] would load.
@@ -46,11 +46,28 @@ impl Loader {
     pub(crate) fn sequential(&self, share: Option<Share>) -> Loader {
         let options =
             LoaderOptions { order: Order::Sequential, drop_last: false, share, ..self.options.clone() };
+        Loader { options, ..self.shared() }
+    }
+
+    /// A loader of the same images in the same order, in batches of `batch_size`.
+    pub(crate) fn with_batch_size(&self, batch_size: usize) -> Loader {
+        let options = LoaderOptions { batch_size: batch_size.max(1), ..self.options.clone() };
+        Loader { options, ..self.shared() }
+    }
+
+    /// A loader of the same images in the same order, made by `pipeline`, which normalises and mixes as
+    /// that of this loader does; `cache` is one for it.
+    pub(crate) fn with_pipeline(&self, pipeline: Arc<Pipeline>, cache: Option<Arc<Cache>>) -> Loader {
+        Loader { pipeline, cache, ..self.shared() }
+    }
+
+    /// The same loader, which tells of the same images.
+    fn shared(&self) -> Loader {
         Loader {
             index: Arc::clone(&self.index),
             pipeline: Arc::clone(&self.pipeline),
             cache: self.cache.clone(),
-            options,
+            options: self.options.clone(),
             destination: Rc::clone(&self.destination),
             skipped: Rc::clone(&self.skipped),
             odd: Rc::clone(&self.odd),

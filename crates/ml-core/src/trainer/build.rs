@@ -10,6 +10,7 @@ use tch::{Device, Tensor};
 use super::features::FeatureCache;
 use super::limits::Pace;
 use super::loaders::loaders;
+use super::progressive::Stage;
 use super::ranks::Ranks;
 use super::state::{
     divergence_to_value, early_stopping_to_value, history_to_value, ranking_to_value, running_to_value,
@@ -62,18 +63,11 @@ pub(super) fn trainer(
         Task::SingleLabel => Loss::new(&config.loss, &class_counts, device),
         Task::MultiLabel => Loss::of_labels(&config.loss, &class_counts, dataset.train.samples.len(), device),
     };
-    let (train_loader, val_loader) = loaders(world, config, dataset, device)?;
-    let batches = train_loader.num_batches();
-    if batches < processes {
-        let batch_size = config.training.batch_size;
-        return Err(TrainError::FewerBatches { batches, batch_size, processes });
-    }
-    let schedule = Schedule::new(
-        &config.scheduler,
-        config.optimizer.lr(),
-        batches.div_ceil(config.training.gradient_accumulation_steps * processes),
-        config.training.num_epochs,
-    );
+    let (train_loader, val_loader, caches) = loaders(world, config, dataset, device)?;
+    check_batches(config, dataset.train.samples.len(), world.size())?;
+    let steps = config.epoch_steps(dataset.train.samples.len(), world.size());
+    let (num_epochs, base_lr) = (config.training.num_epochs, config.optimizer.lr());
+    let schedule = Schedule::over_epochs(&config.scheduler, base_lr, steps.clone(), num_epochs);
     let swa = config.training.swa.as_ref();
     let schedule = schedule.with_swa(swa.and_then(|swa| swa.schedule(config.training.num_epochs)));
     let swa = swa.map(|_| Swa::new(&network)).transpose()?;
@@ -101,6 +95,9 @@ pub(super) fn trainer(
         schedule,
         swept_lr: None,
         train_loader,
+        stage: Stage::full(config),
+        caches,
+        steps,
         val_loader,
         train_index: Arc::clone(&dataset.train),
         state: TrainState::new(&config.training),
@@ -146,15 +143,41 @@ pub(super) fn network(
             network.dry_run([in_channels, i64::from(size.height), i64::from(size.width)], training)?;
         }
     }
+    for size in config.training.image_sizes(train) {
+        network.dry_run([in_channels, i64::from(size.height), i64::from(size.width)], true)?;
+    }
     Ok(network)
+}
+
+/// Whether each epoch has a batch for every process, and as many as a step takes.
+fn check_batches(config: &Config, samples: usize, processes: usize) -> Result<(), TrainError> {
+    let accumulated = config.training.gradient_accumulation_steps;
+    for batch_size in config.training.batch_sizes() {
+        let batches = config.num_batches(samples, processes, batch_size);
+        if batches < processes {
+            return Err(TrainError::FewerBatches { batches, batch_size, processes });
+        }
+        if accumulated > 1 && batches < accumulated.saturating_mul(processes) {
+            let most = batches / processes;
+            return Err(TrainError::Accumulation { accumulated, batches, batch_size, processes, most });
+        }
+    }
+    Ok(())
 }
 
 /// Where an epoch has a batch of one image: whether the network can be trained on it.
 fn check_single_image(config: &Config, dataset: &Dataset, network: &Network) -> Result<(), TrainError> {
-    let (samples, batch_size) = (dataset.train.samples.len(), config.training.batch_size);
-    let has_one = batch_size == 1 || (samples % batch_size == 1 && !config.data.drop_last);
+    let samples = dataset.train.samples.len();
+    let has_one =
+        |batch_size: usize| batch_size == 1 || (samples % batch_size == 1 && !config.data.drop_last);
     let train = &config.transforms.train;
-    let Some(size) = train.output_size().filter(|_| has_one) else { return Ok(()) };
+    let found = config.training.batch_sizes().into_iter().find(|&batch_size| has_one(batch_size));
+    let Some(batch_size) = found else { return Ok(()) };
+    // The smallest images leave the fewest values.
+    let sizes = config.training.image_sizes(train).into_iter().chain(train.output_size());
+    let Some(size) = sizes.min_by_key(|size| u64::from(size.height) * u64::from(size.width)) else {
+        return Ok(());
+    };
     let (height, width) = (i64::from(size.height), i64::from(size.width));
     let image = [train.channels.count() as i64, height, width];
     // A frozen batch norm takes any batch; one that is frozen for some epochs only is tried as it

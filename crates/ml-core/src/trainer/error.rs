@@ -191,6 +191,20 @@ pub enum TrainError {
         /// Of this training.
         processes: usize,
     },
+    /// No step would be of as many batches as the configuration says.
+    #[error("{}", accumulation(*.accumulated, (*.batches, *.batch_size), *.processes, *.most))]
+    Accumulation {
+        /// Configured.
+        accumulated: usize,
+        /// Training batches an epoch.
+        batches: usize,
+        /// Images in each.
+        batch_size: usize,
+        /// Of this training.
+        processes: usize,
+        /// What could be configured.
+        most: usize,
+    },
     /// The other processes are lost, or differ.
     #[error(transparent)]
     Distributed(#[from] DistributedError),
@@ -313,6 +327,7 @@ impl TrainError {
             | TrainError::Teacher { .. }
             | TrainError::TimeLimit { .. }
             | TrainError::FewerBatches { .. }
+            | TrainError::Accumulation { .. }
             | TrainError::Mismatch { .. } => true,
             TrainError::Distributed(error) => error.is_usage(),
             TrainError::Run(error) => error.is_usage(),
@@ -321,6 +336,19 @@ impl TrainError {
             _ => false,
         }
     }
+}
+
+fn accumulation(
+    accumulated: usize,
+    (batches, batch_size): (usize, usize),
+    processes: usize,
+    most: usize,
+) -> String {
+    let each = if processes == 1 { String::new() } else { format!(", in each of {processes} processes") };
+    format!(
+        "training.gradient_accumulation_steps: is {accumulated}{each}, longer than an epoch of {batches} batches of \
+         {batch_size} images; set it to at most {most}, or lower training.batch_size"
+    )
 }
 
 fn single_image(samples: usize, batch_size: usize, reason: &str) -> String {

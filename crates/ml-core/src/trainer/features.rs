@@ -167,7 +167,13 @@ impl Trainer {
                 "{KEY}.views: training images are not augmented at random: all views are the same one"
             );
         }
-        if config.is_explicit() || !is_random {
+        if self.config.training.progressive_resizing.is_some()
+            || self.config.training.batch_schedule.is_some()
+        {
+            tracing::info!(
+                "{KEY}: training images or batches change their size, so none of their features are kept"
+            );
+        } else if config.is_explicit() || !is_random {
             match self.prefix(&self.config.transforms.train, true)? {
                 Ok(prefix) => plan.train = Some(prefix.into()),
                 Err(reason) if config.is_explicit() => {

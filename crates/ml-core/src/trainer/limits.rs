@@ -94,14 +94,14 @@ impl Trainer {
             Some(u64::MAX) => 0,
             Some(limit) => {
                 let left = limit.saturating_sub(self.state.step) + self.steps_in_epoch();
-                self.state.epoch + left.div_ceil(self.steps_per_epoch() as u64)
+                self.state.epoch + self.steps.since(self.state.epoch).begun_epochs(left)
             }
         }
     }
 
     /// Batches of the current epoch that are to be trained on, as far as is known.
     pub(super) fn batches_of_epoch(&self) -> usize {
-        let all = self.train_loader.num_batches();
+        let all = self.batches_in(self.state.epoch);
         let accumulated = self.config.training.gradient_accumulation_steps * self.ranks.world().size();
         let left = self.step_limit().map(|limit| limit.saturating_sub(self.state.step));
         let until = left.map(|left| {
@@ -113,7 +113,7 @@ impl Trainer {
 
     /// Has schedules span what the state says.
     pub(super) fn follow_limit(&mut self) {
-        let of_epochs = self.steps_per_epoch() as u64 * self.config.training.num_epochs as u64;
+        let of_epochs = self.steps.before(self.config.training.num_epochs as u64);
         self.schedule.set_total_steps(self.step_limit().unwrap_or(of_epochs));
     }
 

@@ -15,14 +15,15 @@ use crate::loader::{
     Budget, CacheError, CacheKind, Caches, Loader, LoaderOptions, OnError, Order, Unreadable,
 };
 
-/// Of the training and the validation split.
+/// Of the training and the validation split, and where they keep images.
 pub(super) fn loaders(
     world: &World,
     config: &Config,
     dataset: &Dataset,
     device: Device,
-) -> Result<(Loader, Loader), TrainError> {
-    let (samples, batch_size) = (dataset.train.samples.len(), config.training.batch_size);
+) -> Result<(Loader, Loader, Caches), TrainError> {
+    let samples = dataset.train.samples.len();
+    let batch_size = config.training.batch_sizes().into_iter().max().unwrap_or(1);
     if config.data.drop_last && samples < batch_size {
         return Err(TrainError::NoFullBatch { samples, batch_size });
     }
@@ -41,10 +42,9 @@ pub(super) fn loaders(
     let training = training_options(world, config, device, dataset.classes.len());
     let num_classes = dataset.classes.len();
     let evaluation = LoaderOptions { num_classes, ..evaluation_options(world, config, device) };
-    Ok((
-        loader(&dataset.train, &config.transforms.train, training)?,
-        loader(&dataset.val, &config.transforms.val, evaluation)?,
-    ))
+    let train = loader(&dataset.train, &config.transforms.train, training)?;
+    let val = loader(&dataset.val, &config.transforms.val, evaluation)?;
+    Ok((train, val, caches))
 }
 
 /// How this process's share of the images is loaded for evaluation on `device`.

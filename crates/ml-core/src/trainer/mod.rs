@@ -17,6 +17,7 @@ mod limits;
 mod loaders;
 mod lr_finder;
 mod measure;
+mod progressive;
 mod ranks;
 mod reporter;
 mod restore;
@@ -63,11 +64,11 @@ use crate::config::Config;
 use crate::device::Compute;
 use crate::distributed::{Place, World};
 use crate::evaluation::{EvaluationError, Evaluator};
-use crate::loader::Loader;
+use crate::loader::{Caches, Loader};
 use crate::loss::Loss;
 use crate::metrics::{ConfusionMatrix, MetricAccumulator, MetricSums};
 use crate::network::{Freeze, Network, ScriptFile};
-use crate::optimizer::schedule::Schedule;
+use crate::optimizer::schedule::{EpochSteps, Schedule};
 use crate::optimizer::{Ema, GradScaler, Optimizer, Swa};
 use crate::policy::{Ranked, Ranking};
 use crate::run::{Run, RunError, TimeSummary};
@@ -77,6 +78,7 @@ use checkpoints::CheckpointManager;
 use features::FeatureCache;
 use labels::Validated;
 use limits::Pace;
+use progressive::Stage;
 use ranks::{Ranks, Wish};
 use step::Stepped;
 use torch_file::Value;
@@ -130,7 +132,13 @@ pub struct Trainer {
     schedule: Schedule,
     /// Instead of what the schedule says: while a learning rate is looked for.
     swept_lr: Option<f64>,
+    /// Of the current epoch, once it has begun.
     train_loader: Loader,
+    /// What `train_loader` gives.
+    stage: Stage,
+    caches: Caches,
+    /// Steps of each epoch.
+    steps: EpochSteps,
     val_loader: Loader,
     train_index: Arc<Index>,
     state: TrainState,
@@ -234,10 +242,9 @@ impl Trainer {
         self.time
     }
 
-    /// Optimizer steps an epoch; the last may be of fewer batches than the others.
+    /// Optimizer steps of the current epoch; the last may be of fewer batches than the others.
     pub fn steps_per_epoch(&self) -> usize {
-        let batches = self.config.training.gradient_accumulation_steps * self.ranks.world().size();
-        self.train_loader.num_batches().div_ceil(batches)
+        self.steps.of(self.state.epoch) as usize
     }
 
     /// Whether there is nothing left to train, and why; what is averaged over epochs included.
@@ -349,6 +356,7 @@ impl Trainer {
         stop: &Stop,
         checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<Ended<EpochReport>, TrainError> {
+        self.follow_epoch()?;
         self.freeze()?;
         let is_whole = self.state.batch_in_epoch == 0;
         let started = Instant::now();
@@ -589,11 +597,11 @@ impl Trainer {
         checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<bool, TrainError> {
         let lr = self.lr(self.state.step.saturating_sub(1));
-        let is_cut = self.state.batch_in_epoch < self.train_loader.num_batches() as u64;
+        let is_cut = self.state.batch_in_epoch < self.batches_in(self.state.epoch) as u64;
         let judged = ema.as_ref().filter(|_| self.monitors_ema()).unwrap_or(&val);
         self.state.thresholds.clone_from(&judged.thresholds);
         let metrics = self.state.finish_epoch(val, ema, lr);
-        let steps = self.state.steps_of_epochs(self.steps_per_epoch());
+        let steps = self.state.steps_of_epochs(&self.steps);
         if is_cut {
             self.state.missing_steps += steps.saturating_sub(self.state.step);
         } else {
@@ -628,7 +636,8 @@ impl Trainer {
             return lr;
         }
         let scale = if self.config.training.distributed.scale_lr { self.ranks.world().size() } else { 1 };
-        self.schedule.lr_after(step, &self.state.plateau) * self.state.divergence.lr_scale * scale as f64
+        let scale = scale as f64 * self.config.training.lr_factor_in(self.state.epoch);
+        self.schedule.lr_after(step, &self.state.plateau) * self.state.divergence.lr_scale * scale
     }
 }
 

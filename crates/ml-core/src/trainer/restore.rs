@@ -68,7 +68,7 @@ pub(super) fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint
         check_finite("optimizer_state_dict", &tensors_of(optimizer))?;
         trainer.optimizer.load_state_dict(optimizer)?;
     }
-    let step = external.epochs_done.saturating_mul(trainer.steps_per_epoch() as u64);
+    let step = trainer.steps.before(external.epochs_done);
     let state = TrainState::new(&trainer.config.training);
     trainer.state = TrainState { epoch: external.epochs_done, step, ..state };
     trainer.follow_limit();
@@ -259,10 +259,9 @@ fn right_step(
     let before = before.map(|(_, size)| size.field().as_u64()).transpose()?.unwrap_or(1);
     let accumulated = trainer.config.training.gradient_accumulation_steps as u64 * processes;
     let in_epoch = state.batch_in_epoch.div_ceil(accumulated);
-    let steps = state.epoch.checked_mul(trainer.steps_per_epoch() as u64);
-    let steps = steps.and_then(|steps| steps.checked_sub(state.missing_steps));
+    let steps = trainer.steps.before(state.epoch).checked_sub(state.missing_steps);
     let expected = steps.and_then(|steps| steps.checked_add(in_epoch));
-    let fits = state.batch_in_epoch <= trainer.train_loader.num_batches() as u64;
+    let fits = state.batch_in_epoch <= trainer.batches_in(state.epoch) as u64;
     match expected {
         // A step that is not whole is done with the next, so that an epoch has no step more.
         Some(_) if processes != before && fits => {

@@ -3,7 +3,7 @@
 use super::labels::{LabelFigures, Validated};
 use crate::config::TrainingConfig;
 use crate::metrics::MetricSums;
-use crate::optimizer::schedule::PlateauState;
+use crate::optimizer::schedule::{EpochSteps, PlateauState};
 use crate::policy::{DivergenceState, EarlyStoppingState, Metric, Ranked, Ranking, TimeBudget};
 use crate::run::{Run, RunError, SwaSummary, unix_seconds, write_atomically};
 use torch_file::{Field, Value, ValueError};
@@ -105,9 +105,9 @@ impl TrainState {
         TrainState { time: training.max_time.map(|_| TimeBudget::default()), ..TrainState::default() }
     }
 
-    /// Steps that the completed epochs, of `steps_per_epoch` each, have.
-    pub(super) fn steps_of_epochs(&self, steps_per_epoch: usize) -> u64 {
-        self.epoch.saturating_mul(steps_per_epoch as u64).saturating_sub(self.missing_steps)
+    /// Steps that the completed epochs have, of which each would have as many as `steps` says.
+    pub(super) fn steps_of_epochs(&self, steps: &EpochSteps) -> u64 {
+        steps.before(self.epoch).saturating_sub(self.missing_steps)
     }
 
     /// The epoch of `best.pt`.

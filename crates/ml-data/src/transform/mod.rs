@@ -53,6 +53,7 @@ pub mod planes;
 pub mod point;
 pub mod policy;
 mod problems;
+mod rescale;
 mod spelling;
 pub mod statistics;
 #[cfg(test)]

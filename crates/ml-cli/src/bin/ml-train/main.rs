@@ -133,7 +133,12 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         return summary::print(&settings(args, &overrides, &stop)?.resolved.config, args.json);
     }
     if let Some(path) = &args.plot_schedule {
+        // Of several processes, one draws for all.
+        if rank() > 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
         let processes = args.nproc.map_or(1, NonZeroUsize::get);
+        let processes = environment.as_ref().map_or(processes, |environment| environment.world_size);
         return schedule::plot(&settings(args, &overrides, &stop)?.resolved.config, path, processes);
     }
     if args.measures().is_some() {

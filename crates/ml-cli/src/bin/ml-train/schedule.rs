@@ -28,11 +28,10 @@ pub fn plot(config: &Config, path: &Path, processes: usize) -> anyhow::Result<Ex
         }
     };
     let images = dataset.train.samples.len();
-    let steps_per_epoch = config.steps_per_epoch(images, processes);
-    if steps_per_epoch == 0 {
+    let mut batch_sizes = config.training.batch_sizes().into_iter();
+    if let Some(batch_size) = batch_sizes.find(|&size| config.num_batches(images, processes, size) == 0) {
         return exit::usage(format!(
-            "--plot_schedule: {images} training images make no full batch of {}, and data.drop_last is true",
-            config.training.batch_size
+            "--plot_schedule: {images} training images make no full batch of {batch_size}, and data.drop_last is true"
         ));
     }
     if config.scheduler.depends_on_metrics() {
@@ -42,8 +41,10 @@ pub fn plot(config: &Config, path: &Path, processes: usize) -> anyhow::Result<Ex
         );
     }
     let num_epochs = config.training.num_epochs;
-    let schedule = Schedule::new(&config.scheduler, config.optimizer.lr(), steps_per_epoch, num_epochs);
-    let of_epochs = (steps_per_epoch as u64).saturating_mul(num_epochs as u64);
+    let steps_of = config.epoch_steps(images, processes);
+    let of_epochs = steps_of.before(num_epochs as u64);
+    let base_lr = config.optimizer.lr();
+    let schedule = Schedule::over_epochs(&config.scheduler, base_lr, steps_of.clone(), num_epochs);
     let total = config.training.max_steps.unwrap_or(of_epochs);
     if config.training.max_time.is_some() {
         tracing::warn!(
@@ -55,8 +56,15 @@ pub fn plot(config: &Config, path: &Path, processes: usize) -> anyhow::Result<Ex
     let schedule = schedule.over(total).with_swa(swa);
     let scale = if config.training.distributed.scale_lr { processes as f64 } else { 1.0 };
     let points = steps(total);
-    let points = points.map(|step| (step as f64, schedule.lr(step) * scale)).collect();
-    let figure = curves::learning_rate(points, &format!("step ({steps_per_epoch} an epoch)"))?;
+    let lr = |step| schedule.lr(step) * scale * config.training.lr_factor_in(steps_of.whole_epochs(step));
+    let points = points.map(|step| (step as f64, lr(step))).collect();
+    let first = steps_of.of(0);
+    let axis = if steps_of.is_constant() {
+        format!("step ({first} an epoch)")
+    } else {
+        format!("step ({first} in the first epoch)")
+    };
+    let figure = curves::learning_rate(points, &axis)?;
     replace(path, &figure.to_png()?)?;
     exit::print(&path.display().to_string())
 }

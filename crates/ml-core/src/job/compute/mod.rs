@@ -41,7 +41,10 @@ pub(super) fn resolve(
     let wish = Wish { precision: training.precision.given(), channels_last: training.channels_last.given() };
     check(wish, device)?;
     let plain = wish.or(Precision::Fp32, false, device);
-    let question = Question { config: &config, dataset, script, plain, stop };
+    let mut at_end = config.clone();
+    // What most of the time is spent with.
+    at_end.training.batch_size = config.training.batch_sizes().pop().unwrap_or(config.training.batch_size);
+    let question = Question { config: &at_end, dataset, script, plain, stop };
     let compute = match wish {
         Wish { precision: Some(_), channels_last: Some(_) } => plain,
         _ if resumes => plain,

@@ -84,6 +84,10 @@ impl Budget {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
     }
 
+    fn give_back(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Takes `bytes`, if so many are left.
     fn take(&self, bytes: u64) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
@@ -165,6 +169,15 @@ enum Store {
         disk: Arc<disk::Disk>,
         salt: String,
     },
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        // Another may take its place, of images of another size.
+        if let Store::Ram(ram) = &self.store {
+            self.budget.give_back(ram.bytes());
+        }
+    }
 }
 
 impl Cache {

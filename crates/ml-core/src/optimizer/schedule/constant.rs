@@ -15,7 +15,7 @@ impl Curve for ConstantConfig {
 
     fn check(&self, _: &mut Problems) {}
 
-    fn lr(&self, base_lr: f64, _: Time) -> f64 {
+    fn lr(&self, base_lr: f64, _: Time<'_>) -> f64 {
         base_lr
     }
 }

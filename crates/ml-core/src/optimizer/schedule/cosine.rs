@@ -28,7 +28,7 @@ impl Curve for CosineConfig {
         found.check("t_max", is_right, "must be `auto` or at least 1, got 0".to_owned());
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let length = self.t_max.given().map_or(time.num_epochs, |epochs| epochs as f64);
         let phase = (time.epochs / length).min(1.0) * std::f64::consts::PI;
         self.min_lr + (base_lr - self.min_lr) * (1.0 + phase.cos()) / 2.0

@@ -36,7 +36,7 @@ impl Curve for CosineRestartsConfig {
         found.factor("cycle_decay", self.cycle_decay);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let (cycle, share) = self.cycle(time.epochs);
         let highest = base_lr * self.cycle_decay.powf(cycle);
         self.min_lr + (highest - self.min_lr) * (1.0 + (PI * share).cos()) / 2.0

@@ -20,7 +20,7 @@ impl Curve for ExponentialConfig {
         found.positive("gamma", self.gamma);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         base_lr * self.gamma.powf(time.epochs)
     }
 }

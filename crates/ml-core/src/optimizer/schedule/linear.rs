@@ -32,7 +32,7 @@ impl Curve for LinearConfig {
         found.length("total_iters", self.total_iters);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let share = time.share_of(self.total_iters);
         base_lr * (self.start_factor + (self.end_factor - self.start_factor) * share)
     }

@@ -8,6 +8,7 @@
 mod constant;
 mod cosine;
 mod cosine_restarts;
+mod epochs;
 mod exponential;
 mod linear;
 mod multistep;
@@ -28,6 +29,7 @@ use torch_file::Value;
 pub use constant::ConstantConfig;
 pub use cosine::CosineConfig;
 pub use cosine_restarts::CosineRestartsConfig;
+pub use epochs::EpochSteps;
 pub use exponential::ExponentialConfig;
 pub use linear::LinearConfig;
 pub use multistep::MultistepConfig;
@@ -94,7 +96,7 @@ struct Warmup {
 
 /// A point of a run.
 #[derive(Clone, Copy, Debug)]
-struct Time {
+struct Time<'a> {
     /// Epochs since the warm-up.
     epochs: f64,
     /// Epochs that follow the warm-up in the whole run, positive. One that is cut counts in part, or
@@ -104,13 +106,13 @@ struct Time {
     step: u64,
     /// Steps of the whole run.
     total_steps: u64,
-    /// At least 1.
-    steps_per_epoch: u64,
+    /// Steps of each epoch.
+    steps: &'a EpochSteps,
     /// Drops that `plateau` has made.
     num_reductions: u64,
 }
 
-impl Time {
+impl Time<'_> {
     /// How much of `length` epochs is over, in 0 to 1; `auto` is all that follow the warm-up.
     fn share_of(self, length: Auto<usize>) -> f64 {
         (self.epochs / length.given().map_or(self.num_epochs, |length| length as f64)).min(1.0)
@@ -162,7 +164,7 @@ trait Curve {
     fn check(&self, found: &mut Problems);
 
     /// The learning rate after the warm-up.
-    fn lr(&self, base_lr: f64, time: Time) -> f64;
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64;
 }
 
 impl Default for SchedulerConfig {
@@ -231,11 +233,11 @@ fn problems(curve: &dyn Curve) -> Vec<(String, String)> {
 
 /// Where a run stands, and how long it is.
 #[derive(Clone, Copy, Debug)]
-struct Position {
+struct Position<'a> {
     /// Steps since the start of the run.
     step: u64,
-    /// At least 1.
-    steps_per_epoch: u64,
+    /// Steps of each epoch.
+    steps: &'a EpochSteps,
     /// Of the whole run.
     total_steps: u64,
     /// Drops that `plateau` has made.
@@ -243,12 +245,12 @@ struct Position {
 }
 
 /// The learning rate, that of the warm-up included.
-fn lr_at(curve: &dyn Curve, base_lr: f64, position: Position) -> f64 {
-    let Position { step, steps_per_epoch, total_steps, num_reductions } = position;
+fn lr_at(curve: &dyn Curve, base_lr: f64, position: Position<'_>) -> f64 {
+    let Position { step, steps, total_steps, num_reductions } = position;
     let warmup = curve.warmup();
     let (epochs, num_epochs) = match warmup.map_or(Interval::Step, |warmup| warmup.interval) {
-        Interval::Epoch => ((step / steps_per_epoch) as f64, total_steps.div_ceil(steps_per_epoch) as f64),
-        Interval::Step => (step as f64 / steps_per_epoch as f64, total_steps as f64 / steps_per_epoch as f64),
+        Interval::Epoch => (steps.whole_epochs(step) as f64, steps.begun_epochs(total_steps) as f64),
+        Interval::Step => (steps.epochs(step), steps.epochs(total_steps)),
     };
     let (length, start) = warmup.map_or((0, 1.0), |warmup| (warmup.epochs, warmup.start_factor));
     if epochs < f64::from(length) {
@@ -260,7 +262,7 @@ fn lr_at(curve: &dyn Curve, base_lr: f64, position: Position) -> f64 {
         num_epochs: if after_warmup > 0.0 { after_warmup } else { 1.0 },
         step,
         total_steps,
-        steps_per_epoch,
+        steps,
         num_reductions,
     };
     curve.lr(base_lr, time)
@@ -271,7 +273,7 @@ fn lr_at(curve: &dyn Curve, base_lr: f64, position: Position) -> f64 {
 pub struct Schedule {
     config: SchedulerConfig,
     base_lr: f64,
-    steps_per_epoch: u64,
+    steps: EpochSteps,
     total_steps: u64,
     swa: Option<SwaLr>,
 }
@@ -285,9 +287,18 @@ impl Schedule {
         steps_per_epoch: usize,
         num_epochs: usize,
     ) -> Schedule {
-        let steps_per_epoch = steps_per_epoch.max(1) as u64;
-        let total_steps = steps_per_epoch.saturating_mul(num_epochs as u64);
-        Schedule { config: config.clone(), base_lr, steps_per_epoch, total_steps, swa: None }
+        Schedule::over_epochs(config, base_lr, EpochSteps::constant(steps_per_epoch), num_epochs)
+    }
+
+    /// The same where epochs may be of different lengths.
+    pub fn over_epochs(
+        config: &SchedulerConfig,
+        base_lr: f64,
+        steps: EpochSteps,
+        num_epochs: usize,
+    ) -> Schedule {
+        let total_steps = steps.before(num_epochs as u64);
+        Schedule { config: config.clone(), base_lr, steps, total_steps, swa: None }
     }
 
     /// The same over a run of `total_steps` optimizer steps, which may end within an epoch.
@@ -318,15 +329,15 @@ impl Schedule {
         let at = |step| {
             let position = Position {
                 step,
-                steps_per_epoch: self.steps_per_epoch,
+                steps: &self.steps,
                 total_steps: self.total_steps,
                 num_reductions: state.num_reductions,
             };
             lr_at(self.config.curve(), self.base_lr, position)
         };
-        let epochs = step / self.steps_per_epoch;
+        let epochs = self.steps.whole_epochs(step);
         match &self.swa {
-            Some(swa) if epochs >= swa.start => swa.at(at(swa.start * self.steps_per_epoch), epochs),
+            Some(swa) if epochs >= swa.start => swa.at(at(self.steps.before(swa.start)), epochs),
             _ => at(step),
         }
     }
@@ -347,7 +358,7 @@ impl Schedule {
     /// state of `plateau`, which alone is read back: of all others the step says it all.
     pub fn state(&self, step: u64, plateau: &PlateauState) -> Value {
         let entries = [
-            ("last_epoch", Value::Int((step / self.steps_per_epoch) as i64)),
+            ("last_epoch", Value::Int(self.steps.whole_epochs(step) as i64)),
             ("_last_lr", Value::list([Value::Float(self.lr_after(step, plateau))])),
         ];
         let plateau = self.config.depends_on_metrics().then(|| plateau.entries());
@@ -422,6 +433,39 @@ mod tests {
         let sequence = Schedule::new(&serde_yaml::from_str(sequence).unwrap(), 1.0, 10, 1).over(25);
         let part = cosine(Interval::Step).over(15);
         assert!((0..15).all(|step| sequence.lr(10 + step) == part.lr(step)));
+    }
+
+    #[test]
+    fn where_epochs_have_other_lengths_schedules_follow_epochs() {
+        // As if every epoch had four steps, of which some are left out.
+        let steps = EpochSteps::constant(4).then(2, 2).then(5, 1);
+        let places: Vec<u64> = (0..8)
+            .flat_map(|epoch| {
+                let every = 4 / steps.of(epoch);
+                (0..steps.of(epoch)).map(move |done| 4 * epoch + done * every)
+            })
+            .collect();
+        assert_eq!(places.len() as u64, steps.before(8));
+        for yaml in [
+            "{name: cosine}",
+            "{name: cosine, interval: step, warmup_epochs: 3}",
+            "{name: step, step_size: 2, gamma: 0.5}",
+            "{name: wsd, interval: step}",
+            "{name: sequence, schedules: [{schedule: {name: linear, interval: step}, epochs: 3}, \
+             {schedule: {name: cosine, interval: step}}]}",
+        ] {
+            let config: SchedulerConfig = serde_yaml::from_str(yaml).unwrap();
+            let even = Schedule::new(&config, 1.0, 4, 8);
+            let varied = Schedule::over_epochs(&config, 1.0, steps.clone(), 8);
+            for (step, place) in places.iter().enumerate() {
+                let (got, expected) = (varied.lr(step as u64), even.lr(*place));
+                assert!((got - expected).abs() < 1e-12, "{yaml} at {step}: {got}, {expected}");
+            }
+            assert_eq!(
+                varied.state(12, &PlateauState::default()).get("last_epoch").unwrap().as_i64().unwrap(),
+                4
+            );
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Curve for MultistepConfig {
         found.positive("gamma", self.gamma);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let is_past = |milestone: &&u32| f64::from(**milestone) <= time.epochs;
         base_lr * self.gamma.powi(self.milestones.iter().filter(is_past).count() as i32)
     }

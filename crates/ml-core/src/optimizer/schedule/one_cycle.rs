@@ -66,7 +66,7 @@ impl Curve for OneCycleConfig {
         found.positive("final_div_factor", self.final_div_factor);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let (step, total) = (time.step as f64, time.total_steps as f64);
         let first = base_lr / self.div_factor;
         let last = first / self.final_div_factor;

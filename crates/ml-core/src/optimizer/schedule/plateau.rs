@@ -142,7 +142,7 @@ impl Curve for PlateauConfig {
         found.check("interval", self.interval == Interval::Epoch, message.to_owned());
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let mut lr = base_lr;
         for _ in 0..time.num_reductions {
             let reduced = (lr * self.factor).max(self.min_lr);

@@ -30,7 +30,7 @@ impl Curve for PolynomialConfig {
         found.not_negative("min_lr", self.min_lr);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let left = 1.0 - time.share_of(self.total_iters);
         self.min_lr + (base_lr - self.min_lr) * left.powf(self.power)
     }

@@ -97,25 +97,27 @@ impl Curve for SequenceConfig {
         }
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
-        let mut start = 0_u64;
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
+        let (mut start, mut first_epoch) = (0_u64, 0_u64);
         for (index, part) in self.schedules.iter().enumerate() {
+            let steps = time.steps.since(first_epoch);
             let length = match part.epochs {
-                Auto::Value(epochs) => time.steps_per_epoch.saturating_mul(epochs as u64),
+                Auto::Value(epochs) => steps.before(epochs as u64),
                 Auto::Auto if time.total_steps > start => time.total_steps - start,
-                Auto::Auto => time.steps_per_epoch,
+                Auto::Auto => steps.of(0),
             };
             let end = start.saturating_add(length);
             if time.step < end || index + 1 == self.schedules.len() {
                 let position = Position {
                     step: time.step - start,
-                    steps_per_epoch: time.steps_per_epoch,
+                    steps: &steps,
                     total_steps: length,
                     num_reductions: 0,
                 };
                 return lr_at(part.schedule.curve(), base_lr, position);
             }
             start = end;
+            first_epoch = first_epoch.saturating_add(part.epochs.given().unwrap_or(0) as u64);
         }
         base_lr
     }

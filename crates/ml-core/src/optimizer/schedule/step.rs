@@ -23,7 +23,7 @@ impl Curve for StepConfig {
         found.positive("gamma", self.gamma);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         base_lr * self.gamma.powf((time.epochs / f64::from(self.step_size)).floor())
     }
 }

@@ -62,7 +62,7 @@ impl Curve for WsdConfig {
         found.not_negative("min_lr", self.min_lr);
     }
 
-    fn lr(&self, base_lr: f64, time: Time) -> f64 {
+    fn lr(&self, base_lr: f64, time: Time<'_>) -> f64 {
         let after_warmup = time.num_epochs;
         let all = after_warmup + f64::from(self.warmup_epochs);
         let length = self.decay_epochs.given().map_or(self.decay_fraction * all, |epochs| epochs as f64);
