@@ -11,7 +11,7 @@ use torch_ext::RngState;
 use super::forward::{ForwardError, Input, in_f32};
 use super::layers::TrainOutputs;
 use super::model::{Model, run};
-use super::{Network, StatisticsCopy};
+use super::{Architecture, Network, StatisticsCopy};
 use crate::device::Compute;
 
 /// A forward pass of training, and the way back.
@@ -59,7 +59,7 @@ impl Network {
         compute: &Compute,
         checkpointing: bool,
     ) -> Result<TrainPass<'_>, ForwardError> {
-        let has_heads = self.architecture().is_none_or(|architecture| architecture.has_auxiliary_heads());
+        let has_heads = self.architecture().is_none_or(Architecture::has_auxiliary_heads);
         if !checkpointing || has_heads {
             return Ok(TrainPass { outputs: self.train_outputs(input, compute)?, checkpoints: None });
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::batch_schedule::out_of_order;
 
 /// Training on small images first (Howard 2018; Touvron et al. 2019; Tan and Le 2021). The settings of
-/// the ramp are those of MosaicML Composer's `ProgressiveResizing`, by epochs.
+/// the ramp are those of `MosaicML` Composer's `ProgressiveResizing`, by epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProgressiveResizingConfig {

@@ -152,7 +152,7 @@ impl Steps {
         if let Some(sam) = &self.sam {
             let perturbation = self.optimizer.perturb(sam)?;
             self.optimizer.zero_grad()?;
-            self.pass(samples, compute)?;
+            drop(self.pass(samples, compute)?);
             perturbation.undo()?;
         }
         self.optimizer.step(0.0, None)?;

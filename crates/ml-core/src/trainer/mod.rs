@@ -374,7 +374,7 @@ impl Trainer {
             return self.roll_back(checkpoints);
         }
         let validation = started.elapsed().saturating_sub(trained);
-        let improved = self.finish_epoch(val, ema, validation, checkpoints)?;
+        let improved = self.finish_epoch(&val, ema.as_ref(), validation, checkpoints)?;
         let num_epochs = self.num_epochs();
         // One that was begun by an earlier process says nothing of a whole epoch.
         if is_whole {
@@ -591,14 +591,14 @@ impl Trainer {
     /// Records the epoch and saves what is to be saved; whether it is the best so far.
     fn finish_epoch(
         &mut self,
-        val: Validated,
-        ema: Option<Validated>,
+        val: &Validated,
+        ema: Option<&Validated>,
         validation: Duration,
         checkpoints: &mut CheckpointManager<'_>,
     ) -> Result<bool, TrainError> {
         let lr = self.lr(self.state.step.saturating_sub(1));
         let is_cut = self.state.batch_in_epoch < self.batches_in(self.state.epoch) as u64;
-        let judged = ema.as_ref().filter(|_| self.monitors_ema()).unwrap_or(&val);
+        let judged = ema.filter(|_| self.monitors_ema()).unwrap_or(val);
         self.state.thresholds.clone_from(&judged.thresholds);
         let metrics = self.state.finish_epoch(val, ema, lr);
         let steps = self.state.steps_of_epochs(&self.steps);

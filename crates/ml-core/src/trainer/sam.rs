@@ -1,6 +1,7 @@
 //! The second pass of a step with `training.sam`, whose gradients take the place of the first's.
 
 use super::step::MicroBatch;
+use super::teacher::BatchShare;
 use super::{TrainError, Trainer};
 use crate::features::InputBatch;
 use crate::network::ForwardError;
@@ -15,7 +16,7 @@ impl Trainer {
         &mut self,
         batch: &InputBatch,
         number: usize,
-        share: f64,
+        share: BatchShare,
         is_last: bool,
     ) -> Result<MicroBatch, TrainError> {
         let first = self.forward_backward(batch, number, share, is_last)?;

@@ -116,10 +116,10 @@ impl TrainState {
     }
 
     /// Records the epoch and begins the next.
-    pub(super) fn finish_epoch(&mut self, val: Validated, ema: Option<Validated>, lr: f64) -> EpochMetrics {
+    pub(super) fn finish_epoch(&mut self, val: &Validated, ema: Option<&Validated>, lr: f64) -> EpochMetrics {
         self.epoch += 1;
         let Validated { sums: val, labels, .. } = val;
-        let of_ema = |ema: Validated| EmaMetrics {
+        let of_ema = |ema: &Validated| EmaMetrics {
             val_loss: ema.sums.loss(),
             val_accuracy: ema.sums.accuracy(),
             val_map: ema.labels.map(|labels| labels.map),
@@ -133,7 +133,7 @@ impl TrainState {
             val_loss: val.loss(),
             val_accuracy: val.accuracy(),
             val_top5_accuracy: val.top5_accuracy(),
-            labels,
+            labels: *labels,
             ema: ema.map(of_ema),
             wall_time: unix_seconds(),
         };

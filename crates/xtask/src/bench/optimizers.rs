@@ -1,4 +1,4 @@
-//! Muon in the training step of ResNet-50: against AdamW in the same step, and its update alone
+//! Muon in the training step of ResNet-50: against `AdamW` in the same step, and its update alone
 //! against timm's, where that is installed.
 
 use anyhow::{Context, Result};

@@ -253,11 +253,6 @@ mod tests {
         fs::write(folder.path().join(".lock"), format!("process {}\n", std::process::id())).unwrap();
         assert_eq!(orphan(folder.path()), None);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_process_that_does_not_end_is_killed_and_goes_on_later() {
