@@ -105,6 +105,13 @@ impl LoadedModel {
         precision: PrecisionChoice,
         averaged: UseEma,
     ) -> Result<LoadedModel, InferenceError> {
+        if checkpoint.task == Task::MultiLabel {
+            return Err(InferenceError::Usage(format!(
+                "{}: gives an image several labels (data.task: multi_label), whose predictions are not supported yet; \
+                 ml-train has evaluated the run on its validation and test images (summary.yaml)",
+                path.display()
+            )));
+        }
         let path = path.to_owned();
         let content =
             |key: &'static str, problem: String| InferenceError::Content { path: path.clone(), key, problem };
