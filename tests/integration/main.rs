@@ -17,6 +17,7 @@ mod folds;
 mod http;
 mod inference;
 mod init;
+mod jensen_shannon;
 mod job;
 mod labels;
 mod limits;

@@ -33,6 +33,7 @@ impl Config {
         v.section("model", self.model.violations());
         self.check_loss(&mut v);
         self.check_task(&mut v);
+        self.check_jensen_shannon(&mut v);
         let is_script = self.model.script().is_some();
         v.check("training.swa", !is_script || self.training.swa.is_none(), || {
             "is not for a TorchScript module, whose batch norms cannot be computed anew; set it to null"

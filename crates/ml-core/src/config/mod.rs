@@ -11,6 +11,7 @@ mod decided;
 mod differences;
 mod file;
 mod fit;
+mod jensen_shannon;
 mod layers;
 mod lines;
 mod merge;

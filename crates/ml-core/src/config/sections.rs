@@ -12,7 +12,7 @@ use crate::device::{DeviceChoice, PrecisionChoice};
 use crate::distributed::DistributedConfig;
 use crate::features::FeatureCacheConfig;
 use crate::loader::{CacheKind, OnError, SamplingConfig};
-use crate::loss::DistillationConfig;
+use crate::loss::{DistillationConfig, JensenShannonConfig};
 use crate::optimizer::{AgcConfig, EmaConfig, SamConfig, SwaConfig};
 use crate::policy::{
     BatchScheduleConfig, CheckpointConfig, DivergenceConfig, EarlyStoppingConfig, ProgressiveResizingConfig,
@@ -187,6 +187,9 @@ pub struct TrainingConfig {
     /// Has the network learn from the outputs of a trained one, its teacher, beside the labels; null
     /// does not.
     pub distillation: Option<DistillationConfig>,
+    /// Has the predictions for several views of each image agree, the first clean, the others augmented
+    /// by `transforms.train` (AugMix's consistency loss); null shows one view of each.
+    pub jensen_shannon: Option<JensenShannonConfig>,
     /// Whether what frozen layers make of images is computed once and kept: `auto` where the result
     /// is the same to the bit, `on`, `off`, or `{views: 8}`: so many augmented views of each
     /// training image, in turn.
@@ -224,6 +227,7 @@ impl Default for TrainingConfig {
             ema: None,
             swa: None,
             distillation: None,
+            jensen_shannon: None,
             feature_cache: FeatureCacheConfig::default(),
             checkpoint: CheckpointConfig::default(),
             divergence: DivergenceConfig::default(),

@@ -11,7 +11,7 @@ use tch::Device;
 use super::classes::synsets;
 use super::{InferenceError, precision};
 use crate::checkpoint::Checkpoint;
-use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split};
+use crate::dataset::{CsvOptions, DatasetError, Index, Labelled, ModelClasses, OpenOptions, Split, Task};
 use crate::device::{Compute, PrecisionChoice};
 use crate::distributed::World;
 use crate::evaluation::{Calibration, Embeddings, Evaluation, EvaluationError, Evaluator, OutOfDistribution};

@@ -177,8 +177,9 @@ fn speed_of(
     stop: &Stop,
 ) -> Result<Option<NetworkSpeed>, TrainError> {
     let mut config = config.clone();
-    // The networks are compared; a teacher costs each of them the same.
+    // The networks are compared; a teacher, or more views of each image, cost each of them the same.
     config.training.distillation = None;
+    config.training.jensen_shannon = None;
     config.model = ModelConfig::Base(BaseModel {
         architecture,
         weights: None,

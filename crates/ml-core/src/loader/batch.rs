@@ -14,7 +14,8 @@ use crate::torch_error::{TorchError, catch_torch_panic};
 #[derive(Debug)]
 pub struct Batch {
     /// `[N, C, H, W]`, f32, normalised; or, on the way to CUDA, `[N, H, W, C]`, u8, in pinned
-    /// memory, a quarter of the bytes: they are normalised there.
+    /// memory, a quarter of the bytes: they are normalised there. With V views of each sample those of
+    /// a sample come one after another, `N · V` images in all.
     pub images: Tensor,
     /// `[N]`, i64, in `0..num_classes`.
     pub targets: Tensor,
@@ -27,6 +28,8 @@ pub struct Batch {
     pub unreadable: Vec<(usize, LoaderError)>,
     /// The memory that `images` and `targets` lie in, where it crosses the bus as a whole.
     pub(super) packed: Option<Packed>,
+    /// Images of each sample.
+    pub(super) views: usize,
     pub(super) destination: Rc<Destination>,
     /// Rectangles to be overwritten once the images are normalised, by row, with noise where that
     /// is what is written.
@@ -38,7 +41,7 @@ pub struct Batch {
 /// A rectangle of an image to be overwritten.
 #[derive(Debug)]
 pub(super) struct Overwritten {
-    /// The image's place in the batch.
+    /// The image's place in the batch on its device.
     pub row: usize,
     pub erasure: Erasure,
     /// `[C, h, w]` f32 as bytes in the machine's order, of noise alone.
@@ -48,7 +51,8 @@ pub(super) struct Overwritten {
 /// A batch on its device.
 #[derive(Debug)]
 pub struct DeviceBatch {
-    /// `[N, C, H, W]`, f32, normalised.
+    /// `[N, C, H, W]`, f32, normalised. With V views of each sample, `N · V` images: first the clean
+    /// views of all samples, then their second views, and so on.
     pub images: Tensor,
     /// `[N]`, i64, in `0..num_classes`; of mixed images the class with the larger share.
     pub targets: Tensor,
@@ -68,8 +72,9 @@ pub struct DeviceBatch {
 pub(super) struct Packed {
     /// `[B]`, u8.
     bytes: Tensor,
-    /// `[N, H, W, C]`.
+    /// Of the images, `[N, H, W, C]`.
     shape: [i64; 4],
+    num_targets: i64,
     /// Of the targets in `bytes`, a multiple of 8.
     targets_at: usize,
 }
@@ -82,7 +87,7 @@ impl Packed {
         targets_at: usize,
         targets: &[i64],
     ) -> Result<Packed, tch::TchError> {
-        let packed = Packed { bytes, shape, targets_at };
+        let packed = Packed { bytes, shape, num_targets: targets.len() as i64, targets_at };
         let (_, mut place) = packed.parts()?;
         place.f_copy_(&Tensor::f_from_slice(targets)?)?;
         Ok(packed)
@@ -90,9 +95,9 @@ impl Packed {
 
     /// Images `[N, H, W, C]` u8 and targets `[N]` i64, without a copy.
     pub(super) fn parts(&self) -> Result<(Tensor, Tensor), tch::TchError> {
-        let Packed { bytes, shape, targets_at } = self;
+        let Packed { bytes, shape, num_targets, targets_at } = self;
         let images = bytes.f_narrow(0, 0, shape.iter().product())?.f_view(shape.as_slice())?;
-        let targets = bytes.f_narrow(0, *targets_at as i64, 8 * shape[0])?.f_view_dtype(Kind::Int64)?;
+        let targets = bytes.f_narrow(0, *targets_at as i64, 8 * num_targets)?.f_view_dtype(Kind::Int64)?;
         Ok((images, targets))
     }
 }
@@ -177,7 +182,7 @@ impl SentBatch {
     /// is waited for.
     pub(super) fn receive(self) -> Result<DeviceBatch, TorchError> {
         let SentBatch { pixels, noise, labels, batch } = self;
-        let Batch { indices, unreadable, destination, erasures, mix, .. } = batch;
+        let Batch { indices, unreadable, destination, erasures, mix, views, .. } = batch;
         let tensor = |sent: Sent| sent.receive().map_err(TorchError::from);
         let (images, targets) = match pixels {
             SentPixels::Packed(sent, packed) => {
@@ -189,6 +194,7 @@ impl SentBatch {
         let noise = noise.map(tensor).transpose()?;
         let labels = labels.map(tensor).transpose()?;
         catch_torch_panic(|| {
+            let images = by_view(images, views);
             let images = match &destination.normalize {
                 Some(normalize) => normalize.apply(&images),
                 None => images,
@@ -204,6 +210,18 @@ impl SentBatch {
             }
         })
     }
+}
+
+/// `[N · V, …]`, the V views of each sample one after another → the first views of all samples, then
+/// their second views, and so on.
+fn by_view(images: Tensor, views: usize) -> Tensor {
+    if views == 1 {
+        return images;
+    }
+    let size = images.size();
+    let mut apart = vec![size[0] / views as i64, views as i64];
+    apart.extend(&size[1..]);
+    images.view(apart.as_slice()).transpose(0, 1).reshape(size.as_slice())
 }
 
 /// `(x / 255 - mean) / std` as one multiplication and one addition.

@@ -11,6 +11,8 @@ use crate::torch_error::TorchError;
 pub(super) struct Layout {
     /// Samples, at most.
     pub samples: usize,
+    /// Images a sample, one after another.
+    pub views: usize,
     /// 1 to 64.
     pub channels: usize,
     /// Of an image: (height, width).
@@ -25,13 +27,18 @@ pub(super) struct Layout {
 impl Layout {
     /// Bytes of a sample.
     pub(super) fn sample_bytes(&self) -> usize {
+        self.views * self.image_bytes()
+    }
+
+    /// Bytes of one of its views.
+    pub(super) fn image_bytes(&self) -> usize {
         let values = self.channels * self.size.0 as usize * self.size.1 as usize;
         values * if self.is_remote { 1 } else { size_of::<f32>() }
     }
 
-    /// Of the bytes of `samples` images.
+    /// Of the bytes of `samples` samples.
     pub(super) fn shape(&self, samples: usize) -> [i64; 4] {
-        [samples as i64, i64::from(self.size.0), i64::from(self.size.1), self.channels as i64]
+        [(samples * self.views) as i64, i64::from(self.size.0), i64::from(self.size.1), self.channels as i64]
     }
 
     /// Where the classes stand behind the bytes of the images.
@@ -42,9 +49,9 @@ impl Layout {
     fn allocate(&self) -> Result<HostBuffers, torch_ext::Error> {
         let bytes = [(self.targets_at() + self.samples * size_of::<i64>()) as i64];
         if !self.is_remote {
-            let (samples, channels) = (self.samples as i64, self.channels as i64);
+            let (images, channels) = ((self.samples * self.views) as i64, self.channels as i64);
             let (height, width) = (i64::from(self.size.0), i64::from(self.size.1));
-            HostBuffers::new(&[samples, channels, height, width], Kind::Float)
+            HostBuffers::new(&[images, channels, height, width], Kind::Float)
         } else if self.is_pinned {
             HostBuffers::pinned(&bytes)
         } else {

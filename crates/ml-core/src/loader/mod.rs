@@ -65,8 +65,12 @@ pub struct LoaderOptions {
     pub num_workers: usize,
     /// The order of the samples.
     pub order: Order,
-    /// Seed of the augmentations (they are a function of seed, epoch and sample).
+    /// Seed of the augmentations (they are a function of seed, epoch, sample and view).
     pub seed: u64,
+    /// Views of each sample, 1 to 255 (0 is taken as 1): with several, the first is clean and each of
+    /// the others augmented for itself (see [`Pipeline::before_views`]). Not for pipelines that mix
+    /// images, nor for images of more than RGB bytes.
+    pub views: usize,
     /// Leaves out the last batch of an epoch if it is not full.
     pub drop_last: bool,
     /// What happens when an image cannot be read.
@@ -89,6 +93,7 @@ impl LoaderOptions {
             num_workers,
             order: Order::Sequential,
             seed: 0,
+            views: 1,
             drop_last: false,
             unreadable: Unreadable::Fail,
             num_classes: 0,
@@ -180,7 +185,8 @@ impl Loader {
     /// [`output_size`](ml_data::transform::Pipeline::output_size), or each epoch begins with
     /// [`LoaderError::NoCommonSize`].
     pub fn new(index: Arc<Index>, pipeline: Arc<Pipeline>, options: LoaderOptions) -> Loader {
-        let options = LoaderOptions { batch_size: options.batch_size.max(1), ..options };
+        let (batch_size, views) = (options.batch_size.max(1), options.views.max(1));
+        let options = LoaderOptions { batch_size, views, ..options };
         let soft = (pipeline.mixes() && index.label_sets.is_none()).then_some(options.num_classes);
         let destination = Rc::new(Destination::new(options.device, &pipeline, soft));
         Loader {
@@ -255,6 +261,7 @@ impl Loader {
             next: first,
             source: pool.map_or_else(here, Source::Threads),
             plan,
+            views: self.options.views,
             destination: Rc::clone(&self.destination),
             skipped: Rc::clone(&self.skipped),
             odd: Rc::clone(&self.odd),
@@ -277,6 +284,8 @@ struct Stream {
     /// Number of the batch to be given next.
     next: usize,
     source: Source,
+    /// Of each sample.
+    views: usize,
     destination: Rc<Destination>,
     skipped: Rc<Skipped>,
     odd: Rc<OddOnce>,
@@ -398,14 +407,18 @@ impl Stream {
                     unreadable.push((self.plan.index_of(position), error));
                     left_out.push(position);
                 }
-                (Remark::Erase(erasure, noise), _) => {
-                    // The row, counting those that are left.
+                (Remark::Erase(view, erasure, noise), _) => {
+                    // The row in its view, counting those that are left.
                     let row = position - positions.start - left_out.len();
-                    erasures.push(Overwritten { row, erasure, noise });
+                    erasures.push((view, Overwritten { row, erasure, noise }));
                 }
             }
         }
         let kept = |position: &usize| !left_out.contains(position);
+        let views = self.views;
+        let in_view = positions.len() - left_out.len();
+        let moved = |(view, one): (usize, Overwritten)| Overwritten { row: one.row + view * in_view, ..one };
+        let erasures = erasures.into_iter().map(moved).collect();
         let tensor_error = |error: tch::TchError| LoaderError::Tensor(torch_ext::first_line(&error));
         let layout = self.plan.layout();
         let packed = layout.is_remote.then(|| {
@@ -416,7 +429,7 @@ impl Stream {
         let (mut images, mut targets) = match &packed {
             Some(packed) => packed.parts().map_err(tensor_error)?,
             None => (
-                memory.f_narrow(0, 0, positions.len() as i64).map_err(tensor_error)?,
+                memory.f_narrow(0, 0, (positions.len() * views) as i64).map_err(tensor_error)?,
                 Tensor::f_from_slice(&targets).map_err(tensor_error)?,
             ),
         };
@@ -424,8 +437,13 @@ impl Stream {
             packed = None;
             let row = |position| (position - positions.start) as i64;
             let rows: Vec<i64> = positions.clone().filter(kept).map(row).collect();
-            let rows = Tensor::f_from_slice(&rows).map_err(tensor_error)?;
-            for tensor in [&mut images, &mut targets] {
+            let of_views = |row: &i64| {
+                let first = row * views as i64;
+                first..first + views as i64
+            };
+            let of_images: Vec<i64> = rows.iter().flat_map(of_views).collect();
+            for (tensor, rows) in [(&mut images, &of_images), (&mut targets, &rows)] {
+                let rows = Tensor::f_from_slice(rows).map_err(tensor_error)?;
                 *tensor = tensor.f_index_select(0, &rows).map_err(tensor_error)?;
             }
         }
@@ -436,6 +454,6 @@ impl Stream {
         let labels = labels.transpose().map_err(tensor_error)?;
         let mix = self.plan.mix(number, indices.len());
         let destination = Rc::clone(&self.destination);
-        Ok(Batch { images, targets, labels, indices, unreadable, packed, destination, erasures, mix })
+        Ok(Batch { images, views, targets, labels, indices, unreadable, packed, destination, erasures, mix })
     }
 }

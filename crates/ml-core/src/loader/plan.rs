@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ml_data::dataset::Index;
-use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded, Oddity};
+use ml_data::decode::{self, DecodeError, DecodeProblem, Encoded, Oddity, Pixels};
 use ml_data::guard;
 use ml_data::rng::{self, Purpose};
 use ml_data::transform::{Erasure, Fill, Mix, Pipeline, Size};
@@ -25,6 +25,8 @@ const MAX_TRIES: usize = 100;
 pub(super) struct Plan {
     index: Arc<Index>,
     pipeline: Arc<Pipeline>,
+    /// What makes the part that all views of a sample have in common, where there are several.
+    base: Option<Pipeline>,
     cache: Option<Arc<Cache>>,
     /// By position in what is made; none where position and index are equal.
     entries: Option<Vec<Entry>>,
@@ -65,13 +67,13 @@ pub(super) enum Remark {
     Untold(LoaderError),
     /// The image of this index comes out black, or of one colour.
     Odd(usize, Oddity),
-    /// To be overwritten once the sample is normalised, on its device, with this noise `[C, h, w]`
-    /// if it is with noise, as the bytes of f32.
-    Erase(Erasure, Vec<u8>),
+    /// To be overwritten in this view once the sample is normalised, on its device, with this noise
+    /// `[C, h, w]` if it is with noise, as the bytes of f32.
+    Erase(usize, Erasure, Vec<u8>),
 }
 
-/// What is still to be erased of a sample, and what is odd about its image.
-type Made = (Option<Erasure>, Option<Oddity>);
+/// What is still to be erased of a sample, by view, and what is odd about its image.
+type Made = (Vec<(usize, Erasure)>, Option<Oddity>);
 
 impl Plan {
     /// Of images of `size` (height, width). Also returns the number of the batch to begin with, which
@@ -96,12 +98,14 @@ impl Plan {
             whole,
             index: Arc::clone(index),
             pipeline: Arc::clone(pipeline),
+            base: (options.views > 1).then(|| pipeline.before_views()),
             cache: cache.clone(),
             batch_size: options.batch_size,
             num_samples,
             layout: Layout {
                 // No batch has more samples than the epoch.
                 samples: options.batch_size.min(num_samples),
+                views: options.views,
                 channels: pipeline.channels(),
                 size,
                 is_remote: destination.is_remote(),
@@ -205,16 +209,16 @@ impl Plan {
         for candidate in self.candidates(index as usize).take(MAX_TRIES) {
             let stream = candidate as u64 | u64::from(repeat) << 40;
             match (self.make(candidate, stream, slot), self.unreadable) {
-                (Ok((erasure, oddity)), _) => {
+                (Ok((erasures, oddity)), _) => {
                     let bad = bad.into_iter().map(|(index, error)| Remark::Bad(index, error));
                     let odd = oddity.map(|oddity| Remark::Odd(candidate, oddity));
-                    let erasure = erasure.map(|erasure| {
+                    let erasures = erasures.into_iter().map(|(view, erasure)| {
                         let is_noise = matches!(erasure.fill, Fill::Noise { .. });
                         let values = is_noise.then(|| erasure.values(self.layout.channels));
                         let noise = values.into_iter().flatten().flat_map(f32::to_ne_bytes).collect();
-                        Remark::Erase(erasure, noise)
+                        Remark::Erase(view, erasure, noise)
                     });
-                    return Ok(bad.chain(odd).chain(erasure).collect());
+                    return Ok(bad.chain(odd).chain(erasures).collect());
                 }
                 (Err(LoaderError::Decode(error)), Unreadable::LeaveOut { .. }) => {
                     slot.fill(0);
@@ -256,40 +260,68 @@ impl Plan {
             let noted = Cell::new(None);
             if self.pipeline.is_deep() {
                 self.make_deep(&path(), slot, &mut rng)?;
-                return Ok((None, None));
+                return Ok((Vec::new(), None));
             }
+            let pipeline = self.base.as_ref().unwrap_or(&self.pipeline);
             let pixels = match &self.cache {
-                None => with_file(&path(), |encoded| self.pipeline.load(encoded.noting(&noted), &mut rng))?,
+                None => with_file(&path(), |encoded| pipeline.load(encoded.noting(&noted), &mut rng))?,
                 Some(cache) => {
                     let prepared = match cache.get(&self.index, index) {
                         Some(prepared) => prepared,
                         None => {
                             let prepared =
-                                with_file(&path(), |encoded| self.pipeline.prepare(encoded.noting(&noted)))?;
+                                with_file(&path(), |encoded| pipeline.prepare(encoded.noting(&noted)))?;
                             let prepared = Arc::new(prepared);
                             cache.put(&self.index, index, &prepared);
                             prepared
                         }
                     };
-                    self.pipeline.finish(&prepared, &mut rng)
+                    pipeline.finish(&prepared, &mut rng)
                 }
             };
-            let size = Size::of(&pixels);
-            let erasure = self.pipeline.draw_erasure(&mut rng, size);
-            if self.layout.is_remote {
-                self.pipeline.bytes_into(&pixels, slot);
-                return Ok((erasure, noted.get()));
+            if self.base.is_some() {
+                return Ok((self.write_views(&pixels, stream, slot), noted.get()));
             }
-            self.pipeline.normalize_into_bytes(&pixels, slot);
-            if let Some(erasure) = erasure {
-                erasure.apply_to_bytes(slot, self.pipeline.channels(), size);
-            }
-            Ok((None, noted.get()))
+            let erasure = self.pipeline.draw_erasure(&mut rng, Size::of(&pixels));
+            let left = self.write(&pixels, erasure, slot);
+            Ok((left.into_iter().map(|erasure| (0, erasure)).collect(), noted.get()))
         }))
         .unwrap_or_else(|panic| {
             let reason = guard::message(panic.as_ref()).lines().next().unwrap_or_default().to_owned();
             Err(LoaderError::Transform { path: path(), reason })
         })
+    }
+
+    /// Writes an image into its place; what is still to be erased of it.
+    fn write(&self, pixels: &Pixels, erasure: Option<Erasure>, slot: &mut [u8]) -> Option<Erasure> {
+        if self.layout.is_remote {
+            self.pipeline.bytes_into(pixels, slot);
+            return erasure;
+        }
+        self.pipeline.normalize_into_bytes(pixels, slot);
+        if let Some(erasure) = erasure {
+            erasure.apply_to_bytes(slot, self.pipeline.channels(), Size::of(pixels));
+        }
+        None
+    }
+
+    /// Writes all views of a sample, the clean one first; what is still to be erased of which. `base` is
+    /// what they have in common, and `stream` the number of the random stream that it was made with.
+    fn write_views(&self, base: &Pixels, stream: u64, slot: &mut [u8]) -> Vec<(usize, Erasure)> {
+        let mut left = Vec::new();
+        for (view, slot) in slot.chunks_exact_mut(self.layout.image_bytes()).enumerate() {
+            if view == 0 {
+                self.write(&self.pipeline.clean_view(base.clone()), None, slot);
+                continue;
+            }
+            // Between the index, of 32 bits, and the repeat, from bit 40 on.
+            let number = stream | (view as u64) << 32;
+            let mut rng = rng::stream(self.seed, Purpose::Augmentation, self.epoch, number);
+            let pixels = self.pipeline.augmented_view(base.clone(), &mut rng);
+            let erasure = self.pipeline.draw_erasure(&mut rng, Size::of(&pixels));
+            left.extend(self.write(&pixels, erasure, slot).map(|erasure| (view, erasure)));
+        }
+        left
     }
 
     /// As [`Plan::make`], of an image that is more than RGB bytes.

@@ -1,3 +1,5 @@
+mod views;
+
 use std::fs;
 use std::path::Path;
 use std::time::Instant;

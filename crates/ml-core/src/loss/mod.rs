@@ -9,6 +9,7 @@ mod class_weights;
 mod cross_entropy;
 mod distillation;
 mod focal;
+mod jensen_shannon;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use class_weights::ClassWeights;
 pub use cross_entropy::CrossEntropyConfig;
 pub use distillation::DistillationConfig;
 pub use focal::{Alpha, FocalConfig};
+pub use jensen_shannon::JensenShannonConfig;
 
 /// What is minimised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -151,6 +151,7 @@ impl Trainer {
         let options = LoaderOptions {
             drop_last: self.config.data.drop_last,
             num_classes: self.classes.len(),
+            views: self.config.training.views(),
             ..evaluation_options(self.ranks.world(), &self.config, self.compute.device)
         };
         let pipeline = Arc::new(Pipeline::new(&transform)?);

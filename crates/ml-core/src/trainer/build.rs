@@ -167,6 +167,10 @@ fn check_batches(config: &Config, samples: usize, processes: usize) -> Result<()
 
 /// Where an epoch has a batch of one image: whether the network can be trained on it.
 fn check_single_image(config: &Config, dataset: &Dataset, network: &Network) -> Result<(), TrainError> {
+    // A batch of several views of one image is one of several images.
+    if config.training.views() > 1 {
+        return Ok(());
+    }
     let samples = dataset.train.samples.len();
     let has_one =
         |batch_size: usize| batch_size == 1 || (samples % batch_size == 1 && !config.data.drop_last);

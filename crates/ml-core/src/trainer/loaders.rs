@@ -87,6 +87,7 @@ fn training_options(world: &World, config: &Config, device: Device, num_classes:
             OnError::Skip => Unreadable::Replace { limit },
         },
         num_classes,
+        views: config.training.views(),
         ..evaluation_options(world, config, device)
     }
 }

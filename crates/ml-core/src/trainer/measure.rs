@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use super::{Stop, Teacher, TrainError, build};
 use crate::config::Config;
 use crate::device::{Compute, Contention};
-use crate::loss::{Loss, Targets};
+use crate::loss::{JensenShannonConfig, Loss, LossValue, Targets};
 use crate::network::{ForwardError, Input, Network, ScriptFile};
 use crate::optimizer::{Optimizer, OptimizerError, SamConfig};
 use crate::torch_error::catch_torch_panic;
@@ -116,6 +116,7 @@ pub(super) struct Steps {
     pub optimizer: Optimizer,
     loss: Loss,
     teacher: Option<Teacher>,
+    consistency: Option<JensenShannonConfig>,
     gradient_checkpointing: bool,
     sam: Option<SamConfig>,
 }
@@ -140,7 +141,8 @@ impl Steps {
         let teacher = Teacher::open(config, num_classes, None, compute)?;
         let training = &config.training;
         let (gradient_checkpointing, sam) = (training.gradient_checkpointing, training.sam.clone());
-        Ok(Steps { network, optimizer, loss, teacher, gradient_checkpointing, sam })
+        let consistency = training.jensen_shannon.clone();
+        Ok(Steps { network, optimizer, loss, teacher, consistency, gradient_checkpointing, sam })
     }
 
     /// Of a step in the precision of `compute`. With a learning rate of 0, weights stay what they
@@ -166,7 +168,13 @@ impl Steps {
     fn pass(&self, samples: &Samples, compute: &Compute) -> Result<Tensor, TrainError> {
         let images = Input::Images(&samples.images);
         let pass = self.network.train_pass(images, compute, self.gradient_checkpointing)?;
-        let plain = self.loss.of_outputs(&pass.outputs, &samples.targets)?;
+        let plain = match &self.consistency {
+            Some(consistency) => {
+                let (clean, more) = consistency.of_outputs(&self.loss, &pass.outputs, &samples.targets)?;
+                LossValue { mean: clean.mean + more, divisor: clean.divisor }
+            }
+            None => self.loss.of_outputs(&pass.outputs, &samples.targets)?,
+        };
         let loss = match &self.teacher {
             Some(teacher) => {
                 let logits = &pass.outputs.logits;
@@ -179,9 +187,9 @@ impl Steps {
     }
 }
 
-/// Random images and targets.
+/// Random images, in as many views as the training has, and targets.
 pub(super) struct Samples {
-    /// `[N, C, H, W]`, f32
+    /// `[V · N, C, H, W]`, f32
     pub images: Tensor,
     targets: Targets,
 }
@@ -191,8 +199,8 @@ impl Samples {
     pub fn new(config: &Config, count: usize, num_classes: usize, compute: Compute) -> Option<Samples> {
         let train = &config.transforms.train;
         let size = train.output_size()?;
-        let shape =
-            [count as i64, train.channels.count() as i64, i64::from(size.height), i64::from(size.width)];
+        let images = (config.training.views() * count) as i64;
+        let shape = [images, train.channels.count() as i64, i64::from(size.height), i64::from(size.width)];
         let images = Tensor::randn(shape, (Kind::Float, compute.device));
         let targets = Tensor::randint(num_classes as i64, [count as i64], (Kind::Int64, compute.device));
         Some(Samples { images, targets: Targets::Classes(targets) })

@@ -150,12 +150,24 @@ impl Trainer {
         let checkpointing = self.config.training.gradient_checkpointing;
         let pass = self.network.train_pass(batch.input(), &self.compute, checkpointing)?;
         let targets = Targets::of(&batch.batch);
-        let plain = self.loss.of_outputs(&pass.outputs, &targets)?;
+        let consistency = self.config.training.jensen_shannon.as_ref();
+        let (plain, divergence) = match consistency {
+            Some(consistency) => {
+                let (clean, more) = consistency.of_outputs(&self.loss, &pass.outputs, &targets)?;
+                (clean, Some(more))
+            }
+            None => (self.loss.of_outputs(&pass.outputs, &targets)?, None),
+        };
         let factor = self.ranks.gradient_factor();
-        let (mean, part) = match (&self.teacher, &teacher) {
-            (Some(distillation), Some(teacher)) => {
+        let (mean, part) = match (&self.teacher, &teacher, divergence) {
+            (Some(distillation), Some(teacher), _) => {
                 let share = BatchShare { loss: share.loss * factor, images: share.images * factor };
                 distillation.of_batch(&plain, [&pass.outputs.logits, teacher], &targets, share)
+            }
+            (_, _, Some(more)) => {
+                // Of class weights, the two means have different divisors.
+                let part = &plain.mean * (share.loss * factor) + &more * (share.images * factor);
+                (plain.mean + more, part)
             }
             // A single micro-batch needs no product.
             _ if share.loss * factor == 1.0 => (plain.mean.shallow_clone(), plain.mean),
@@ -169,6 +181,11 @@ impl Trainer {
             self.ranks.prepare(&scaled)?;
         }
         let logits = pass.outputs.logits.detach();
+        // Metrics are of the clean views.
+        let logits = match consistency {
+            Some(consistency) => consistency.clean(&logits),
+            None => logits,
+        };
         pass.backward(&scaled)?;
         let DeviceBatch { targets, labels, indices, .. } = &batch.batch;
         let labels = labels.as_ref().map(Tensor::shallow_clone);

@@ -4,6 +4,7 @@
 mod averaging;
 mod features;
 mod gradient_checkpointing;
+mod jensen_shannon;
 mod limits;
 mod sam;
 mod teacher;

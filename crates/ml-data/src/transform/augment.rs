@@ -18,6 +18,12 @@ impl Pipeline {
         if happens(config.random_vertical_flip, rng) {
             ops::flip_vertical(&mut pixels);
         }
+        self.augment_after_flips(pixels, rng)
+    }
+
+    /// What is behind the flips.
+    pub(super) fn augment_after_flips(&self, mut pixels: Pixels, rng: &mut ChaCha8Rng) -> Pixels {
+        let config = self.config();
         apply_policy(config, &mut pixels, rng);
         pixels = move_pixels(config, pixels, rng);
         if let Some(jitter) = &config.color_jitter {

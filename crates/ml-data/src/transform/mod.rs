@@ -58,6 +58,7 @@ mod spelling;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
+mod views;
 pub mod warp;
 
 use rand_chacha::ChaCha8Rng;

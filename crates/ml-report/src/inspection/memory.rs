@@ -14,7 +14,7 @@ use torch_ext::{MemoryEvent, record_memory, storage_address};
 use super::{InspectionError, images};
 use ml_core::config::Config;
 use ml_core::device::Compute;
-use ml_core::loss::{Loss, Targets};
+use ml_core::loss::{JensenShannonConfig, Loss, Targets};
 use ml_core::network::{Input, Network};
 use ml_core::optimizer::Optimizer;
 
@@ -78,7 +78,7 @@ pub fn of_step(
         weights,
         averaged_weights: averages * weights,
         optimizer_state: total_of(optimizer.tensors()),
-        images: (batch_size * channels * height * width * 4) as u64,
+        images: (batch_size * config.training.views() as i64 * channels * height * width * 4) as u64,
         gradients: kept_gradients + gradients,
         activations: peak - gradients,
         total: 0,
@@ -110,6 +110,7 @@ pub fn measured(
 struct Trial<'a> {
     network: &'a Network,
     loss: Loss,
+    consistency: Option<JensenShannonConfig>,
     optimizer: Optimizer,
     num_classes: i64,
     image: [i64; 3],
@@ -129,9 +130,17 @@ impl Trial<'_> {
         let loss = Loss::new(&config.loss, &vec![1; num_classes as usize], Device::Cpu);
         let optimizer = Optimizer::of_network(&config.optimizer, network)?;
         let gradient_checkpointing = config.training.gradient_checkpointing;
-        let kept_gradients = 0;
-        let mut trial =
-            Trial { network, loss, optimizer, num_classes, image, kept_gradients, gradient_checkpointing };
+        let consistency = config.training.jensen_shannon.clone();
+        let mut trial = Trial {
+            network,
+            loss,
+            consistency,
+            optimizer,
+            num_classes,
+            image,
+            kept_gradients: 0,
+            gradient_checkpointing,
+        };
         trial.forward_backward(SMALL[0])?;
         if config.training.gradient_accumulation_steps > 1 {
             trial.kept_gradients = gradients(network).iter().map(bytes).sum();
@@ -150,13 +159,20 @@ impl Trial<'_> {
     }
 
     fn forward_backward(&self, count: i64) -> Result<Step, InspectionError> {
-        let images = images(count, self.image);
+        let views = self.consistency.as_ref().map_or(1, |consistency| consistency.splits);
+        let images = images(count * views as i64, self.image);
         let targets = Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(self.num_classes);
         let targets = Targets::Classes(targets);
         let (outcome, events) = record_memory(|| {
             let (input, compute) = (Input::Images(&images), Compute::fp32(Device::Cpu));
             let pass = self.network.train_pass(input, &compute, self.gradient_checkpointing)?;
-            let loss = self.loss.of_outputs(&pass.outputs, &targets)?.mean;
+            let loss = match &self.consistency {
+                Some(consistency) => {
+                    let (clean, more) = consistency.of_outputs(&self.loss, &pass.outputs, &targets)?;
+                    clean.mean + more
+                }
+                None => self.loss.of_outputs(&pass.outputs, &targets)?.mean,
+            };
             pass.backward(&loss)?;
             Ok::<_, InspectionError>(())
         })?;

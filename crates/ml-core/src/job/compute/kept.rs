@@ -31,9 +31,11 @@ impl Key {
             format!(", teacher {}", distillation.sha256.as_deref().unwrap_or_default())
         });
         let freeze = config.model.base().map_or(&Freeze::None, |base| &base.freeze);
+        let views = config.training.jensen_shannon.as_ref();
+        let views = views.map_or_else(String::new, |consistency| format!(", {} views", consistency.splits));
         let recomputed = if config.training.gradient_checkpointing { ", gradient checkpointing" } else { "" };
         Key(format!(
-            "{network}, {}x{size}, batch {}, freeze {freeze}{recomputed}{teacher}; {}, {} threads; libtorch {}, version {}",
+            "{network}, {}x{size}, batch {}{views}, freeze {freeze}{recomputed}{teacher}; {}, {} threads; libtorch {}, version {}",
             train.channels.count(),
             config.training.batch_size,
             processor(),
