@@ -105,7 +105,7 @@ fn views_that_cannot_be_compared_are_refused_by_key() {
         ),
         (
             &[LOSS, AUGMENTED, "training.jensen_shannon.splits=1"],
-            &["training.jensen_shannon.splits: must be from 2 to 8, got 1"],
+            &["training.jensen_shannon.splits: must be in 2 to 8, got 1"],
         ),
         (
             &[LOSS, AUGMENTED, "training.jensen_shannon.alpha=-1"],

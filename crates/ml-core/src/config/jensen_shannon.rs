@@ -76,7 +76,7 @@ mod tests {
         let policy = "transforms.train.rand_augment=true";
         for (sets, part) in [
             (&["training.jensen_shannon={}"][..], "training.jensen_shannon: compares views of each image"),
-            (&[policy, "training.jensen_shannon={splits: 1}"], "jensen_shannon.splits: must be from 2 to 8"),
+            (&[policy, "training.jensen_shannon={splits: 1}"], "jensen_shannon.splits: must be in 2 to 8"),
             (
                 &[policy, "training.jensen_shannon={alpha: -1}"],
                 "jensen_shannon.alpha: must be positive, got -1",

@@ -395,16 +395,17 @@ fn training_policies_out_of_range_are_named() {
     assert!(text.contains("training.swa.start: must be at least 0 and below 1, got 1"), "{text}");
     assert!(from_yaml("training: {swa: {}}").is_ok());
     let text = problems(from_yaml(
-        "{model: {freeze: backbone}, training: {feature_cache: {views: 2}, distillation: {temperature: 0, weight: 1.5}}}",
+        "{model: {freeze: backbone}, training: {feature_cache: {views: 2}, distillation: {temperature: 0}}}",
     ));
     for part in [
         "training.distillation.teacher: is missing",
         "training.distillation.temperature: must be positive, got 0",
-        "training.distillation.weight: must be in 0 to 1, got 1.5",
         "training.feature_cache: keeps features in place of images",
     ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
+    let text = problems(from_yaml("training: {distillation: {teacher: runs/a, weight: 1.5}}"));
+    assert!(text.contains("training.distillation.weight: must be in 0 to 1, got 1.5"), "{text}");
     assert!(from_yaml("training: {distillation: {teacher: runs/a}}").is_ok());
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
     assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs EMA weights"), "{text}");

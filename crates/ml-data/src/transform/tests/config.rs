@@ -173,7 +173,7 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
         ("random_erasing: sometimes", "a probability"),
         ("mixup: yes please", "a mapping of alpha"),
         ("cutmix: {beta: 1}", "unknown field `beta`"),
-        ("channels: 2", "1 (luma) or 3"),
+        ("channels: 65", "1 (luma), 3 (red, green, blue), or as many"),
         ("normalize: imagenet", "`auto`"),
     ] {
         let message = serde_yaml::from_str::<TransformConfig>(yaml).unwrap_err().to_string();
@@ -277,7 +277,7 @@ fn values_out_of_range_are_listed_all_at_once_by_key() {
 fn the_schema_describes_each_key() {
     let schema = serde_json::to_value(schemars::schema_for!(TransformConfig)).unwrap();
     let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 25);
+    assert_eq!(properties.len(), 26);
     for (key, property) in properties {
         assert!(property["description"].as_str().is_some_and(|text| text.len() > 20), "{key}: {property}");
     }
