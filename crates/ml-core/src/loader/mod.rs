@@ -454,6 +454,6 @@ impl Stream {
         let labels = labels.transpose().map_err(tensor_error)?;
         let mix = self.plan.mix(number, indices.len());
         let destination = Rc::clone(&self.destination);
-        Ok(Batch { images, views, targets, labels, indices, unreadable, packed, destination, erasures, mix })
+        Ok(Batch { images, targets, labels, indices, unreadable, packed, views, destination, erasures, mix })
     }
 }

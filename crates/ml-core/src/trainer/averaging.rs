@@ -8,7 +8,7 @@ use ml_data::rng::{Purpose, derived_seed};
 use ml_data::transform::{Pipeline, TransformConfig};
 
 use super::checkpoints::CheckpointManager;
-use super::labels::Validated;
+use super::validated::Validated;
 use super::{Phase, Reporter, Rounds, Stop, TrainError, Trainer, evaluation_options, flow};
 use crate::distributed::Place;
 use crate::evaluation::BatchNormRefresh;

@@ -30,6 +30,7 @@ mod teacher;
 #[cfg(test)]
 mod tests;
 mod throughput;
+mod validated;
 
 use crate::features::Batches;
 use std::ops::ControlFlow;
@@ -42,7 +43,6 @@ use std::time::{Duration, Instant};
 use ml_data::dataset::{Dataset, Index};
 
 pub use error::TrainError;
-pub use labels::LabelFigures;
 pub use loaders::evaluation_options;
 pub use lr_finder::{LrPoint, LrSweep};
 pub use measure::{StepTimes, measure_steps};
@@ -58,6 +58,7 @@ pub use teacher::{Teacher, resolve_teacher};
 pub use throughput::{
     BatchSizes, BatchTrial, NetworkSpeed, find_batch_size, measure_network, training_speed,
 };
+pub use validated::LabelFigures;
 
 use crate::checkpoint::{Checkpoint, WriteStats};
 use crate::config::Config;
@@ -76,12 +77,12 @@ use crate::torch_error::catch_torch_panic;
 use crate::weights::{self, Loaded, Part};
 use checkpoints::CheckpointManager;
 use features::FeatureCache;
-use labels::Validated;
 use limits::Pace;
 use progressive::Stage;
 use ranks::{Ranks, Wish};
 use step::Stepped;
 use torch_file::Value;
+use validated::Validated;
 
 /// Between two readings of the running sums for display: a reading waits for the device.
 const DISPLAY_INTERVAL: Duration = Duration::from_millis(100);

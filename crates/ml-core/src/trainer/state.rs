@@ -1,6 +1,6 @@
 //! Where a run stands, and its way into a checkpoint and out of it.
 
-use super::labels::{LabelFigures, Validated};
+use super::validated::{LabelFigures, Validated};
 use crate::config::TrainingConfig;
 use crate::metrics::MetricSums;
 use crate::optimizer::schedule::{EpochSteps, PlateauState};

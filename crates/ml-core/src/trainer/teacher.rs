@@ -180,7 +180,7 @@ impl Teacher {
                 logits.size()
             )));
         }
-        if !is_finite(&logits) {
+        if !is_finite(&logits)? {
             return Err(unsuitable("its outputs contain NaN or Inf".to_owned()));
         }
         Ok(())
@@ -257,8 +257,8 @@ pub(super) struct BatchShare {
     pub images: f64,
 }
 
-fn is_finite(logits: &Tensor) -> bool {
-    logits.isfinite().all().int64_value(&[]) == 1
+fn is_finite(logits: &Tensor) -> Result<bool, ForwardError> {
+    Ok(torch_ext::scalar(&logits.isfinite().all())? != 0.0)
 }
 
 fn opened(path: &Path, config: &Config, num_classes: usize, compute: Compute) -> Result<Opened, TrainError> {
@@ -361,12 +361,17 @@ impl Trainer {
     /// It is.
     pub(super) fn check_teacher<'a>(
         &self,
-        mut logits: impl Iterator<Item = (&'a Tensor, &'a [usize])>,
+        logits: impl Iterator<Item = (&'a Tensor, &'a [usize])>,
     ) -> Result<(), TrainError> {
-        let Some((_, indices)) = logits.find(|(logits, _)| !is_finite(logits)) else { return Ok(()) };
-        let samples = &self.train_index.samples;
-        let images = indices.iter().filter_map(|&index| Some(samples.get(index)?.path.display().to_string()));
-        Err(TrainError::TeacherNotFinite { step: self.state.step, images: images.collect() })
+        for (logits, indices) in logits {
+            if !is_finite(logits)? {
+                let samples = &self.train_index.samples;
+                let path = |&index: &usize| Some(samples.get(index)?.path.display().to_string());
+                let images = indices.iter().filter_map(path).collect();
+                return Err(TrainError::TeacherNotFinite { step: self.state.step, images });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -105,13 +105,14 @@ const COUNTED: [&str; 7] =
 /// direction.
 const UNCOUNTED: [&str; 3] = ["double_value(", "int64_value(", "to_device("];
 /// Files that copy to a device what is made once a run, or once for a size of images.
-const COPY_ONCE: [&str; 6] = [
+const COPY_ONCE: [&str; 7] = [
     "evaluation/out_of_distribution.rs",
     "loss/bce.rs",
     "loss/cross_entropy.rs",
     "loss/focal.rs",
     "network/layers/window.rs",
     "optimizer/update.rs",
+    "trainer/teacher.rs",
 ];
 
 /// Every wait for a device in the modules of ml-core that run at every step is one that
