@@ -11,7 +11,7 @@ const AUGMENTED: &str = "transforms.train={resize: [18, 18], random_crop: 16, au
                          random_erasing: {p: 0.5, value: random}}";
 const VIEWS: [&str; 4] = ["--set", LOSS, "--set", AUGMENTED];
 
-/// The rows of `metrics.csv`: epoch, step, learning rate, train_loss, train_accuracy, val_loss, …
+/// The rows of `metrics.csv`: epoch, step, learning rate, `train_loss`, `train_accuracy`, `val_loss`, …
 fn rows(run: &Path) -> Vec<Vec<f64>> {
     let text = read(run.join("metrics.csv"));
     text.lines().skip(1).map(|row| row.split(',').map(|value| value.parse().unwrap()).collect()).collect()
