@@ -17,6 +17,8 @@ const EPOCHS: &str = "3";
 const BATCH: &str = "128";
 /// Training images of each class.
 const IMAGES: usize = 600;
+/// And of a data set such as someone has photographed.
+const FEW_IMAGES: usize = 60;
 
 /// As benches/python/accuracy.py has it; the epoch with the least training loss is the last.
 const RECIPE: &str = "{model: {architecture: resnet9}, data: {cache: ram, val_fraction: 0.002}, \
@@ -35,8 +37,8 @@ const BY_HAND: [[&str; 4]; 5] = [
     ["resnet9", "sgd", "0.1", "128"],
     ["resnet18_cifar", "sgd", "0.05", "128"],
 ];
-/// Of each training on the digits and on CIFAR-10.
-const LIMITS: [&str; 2] = ["20s", "90s"];
+/// Of each training on the digits, on CIFAR-10, and on a few images of it.
+const LIMITS: [&str; 3] = ["20s", "90s", "45s"];
 
 /// # Errors
 /// There is no archive, or a training fails.
@@ -45,7 +47,7 @@ pub fn accuracy(bench: &Bench) -> Result<Vec<Comparison>> {
         eprintln!("accuracy: left out; --cifar10 FILE names a tar of CIFAR-10 as class folders");
         return Ok(Vec::new());
     };
-    let data = cifar10(bench, archive)?;
+    let data = cifar10(bench, archive, IMAGES)?;
     let config = bench.scratch.join("recipe.yaml");
     std::fs::write(&config, RECIPE.replace("NORMALIZE", NORMALIZE)).context("cannot write the recipe")?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -87,7 +89,8 @@ pub fn accuracy(bench: &Bench) -> Result<Vec<Comparison>> {
 pub fn presets(bench: &Bench) -> Result<Vec<Comparison>> {
     let mut sets = vec![("the digits", digits(bench)?, "16", LIMITS[0])];
     if let Some(archive) = &bench.cifar10 {
-        sets.push(("CIFAR-10", cifar10(bench, archive)?, "32", LIMITS[1]));
+        sets.push(("CIFAR-10", cifar10(bench, archive, IMAGES)?, "32", LIMITS[1]));
+        sets.push(("a few images of CIFAR-10", cifar10(bench, archive, FEW_IMAGES)?, "32", LIMITS[2]));
     }
     let mut rows = Vec::new();
     for (name, data, side, limit) in sets {
@@ -136,10 +139,9 @@ fn percent(command: &mut std::process::Command) -> Result<f64> {
     Ok(accuracy * 100.0)
 }
 
-/// Class folders in `train` and `test`, of training images as many as are wanted; unpacked at the first
-/// call.
-fn cifar10(bench: &Bench, archive: &Path) -> Result<PathBuf> {
-    let data = bench.scratch.join("cifar10");
+/// Class folders in `train`, of which each has `num_images`, and `test`; unpacked at the first call.
+fn cifar10(bench: &Bench, archive: &Path, num_images: usize) -> Result<PathBuf> {
+    let data = bench.scratch.join(format!("cifar10_{num_images}"));
     if data.exists() {
         return Ok(data);
     }
@@ -153,10 +155,10 @@ fn cifar10(bench: &Bench, archive: &Path) -> Result<PathBuf> {
         let mut images: Vec<PathBuf> =
             std::fs::read_dir(&class)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
         images.sort();
-        if images.len() < IMAGES {
-            bail!("{}: fewer than {IMAGES} images", class.display());
+        if images.len() < num_images {
+            bail!("{}: fewer than {num_images} images", class.display());
         }
-        for image in &images[IMAGES..] {
+        for image in &images[num_images..] {
             std::fs::remove_file(image).with_context(|| format!("cannot delete {}", image.display()))?;
         }
     }
