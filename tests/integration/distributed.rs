@@ -431,6 +431,13 @@ fn torchrun_starts_all_again_after_one_was_killed_and_the_run_completes() {
     assert_eq!((summary["status"].as_str(), summary["epochs"].as_u64()), (Some("completed"), Some(20)));
     assert_eq!(metrics(&run).len(), 20);
     assert_eq!(std::fs::read_dir(place.path().join("runs")).unwrap().count(), 1, "the same run");
+    let warning = "a run goes on only with --run_name NAME --resume auto";
+    assert!(!ended[0].err.contains(warning), "{}", ended[0].err);
+
+    // What is there to go on with is said before it is needed.
+    let training = train(place.path(), &["--data_dir", data, "--num_epochs", "1", "--run_name", "other"]);
+    let ended = Ranks::one(torchrun(&["--max-restarts", "1"], &training)).wait(LIMIT);
+    assert_eq!((ended[0].code, ended[0].err.matches(warning).count()), (Some(0), 1), "{}", ended[0].err);
 }
 
 #[test]

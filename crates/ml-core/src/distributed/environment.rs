@@ -22,6 +22,8 @@ pub struct Environment {
     pub has_agent: bool,
     /// How often the launcher has started these processes again.
     pub restart: u64,
+    /// How often it will, in all; 0 where it does not say.
+    pub max_restarts: u64,
 }
 
 /// Any of these says that there are several processes.
@@ -86,6 +88,7 @@ fn torch(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Environmen
     let least = local_rank.map_or(1, |rank| rank.saturating_add(1));
     let local_world_size = optional("LOCAL_WORLD_SIZE", least, &mut problems);
     let restart = optional("TORCHELASTIC_RESTART_COUNT", 0, &mut problems);
+    let max_restarts = optional("TORCHELASTIC_MAX_RESTARTS", 0, &mut problems);
     let master_addr = variable("MASTER_ADDR");
     if master_addr.is_none() {
         problems.push("MASTER_ADDR is not set".to_owned());
@@ -100,6 +103,7 @@ fn torch(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Environmen
             master_port: port(master_port?, &mut problems)?,
             has_agent: variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True"),
             restart: restart? as u64,
+            max_restarts: max_restarts? as u64,
         })
     })();
     checked(environment, problems)
@@ -139,6 +143,7 @@ fn slurm(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Environmen
             master_port: port(master_port?, &mut problems)?,
             has_agent: false,
             restart: variable("SLURM_RESTART_COUNT").and_then(|text| text.parse().ok()).unwrap_or(0),
+            max_restarts: 0,
         })
     })();
     checked(environment, problems)
@@ -218,9 +223,13 @@ mod tests {
         assert_eq!((found.rank, found.world_size, found.local_rank, found.local_world_size), (3, 4, 1, 2));
         assert_eq!((found.master_addr.as_str(), found.master_port), ("node1", 29500));
         assert!(!found.has_agent && found.restart == 0);
-        let elastic = [("TORCHELASTIC_USE_AGENT_STORE", "True"), ("TORCHELASTIC_RESTART_COUNT", "2")];
+        let elastic = [
+            ("TORCHELASTIC_USE_AGENT_STORE", "True"),
+            ("TORCHELASTIC_RESTART_COUNT", "2"),
+            ("TORCHELASTIC_MAX_RESTARTS", "3"),
+        ];
         let found = read(&[&TORCHRUN[..], &elastic].concat()).unwrap().unwrap();
-        assert!(found.has_agent && found.restart == 2);
+        assert!(found.has_agent && (found.restart, found.max_restarts) == (2, 3));
         // One process a machine, as Kubernetes operators start them.
         let found = read(&[("RANK", "1"), ("WORLD_SIZE", "2"), TORCHRUN[4], TORCHRUN[5]]).unwrap().unwrap();
         assert_eq!((found.local_rank, found.local_world_size), (0, 1));

@@ -72,6 +72,13 @@ pub fn join(
     if args.shortcuts.all_folds() || args.seeds.is_some() {
         return Err(usage(anyhow!("--fold all, --seeds: several processes train one run at a time")));
     }
+    if environment.rank == 0 && environment.max_restarts > 0 && args.resume.is_none() {
+        tracing::warn!(
+            "--max-restarts {}: after a failure, a run goes on only with --run_name NAME --resume auto; without them, it \
+             begins anew, or is refused",
+            environment.max_restarts
+        );
+    }
     // Of a run that is resumed, the timeout is not known yet.
     let timeout = resolve(args, overrides).map(|resolved| resolved.config.training.distributed);
     let timeout = timeout.unwrap_or_default().timeout();
