@@ -196,3 +196,21 @@ fn task_and_data_set_that_contradict_each_other_are_refused() {
         assert!(!place.path().join("runs/wrong").exists());
     }
 }
+
+#[test]
+fn runs_of_several_seeds_are_summed_up_by_their_mean_average_precision() {
+    let place = tempfile::tempdir().unwrap();
+    let data = pairs(place.path(), 200);
+    let output = ok(train_pairs(place.path(), &data, "seeds", &["--num_epochs", "1", "--seeds", "2"]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for part in ["seed_42: validation mAP 0.", "mean validation mAP 0.", "mean test mAP 0."] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert!(!said.contains("mean validation accuracy"), "{said}");
+    let folder = place.path().join("runs/seeds");
+    let summary: serde_yaml::Value = serde_yaml::from_str(&read(folder.join("summary.yaml"))).unwrap();
+    let of_runs: Vec<f64> =
+        (0..2).map(|number| summary["runs"][number]["best_val_map"].as_f64().unwrap()).collect();
+    let mean = summary["val_map"]["mean"].as_f64().unwrap();
+    assert!((mean - (of_runs[0] + of_runs[1]) / 2.0).abs() < 1e-12, "{summary:?}");
+}

@@ -82,6 +82,12 @@ pub struct GroupSummary {
     /// Likewise, where there is a test split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<SpreadSummary>,
+    /// Of the mean average precisions, with several labels an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_map: Option<SpreadSummary>,
+    /// Likewise, where there is a test split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_map: Option<SpreadSummary>,
 }
 
 /// One run in a [`GroupSummary`].
@@ -95,6 +101,12 @@ pub struct MemberSummary {
     pub best_val_accuracy: Option<f64>,
     /// None without a test split.
     pub test_accuracy: Option<f64>,
+    /// With several labels an image: the mean average precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_val_map: Option<f64>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_map: Option<f64>,
 }
 
 /// The mean of a figure over runs.

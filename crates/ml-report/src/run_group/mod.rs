@@ -38,11 +38,16 @@ pub fn summarise(group: &RunGroup) -> Result<GroupSummary, RunReportError> {
             interval: of.interval.map(|of| [of.lower.max(0.0), of.upper.min(1.0)]),
         })
     };
-    let of = |member: &GroupMember| MemberSummary {
-        name: member.name.clone(),
-        status: member.summary.as_ref().map(|summary| summary.status),
-        best_val_accuracy: member.summary.as_ref().and_then(|summary| summary.best_val_accuracy),
-        test_accuracy: member.summary.as_ref().and_then(|summary| summary.test_accuracy),
+    let of = |member: &GroupMember| {
+        let summary = member.summary.as_ref();
+        MemberSummary {
+            name: member.name.clone(),
+            status: summary.map(|summary| summary.status),
+            best_val_accuracy: summary.and_then(|summary| summary.best_val_accuracy),
+            test_accuracy: summary.and_then(|summary| summary.test_accuracy),
+            best_val_map: summary.and_then(|summary| summary.best_val_map),
+            test_map: summary.and_then(|summary| summary.test_map),
+        }
     };
     let runs: Vec<MemberSummary> = members.iter().map(of).collect();
     let open = runs.iter().find(|run| !run.status.is_some_and(Status::is_final));
@@ -51,6 +56,8 @@ pub fn summarise(group: &RunGroup) -> Result<GroupSummary, RunReportError> {
         kind: group.kind(),
         val_accuracy: spread(ended.iter().map(|summary| summary.best_val_accuracy).collect()),
         test_accuracy: spread(ended.iter().map(|summary| summary.test_accuracy).collect()),
+        val_map: spread(ended.iter().map(|summary| summary.best_val_map).collect()),
+        test_map: spread(ended.iter().map(|summary| summary.test_map).collect()),
         runs,
     };
     group.write_summary(&summary)?;

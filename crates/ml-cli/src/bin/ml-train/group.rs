@@ -10,7 +10,7 @@ use ml_cli::exit;
 use ml_core::config::{Config, Override, Source};
 use ml_core::dataset::{Dataset, DatasetError};
 use ml_core::distributed::World;
-use ml_core::run::{GroupKind, GroupSummary, INCIDENTAL, MemberSummary, RunGroup, SpreadSummary};
+use ml_core::run::{GroupKind, GroupSummary, INCIDENTAL, RunGroup, SpreadSummary};
 use ml_data::dataset::shell_quoted;
 use ml_report::run::RunReporter;
 use ml_report::run_group;
@@ -159,21 +159,27 @@ fn train(
 }
 
 fn conclude(args: &Args, folder: &Path, summary: &GroupSummary) -> anyhow::Result<ExitCode> {
-    for MemberSummary { name, best_val_accuracy, test_accuracy, .. } in &summary.runs {
-        let figure = |accuracy: &Option<f64>| accuracy.map_or("-".to_owned(), |value| format!("{value:.4}"));
-        tracing::info!(
-            "{name}: validation accuracy {}, test accuracy {}",
-            figure(best_val_accuracy),
-            figure(test_accuracy)
-        );
+    for run in &summary.runs {
+        let is_of_labels = run.best_val_map.is_some();
+        let (what, val, test) = if is_of_labels {
+            ("mAP", run.best_val_map, run.test_map)
+        } else {
+            ("accuracy", run.best_val_accuracy, run.test_accuracy)
+        };
+        let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        tracing::info!("{}: validation {what} {}, test {what} {}", run.name, figure(val), figure(test));
     }
-    for (what, spread) in [("validation", summary.val_accuracy), ("test", summary.test_accuracy)] {
+    let spreads = match summary.val_map {
+        Some(_) => [("validation mAP", summary.val_map), ("test mAP", summary.test_map)],
+        None => [("validation accuracy", summary.val_accuracy), ("test accuracy", summary.test_accuracy)],
+    };
+    for (what, spread) in spreads {
         let Some(SpreadSummary { mean, sd, interval }) = spread else { continue };
         let sd = sd.map_or_else(String::new, |sd| format!(" ± {sd:.4}"));
         let interval = interval.map_or_else(String::new, |[low, high]| {
             format!(", 95 % interval of the mean {low:.4} to {high:.4}")
         });
-        tracing::info!("mean {what} accuracy {mean:.4}{sd}{interval}");
+        tracing::info!("mean {what} {mean:.4}{sd}{interval}");
     }
     tracing::info!("results: {}", folder.display());
     if args.json {
