@@ -50,9 +50,9 @@ fn children_of(parent: u32) -> Vec<u32> {
 
 /// How a process ended and what it wrote; no code if a signal killed it.
 #[derive(Debug)]
-struct Ended {
+pub struct Ended {
     code: Option<i32>,
-    out: String,
+    pub out: String,
     err: String,
 }
 
@@ -195,7 +195,7 @@ impl Ranks {
 }
 
 /// `size` processes of a program that succeeds; only the first of them has a result.
-fn together(size: usize, command: impl Fn(usize) -> Command) -> Vec<Ended> {
+pub fn together(size: usize, command: impl Fn(usize) -> Command) -> Vec<Ended> {
     let ended = Ranks::spawn(size, command).wait(LIMIT);
     for (rank, ended) in ended.iter().enumerate() {
         assert_eq!(ended.code, Some(0), "rank {rank}: {ended:?}");

@@ -7,12 +7,12 @@ use std::process::Command;
 use image::GrayImage;
 
 use crate::resume::{cut, same};
-use crate::support::{fails, ok, program, read, start, train, workspace};
+use crate::support::{fails, ok, read, start, train, workspace};
 use crate::train::{digits, python};
 
 /// `count` images of two digits side by side, at most 1790, divided by `ml-split`; the labels of an
 /// image are its digits.
-fn pairs(place: &Path, count: usize) -> PathBuf {
+pub fn pairs(place: &Path, count: usize) -> PathBuf {
     let data = place.join("pairs");
     std::fs::create_dir_all(data.join("images")).unwrap();
     let mut all: Vec<(usize, GrayImage)> = Vec::new();
@@ -45,7 +45,7 @@ fn pairs(place: &Path, count: usize) -> PathBuf {
 }
 
 /// A run on such pairs.
-fn train_pairs(place: &Path, data: &Path, name: &str, more: &[&str]) -> Command {
+pub fn train_pairs(place: &Path, data: &Path, name: &str, more: &[&str]) -> Command {
     let sizes = [
         "transforms.train.resize=[16, 32]",
         "transforms.train.random_crop=null",
@@ -114,8 +114,6 @@ fn pairs_of_digits_reach_a_mean_average_precision_of_99_percent() {
     assert_eq!(thresholds.len(), 10);
     assert!(thresholds.iter().all(|one| (0.0..=1.0).contains(one)), "{thresholds:?}");
     assert!(thresholds.iter().any(|one| *one != 0.5), "{thresholds:?}");
-    let soup = ["--soup", "runs/pairs", "runs/pairs/last.pt"];
-    fails(program(env!("CARGO_BIN_EXE_ml-train"), place.path(), &soup), 2, &["--soup", "several labels"]);
 }
 
 #[test]

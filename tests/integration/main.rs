@@ -20,6 +20,7 @@ mod init;
 mod jensen_shannon;
 mod job;
 mod labels;
+mod labels_inference;
 mod limits;
 mod loading;
 mod measure;

@@ -16,6 +16,7 @@ use ml_data::dataset::Index;
 use ml_data::table::{Align, printable, table};
 
 pub use files::ReportFiles;
+pub(crate) use files::lines_of;
 
 /// Everything that the files of an evaluation are made from.
 #[derive(Clone, Copy, Debug)]

@@ -21,6 +21,7 @@ mod hard_images;
 pub mod heatmap;
 pub mod html;
 pub mod inspection;
+pub mod label_report;
 mod labels;
 pub mod multilabel;
 mod npy;

@@ -51,7 +51,7 @@ impl LabelEvaluation {
     }
 
     /// The probabilities, for metrics.
-    fn scores(&self) -> Probabilities<'_> {
+    pub fn scores(&self) -> Probabilities<'_> {
         // As many rows of as many values as there are samples.
         Probabilities::new(&self.probabilities, self.logits.num_classes.max(1))
             .unwrap_or_else(|error| panic!("{error}"))

@@ -38,7 +38,7 @@ const MAX_COUNTED: usize = 1000;
 pub struct ClassProbability {
     /// In `0..num_classes`.
     pub class: usize,
-    /// Softmax probability, in `0..=1`.
+    /// Softmax probability, or with several labels an image the sigmoid, in `0..=1`.
     pub probability: f32,
 }
 
@@ -157,13 +157,21 @@ pub struct Evaluator<'a> {
     loss: &'a Loss,
     num_classes: usize,
     temperature: f64,
+    has_several_labels: bool,
     out_of_distribution: &'a [OutOfDistribution],
 }
 
 impl<'a> Evaluator<'a> {
     /// Computes as `compute` says, and `loss` for the sums, for networks of `num_classes` logits.
     pub fn new(compute: Compute, loss: &'a Loss, num_classes: usize) -> Evaluator<'a> {
-        Evaluator { compute, loss, num_classes, temperature: 1.0, out_of_distribution: &[] }
+        Evaluator {
+            compute,
+            loss,
+            num_classes,
+            temperature: 1.0,
+            has_several_labels: false,
+            out_of_distribution: &[],
+        }
     }
 
     /// The same with probabilities that are the softmax of the logits divided by `temperature`.
@@ -171,6 +179,13 @@ impl<'a> Evaluator<'a> {
     #[must_use]
     pub fn with_temperature(self, temperature: f64) -> Evaluator<'a> {
         Evaluator { temperature, ..self }
+    }
+
+    /// The same where an image may have several labels: what [`Evaluator::predict`] gives are the
+    /// sigmoids of the logits.
+    #[must_use]
+    pub fn with_several_labels(self) -> Evaluator<'a> {
+        Evaluator { has_several_labels: true, ..self }
     }
 
     /// The same with scores of how unlike those of training images are, which cost the product of the
@@ -325,10 +340,11 @@ impl<'a> Evaluator<'a> {
     /// The `k` (at least 1) most probable classes of each sample of `logits` `[N, K]` f32, best first:
     /// classes `[N, k]` i64 and probabilities `[N, k]` f32.
     fn top_k(&self, logits: &Tensor, k: usize) -> [Tensor; 2] {
+        let top_k = if self.has_several_labels { metrics::top_k_labels } else { metrics::top_k };
         let (classes, probabilities) = if self.temperature == 1.0 {
-            metrics::top_k(logits, k.max(1))
+            top_k(logits, k.max(1))
         } else {
-            metrics::top_k(&(logits / self.temperature), k.max(1))
+            top_k(&(logits / self.temperature), k.max(1))
         };
         [classes, probabilities]
     }

@@ -9,13 +9,14 @@ use ml_data::text::listed;
 use tch::Device;
 
 use super::classes::{assumed, check_count};
-use super::model::prepared;
+use super::model::{loss_of, prepared};
 use super::precision;
 use super::source::{ImageOptions, WeightsSource, is_own_checkpoint};
 use super::{InferenceError, LoadedModel};
+use crate::dataset::Task;
 use crate::device::PrecisionChoice;
 use crate::distributed::World;
-use crate::loss::{Loss, LossConfig};
+use crate::metrics::multilabel::ClassThresholds;
 use crate::network::{Network, NetworkSpec};
 use crate::torch_error::catch_torch_panic;
 use crate::transform::Pipeline;
@@ -27,6 +28,9 @@ pub struct WeightsOptions {
     /// Names of the classes, in the order of the logits; by default `ImageNet`'s for 1000 logits,
     /// else `class_0`, `class_1`, …
     pub classes: Option<Vec<String>>,
+    /// How many labels an image has. With several, each class is predicted from a probability of
+    /// 0.5 on.
+    pub task: Task,
     /// Of the images, where it is not what is known of the weights.
     pub images: ImageOptions,
     /// `auto` is fp32.
@@ -68,6 +72,7 @@ impl LoadedModel {
                 (names, Some(note))
             }
         };
+        let thresholds = (options.task == Task::MultiLabel).then(|| ClassThresholds::uniform(classes.len()));
         let notes = loaded.notes(choice).into_iter().map(|note| format!("weights: {note}"));
         let (compute, slow) = precision::resolve(options.precision, &serde_json::Value::Null, device)?;
         Ok(LoadedModel {
@@ -81,7 +86,8 @@ impl LoadedModel {
             averaged: false,
             notes: notes.chain([transform_note]).chain(classes_note).chain(slow).collect(),
             compute,
-            loss: Loss::new(&LossConfig::default(), &[], device),
+            loss: loss_of(options.task, device),
+            thresholds,
             calibration: None,
             out_of_distribution: Vec::new(),
             path: file.to_owned(),

@@ -8,6 +8,7 @@ mod classes;
 mod ensemble;
 mod explain;
 mod from_weights;
+mod labels;
 mod model;
 mod open;
 mod precision;

@@ -16,7 +16,8 @@ use crate::device::{Compute, PrecisionChoice};
 use crate::distributed::World;
 use crate::evaluation::{Calibration, Embeddings, Evaluation, EvaluationError, Evaluator, OutOfDistribution};
 use crate::loader::{Loader, LoaderOptions};
-use crate::loss::{Loss, LossConfig};
+use crate::loss::{BceConfig, Loss, LossConfig};
+use crate::metrics::multilabel::ClassThresholds;
 use crate::network::{Classifier, ForwardError, Network, PreparedNetwork};
 use crate::run::StoredModel;
 use crate::torch_error::catch_torch_panic;
@@ -35,8 +36,12 @@ pub struct LoadedModel {
     pub(super) averaged: bool,
     pub(super) notes: Vec<String>,
     pub(super) compute: Compute,
-    /// Plain cross entropy, which losses of different runs can be compared by.
+    /// Plain cross entropy, or with several labels an image binary cross entropy, which losses of
+    /// different runs can be compared by.
     pub(super) loss: Loss,
+    /// From which probability on a class is predicted, where an image may have several labels; none
+    /// where it has one.
+    pub(super) thresholds: Option<ClassThresholds>,
     /// None where the run had none, or for other weights than these.
     pub(super) calibration: Option<Calibration>,
     /// None where the run had none, for other weights than these, or where they are not wanted.
@@ -78,6 +83,31 @@ pub fn checkpoint_file(path: &Path) -> Result<PathBuf, InferenceError> {
     if best.is_file() { Ok(best) } else { Err(InferenceError::NoCheckpoint { path: path.to_owned() }) }
 }
 
+/// What runs of `task` are compared by.
+pub(super) fn loss_of(task: Task, device: Device) -> Loss {
+    let config = match task {
+        Task::SingleLabel => LossConfig::default(),
+        Task::MultiLabel => LossConfig::Bce(BceConfig::default()),
+    };
+    Loss::new(&config, &[], device)
+}
+
+/// The thresholds of a checkpoint whose images may have several labels: 0.5 each where none were
+/// fitted yet.
+fn thresholds_of(checkpoint: &Checkpoint) -> Result<Option<ClassThresholds>, String> {
+    let num_classes = checkpoint.classes.len();
+    match (checkpoint.task, &checkpoint.thresholds) {
+        (Task::SingleLabel, _) => Ok(None),
+        (Task::MultiLabel, None) => Ok(Some(ClassThresholds::uniform(num_classes))),
+        (Task::MultiLabel, Some(values)) if values.len() != num_classes => {
+            Err(format!("has {} values, and there are {num_classes} classes", values.len()))
+        }
+        (Task::MultiLabel, Some(values)) => {
+            ClassThresholds::new(values.clone()).map(Some).map_err(|error| format!("cannot be used: {error}"))
+        }
+    }
+}
+
 /// The network made ready for many batches.
 pub(super) fn prepared(network: Network, compute: &Compute) -> Result<PreparedNetwork, InferenceError> {
     let prepared = catch_torch_panic(|| network.prepare(compute))?;
@@ -105,13 +135,6 @@ impl LoadedModel {
         precision: PrecisionChoice,
         averaged: UseEma,
     ) -> Result<LoadedModel, InferenceError> {
-        if checkpoint.task == Task::MultiLabel {
-            return Err(InferenceError::Usage(format!(
-                "{}: gives an image several labels (data.task: multi_label), whose predictions are not supported yet; \
-                 ml-train has evaluated the run on its validation and test images (summary.yaml)",
-                path.display()
-            )));
-        }
         let path = path.to_owned();
         let content =
             |key: &'static str, problem: String| InferenceError::Content { path: path.clone(), key, problem };
@@ -142,6 +165,10 @@ impl LoadedModel {
         let out_of_distribution = out_of_distribution.map(OutOfDistribution::from_value).transpose();
         let out_of_distribution =
             out_of_distribution.map_err(|problem| content("out_of_distribution", problem))?;
+        let thresholds = thresholds_of(&checkpoint).map_err(|problem| content("thresholds", problem))?;
+        if checkpoint.thresholds.is_some() && !selected {
+            notes.push("the classes' thresholds were fitted to the run's other weights".into());
+        }
         if checkpoint.calibration.is_some() && !selected {
             notes.push(
                 "probabilities are not calibrated: the calibration is of the run's other weights".into(),
@@ -158,7 +185,8 @@ impl LoadedModel {
             averaged,
             notes,
             compute,
-            loss: Loss::new(&LossConfig::default(), &[], device),
+            loss: loss_of(checkpoint.task, device),
+            thresholds,
             calibration,
             out_of_distribution: out_of_distribution
                 .into_iter()
@@ -191,7 +219,7 @@ impl LoadedModel {
         self.calibration.as_ref()
     }
 
-    /// What logits are divided by before the softmax; 1 without a calibration.
+    /// What logits are divided by before the softmax or sigmoid; 1 without a calibration.
     pub fn temperature(&self) -> f64 {
         self.calibration.as_ref().map_or(1.0, |calibration| calibration.temperature)
     }
@@ -255,11 +283,16 @@ impl LoadedModel {
     /// Runs the network on batches.
     pub(super) fn evaluator(&self) -> Evaluator<'_> {
         let evaluator = Evaluator::new(self.compute, &self.loss, self.classes.len());
+        let evaluator = match self.thresholds {
+            Some(_) => evaluator.with_several_labels(),
+            None => evaluator,
+        };
         evaluator.with_temperature(self.temperature()).with_out_of_distribution(&self.out_of_distribution)
     }
 
-    /// Opens images with labels, matched with the model's classes by name, or, where these are
-    /// `ImageNet`'s, by `WordNet` id: see [`Labelled::open_with`]. `fold` is another than the run's.
+    /// Opens images with labels, several each where the model gives them, matched with the model's
+    /// classes by name, or, where these are `ImageNet`'s, by `WordNet` id: see
+    /// [`Labelled::open_with`]. `fold` is another than the run's.
     ///
     /// # Errors
     /// As [`Labelled::open_with`].
@@ -279,7 +312,7 @@ impl LoadedModel {
                 .and_then(serde_json::Value::as_f64)
                 .unwrap_or(default.val_fraction),
             seed: self.config.pointer("/seed").and_then(serde_json::Value::as_u64).unwrap_or(default.seed),
-            ..default
+            multi_label: self.thresholds.is_some(),
         };
         let synonyms = synsets(&self.classes);
         let classes = ModelClasses { names: &self.classes, synonyms: &synonyms };
@@ -291,7 +324,7 @@ impl LoadedModel {
     /// is the plain cross entropy. `on_batch` is told how many samples are done and may stop it.
     ///
     /// # Errors
-    /// An image cannot be read, or `on_batch` stopped it.
+    /// The model gives an image several labels, an image cannot be read, or `on_batch` stopped it.
     pub fn evaluate(
         &self,
         index: Arc<Index>,
@@ -300,6 +333,12 @@ impl LoadedModel {
         top_k: usize,
         on_batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Evaluation, InferenceError> {
+        if self.thresholds.is_some() {
+            return Err(InferenceError::Usage(format!(
+                "{}: gives an image several labels (data.task: multi_label), not one class",
+                self.path.display()
+            )));
+        }
         let loader = self.loader_of(index, batch_size, num_workers)?;
         let own = self.evaluator().evaluate(self.network.as_ref(), &loader, top_k, on_batch)?;
         Ok(own.gathered(&self.world)?)
@@ -322,13 +361,14 @@ impl LoadedModel {
         Ok(own.gathered(&self.world)?)
     }
 
-    fn loader_of(
+    pub(super) fn loader_of(
         &self,
         index: Arc<Index>,
         batch_size: usize,
         num_workers: usize,
     ) -> Result<Loader, InferenceError> {
         let options = LoaderOptions {
+            num_classes: self.classes.len(),
             share: self.world.share_of_pass(),
             ..LoaderOptions::sequential(batch_size, num_workers, self.device())
         };

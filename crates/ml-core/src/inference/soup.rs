@@ -12,7 +12,8 @@ use super::{InferenceError, LoadedModel, UseEma};
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 use crate::dataset::{CsvOptions, DatasetError, Index, Split, Task};
-use crate::device::PrecisionChoice;
+use crate::device::{PrecisionChoice, num_threads};
+use crate::metrics::multilabel::ClassThresholds;
 use crate::torch_error::catch_torch_panic;
 use torch_file::Value;
 
@@ -66,10 +67,10 @@ impl SoupError {
 pub struct SoupStep {
     /// The file.
     pub path: PathBuf,
-    /// Its own accuracy on the validation split.
-    pub accuracy: f64,
+    /// Its own accuracy on the validation split, or with several labels an image its mAP.
+    pub score: f64,
     /// That of the average with it.
-    pub soup_accuracy: f64,
+    pub soup_score: f64,
     /// Whether it is in the average.
     pub is_taken: bool,
 }
@@ -79,8 +80,10 @@ pub struct SoupStep {
 pub struct Soup {
     /// The best checkpoint first.
     pub steps: Vec<SoupStep>,
-    /// Accuracy on the validation split.
-    pub accuracy: f64,
+    /// How many labels an image has.
+    pub task: Task,
+    /// Accuracy on the validation split, or with several labels an image mAP.
+    pub score: f64,
     /// Images of it.
     pub num_images: u64,
     /// The average, with all else of the best checkpoint that a model needs.
@@ -91,6 +94,7 @@ pub struct Soup {
 struct Ingredient {
     path: PathBuf,
     network: String,
+    task: Task,
     classes: Vec<String>,
     transform: serde_json::Value,
 }
@@ -99,12 +103,6 @@ impl Ingredient {
     fn read(path: &Path) -> Result<Ingredient, SoupError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path).map_err(InferenceError::from)?;
-        if checkpoint.task == Task::MultiLabel {
-            return Err(SoupError::Usage(format!(
-                "{}: chooses by accuracy, and this model gives an image several labels (data.task: multi_label)",
-                path.display()
-            )));
-        }
         let network =
             ModelConfig::of_checkpoint(&checkpoint.config).map_err(|error| InferenceError::Content {
                 path: path.clone(),
@@ -114,6 +112,7 @@ impl Ingredient {
         Ok(Ingredient {
             path,
             network: network.identity().into_owned(),
+            task: checkpoint.task,
             classes: checkpoint.classes,
             transform: checkpoint.eval_transform,
         })
@@ -123,6 +122,8 @@ impl Ingredient {
     fn difference(&self, other: &Ingredient) -> Option<String> {
         let what = if self.network != other.network {
             format!("networks: {} and {}", self.network, other.network)
+        } else if self.task != other.task {
+            format!("tasks (data.task): {} and {}", self.task.name(), other.task.name())
         } else if self.classes != other.classes {
             format!("classes: {} and {}", self.classes.join(", "), other.classes.join(", "))
         } else if self.transform != other.transform {
@@ -134,10 +135,11 @@ impl Ingredient {
     }
 }
 
-/// Tries the checkpoints (files or run folders) from the one with the highest validation accuracy to
-/// the one with the lowest: each is taken into the average if the accuracy does not fall by it.
-/// Running statistics of batch norms are averaged too. `on_batch` is called after each batch and may
-/// stop it.
+/// Tries the checkpoints (files or run folders) from the one with the highest validation accuracy
+/// to the one with the lowest: each is taken into the average if the accuracy does not fall by it.
+/// With several labels an image it is the mean average precision, and the classes' thresholds are
+/// fitted to the validation split anew. Running statistics of batch norms are averaged too.
+/// `on_batch` is called after each batch and may stop it.
 ///
 /// # Errors
 /// There are fewer than two, they are not of one network with the same classes, or one of them
@@ -155,44 +157,44 @@ pub fn greedy_soup(
     if let Some(difference) = all[1..].iter().find_map(|other| all[0].difference(other)) {
         return Err(SoupError::Usage(difference));
     }
+    let task = all[0].task;
     let mut taste = Taste { options, index: None, on_batch };
     let mut ranked = Vec::with_capacity(all.len());
     for Ingredient { path, .. } in all {
         let checkpoint = Checkpoint::load(&path).map_err(InferenceError::from)?;
-        let correct = taste.correct(&path, checkpoint)?;
-        ranked.push((path, correct));
+        let judged = taste.judge(&path, checkpoint)?;
+        ranked.push((path, judged));
     }
     // Of equal ones the one that was named first.
-    ranked.sort_by_key(|(_, correct)| std::cmp::Reverse(*correct));
+    ranked.sort_by(|(_, one), (_, other)| other.score.total_cmp(&one.score));
     let num_images = taste.num_images();
-    let share = |correct: u64| correct as f64 / num_images as f64;
     let (first, mut best) = ranked[0].clone();
     let mut sum = Sum::of(&weights_of(&first)?)?;
-    let mut steps = vec![SoupStep {
-        path: first.clone(),
-        accuracy: share(best),
-        soup_accuracy: share(best),
-        is_taken: true,
-    }];
+    let mut steps =
+        vec![SoupStep { path: first.clone(), score: best.score, soup_score: best.score, is_taken: true }];
     for (path, own) in &ranked[1..] {
         let with = sum.with(&weights_of(path)?, path)?;
-        let correct = taste.correct(&first, with_weights(&first, with.mean()?)?)?;
-        let is_taken = correct >= best;
-        steps.push(SoupStep {
-            path: path.clone(),
-            accuracy: share(*own),
-            soup_accuracy: share(correct),
-            is_taken,
-        });
+        let judged = taste.judge(&first, with_weights(&first, with.mean()?)?)?;
+        let is_taken = judged.score >= best.score;
+        steps.push(SoupStep { path: path.clone(), score: own.score, soup_score: judged.score, is_taken });
         if is_taken {
-            (sum, best) = (with, correct);
+            (sum, best) = (with, judged);
         }
     }
     let mut checkpoint = with_weights(&first, sum.mean()?)?;
+    checkpoint.thresholds = best.thresholds.map(Vec::from);
     let taken = steps.iter().filter(|step| step.is_taken);
     let taken = Value::list(taken.map(|step| step.path.display().to_string()));
     checkpoint.extra.push(("soup".into(), taken));
-    Ok(Soup { steps, accuracy: share(best), num_images, checkpoint })
+    Ok(Soup { steps, task, score: best.score, num_images, checkpoint })
+}
+
+/// How good a model is on the validation split.
+#[derive(Clone, Debug)]
+struct Judged {
+    score: f64,
+    /// The best ones there, where an image may have several labels.
+    thresholds: Option<ClassThresholds>,
 }
 
 /// Evaluates models on one validation split.
@@ -204,8 +206,7 @@ struct Taste<'a> {
 }
 
 impl Taste<'_> {
-    /// Images that are classified correctly.
-    fn correct(&mut self, path: &Path, checkpoint: Checkpoint) -> Result<u64, SoupError> {
+    fn judge(&mut self, path: &Path, checkpoint: Checkpoint) -> Result<Judged, SoupError> {
         let SoupOptions { device, precision, batch_size, num_workers, .. } = *self.options;
         let model = LoadedModel::of_checkpoint(checkpoint, path, device, precision, UseEma::Auto)?;
         let index = match &self.index {
@@ -214,8 +215,14 @@ impl Taste<'_> {
         };
         self.index = Some(Arc::clone(&index));
         let on_batch = &mut *self.on_batch;
-        let evaluation = model.evaluate(index, batch_size, num_workers, 1, |_| on_batch())?;
-        Ok(evaluation.sums.correct)
+        if model.thresholds().is_none() {
+            let evaluation = model.evaluate(index, batch_size, num_workers, 1, |_| on_batch())?;
+            return Ok(Judged { score: evaluation.sums.accuracy(), thresholds: None });
+        }
+        let evaluation = model.evaluate_labels(index, batch_size, num_workers, on_batch)?;
+        let thresholds = evaluation.fit_thresholds(num_threads());
+        let map = evaluation.metrics(&thresholds, num_threads()).mean_average_precision;
+        Ok(Judged { score: map.unwrap_or(0.0), thresholds: Some(thresholds) })
     }
 
     fn open(&self, model: &LoadedModel) -> Result<Arc<Index>, SoupError> {
@@ -355,6 +362,7 @@ mod tests {
         let one = |network: &str, classes: &[&str]| Ingredient {
             path: format!("{network}.pt").into(),
             network: network.to_owned(),
+            task: Task::SingleLabel,
             classes: classes.iter().map(|&class| class.to_owned()).collect(),
             transform: serde_json::Value::Null,
         };
@@ -362,6 +370,9 @@ mod tests {
         assert!(first.difference(&one("resnet18", &["a", "b"])).is_none());
         let text = first.difference(&one("resnet50", &["a", "b"])).unwrap();
         assert!(text.contains("networks: resnet18 and resnet50"), "{text}");
+        let labels = Ingredient { task: Task::MultiLabel, ..one("resnet18", &["a", "b"]) };
+        let text = first.difference(&labels).unwrap();
+        assert!(text.contains("tasks (data.task): single_label and multi_label"), "{text}");
         let text = first.difference(&one("resnet18", &["b", "a"])).unwrap();
         assert!(text.contains("classes: a, b and b, a"), "{text}");
     }

@@ -220,11 +220,22 @@ pub fn ranks(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// K]` → classes `[N, k]` i64 and their softmax probabilities `[N, k]` f32. Equal probabilities
 /// come by class number.
 pub fn top_k(logits: &Tensor, k: usize) -> (Tensor, Tensor) {
+    ranked(logits, k, |logits| logits.softmax(1, Kind::Float))
+}
+
+/// As [`top_k`], with the sigmoid of each logit, computed in double precision: the probabilities of
+/// labels, of which an image may have several.
+pub fn top_k_labels(logits: &Tensor, k: usize) -> (Tensor, Tensor) {
+    ranked(logits, k, |logits| logits.to_kind(Kind::Double).sigmoid().to_kind(Kind::Float))
+}
+
+/// The classes with the `k` highest logits, and what `of` makes of these.
+fn ranked(logits: &Tensor, k: usize, of: impl Fn(&Tensor) -> Tensor) -> (Tensor, Tensor) {
     let k = (k as i64).min(logits.size()[1]);
-    // Sorted by logit: the softmax may round different logits to one probability.
+    // Sorted by logit: rounding may make one probability of different logits.
     let logits = logits.to_kind(Kind::Float);
     let (_, order) = logits.sort_stable(true, 1, true);
     let classes = order.narrow(1, 0, k);
-    let probabilities = logits.softmax(1, Kind::Float).gather(1, &classes, false);
+    let probabilities = of(&logits).gather(1, &classes, false);
     (classes, probabilities)
 }

@@ -125,7 +125,7 @@ fn of_equal_scores_the_lower_class_comes_first_in_ranks_and_top_k() {
     assert_eq!(rank_of([2, 1]), [1, 1]);
     assert_eq!(rank_of([3, 3]), [3, 3]);
     let (classes, probabilities) = top_k(&logits, 9);
-    assert_eq!(Vec::<i64>::try_from(classes.view(-1)).unwrap(), [1, 2, 0, 3, 0, 1, 2, 3]);
+    assert_eq!(Vec::<i64>::try_from(classes.flatten(0, -1)).unwrap(), [1, 2, 0, 3, 0, 1, 2, 3]);
     assert_eq!(probabilities.size(), [2, 4]);
     assert!((probabilities.double_value(&[1, 0]) - 0.25).abs() < 1e-7);
 }
@@ -232,4 +232,16 @@ fn an_image_is_right_with_several_labels_if_all_of_them_are() {
     running.add_labels(&value, &logits, &labels);
     let sums = running.sums().unwrap();
     assert_eq!((sums.correct, sums.correct_top5, sums.count), (3, 0, 5));
+}
+
+#[test]
+fn probabilities_of_labels_are_the_sigmoid_of_each_logit() {
+    let ln3 = 3.0_f32.ln();
+    let logits = Tensor::from_slice(&[0.0, ln3, -ln3, ln3]).view([1, 4]);
+    let (classes, probabilities) = top_k_labels(&logits, 3);
+    assert_eq!(Vec::<i64>::try_from(classes.flatten(0, -1)).unwrap(), [1, 3, 0]);
+    let probabilities = Vec::<f32>::try_from(probabilities.flatten(0, -1)).unwrap();
+    for (found, expected) in probabilities.iter().zip([0.75, 0.75, 0.5]) {
+        assert!((found - expected).abs() < 1e-7, "{probabilities:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::label_sets::Task;
 use super::missing::Missing;
 use super::names::RAW_FOLDER;
 use super::suffix::suffix_list;
@@ -331,6 +332,14 @@ pub enum DatasetError {
         /// The data folder.
         path: PathBuf,
     },
+    /// The images have one label each and the model gives an image several, or the other way round.
+    #[error("{}: {}", printable_path(path), other_task(*found))]
+    OtherTask {
+        /// The data folder.
+        path: PathBuf,
+        /// That of the images.
+        found: Task,
+    },
     /// A CSV of labels that cannot be used.
     #[error("{}: {}{}{}; {}", printable_path(path), if *count > 1 { format!("{count} problems: ") } else { String::new() }, first.join("; "), if *count > first.len() { "; …" } else { "" }, hint.as_deref().unwrap_or("correct the file"))]
     Labels {
@@ -402,11 +411,26 @@ impl DatasetError {
                 | DatasetError::NoLabels { .. }
                 | DatasetError::MultiLabel { .. }
                 | DatasetError::SingleLabel { .. }
+                | DatasetError::OtherTask { .. }
                 | DatasetError::RawBesideOthers { .. }
                 | DatasetError::AlreadySplit { .. }
                 | DatasetError::FoldNeeded { .. }
                 | DatasetError::NoFolds { .. }
                 | DatasetError::NoSuchFold { .. }
         )
+    }
+}
+
+/// Why images of the other task cannot be used, and what can.
+fn other_task(found: Task) -> &'static str {
+    match found {
+        Task::SingleLabel => {
+            "its images have one label each, and the model gives an image several (data.task: multi_label); give images \
+             that `ml-split --task multi_label` split, or a CSV"
+        }
+        Task::MultiLabel => {
+            "its images have several labels (task: multi_label), and the model gives an image one; give images with one \
+             label each"
+        }
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::class_names::{KnownClasses, class_names, refuse_same_names, renamed_class};
 use super::error::DatasetError;
-use super::label_sets::LabelSets;
+use super::label_sets::{LabelSets, Task};
 use super::labels::CsvOptions;
 use super::open::{is_indexed, list_split, samples_of, sort, split_folders};
 use super::scan::{Scan, locate, require_folder, scan};
-use super::source::{Source, join};
+use super::source::{MultiLabels, Source, join};
 use super::{Dataset, Index, LeftOut, OpenOptions, SPLITS_FOLDER, Sample, Split};
 use crate::table::printable;
 use crate::text::listed;
@@ -67,8 +67,13 @@ impl Labelled {
     /// name, or by a synonym. `split` chooses among splits: by default the test split, and everything where nothing
     /// is split.
     ///
+    /// With [`OpenOptions::multi_label`] images have several labels: `path` is a data folder that
+    /// was split so, a folder of class folders in which links put images into several, or a CSV
+    /// with several labels a line.
+    ///
     /// # Errors
-    /// There are no images with labels, a class is not the model's, or there is no such split; see
+    /// There are no images with labels, a class is not the model's, there is no such split, or the
+    /// images have one label each where several are expected, or the other way round; see
     /// [`DatasetError`].
     pub fn open_with(
         path: &Path,
@@ -79,14 +84,27 @@ impl Labelled {
     ) -> Result<Labelled, DatasetError> {
         let chosen = split.unwrap_or(Split::Test);
         let known = KnownClasses::new(classes.names).with_synonyms(classes.synonyms);
+        let task = if options.multi_label { Task::MultiLabel } else { Task::SingleLabel };
         if path.is_file() {
-            return open_csv(path, &known, split, csv);
+            return open_csv(path, &known, split, csv, task);
         }
         require_folder(path)?;
         if is_indexed(path) {
-            return of_dataset(Dataset::open(path, options)?, &known, chosen);
+            let dataset = Dataset::open(path, options).map_err(|error| match error {
+                DatasetError::MultiLabel { path } => {
+                    DatasetError::OtherTask { path, found: Task::MultiLabel }
+                }
+                error => error,
+            })?;
+            if dataset.task() != task {
+                return Err(DatasetError::OtherTask { path: path.to_owned(), found: dataset.task() });
+            }
+            return of_dataset(dataset, &known, chosen);
         }
         if let Some(folders) = split_folders(path)? {
+            if task == Task::MultiLabel {
+                return Err(DatasetError::OtherTask { path: path.to_owned(), found: Task::SingleLabel });
+            }
             let fold_of_tree = options.fold.filter(|_| folders.get(Split::Train).is_some());
             let is_held_out = chosen == Split::Val && folders.get(Split::Val).is_none();
             // Of the training images, what validation left depends on it too.
@@ -104,6 +122,9 @@ impl Labelled {
         }
         if let Some(split) = split {
             return Err(no_such_split(path, split, |_| false));
+        }
+        if task == Task::MultiLabel {
+            return open_links(path, &known);
         }
         let (root, images) = locate(path)?;
         let folder = join(&root, images);
@@ -181,13 +202,61 @@ fn of_scan(
     Ok(Labelled { index, name: split.name(), root: root.to_owned(), notes, left_out, groups: None })
 }
 
+/// A folder of class folders in which links put images into several.
+fn open_links(path: &Path, known: &KnownClasses<'_>) -> Result<Labelled, DatasetError> {
+    let source = Source::open_multi_label(path)?;
+    let Some(multi) = source.multi.as_ref().filter(|multi| multi.sets.iter().any(|set| set.len() > 1)) else {
+        return Err(DatasetError::OtherTask { path: path.to_owned(), found: Task::SingleLabel });
+    };
+    let mut notes = source.notes().to_vec();
+    let (samples, sets) = with_label_sets(path, &source, multi, |_| true, known, &mut notes)?;
+    let root = join(source.root(), source.images);
+    let index =
+        Arc::new(Index { root: root.clone(), split: Split::Test, samples, label_sets: Some(Arc::new(sets)) });
+    let left_out = source.scan.left_out.clone();
+    Ok(Labelled { index, name: ALL, root, notes, left_out, groups: None })
+}
+
+/// The images that are wanted, by their numbers, and their labels.
+fn with_label_sets(
+    path: &Path,
+    source: &Source,
+    multi: &MultiLabels,
+    is_wanted: impl Fn(usize) -> bool,
+    known: &KnownClasses<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<Sample>, LabelSets), DatasetError> {
+    let images = source.scan.classes.iter().flat_map(|class| &class.images).enumerate();
+    let (places, paths): (Vec<usize>, Vec<&String>) = images.filter(|(image, _)| is_wanted(*image)).unzip();
+    let sets = multi.sets.select(places);
+    let counts = sets.counts(multi.classes.len());
+    let mut numbers = vec![0; multi.classes.len()];
+    // What the wanted images lack need not be known.
+    for (class, name) in multi.classes.iter().enumerate().filter(|(class, _)| counts[*class] > 0) {
+        numbers[class] = number(path, name, known, notes)?;
+    }
+    let renumbered =
+        |labels: &[u32]| -> Vec<u32> { labels.iter().map(|label| numbers[*label as usize]).collect() };
+    let sets: LabelSets = sets.iter().map(renumbered).collect();
+    let sample = |(image, labels): (&String, &[u32])| Sample {
+        path: Path::new(image).into(),
+        class: labels.first().copied().unwrap_or_default(),
+    };
+    let samples = paths.into_iter().zip(sets.iter()).map(sample).collect();
+    Ok((samples, sets))
+}
+
 fn open_csv(
     path: &Path,
     known: &KnownClasses<'_>,
     split: Option<Split>,
     csv: &CsvOptions,
+    task: Task,
 ) -> Result<Labelled, DatasetError> {
-    let source = Source::open_csv(path, csv)?;
+    let source = match task {
+        Task::SingleLabel => Source::open_csv(path, csv)?,
+        Task::MultiLabel => Source::open_csv_multi_label(path, csv)?,
+    };
     let mut notes = source.notes().to_vec();
     let splits = source.csv.as_ref().and_then(|csv| csv.splits.as_deref());
     let wanted = match (splits, split) {
@@ -205,6 +274,32 @@ fn open_csv(
         (Some(splits), Some(wanted)) => splits[image] == wanted,
         _ => true,
     };
+    let (samples, label_sets) = match &source.multi {
+        None => (one_label_each(path, &source, is_wanted, known, &mut notes)?, None),
+        Some(multi) => {
+            let (samples, sets) = with_label_sets(path, &source, multi, is_wanted, known, &mut notes)?;
+            if sets.iter().all(|labels| labels.len() == 1) {
+                notes
+                    .push("each image has one label; any other that is predicted counts as wrong".to_owned());
+            }
+            (samples, Some(Arc::new(sets)))
+        }
+    };
+    let (root, split) = (source.root().to_owned(), wanted.unwrap_or(Split::Test));
+    let index = Arc::new(Index { root, split, samples, label_sets });
+    let name = wanted.map_or(ALL, Split::name);
+    let (root, left_out) = (path.to_owned(), LeftOut::default());
+    Ok(Labelled { index, name, root, notes, left_out, groups: None })
+}
+
+/// The images that are wanted, by their numbers, with a class each.
+fn one_label_each(
+    path: &Path,
+    source: &Source,
+    is_wanted: impl Fn(usize) -> bool,
+    known: &KnownClasses<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Sample>, DatasetError> {
     let mut samples = Vec::new();
     for (class, first) in source.scan.classes.iter().zip(&source.offsets) {
         let images = class.images.iter().enumerate().filter(|(place, _)| is_wanted(first + place));
@@ -212,15 +307,11 @@ fn open_csv(
         if images.peek().is_none() {
             continue;
         }
-        let number = number(path, &class.name, known, &mut notes)?;
+        let number = number(path, &class.name, known, notes)?;
         samples.extend(images.map(|(_, image)| Sample { path: Path::new(image).into(), class: number }));
     }
     sort(&mut samples);
-    let (root, split) = (source.root().to_owned(), wanted.unwrap_or(Split::Test));
-    let index = Arc::new(Index { root, split, samples, label_sets: None });
-    let name = wanted.map_or(ALL, Split::name);
-    let (root, left_out) = (path.to_owned(), LeftOut::default());
-    Ok(Labelled { index, name, root, notes, left_out, groups: None })
+    Ok(samples)
 }
 
 fn no_such_split(path: &Path, split: Split, is_there: impl Fn(Split) -> bool) -> DatasetError {

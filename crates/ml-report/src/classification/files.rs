@@ -129,7 +129,7 @@ impl EvaluationReport<'_> {
 
 /// An object with a line for each key and for each element of a list in it: short enough, and
 /// readable.
-fn lines_of(object: &serde_json::Value) -> String {
+pub(crate) fn lines_of(object: &serde_json::Value) -> String {
     let mut out = String::from("{");
     for (place, (key, value)) in object.as_object().into_iter().flatten().enumerate() {
         let _ = write!(out, "{}\n  {}: ", if place > 0 { "," } else { "" }, json!(key));

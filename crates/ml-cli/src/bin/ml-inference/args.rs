@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ml_cli::exit::usage;
 use ml_cli::flags::{ConsoleArgs, CsvArgs, SplitName, path, positive_number, whole_number};
-use ml_core::dataset::Split;
+use ml_core::dataset::{CsvOptions, Split, Task};
 use ml_core::device::{DeviceChoice, PrecisionChoice};
 use ml_core::inference::{ImageOptions, UseEma};
 use ml_core::transform::{FitMode, MAX_SIDE, Normalize};
@@ -21,6 +21,7 @@ Examples:
   ml-inference --checkpoint runs/base photos/ 'more/*.jpg'   predict a folder (with all below it) and a pattern
   ml-inference --checkpoint runs/base photos/ --format csv --output predictions.csv
   ml-inference --checkpoint runs/base photos/ --max_error 0.02    answers that it is not sure of are `uncertain`
+  ml-inference --checkpoint runs/tags photos/ --threshold 0.5     all classes of at least this probability
   ml-inference --weights resnet50:DEFAULT cat.jpg            published weights, without a run
   ml-inference --weights resnet50:DEFAULT --data_dir imagenet/val
   ml-inference --weights net.pth --architecture resnet20 --classes names.txt --data_dir cifar10/test
@@ -56,6 +57,10 @@ pub struct Args {
     /// 1000 logits, else class_0, class_1, …]
     #[arg(long, value_parser = path(), value_name = "FILE", help_heading = "Weights")]
     pub classes: Option<PathBuf>,
+    /// How many labels an image has. multi_label: any number, and the probabilities are the sigmoid
+    /// of the logits [default: single_label]
+    #[arg(long, value_enum, value_name = "TASK", help_heading = "Weights")]
+    pub task: Option<TaskName>,
     /// Side of the images that the network sees, in pixels [default: that of the published weights,
     /// or 32 for networks for small images]
     #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = parse_side, help_heading = "Weights")]
@@ -82,6 +87,14 @@ pub struct Args {
     #[arg(long, allow_negative_numbers = true, value_name = "K", value_parser = whole_number::<u32>, help_heading = "Evaluation")]
     pub fold: Option<u32>,
 
+    /// With several labels an image: columns of the CSV that hold 0 and 1, a class each [default:
+    /// all but the path's, if they do]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN,…", help_heading = "Evaluation")]
+    pub label_columns: Option<Vec<String>>,
+    /// With several labels an image: what separates them in the CSV's column of labels [default: |]
+    #[arg(long, value_name = "TEXT", conflicts_with = "label_columns", help_heading = "Evaluation")]
+    pub label_separator: Option<String>,
+
     /// How predictions are printed [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Prediction")]
     pub format: Option<Format>,
@@ -94,6 +107,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = OnError::Skip, value_name = "WHAT", help_heading = "Prediction")]
     pub on_error: OnError,
 
+    /// With several labels an image: predict all classes of at least this probability [default:
+    /// that of each class that was fitted to the run's validation images; 0.5 for --weights]
+    #[arg(long, allow_negative_numbers = true, value_name = "P", value_parser = parse_threshold)]
+    pub threshold: Option<f32>,
     /// Use the average of the weights, where the run kept one (training.ema): auto does if the run
     /// was judged by it
     #[arg(long, value_enum, default_value_t = Ema::Auto, value_name = "WHEN")]
@@ -153,6 +170,13 @@ pub enum Format {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum TaskName {
+    SingleLabel,
+    MultiLabel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Ema {
     Auto,
     Always,
@@ -175,6 +199,13 @@ fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
         _ => Err("must be a number of at least 0 and below 1".to_owned()),
+    }
+}
+
+fn parse_threshold(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(threshold) if (0.0..=1.0).contains(&threshold) => Ok(threshold),
+        _ => Err("must be a number from 0 to 1".to_owned()),
     }
 }
 
@@ -219,6 +250,7 @@ impl Args {
         for (given, flag) in [
             (self.architecture.is_some(), "--architecture"),
             (self.classes.is_some(), "--classes"),
+            (self.task.is_some(), "--task"),
             (self.image_size.is_some(), "--image_size"),
             (self.fit.is_some(), "--fit"),
             (self.mean.is_some(), "--mean"),
@@ -240,6 +272,7 @@ impl Args {
             (self.split.is_some(), "--split"),
             (self.data_dir.is_some(), "--data_dir"),
             (self.fold.is_some(), "--fold"),
+            (self.labels_flag().is_some(), self.labels_flag().unwrap_or_default()),
             (self.csv.first_given().is_some(), self.csv.first_given().unwrap_or_default()),
         ] {
             if given {
@@ -252,6 +285,21 @@ impl Args {
         Ok(())
     }
 
+    /// How a CSV of labelled images is read.
+    pub fn csv_options(&self) -> CsvOptions {
+        CsvOptions {
+            label_columns: self.label_columns.clone(),
+            label_separator: self.label_separator.clone(),
+            ..self.csv.options()
+        }
+    }
+
+    /// Which of the flags on several labels in a CSV was given.
+    pub fn labels_flag(&self) -> Option<&'static str> {
+        let columns = self.label_columns.as_ref().map(|_| "--label_columns");
+        columns.or(self.label_separator.as_ref().map(|_| "--label_separator"))
+    }
+
     pub fn split(&self) -> Option<Split> {
         self.split.map(Split::from)
     }
@@ -261,6 +309,14 @@ impl Args {
             Ema::Auto => UseEma::Auto,
             Ema::Always => UseEma::Always,
             Ema::Never => UseEma::Never,
+        }
+    }
+
+    /// How many labels an image has, for weights.
+    pub fn task(&self) -> Task {
+        match self.task {
+            None | Some(TaskName::SingleLabel) => Task::SingleLabel,
+            Some(TaskName::MultiLabel) => Task::MultiLabel,
         }
     }
 
@@ -304,5 +360,7 @@ mod tests {
         assert!(check(&["a.png", "--split", "val"]).unwrap_err().contains("--split"));
         assert!(check(&["a.png", "--json", "--format", "csv"]).unwrap_err().contains("--json"));
         assert_eq!(check(&["a.png", "--json"]), Ok(()));
+        assert!(check(&["a.png", "--task", "multi_label"]).unwrap_err().contains("--task"));
+        assert_eq!(check(&["a.png", "--threshold", "0.5"]), Ok(()));
     }
 }

@@ -19,6 +19,7 @@ use ml_report::classification::EvaluationReport;
 use ml_report::run_report::{self, RunReportError};
 
 use crate::args::Args;
+use crate::evaluate_labels;
 use crate::output::{Output, quietly};
 
 /// With more classes than that, the table on stdout shows the worst of them only.
@@ -27,43 +28,31 @@ const WORST: usize = 20;
 
 /// Evaluates the model on a split.
 pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
-    let Labelled { index, name, notes, left_out, groups, .. } = open_data(args, model)?;
+    let labelled = open_data(args, model)?;
     if args.console.quiet == 0 {
-        notes.iter().for_each(tell);
-        if !left_out.is_empty() {
-            tell(format_args!("left out: {left_out}"));
+        labelled.notes.iter().for_each(tell);
+        if !labelled.left_out.is_empty() {
+            tell(format_args!("left out: {}", labelled.left_out));
         }
     }
     let reports = report_folder(args, model)?;
-    let evaluated = model.evaluate(
-        Arc::clone(&index),
-        args.batch_size.get(),
-        args.num_workers(),
-        args.top_k.get(),
-        |_| interrupt.flow(),
-    );
-    let evaluation = match (evaluated, interrupt.exit_code()) {
-        (Err(InferenceError::Evaluation(EvaluationError::Interrupted)), Some(code)) => {
+    // The reports first: stdout may be closed early.
+    let evaluated = match model.thresholds() {
+        Some(thresholds) => {
+            evaluate_labels::run(args, model, thresholds, &labelled, reports.as_deref(), interrupt)
+        }
+        None => of_classes(args, model, &labelled, reports.as_deref(), interrupt),
+    };
+    let (text, files) = match (evaluated, interrupt.exit_code()) {
+        (Err(error), Some(code)) if is_interruption(&error) => {
             tell("interrupted");
             return Ok(code);
         }
         (evaluated, _) => evaluated?,
     };
-    let classes = model.classes();
-    let analysis = &Analysis::new(&evaluation, classes, num_threads());
-    let (index, evaluation, groups) = (&*index, &evaluation, groups.as_deref());
-    let report = EvaluationReport { split: name, classes, index, evaluation, analysis, groups };
-    let text = if args.json {
-        report.json().to_string()
-    } else {
-        let worst = (model.classes().len() > ALL_CLASSES_UP_TO).then_some(WORST);
-        report.text(worst).trim_end().to_owned()
-    };
-    // The reports first: stdout may be closed early.
-    if let Some(folder) = &reports {
-        let files = report.write(folder)?;
+    if reports.is_some() {
         if args.console.quiet == 0 {
-            files.all().iter().for_each(|path| tell(format_args!("wrote {}", path.display())));
+            files.iter().for_each(|path| tell(format_args!("wrote {}", path.display())));
         }
         if args.output.is_none() {
             rewrite_page(args, model);
@@ -71,6 +60,43 @@ pub fn run(args: &Args, model: &LoadedModel, interrupt: &Interrupt) -> anyhow::R
     }
     let mut out = Output::open(None)?;
     quietly(out.line(&text).and_then(|()| out.finish()))
+}
+
+fn is_interruption(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<InferenceError>();
+    matches!(error, Some(InferenceError::Evaluation(EvaluationError::Interrupted)))
+}
+
+/// Evaluates a model that gives an image one class; what to print, and the files that were written
+/// into `reports`.
+fn of_classes(
+    args: &Args,
+    model: &LoadedModel,
+    labelled: &Labelled,
+    reports: Option<&Path>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(String, Vec<PathBuf>)> {
+    let Labelled { index, name, groups, .. } = labelled;
+    let evaluation = &model.evaluate(
+        Arc::clone(index),
+        args.batch_size.get(),
+        args.num_workers(),
+        args.top_k.get(),
+        |_| interrupt.flow(),
+    )?;
+    let classes = model.classes();
+    let analysis = &Analysis::new(evaluation, classes, num_threads());
+    let groups = groups.as_deref();
+    let report = EvaluationReport { split: name, classes, index, evaluation, analysis, groups };
+    let text = if args.json {
+        report.json().to_string()
+    } else {
+        let worst = (classes.len() > ALL_CLASSES_UP_TO).then_some(WORST);
+        report.text(worst).trim_end().to_owned()
+    };
+    let files = reports.map(|folder| report.write(folder)).transpose()?;
+    let files = files.map(|files| files.all().into_iter().map(Path::to_owned).collect::<Vec<PathBuf>>());
+    Ok((text, files.unwrap_or_default()))
 }
 
 /// Writes the page of the run again, which shows what was just evaluated. A run that has no summary
@@ -86,6 +112,9 @@ fn rewrite_page(args: &Args, model: &LoadedModel) {
 }
 
 pub fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {
+    if let Some(flag) = args.labels_flag().filter(|_| model.thresholds().is_none()) {
+        return usage(format!("{flag} is for models with several labels an image, and this one gives one"));
+    }
     let group = RunGroup::open(model.path())?.filter(|group| group.kind() == GroupKind::Folds);
     if let Some(group) =
         group.filter(|_| args.data_dir.is_none() && args.split().is_some_and(|split| split != Split::Test))
@@ -113,7 +142,7 @@ pub fn open_data(args: &Args, model: &LoadedModel) -> anyhow::Result<Labelled> {
         }
     };
     model
-        .open_labelled(&data_dir, args.split(), args.fold, &args.csv.options())
+        .open_labelled(&data_dir, args.split(), args.fold, &args.csv_options())
         .map_err(|error| if error.is_usage() { UsageError(error.into()).into() } else { error.into() })
 }
 

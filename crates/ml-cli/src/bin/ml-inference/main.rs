@@ -7,7 +7,9 @@
 
 mod args;
 mod evaluate;
+mod evaluate_labels;
 mod inputs;
+mod label_lines;
 mod model;
 mod output;
 mod predict;

@@ -26,11 +26,15 @@ pub fn open(
         (None, Some(weights)) => open_weights(args, weights, device, interrupt),
         (None, None) => return usage("--checkpoint or --weights is missing"),
     };
+    let opened = match args.threshold {
+        Some(threshold) => opened.and_then(|model| model.with_threshold(threshold)),
+        None => opened,
+    };
     match (opened, interrupt.exit_code()) {
-        (Ok(model), _) if args.calibration == CalibrationChoice::Off => {
-            Ok(ControlFlow::Continue(model.uncalibrated()))
+        (Ok(model), _) => {
+            let calibrated = args.calibration == CalibrationChoice::Auto;
+            Ok(ControlFlow::Continue(if calibrated { model } else { model.uncalibrated() }))
         }
-        (Ok(model), _) => Ok(ControlFlow::Continue(model)),
         (Err(InferenceError::Weights { source, .. }), Some(code)) if source.is_interruption() => {
             tell("interrupted; what has arrived of the weights is kept");
             Ok(ControlFlow::Break(code))
@@ -51,7 +55,8 @@ fn open_weights(
     source.check(&args.images())?;
     let classes = args.classes.as_deref().map(read_classes).transpose()?;
     let file = fetch(args, &source, interrupt)?;
-    let options = WeightsOptions { classes, images: args.images(), precision: args.precision };
+    let options =
+        WeightsOptions { classes, task: args.task(), images: args.images(), precision: args.precision };
     LoadedModel::from_weights(&source, &file, options, device)
 }
 
@@ -93,4 +98,7 @@ pub fn introduce(model: &LoadedModel, device: &str) {
         model.compute().precision,
     ));
     model.notes().iter().for_each(tell);
+    if model.thresholds().is_some() {
+        tell("an image may have several labels: classes are predicted from their thresholds on");
+    }
 }

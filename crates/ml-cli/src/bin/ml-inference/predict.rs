@@ -1,4 +1,4 @@
-//! Images → their classes, as a table, CSV or JSON lines.
+//! Images → their classes or labels, as a table, CSV or JSON lines.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use ml_report::predictions::{OOD_SCORE, top_k_columns, top_k_fields};
 use serde::Serialize;
 
 use crate::args::{Args, Format, OnError};
+use crate::label_lines::{LabelLines, Ranked};
 use crate::output::{Output, quietly};
 
 /// Predicts `images` and prints a line for each. Those that cannot be read are reported on stderr.
@@ -27,6 +28,12 @@ pub fn run(
     images: &[PathBuf],
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
+    if args.max_error.is_some() && model.thresholds().is_some() {
+        return usage(
+            "--max_error: this model gives an image several labels, each from a threshold of its own on; --threshold P \
+             sets one for all",
+        );
+    }
     let threshold = args.max_error.map(|max_error| threshold(model, max_error)).transpose()?;
     if let Some(AnswerThreshold { probability, coverage, error, error_bound }) = threshold
         && args.console.quiet == 0
@@ -42,21 +49,23 @@ pub fn run(
     let mut out = Output::open(args.output.as_deref())?;
     let sure = threshold.map(|threshold| threshold.probability);
     let form = Form { sure, ..Form::new(args, model, images) };
-    if let Err(error) = form.header().map_or(Ok(()), |header| out.line(&header)) {
+    let labels = model.thresholds().map(|_| LabelLines::new(args, model, images));
+    let header = labels.as_ref().map_or_else(|| form.header(), LabelLines::header);
+    if let Err(error) = header.map_or(Ok(()), |header| out.line(&header)) {
         return quietly(Err(error));
     }
-    let options = PredictOptions {
-        batch_size: args.batch_size.get(),
-        num_workers: args.num_workers(),
-        top_k: args.top_k.get(),
-    };
+    let options = options(args, model);
     let mut unreadable = 0;
     let mut fatal = None;
     let mut unwritten = Ok(());
     model.predict(images, options, |place, outcome| {
         match outcome {
             Outcome::Predicted(answer) => {
-                unwritten = out.line(&form.line(&images[place].to_string_lossy(), &answer));
+                let path = images[place].to_string_lossy();
+                unwritten = out.line(&match &labels {
+                    Some(labels) => labels.line(&path, &answer.top_k),
+                    None => form.line(&path, &answer),
+                });
                 if unwritten.is_ok() && (place + 1) % options.batch_size == 0 {
                     unwritten = out.flush();
                 }
@@ -94,6 +103,16 @@ pub fn run(
         bail!("{unreadable} of {} images could not be read; the others are done", images.len());
     }
     quietly(finished)
+}
+
+/// How images are predicted. All classes are wanted where those from their thresholds on are
+/// labels.
+pub fn options(args: &Args, model: &LoadedModel) -> PredictOptions {
+    PredictOptions {
+        batch_size: args.batch_size.get(),
+        num_workers: args.num_workers(),
+        top_k: if model.thresholds().is_some() { model.classes().len() } else { args.top_k.get() },
+    }
 }
 
 /// From which probability on an image gets an answer.
@@ -159,12 +178,6 @@ struct Line<'a> {
     top_k: Vec<Ranked<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ood_score: Option<f32>,
-}
-
-#[derive(Serialize)]
-struct Ranked<'a> {
-    class: &'a str,
-    probability: f32,
 }
 
 impl<'a> Form<'a> {

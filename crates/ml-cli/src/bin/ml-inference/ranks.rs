@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use ml_cli::console::set_rank;
 use ml_cli::exit::UsageError;
@@ -11,10 +10,10 @@ use ml_cli::flags::command_line;
 use ml_cli::interrupt::Interrupt;
 use ml_core::distributed::{DistributedError, Environment, World};
 use ml_core::evaluation::EvaluationError;
-use ml_core::inference::{InferenceError, LoadedModel, PredictOptions};
+use ml_core::inference::{InferenceError, LoadedModel};
 
 use crate::args::Args;
-use crate::evaluate;
+use crate::{evaluate, predict};
 
 /// All processes, as the launcher says.
 ///
@@ -48,19 +47,22 @@ pub fn take_part(
     images: &[PathBuf],
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
-    let (batch_size, num_workers, top_k) = (args.batch_size.get(), args.num_workers(), args.top_k.get());
     if images.is_empty() {
         let data = evaluate::open_data(args, model)?;
-        let flow = |_| interrupt.flow();
-        let evaluated = model.evaluate(Arc::clone(&data.index), batch_size, num_workers, top_k, flow);
+        let (index, batch_size, num_workers) = (data.index, args.batch_size.get(), args.num_workers());
+        let evaluated = if model.thresholds().is_some() {
+            model.evaluate_labels(index, batch_size, num_workers, || interrupt.flow()).map(drop)
+        } else {
+            let top_k = args.top_k.get();
+            model.evaluate(index, batch_size, num_workers, top_k, |_| interrupt.flow()).map(drop)
+        };
         match (evaluated, interrupt.exit_code()) {
             (Err(InferenceError::Evaluation(EvaluationError::Interrupted)), Some(code)) => return Ok(code),
-            (evaluated, _) => drop(evaluated?),
+            (evaluated, _) => evaluated?,
         }
     } else {
         // Rank 0 tells when to stop.
-        let options = PredictOptions { batch_size, num_workers, top_k };
-        model.predict(images, options, |_, _| ControlFlow::Continue(()))?;
+        model.predict(images, predict::options(args, model), |_, _| ControlFlow::Continue(()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

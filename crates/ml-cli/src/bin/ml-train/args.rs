@@ -114,8 +114,8 @@ pub struct Args {
     pub all_ranks: bool,
 
     /// Average the checkpoints (or the best.pt of run folders) of one network that are better
-    /// together: in the order of their validation accuracy, each that does not lower that of the
-    /// average (greedy model soup), then stop
+    /// together: in the order of their validation accuracy (mAP with several labels an image), each
+    /// that does not lower that of the average (greedy model soup), then stop
     #[arg(
         long,
         value_parser = path(),

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use ml_cli::exit;
 use ml_core::config::{self, Override};
+use ml_core::dataset::Task;
 use ml_core::device;
 use ml_core::evaluation::EvaluationError;
 use ml_core::inference::{InferenceError, Soup, SoupError, SoupOptions, greedy_soup};
@@ -74,36 +75,44 @@ pub fn make(args: &Args, paths: &[PathBuf], overrides: &[Override], stop: &Stop)
 }
 
 fn in_rows(soup: &Soup) -> String {
-    let mut rows = vec![["checkpoint", "accuracy", "with it", ""].map(str::to_owned)];
+    let metric = match soup.task {
+        Task::SingleLabel => "accuracy",
+        Task::MultiLabel => "mAP",
+    };
+    let mut rows = vec![["checkpoint", metric, "with it", ""].map(str::to_owned)];
     for step in &soup.steps {
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let taken = if step.is_taken { "taken" } else { "left out" };
         rows.push([
             step.path.display().to_string(),
-            percent(step.accuracy),
-            percent(step.soup_accuracy),
+            percent(step.score),
+            percent(step.soup_score),
             taken.to_owned(),
         ]);
     }
     let taken = soup.steps.iter().filter(|step| step.is_taken).count();
     format!(
-        "{}\naverage of {taken} of {}: accuracy {:.2} % on {} validation images\n",
+        "{}\naverage of {taken} of {}: {metric} {:.2} % on {} validation images\n",
         table(&rows, [Align::Left, Align::Right, Align::Right, Align::Left]),
         soup.steps.len(),
-        100.0 * soup.accuracy,
+        100.0 * soup.score,
         soup.num_images,
     )
 }
 
 fn in_json(soup: &Soup) -> String {
+    let (own, of_soup) = match soup.task {
+        Task::SingleLabel => ("val_accuracy", "soup_val_accuracy"),
+        Task::MultiLabel => ("val_map", "soup_val_map"),
+    };
     let steps = soup.steps.iter().map(|step| {
         json!({
             "checkpoint": step.path.display().to_string(),
-            "val_accuracy": step.accuracy,
-            "soup_val_accuracy": step.soup_accuracy,
+            own: step.score,
+            of_soup: step.soup_score,
             "taken": step.is_taken,
         })
     });
     let steps: Vec<serde_json::Value> = steps.collect();
-    json!({"steps": steps, "val_accuracy": soup.accuracy, "images": soup.num_images}).to_string()
+    json!({"steps": steps, own: soup.score, "images": soup.num_images}).to_string()
 }

@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::dataset::{Checks, Dataset, Division, OpenOptions, Plan, Ratio, SplitError, Task};
+use crate::dataset::{Checks, Dataset, Division, Labelled, OpenOptions, Plan, Ratio, SplitError, Task};
 
 const OPTIONS: OpenOptions = OpenOptions { fold: None, val_fraction: 0.15, seed: 42, multi_label: true };
 
@@ -178,4 +178,48 @@ fn a_line_with_an_unknown_class_is_named() {
     fs::write(&val, text.replacen("\teven", "\todd", 1)).unwrap();
     let message = Dataset::open(data.path(), &OPTIONS).unwrap_err().to_string();
     assert!(message.contains("the class `odd` is not in the manifest's classes"), "{message}");
+}
+
+/// The labels of images by their paths, as the classes of a model number them.
+fn labelled(path: &Path, classes: &[&str], multi_label: bool) -> Result<Vec<(String, Vec<u32>)>, String> {
+    let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
+    let options = OpenOptions { multi_label, ..OpenOptions::default() };
+    let found = Labelled::open(path, &classes, None, &options, &CsvOptions::default());
+    let index = found.map_err(|error| error.to_string())?.index;
+    assert_eq!(index.label_sets.as_ref().unwrap().len(), index.samples.len());
+    let samples = index.samples.iter().enumerate();
+    Ok(samples.map(|(place, of)| (of.path.display().to_string(), index.labels(place).to_vec())).collect())
+}
+
+#[test]
+fn labelled_images_have_the_numbers_of_the_models_classes() {
+    let model = ["other", "third", "even", "fifth"];
+    let data = numbers();
+    let csv = labelled(&data.path().join("tags.csv"), &model, true).unwrap();
+    assert_eq!(csv.len(), 60);
+    assert_eq!(csv[0], ("i/00.png".to_owned(), vec![1, 2, 3]));
+    assert_eq!(csv[1], ("i/01.png".to_owned(), vec![]));
+    assert_eq!(csv[10], ("i/10.png".to_owned(), vec![2, 3]));
+    planned(opened(data.path())).write_index(None, false).unwrap();
+    let test = labelled(data.path(), &model, true).unwrap();
+    assert!(test.len() < 20 && test.iter().all(|one| csv.contains(one)), "{test:?}");
+    let unknown = labelled(&data.path().join("tags.csv"), &["even", "third"], true).unwrap_err();
+    assert!(unknown.contains("does not know the class `fifth`"), "{unknown}");
+    let single = labelled(data.path(), &model, false).unwrap_err();
+    assert!(single.contains("have several labels") && single.contains("gives an image one"), "{single}");
+}
+
+#[test]
+fn labelled_class_folders_need_links_between_them() {
+    let data = tempfile::tempdir().unwrap();
+    for (class, image) in [("cat", "1.png"), ("dog", "2.png")] {
+        fs::create_dir(data.path().join(class)).unwrap();
+        fs::write(data.path().join(class).join(image), image).unwrap();
+    }
+    let model = ["dog", "cat"];
+    let refused = labelled(data.path(), &model, true).unwrap_err();
+    assert!(refused.contains("one label each"), "{refused}");
+    symlink(data.path().join("cat/1.png"), data.path().join("dog/1.png")).unwrap();
+    let found = labelled(data.path(), &model, true).unwrap();
+    assert_eq!(found, [("cat/1.png".to_owned(), vec![0, 1]), ("dog/2.png".to_owned(), vec![0])]);
 }
