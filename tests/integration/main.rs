@@ -21,6 +21,7 @@ mod jensen_shannon;
 mod job;
 mod labels;
 mod labels_inference;
+mod labels_report;
 mod limits;
 mod loading;
 mod measure;

@@ -13,8 +13,9 @@ use ml_data::decode::Pixels;
 use serde::{Deserialize, Serialize};
 
 use crate::heatmap::blend;
+use crate::label_report::{EXTRA, SEPARATOR};
 use crate::pictures::encode_png;
-use crate::run_report::{Evaluations, PredictionRow, rows};
+use crate::run_report::{Evaluations, LabelEvaluations, PredictionRow, label_rows, mistakes, rows};
 use crate::samples::tile;
 use crate::write::{ReportError, make_folder, replace};
 
@@ -55,6 +56,9 @@ pub struct Listed {
     pub prediction: String,
     /// Of the prediction.
     pub probability: f64,
+    /// Whether the prediction is right; where it is not said, it is if it is the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct: Option<bool>,
     /// The overlay's file beside the list: the image as the network sees it, and under the heatmap.
     pub file: String,
 }
@@ -77,21 +81,8 @@ pub struct Overlays {
 /// # Errors
 /// See [`CamError`].
 pub fn of_run(run: &Run, model: &LoadedModel) -> Result<PathBuf, CamError> {
-    let evaluations = Evaluations::read(&run.report_dir());
-    let Some(main) = evaluations.main() else {
-        return Err(CamError::Predictions(format!(
-            "{}: nothing was evaluated yet; ml-inference does it",
-            run.folder().display()
-        )));
-    };
-    let file = run.report_dir().join(format!("predictions_{}.csv", main.split));
-    let predicted: Vec<PredictionRow> = rows(&file).map_err(CamError::Predictions)?;
-    let (right, mut wrong): (Vec<&PredictionRow>, Vec<_>) = predicted.iter().partition(|row| row.correct);
-    wrong.sort_by(|one, other| other.certainty().total_cmp(&one.certainty()));
-    let step = right.len().div_ceil(SHOWN).max(1);
-    let chosen: Vec<&PredictionRow> =
-        right.into_iter().step_by(step).chain(wrong.into_iter().take(SHOWN)).collect();
-    let paths: Vec<PathBuf> = chosen.iter().map(|row| main.root.join(&row.path)).collect();
+    let (root, chosen) = if model.thresholds().is_some() { chosen_labels(run) } else { chosen(run) }?;
+    let paths: Vec<PathBuf> = chosen.iter().map(|one| root.join(&one.path)).collect();
     let folder = run.report_dir().join("cam");
     make_folder(&folder)?;
     let found = match model.explain(&paths, options(), None) {
@@ -104,20 +95,118 @@ pub fn of_run(run: &Run, model: &LoadedModel) -> Result<PathBuf, CamError> {
         }
     };
     let mut list = Overlays { layer: found.layer, images: Vec::new(), problem: None };
-    for (row, explanation) in chosen.into_iter().zip(&found.images) {
-        let Some(explanation) = explanation else { continue };
-        let file = format!("{:02}.png", list.images.len());
-        replace(&folder.join(&file), &png(explanation)?)?;
-        list.images.push(Listed {
-            path: row.path.clone(),
-            label: row.label.clone(),
-            prediction: row.prediction.clone(),
-            probability: row.probability,
-            file,
-        });
+    for (one, explanations) in chosen.into_iter().zip(&found.images) {
+        for explanation in explanations {
+            let Some((label, prediction, probability, correct)) = one.shown(explanation, model.classes())
+            else {
+                continue;
+            };
+            let file = format!("{:02}.png", list.images.len());
+            replace(&folder.join(&file), &png(explanation)?)?;
+            list.images.push(Listed {
+                path: one.path.clone(),
+                label,
+                prediction,
+                probability,
+                correct,
+                file,
+            });
+        }
     }
     write_list(&folder, &list)?;
     Ok(folder)
+}
+
+/// An image that is explained.
+struct Chosen {
+    /// As in the predictions.
+    path: String,
+    of: Explained,
+}
+
+/// What is said of an explained image.
+enum Explained {
+    /// One label: this, the prediction and its probability.
+    Prediction { label: String, prediction: String, probability: f64 },
+    /// Several labels, joined: the classes that are predicted right, or those that are wrong.
+    Labels { labels: String, right: bool },
+}
+
+impl Chosen {
+    /// Label, prediction, probability and whether that is right; none where it is not to be shown.
+    fn shown(
+        &self,
+        explanation: &Explanation,
+        classes: &[String],
+    ) -> Option<(String, String, f64, Option<bool>)> {
+        match &self.of {
+            Explained::Prediction { label, prediction, probability } => {
+                Some((label.clone(), prediction.clone(), *probability, None))
+            }
+            Explained::Labels { labels, right } => {
+                let class = classes.get(explanation.class.class)?;
+                let is_label = labels.split(SEPARATOR).any(|label| label == class);
+                let probability = f64::from(explanation.class.probability);
+                let shown = (labels.clone(), class.clone(), probability, Some(is_label));
+                (is_label == *right).then_some(shown)
+            }
+        }
+    }
+}
+
+fn not_evaluated(run: &Run) -> CamError {
+    CamError::Predictions(format!(
+        "{}: nothing was evaluated yet; ml-inference does it",
+        run.folder().display()
+    ))
+}
+
+/// Images with several labels: some whose labels are all predicted, and those with the most probable
+/// classes that are no labels; and the folder that they lie in.
+fn chosen_labels(run: &Run) -> Result<(PathBuf, Vec<Chosen>), CamError> {
+    let report_dir = run.report_dir();
+    let evaluations = LabelEvaluations::read(&report_dir);
+    let main = evaluations.main().ok_or_else(|| not_evaluated(run))?;
+    let rows = label_rows(&report_dir, main).map_err(CamError::Predictions)?;
+    let right: Vec<(String, String)> = rows
+        .into_iter()
+        .filter(|row| row.labels == row.predicted && !row.labels.is_empty())
+        .map(|row| (row.path, row.labels))
+        .collect();
+    let mut wrong: Vec<(String, String)> = Vec::new();
+    for row in mistakes(&report_dir, main).map_err(CamError::Predictions)? {
+        let is_new = wrong.iter().all(|(path, _)| *path != row.path);
+        if row.why == EXTRA && is_new && wrong.len() < SHOWN {
+            wrong.push((row.path, row.labels));
+        }
+    }
+    let step = right.len().div_ceil(SHOWN).max(1);
+    let chosen = |right: bool| {
+        move |(path, labels): (String, String)| Chosen { path, of: Explained::Labels { labels, right } }
+    };
+    let right = right.into_iter().step_by(step).map(chosen(true));
+    Ok((main.root.clone(), right.chain(wrong.into_iter().map(chosen(false))).collect()))
+}
+
+/// Some images that are predicted right and the surest mistakes; and the folder that they lie in.
+fn chosen(run: &Run) -> Result<(PathBuf, Vec<Chosen>), CamError> {
+    let evaluations = Evaluations::read(&run.report_dir());
+    let main = evaluations.main().ok_or_else(|| not_evaluated(run))?;
+    let file = run.report_dir().join(format!("predictions_{}.csv", main.split));
+    let predicted: Vec<PredictionRow> = rows(&file).map_err(CamError::Predictions)?;
+    let (right, mut wrong): (Vec<&PredictionRow>, Vec<_>) = predicted.iter().partition(|row| row.correct);
+    wrong.sort_by(|one, other| other.certainty().total_cmp(&one.certainty()));
+    let step = right.len().div_ceil(SHOWN).max(1);
+    let rows = right.into_iter().step_by(step).chain(wrong.into_iter().take(SHOWN));
+    let chosen = rows.map(|row| Chosen {
+        path: row.path.clone(),
+        of: Explained::Prediction {
+            label: row.label.clone(),
+            prediction: row.prediction.clone(),
+            probability: row.probability,
+        },
+    });
+    Ok((main.root.clone(), chosen.collect()))
 }
 
 fn write_list(folder: &Path, list: &Overlays) -> Result<(), CamError> {

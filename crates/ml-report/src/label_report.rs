@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use ml_core::device::num_threads;
 use ml_core::evaluation::LabelEvaluation;
-use ml_core::metrics::multilabel::{ClassThresholds, MultilabelMetrics};
+use ml_core::metrics::calibration::{DEFAULT_BINS, Reliability, ReliabilityBin};
+use ml_core::metrics::intervals::{BootstrapConfig, Interval};
+use ml_core::metrics::multilabel::{
+    ClassThresholds, MultilabelMetrics, bootstrap_mean_average_precision, precision_recall_curve,
+};
 use ml_data::csv_text::CsvText;
 use ml_data::dataset::Index;
 
@@ -18,16 +23,22 @@ use crate::npy;
 use crate::write::{ReportError, make_folder, replace};
 
 /// Between the labels of an image.
-const SEPARATOR: char = '|';
+pub(crate) const SEPARATOR: char = '|';
 /// Why a class is listed as a mistake: it is predicted, and no label of the image.
-const EXTRA: &str = "extra";
+pub(crate) const EXTRA: &str = "extra";
 /// Why a class is listed as a mistake: it is a label of the image, and not predicted.
-const MISSING: &str = "missing";
+pub(crate) const MISSING: &str = "missing";
 
 /// More probabilities than these, 200 MB, are not kept.
 const MAX_PROBABILITIES: usize = 50_000_000;
 /// More probabilities than these are not written as text.
 const MAX_AS_TEXT: usize = 5_000_000;
+/// Of more probabilities the interval of mAP would take longer than a few seconds.
+const MAX_FOR_INTERVAL: usize = 1_000_000;
+/// Classes with a precision-recall curve; of more, those with the lowest average precision.
+const CURVES: usize = 10;
+/// Points of a curve.
+const POINTS: usize = 200;
 /// Mistakes of each kind that are listed.
 const MISTAKES: usize = 500;
 
@@ -104,12 +115,16 @@ impl LabelReport<'_> {
     pub fn json(&self) -> Value {
         let root = &self.index.root;
         let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
+        let interval = self.interval().map(|of| [of.lower, of.upper]);
         let more = json!({
             "task": "multi_label",
             "split": self.split,
             "root": root.to_string_lossy(),
             "not_finite": self.not_finite(),
             "loss": self.evaluation.sums.loss(),
+            "intervals": interval.map(|ends| json!({"mean_average_precision": ends})),
+            "reliability": self.reliability(),
+            "precision_recall": self.curves(),
         });
         let mut object = multilabel_json(self.metrics, self.classes);
         if let (Some(fields), Value::Object(more)) = (object.as_object_mut(), more) {
@@ -156,8 +171,8 @@ impl LabelReport<'_> {
         rows.finish()
     }
 
-    /// The classes that are predicted and no labels, and those that are labels and not predicted,
-    /// the worst first.
+    /// The classes that are predicted and no labels, and those that are labels and not predicted, the
+    /// worst first.
     fn wrong(&self) -> [Vec<Mistake>; 2] {
         let [mut extra, mut missing] = [Vec::new(), Vec::new()];
         for (image, row) in self.evaluation.scores().rows().enumerate() {
@@ -179,18 +194,26 @@ impl LabelReport<'_> {
         [extra, missing]
     }
 
+    /// Whether all labels of an image are predicted, and nothing else.
+    pub(crate) fn is_right(&self, image: usize) -> bool {
+        let classes = self.evaluation.scores().row(image).iter().zip(self.thresholds.values());
+        classes.enumerate().all(|(class, (probability, threshold))| {
+            self.evaluation.labels.contains(image, class) == (probability >= threshold)
+        })
+    }
+
     /// Where an image lies, relative to the index's root.
-    fn path(&self, image: usize) -> String {
+    pub(crate) fn path(&self, image: usize) -> String {
         self.index.samples[self.evaluation.samples[image]].path.to_string_lossy().into_owned()
     }
 
     /// The labels of an image, joined.
-    fn labels(&self, image: usize) -> String {
+    pub(crate) fn labels(&self, image: usize) -> String {
         self.joined(self.evaluation.labels.labels(image))
     }
 
     /// The classes that are predicted for an image, joined.
-    fn predicted(&self, image: usize) -> String {
+    pub(crate) fn predicted(&self, image: usize) -> String {
         let classes = self.evaluation.scores().row(image).iter().zip(self.thresholds.values());
         let predicted = classes.enumerate().filter(|(_, (probability, threshold))| probability >= threshold);
         self.joined(predicted.map(|(class, _)| class))
@@ -203,6 +226,63 @@ impl LabelReport<'_> {
     /// Images whose logits are NaN or Inf, so that they have no probabilities.
     fn not_finite(&self) -> usize {
         self.evaluation.scores().rows().filter(|row| row.iter().any(|value| value.is_nan())).count()
+    }
+
+    /// Of mAP, unless there are too many images.
+    fn interval(&self) -> Option<Interval> {
+        let LabelEvaluation { probabilities, labels, .. } = self.evaluation;
+        if probabilities.len() > MAX_FOR_INTERVAL {
+            return None;
+        }
+        let config = BootstrapConfig { threads: num_threads(), ..BootstrapConfig::default() };
+        let found = bootstrap_mean_average_precision(self.evaluation.scores(), labels, &config)?;
+        Some(found.interval)
+    }
+
+    /// Of all pairs of image and class: how often a class is a label, by its probability.
+    fn reliability(&self) -> Value {
+        let LabelEvaluation { probabilities, labels, .. } = self.evaluation;
+        let num_classes = self.classes.len();
+        let hits: Vec<bool> = (0..labels.len())
+            .flat_map(|image| (0..num_classes).map(move |class| labels.contains(image, class)))
+            .collect();
+        let found = Reliability::new(probabilities, &hits, DEFAULT_BINS);
+        let bin = |bin: &ReliabilityBin| {
+            json!({
+                "lower": bin.lower, "upper": bin.upper, "count": bin.count,
+                "confidence": bin.confidence, "accuracy": bin.accuracy,
+            })
+        };
+        json!({"ece": found.expected_error(), "bins": found.bins.iter().map(bin).collect::<Vec<_>>()})
+    }
+
+    /// The curve of all pairs of image and class, whose class is `null`, then those of classes.
+    fn curves(&self) -> Vec<Value> {
+        let (scores, labels) = (self.evaluation.scores(), &self.evaluation.labels);
+        let curve = |class: Option<usize>, average_precision: Option<f64>| {
+            let points = precision_recall_curve(scores, labels, class, POINTS, num_threads());
+            let points: Vec<_> =
+                points.iter().map(|of| json!([of.threshold, of.precision, of.recall])).collect();
+            let class = class.map(|class| self.classes[class].as_str());
+            json!({"class": class, "average_precision": average_precision, "points": points})
+        };
+        let of_classes = self.least_precise().into_iter();
+        let of_classes = of_classes.map(|(class, average_precision)| (Some(class), Some(average_precision)));
+        std::iter::once((None, self.metrics.micro_average_precision))
+            .chain(of_classes)
+            .map(|(class, average_precision)| curve(class, average_precision))
+            .collect()
+    }
+
+    /// The classes with the lowest average precision, in their order, and what it is.
+    fn least_precise(&self) -> Vec<(usize, f64)> {
+        let known = self.metrics.classes.iter().enumerate();
+        let mut known: Vec<(usize, f64)> =
+            known.filter_map(|(class, of)| Some((class, of.average_precision?))).collect();
+        known.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+        known.truncate(CURVES);
+        known.sort_by_key(|(class, _)| *class);
+        known
     }
 
     /// Writes the probabilities `[N, K]`, rows as in the predictions. Where they are too many, none
@@ -221,7 +301,7 @@ impl LabelReport<'_> {
 }
 
 /// The names of labels in one text.
-fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut text = String::new();
     for (place, name) in names.enumerate() {
         if place > 0 {
@@ -233,7 +313,7 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use ml_core::evaluation::Logits;
@@ -244,7 +324,7 @@ mod tests {
     use super::*;
 
     /// What tests make reports of.
-    struct Made {
+    pub(crate) struct Made {
         pub classes: Vec<String>,
         pub index: Index,
         pub evaluation: LabelEvaluation,
@@ -253,9 +333,9 @@ mod tests {
     }
 
     impl Made {
-        /// Four images of three classes; the first is right, the third has no label, and the last
-        /// no probabilities.
-        fn new(root: &Path) -> Made {
+        /// Four images of three classes; the first is right, the third has no label, and the last no
+        /// probabilities.
+        pub(crate) fn new(root: &Path) -> Made {
             let classes = ["cat", "dog", "a \"horse\""].map(str::to_owned).to_vec();
             let sets = [vec![0u32, 1], vec![1], vec![], vec![2]];
             let sample = |place: usize| Sample { path: Path::new(&format!("{place}.png")).into(), class: 0 };
@@ -281,7 +361,7 @@ mod tests {
             Made { classes, index, evaluation, thresholds, metrics }
         }
 
-        fn report(&self) -> LabelReport<'_> {
+        pub(crate) fn report(&self) -> LabelReport<'_> {
             LabelReport {
                 split: "val",
                 classes: &self.classes,
@@ -323,10 +403,12 @@ mod tests {
                 ["1.png", "dog", "cat", "dog", "missing", "0.3"],
             ]
         );
+        let right: Vec<bool> = (0..4).map(|image| made.report().is_right(image)).collect();
+        assert_eq!(right, [true, false, false, false]);
     }
 
     #[test]
-    fn all_files_are_written_and_the_json_says_what_the_metrics_do() {
+    fn all_files_are_written_and_the_json_has_curves_and_bins() {
         let folder = tempfile::tempdir().unwrap();
         let made = Made::new(Path::new("data"));
         let files = made.report().write(folder.path()).unwrap();
@@ -337,5 +419,14 @@ mod tests {
         let json: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
         assert_eq!(json["mean_average_precision"].as_f64(), made.metrics.mean_average_precision);
         assert_eq!((json["not_finite"].as_u64(), json["num_samples"].as_u64()), (Some(1), Some(4)));
+        let curves = json["precision_recall"].as_array().unwrap();
+        assert_eq!(
+            (curves.len(), &curves[0]["class"], &curves[1]["class"]),
+            (4, &Value::Null, &json!("cat"))
+        );
+        let bins = json["reliability"]["bins"].as_array().unwrap();
+        assert_eq!(bins.iter().map(|bin| bin["count"].as_u64().unwrap()).sum::<u64>(), 9);
+        let ends = json["intervals"]["mean_average_precision"].as_array().unwrap();
+        assert!(ends[0].as_f64() <= ends[1].as_f64());
     }
 }

@@ -9,13 +9,15 @@ use ml_core::evaluation::Analysis;
 use ml_core::metrics::{ConfusionMatrix, MetricSums};
 use ml_core::run::{Status, unix_seconds};
 use ml_core::trainer::{
-    Embedded, EpochMetrics, EpochReport, Evaluated, ReportError, Reporter, RunStart, StepReport,
+    Embedded, EpochMetrics, EpochReport, Evaluated, EvaluatedLabels, ReportError, Reporter, RunStart,
+    StepReport,
 };
 use ml_data::dataset::Split;
 use ml_data::transform::Pipeline;
 
 use super::board::BoardReporter;
 use super::classification::EvaluationReport;
+use super::label_report::LabelReport;
 
 /// Writes `tensorboard/` and `report/` of a run.
 #[derive(Default)]
@@ -107,6 +109,14 @@ impl Reporter for RunReporter {
             report.write_probabilities(&run.report_dir()).map_err(ReportError::new)?;
         }
         self.board(|board| board.evaluation(&report, epoch, unix_seconds())).map_err(ReportError::new)
+    }
+
+    fn evaluated_labels(&mut self, evaluated: &EvaluatedLabels<'_>) -> Result<(), ReportError> {
+        let EvaluatedLabels { run, split, classes, index, evaluation, thresholds, epoch } = *evaluated;
+        let metrics = &evaluation.metrics(thresholds, num_threads());
+        let report = LabelReport { split: split.name(), classes, index, evaluation, thresholds, metrics };
+        report.write(&run.report_dir()).map_err(ReportError::new)?;
+        self.board(|board| board.labels(&report, epoch, unix_seconds())).map_err(ReportError::new)
     }
 
     fn run_ended(&mut self, status: Status) -> Result<(), ReportError> {

@@ -8,6 +8,7 @@
 //! are the same for any number of threads.
 
 mod bootstrap;
+mod curve;
 mod images;
 mod multi_hot;
 #[cfg(test)]
@@ -22,7 +23,8 @@ use super::parallel::map_in_order;
 use super::ranking::{CLASSES_AT_ONCE, Thresholds, key_of, mean};
 use images::ClassCounts;
 
-pub use bootstrap::bootstrap_mean_average_precision;
+pub use bootstrap::{bootstrap_mean_average_precision, paired_bootstrap_mean_average_precision};
+pub use curve::precision_recall_curve;
 pub use multi_hot::{LabelError, MultiHot};
 pub use thresholds::{ClassThresholds, DEFAULT_THRESHOLD, ThresholdError, fit_thresholds};
 
@@ -145,7 +147,7 @@ impl MultilabelMetrics {
         let per_image = |sum: f64| if num_images == 0 { 0.0 } else { sum / num_images as f64 };
         MultilabelMetrics {
             mean_average_precision: mean(&average_precision),
-            micro_average_precision: micro_average_precision(scores, labels, threads),
+            micro_average_precision: count_pairs(scores, labels, threads).average_precision(),
             macro_roc_auc: mean(&roc_auc),
             micro_average: total.metrics(),
             macro_average: average(&classes, |_| 1),
@@ -235,7 +237,8 @@ fn count(
     counts
 }
 
-fn micro_average_precision(scores: Probabilities, labels: &MultiHot, threads: usize) -> Option<f64> {
+/// The thresholds of all pairs of image and class as one class.
+fn count_pairs(scores: Probabilities, labels: &MultiHot, threads: usize) -> Thresholds {
     let mut own = Vec::with_capacity(labels.count() as usize);
     for (image, row) in scores.rows().enumerate() {
         own.extend(labels.labels(image).map(|class| key_of(row[class]).unwrap_or(u32::MIN)));
@@ -255,5 +258,5 @@ fn micro_average_precision(scores: Probabilities, labels: &MultiHot, threads: us
         counts
     });
     parts.iter().for_each(|part| counts.add_others_of(part));
-    counts.average_precision()
+    counts
 }

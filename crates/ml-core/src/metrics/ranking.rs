@@ -87,18 +87,7 @@ pub fn precision_recall_curve(
 ) -> Vec<PrecisionRecallPoint> {
     scores.check_targets(targets);
     assert!(class < scores.num_classes(), "a class of the scores");
-    let counts = count(scores, targets, class..class + 1).remove(0);
-    let points: Vec<_> = counts.descending().collect();
-    evenly(points.len(), max_points)
-        .map(|index| {
-            let Step { key, hits, others, .. } = points[index];
-            PrecisionRecallPoint {
-                threshold: score_of(key),
-                precision: hits as f64 / (hits + others) as f64,
-                recall: hits as f64 / counts.positives as f64,
-            }
-        })
-        .collect()
+    count(scores, targets, class..class + 1).remove(0).curve(max_points)
 }
 
 /// At most `limit` of the indices `0..count`, evenly spaced, the first and the last among them (the
@@ -200,6 +189,21 @@ impl Thresholds {
             })
             .sum();
         Some(twice as f64 / (2 * u128::from(self.positives) * u128::from(negatives)) as f64)
+    }
+
+    /// The precision-recall curve, see [`precision_recall_curve`].
+    pub(super) fn curve(&self, max_points: usize) -> Vec<PrecisionRecallPoint> {
+        let points: Vec<_> = self.descending().collect();
+        evenly(points.len(), max_points)
+            .map(|index| {
+                let Step { key, hits, others, .. } = points[index];
+                PrecisionRecallPoint {
+                    threshold: score_of(key),
+                    precision: hits as f64 / (hits + others) as f64,
+                    recall: hits as f64 / self.positives as f64,
+                }
+            })
+            .collect()
     }
 
     pub(super) fn average_precision(&self) -> Option<f64> {

@@ -2,6 +2,7 @@
 //! bordered right and wrong.
 
 use image::RgbImage;
+use ml_data::dataset::Index;
 use ml_data::decode::Pixels;
 
 use super::{BoardError, COLUMNS, classes};
@@ -12,7 +13,7 @@ use crate::samples::tile;
 use crate::tensorboard::{EventWriter, PrCurve};
 
 /// Classes whose curves are written at most: those with the lowest F1.
-const CURVES: usize = 50;
+pub(super) const CURVES: usize = 50;
 /// Images of predictions.
 const SHOWN: usize = 32;
 /// Side of an image of predictions, and its border, in pixels.
@@ -67,17 +68,27 @@ pub(super) fn write(
 /// where it is wrong; none if none can be read.
 fn bordered(report: &EvaluationReport<'_>) -> Option<Pixels> {
     let predictions = &report.evaluation.predictions;
-    let step = predictions.len().div_ceil(SHOWN).max(1);
-    let tiles: Vec<Pixels> = predictions
-        .iter()
-        .step_by(step)
-        .filter_map(|prediction| {
-            let image = pictures::square(report.index, prediction.sample, SIDE - 2 * BORDER)?;
-            let is_right = prediction.best().class == prediction.target;
-            let mut tile = RgbImage::from_pixel(SIDE, SIDE, image::Rgb(if is_right { RIGHT } else { WRONG }));
-            image::imageops::replace(&mut tile, &image, i64::from(BORDER), i64::from(BORDER));
-            Some(Pixels { width: SIDE, height: SIDE, data: tile.into_raw() })
-        })
-        .collect();
+    sheet(shown(predictions.len()).filter_map(|place| {
+        let prediction = &predictions[place];
+        framed(report.index, prediction.sample, prediction.best().class == prediction.target)
+    }))
+}
+
+/// Places of the images that are shown, evenly from all.
+pub(super) fn shown(images: usize) -> impl Iterator<Item = usize> {
+    (0..images).step_by(images.div_ceil(SHOWN).max(1))
+}
+
+/// An image of a split with a green or a red border; none if it cannot be read.
+pub(super) fn framed(index: &Index, sample: usize, is_right: bool) -> Option<Pixels> {
+    let image = pictures::square(index, sample, SIDE - 2 * BORDER)?;
+    let mut tile = RgbImage::from_pixel(SIDE, SIDE, image::Rgb(if is_right { RIGHT } else { WRONG }));
+    image::imageops::replace(&mut tile, &image, i64::from(BORDER), i64::from(BORDER));
+    Some(Pixels { width: SIDE, height: SIDE, data: tile.into_raw() })
+}
+
+/// Framed images on one sheet; none if there are none.
+pub(super) fn sheet(framed: impl Iterator<Item = Pixels>) -> Option<Pixels> {
+    let tiles: Vec<Pixels> = framed.collect();
     (!tiles.is_empty()).then(|| tile(&tiles, [SIDE, SIDE], COLUMNS))
 }

@@ -4,6 +4,7 @@
 mod classes;
 mod evaluated;
 mod hparams;
+mod labels;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ mod tests;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use ml_data::dataset::Index;
+use ml_data::dataset::{Index, Task};
 use ml_data::decode::{self, Pixels};
 use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
@@ -21,6 +22,7 @@ use ml_core::run::{Status, unix_seconds};
 use ml_core::trainer::{Embedded, EpochMetrics, EpochReport, ReportError, Reporter, RunStart, StepReport};
 
 use crate::classification::EvaluationReport;
+use crate::label_report::LabelReport;
 use crate::samples::tile;
 use crate::tensorboard::{EventError, EventWriter, SessionStatus};
 use crate::{embeddings, figures};
@@ -28,7 +30,8 @@ use hparams::Settings;
 use steps::Steps;
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`,
-/// and with EMA weights `Loss/val_ema`, `Accuracy/val_ema`.
+/// and with EMA weights `Loss/val_ema`, `Accuracy/val_ema`. With several labels an image, mAP, F1,
+/// Hamming loss and subset accuracy are in the place of the accuracy.
 #[allow(missing_debug_implementations)]
 pub struct BoardReporter {
     folder: PathBuf,
@@ -62,7 +65,10 @@ impl BoardReporter {
         let mut writer = EventWriter::replace(&folder, wall_time)?;
         let settings = Settings::new(config, wall_time);
         settings.write(&mut writer)?;
-        let steps = Steps::start(&folder.join("steps"), step, &config.training.tensorboard)?;
+        let mut steps = Steps::start(&folder.join("steps"), step, &config.training.tensorboard)?;
+        if config.data.task == Task::MultiLabel {
+            steps.accuracy = labels::SUBSET_ACCURACY;
+        }
         let (samples, pending) = (None, None);
         let mut reporter = BoardReporter { folder, writer, settings, steps, written: 0, samples, pending };
         reporter.catch_up(history)?;
@@ -126,26 +132,37 @@ impl BoardReporter {
         evaluated::write(&mut self.writer, report, epoch, wall_time)
     }
 
+    /// Shows an evaluation of images with several labels.
+    ///
+    /// # Errors
+    /// The events cannot be written.
+    pub fn labels(&mut self, report: &LabelReport<'_>, epoch: u64, wall_time: f64) -> Result<(), BoardError> {
+        self.make_samples()?;
+        labels::write(&mut self.writer, report, epoch, wall_time)
+    }
+
     fn catch_up(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
         for m in &history[self.written.min(history.len())..] {
-            let averaged = m
-                .ema
-                .into_iter()
-                .flat_map(|ema| [("Loss/val_ema", ema.val_loss), ("Accuracy/val_ema", ema.val_accuracy)]);
-            let scalars = [
-                ("Loss/train", m.train_loss),
-                ("Loss/val", m.val_loss),
-                ("Accuracy/train", m.train_accuracy),
-                ("Accuracy/val", m.val_accuracy),
-                ("Learning_Rate", m.lr),
-            ];
-            for (tag, value) in scalars.into_iter().chain(averaged) {
+            let losses = [("Loss/train", m.train_loss), ("Loss/val", m.val_loss), ("Learning_Rate", m.lr)];
+            let averaged = m.ema.map(|ema| ("Loss/val_ema", ema.val_loss));
+            let scalars = match m.labels {
+                Some(found) => labels::scalars(m, &found),
+                None => accuracies(m),
+            };
+            for (tag, value) in losses.into_iter().chain(averaged).chain(scalars) {
                 self.writer.add_scalar(tag, value, m.epoch, m.wall_time)?;
             }
         }
         self.written = history.len();
         self.writer.flush()
     }
+}
+
+/// Of images with one label.
+fn accuracies(m: &EpochMetrics) -> Vec<(&'static str, f64)> {
+    let averaged = m.ema.map(|ema| ("Accuracy/val_ema", ema.val_accuracy));
+    let accuracies = [("Accuracy/train", m.train_accuracy), ("Accuracy/val", m.val_accuracy)];
+    accuracies.into_iter().chain(averaged).collect()
 }
 
 impl Reporter for BoardReporter {

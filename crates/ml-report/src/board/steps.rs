@@ -38,6 +38,8 @@ const SECONDS_A_MATRIX: f64 = 0.1;
 /// Writes what is said of steps.
 pub(super) struct Steps {
     writer: EventWriter,
+    /// The curve of the share of images that are right.
+    pub accuracy: &'static str,
     /// Between two points of a curve.
     interval: Duration,
     started: Instant,
@@ -62,7 +64,9 @@ impl Steps {
         let interval = Duration::try_from_secs_f64(config.scalars_every_seconds).unwrap_or(Duration::MAX);
         let histograms = Histograms::new(config.histograms_every_steps, step);
         let matrices = Schedule::default();
-        Ok(Steps { writer, interval, started: now, written: now, flushed: now, last, histograms, matrices })
+        let accuracy = "Accuracy/train";
+        let (started, written, flushed) = (now, now, now);
+        Ok(Steps { writer, accuracy, interval, started, written, flushed, last, histograms, matrices })
     }
 
     /// The run has gone back to `step`.
@@ -108,7 +112,7 @@ impl Steps {
         let accuracy = mean(sums.correct.saturating_sub(before.correct) as f64, images as f64);
         let mut points: Vec<(String, f64)> = Vec::new();
         points.extend(loss.map(|loss| ("Loss/train".to_owned(), loss)));
-        points.extend(accuracy.map(|accuracy| ("Accuracy/train".to_owned(), accuracy)));
+        points.extend(accuracy.map(|accuracy| (self.accuracy.to_owned(), accuracy)));
         match lrs {
             &[lr] => points.push(("Learning_Rate".to_owned(), lr)),
             lrs => {

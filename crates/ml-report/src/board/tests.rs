@@ -2,11 +2,13 @@
 
 use ml_core::config::Config;
 use ml_core::run::Run;
+use ml_core::trainer::{EmaMetrics, LabelFigures};
 use ml_data::dataset::Split;
 use serde_json::{Value, json};
 use test_support::python_json;
 
 use super::*;
+use crate::label_report::tests::Made;
 
 /// The events of a run that starts with `history`, is told what `tell` says, and is let go.
 fn events(history: &[EpochMetrics], tell: impl FnOnce(&mut BoardReporter)) -> Value {
@@ -37,6 +39,37 @@ fn epoch(epoch: u64) -> EpochMetrics {
         ema: None,
         wall_time: 20.0,
     }
+}
+
+#[test]
+fn with_several_labels_the_curves_are_of_map_and_f1() {
+    let figures = LabelFigures {
+        map: 0.75,
+        micro_f1: 0.5,
+        macro_f1: 0.25,
+        sample_f1: 0.125,
+        hamming_loss: 0.0625,
+        subset_accuracy: 0.5,
+    };
+    let of_labels = EpochMetrics {
+        labels: Some(figures),
+        ema: Some(EmaMetrics { val_loss: 1.5, val_accuracy: 0.0, val_map: Some(0.875) }),
+        ..epoch(1)
+    };
+    let place = tempfile::tempdir().unwrap();
+    let made = Made::new(place.path());
+    let path = place.path().join("0.png");
+    image::RgbImage::from_pixel(4, 4, image::Rgb([9, 9, 9])).save(path).unwrap();
+    let found = events(&[of_labels], |reporter| reporter.labels(&made.report(), 1, 30.0).unwrap());
+    let scalars = &found["scalars"];
+    assert_eq!(scalars["mAP/val"], json!([[1, 20.0, 0.75]]));
+    assert_eq!(scalars["mAP/val_ema"], json!([[1, 20.0, 0.875]]));
+    assert_eq!(scalars["F1/val_macro"], json!([[1, 20.0, 0.25]]));
+    assert_eq!(scalars["Subset_Accuracy/train"], json!([[1, 20.0, 0.5]]));
+    assert_eq!((&scalars["Accuracy/val"], &scalars["Accuracy/val_ema"]), (&Value::Null, &Value::Null));
+    assert_eq!(scalars["Final/val/subset_accuracy"], json!([[1, 30.0, 0.25]]));
+    let text = found["text"]["Predicted_Labels/val"][0][2].as_str().unwrap();
+    assert!(text.contains("| 0.png | cat, dog | cat, dog | right |"), "{text}");
 }
 
 #[test]

@@ -58,6 +58,7 @@ mod tests {
             train_accuracy: 1.0 - loss * 0.9,
             val_accuracy: 1.0 - loss,
             learning_rate: 0.01,
+            labels: None,
         };
         let epochs = (1..).zip(losses).map(epoch).collect();
         RunCurves { name: name.into(), curves: Curves { epochs, best_epoch: None } }

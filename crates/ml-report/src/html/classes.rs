@@ -50,6 +50,7 @@ fn worst_first(a: &ClassRow, b: &ClassRow) -> Ordering {
 fn class_table(label: &str, table: &ClassTable, rows: &[&ClassRow]) -> Markup {
     let has_ap = table.rows.iter().any(|row| row.ap.is_some());
     let has_auc = table.rows.iter().any(|row| row.auc.is_some());
+    let has_threshold = table.rows.iter().any(|row| row.threshold.is_some());
     let has_train = table.rows.iter().any(|row| row.train_images.is_some());
     let option = |value: Option<f64>| value.map_or(NONE.into(), |value| decimal(value, 3));
     let table = html! {
@@ -62,6 +63,7 @@ fn class_table(label: &str, table: &ClassTable, rows: &[&ClassRow]) -> Markup {
                     th scope="col" { "Recall" }
                     @if has_ap { th scope="col" { abbr title="average precision" { "AP" } } }
                     @if has_auc { th scope="col" { abbr title="area under the ROC curve" { "AUC" } } }
+                    @if has_threshold { th scope="col" { "Threshold" } }
                     th scope="col" { "Images" }
                     @if has_train { th scope="col" { "Train images" } }
                 }
@@ -75,6 +77,7 @@ fn class_table(label: &str, table: &ClassTable, rows: &[&ClassRow]) -> Markup {
                         td { (decimal(row.recall, 3)) }
                         @if has_ap { td { (option(row.ap)) } }
                         @if has_auc { td { (option(row.auc)) } }
+                        @if has_threshold { td { (option(row.threshold)) } }
                         td { (format::count(row.support)) }
                         @if has_train { td { (row.train_images.map_or(NONE.into(), format::count)) } }
                     }

@@ -34,15 +34,16 @@ const LEGEND_LIMIT: usize = 60;
 
 /// The top of the page.
 pub(super) fn header(comparison: &Comparison) -> Markup {
-    let Comparison { data_set, runs, notes, date, program, .. } = comparison;
-    let best = runs.iter().filter_map(|run| Some((run, run.metrics.present()?.get(MetricKind::Accuracy)?)));
+    let Comparison { data_set, runs, notes, date, program, by_map, .. } = comparison;
+    let kind = if *by_map { MetricKind::MeanAp } else { MetricKind::Accuracy };
+    let best = runs.iter().filter_map(|run| Some((run, run.metrics.present()?.get(kind)?)));
     let best = best.filter(|of| of.1.value.is_finite()).max_by(|a, b| a.1.value.total_cmp(&b.1.value));
     html! {
         p.kind { "Comparison" }
         h1 { (format::counted(runs.len() as u64, "run")) " on " (name(data_set)) }
         @if let Some((run, accuracy)) = best {
             p.summary {
-                "Highest accuracy: " (name(&run.name)) ", " strong { (format::percent(accuracy.value)) }
+                @if *by_map { "Highest mAP: " } @else { "Highest accuracy: " } (name(&run.name)) ", " strong { (format::percent(accuracy.value)) }
                 @if let Some(interval) = accuracy.interval {
                     " (95" (format::SPACE) "% interval " (format::percent_range(interval)) ")"
                 }
@@ -62,12 +63,16 @@ pub(super) fn sections(comparison: &Comparison) -> Vec<Option<Section>> {
         Section::of("metrics", "Metrics", &all, |()| {
             html! { (metric_table(runs)) (left_out(comparison.runs.len() as u64, RUNS, "run")) }
         }),
-        Section::of("pairs", "Pairs of runs", &comparison.pairs, |pairs| pair_table(&comparison.runs, pairs)),
+        Section::of("pairs", "Pairs of runs", &comparison.pairs, |pairs| pair_table(comparison, pairs)),
         Section::of("settings", "Settings that differ", &all, |()| settings(runs)),
         Section::of("curves", "Learning curves", &all, |()| curves(&comparison.runs)),
-        Section::of("images", "Images that one gets right", &comparison.pairs, |pairs| {
-            disagreements(&comparison.runs, pairs)
-        }),
+        if comparison.by_map {
+            None
+        } else {
+            Section::of("images", "Images that one gets right", &comparison.pairs, |pairs| {
+                disagreements(&comparison.runs, pairs)
+            })
+        },
     ]
 }
 
@@ -119,7 +124,8 @@ fn run_name(runs: &[ComparedRun], index: usize) -> String {
     runs.get(index).map_or_else(|| format!("run {index}"), |run| run.name.clone())
 }
 
-fn pair_table(runs: &[ComparedRun], pairs: &[PairedTest]) -> Markup {
+fn pair_table(comparison: &Comparison, pairs: &[PairedTest]) -> Markup {
+    let Comparison { runs, by_map, .. } = comparison;
     let points = |value: f64| decimal(value * 100.0, 1);
     let range = |of: Interval| format!("{} to {}", points(of.low), points(of.high));
     let table = html! {
@@ -155,8 +161,12 @@ fn pair_table(runs: &[ComparedRun], pairs: &[PairedTest]) -> Markup {
     };
     html! {
         p {
-            "Accuracy of the second run less that of the first, on the same images, with the paired 95" (format::SPACE)
+            @if *by_map { "mAP" } @else { "Accuracy" } " of the second run less that of the first, on the same images, with the paired 95" (format::SPACE)
             "% interval. The p-value is the probability of a difference at least as large if both were equally good."
+            @if *by_map {
+                " It is that of the images whose labels are all right, and nothing else predicted: so many does only one get "
+                "right."
+            }
         }
         (scroll("Pairs of runs", &table))
         (left_out(pairs.len() as u64, PAIRS, "pair"))
@@ -211,9 +221,14 @@ fn curves(runs: &[ComparedRun]) -> Markup {
     };
     html! {
         @if shown.is_empty() { p.missing { "No run has metrics by epoch." } } @else {
+            @let has_labels = shown.iter().any(|run| super::curves::has_labels(run.1));
             div.plots {
                 (overlay("Validation loss", "loss", Unit::Number, |epoch| epoch.val_loss))
-                (overlay("Validation accuracy", "accuracy", Unit::Percent, |epoch| epoch.val_accuracy))
+                @if has_labels {
+                    (overlay("Validation mAP", "mAP", Unit::Percent, |epoch| epoch.labels.map_or(f64::NAN, |of| of.map)))
+                } @else {
+                    (overlay("Validation accuracy", "accuracy", Unit::Percent, |epoch| epoch.val_accuracy))
+                }
                 (overlay("Training loss", "loss", Unit::Number, |epoch| epoch.train_loss))
             }
             (left_out(with_curves().count() as u64, CURVES, "run"))

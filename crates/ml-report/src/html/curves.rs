@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::format::{self, decimal, percent, significant};
 use super::page::{left_out, scroll};
 use super::plot::{Mark, Plot, Series};
-use super::report::{Curves, Epoch};
+use super::report::{Curves, Epoch, LabelEpoch};
 use super::scale::{Axis, Unit};
 
 /// Rows of the table.
@@ -20,7 +20,10 @@ pub(super) fn curves(curves: &Curves) -> Markup {
     html! {
         div.plots {
             (by_epoch(curves, "Loss", "loss", Unit::Number, |epoch| (epoch.train_loss, epoch.val_loss)))
-            (by_epoch(curves, "Accuracy", "accuracy", Unit::Percent, |epoch| (epoch.train_accuracy, epoch.val_accuracy)))
+            @if has_labels(epochs) { (of_labels(curves)) }
+            (by_epoch(curves, accuracy_title(epochs), "accuracy", Unit::Percent, |epoch| {
+                (epoch.train_accuracy, epoch.val_accuracy)
+            }))
             @if epochs.iter().any(|epoch| epoch.learning_rate.is_finite()) { (learning_rate(epochs)) }
         }
         details {
@@ -28,6 +31,50 @@ pub(super) fn curves(curves: &Curves) -> Markup {
             (table(curves))
         }
     }
+}
+
+/// A value of an epoch.
+type LabelFigure = fn(&LabelEpoch) -> f64;
+
+/// Whether images have several labels.
+pub(super) fn has_labels(epochs: &[Epoch]) -> bool {
+    epochs.iter().any(|epoch| epoch.labels.is_some())
+}
+
+/// What accuracies of these epochs are called.
+fn accuracy_title(epochs: &[Epoch]) -> &'static str {
+    if has_labels(epochs) { "Subset accuracy" } else { "Accuracy" }
+}
+
+/// mAP and F1 on the validation images, which have several labels.
+fn of_labels(curves: &Curves) -> Markup {
+    let epochs = &curves.epochs;
+    let value = |epoch: &Epoch, of: LabelFigure| epoch.labels.as_ref().map_or(f64::NAN, of);
+    let plot = |title: &str, label: &'static str, lines: &[(&str, LabelFigure)]| {
+        let values = epochs.iter().flat_map(|epoch| lines.iter().map(move |(_, of)| value(epoch, *of)));
+        let axis = Axis::over(values, Unit::Percent);
+        let mut plot = Plot::new(title, ("epoch", epoch_axis(epochs)), (label, axis));
+        for (style, (name, of)) in lines.iter().enumerate() {
+            plot.series.push(series(name, style, epochs, |epoch| value(epoch, *of)));
+        }
+        plot.mark = best_mark(curves, |epoch| value(epoch, lines[0].1));
+        plot.render()
+    };
+    let map: [(&str, LabelFigure); 1] = [("mAP", |of| of.map)];
+    let f1: [(&str, LabelFigure); 3] =
+        [("micro", |of| of.micro_f1), ("macro", |of| of.macro_f1), ("sample", |of| of.sample_f1)];
+    html! {
+        (plot("mAP on the validation split", "mAP", &map))
+        (plot("F1 on the validation split, predicted from 50\u{a0}% on", "F1", &f1))
+    }
+}
+
+/// The epoch whose weights are in `best.pt`.
+fn best_mark(curves: &Curves, of: impl Fn(&Epoch) -> f64) -> Option<Mark> {
+    let best = curves.best_epoch?;
+    let epoch = curves.epochs.iter().find(|epoch| epoch.epoch == best)?;
+    let text = format!("best: epoch {}", format::count(best));
+    Some(Mark { x: best as f64, y: Some(of(epoch)), text })
 }
 
 /// Train and val of one metric, with the best epoch.
@@ -43,11 +90,7 @@ fn by_epoch(
     let mut plot = Plot::new(title, ("epoch", epoch_axis(epochs)), (label, Axis::over(values, unit)));
     plot.series.push(series("train", 1, epochs, |epoch| of(epoch).0));
     plot.series.push(series("val", 0, epochs, |epoch| of(epoch).1));
-    plot.mark = curves.best_epoch.and_then(|best| {
-        let epoch = epochs.iter().find(|epoch| epoch.epoch == best)?;
-        let text = format!("best: epoch {}", format::count(best));
-        Some(Mark { x: best as f64, y: Some(of(epoch).1), text })
-    });
+    plot.mark = best_mark(curves, |epoch| of(epoch).1);
     plot.render()
 }
 
@@ -83,15 +126,29 @@ fn table(curves: &Curves) -> Markup {
         .filter(|(place, epoch)| is_shown(*place, epoch))
         .map(|(_, epoch)| epoch)
         .collect();
+    let with_labels = has_labels(epochs);
+    let heads: &[&str] = if with_labels {
+        &[
+            "Epoch",
+            "Train loss",
+            "Val loss",
+            "Train subset accuracy",
+            "Val subset accuracy",
+            "Val mAP",
+            "Micro F1",
+            "Macro F1",
+            "Learning rate",
+        ]
+    } else {
+        &["Epoch", "Train loss", "Val loss", "Train accuracy", "Val accuracy", "Learning rate"]
+    };
+    let of_label = |epoch: &Epoch, of: LabelFigure| {
+        let value = epoch.labels.as_ref().map_or(f64::NAN, of);
+        html! { td { (decimal(value, 4)) } }
+    };
     let table = html! {
         table.numbers {
-            thead {
-                tr {
-                    @for title in ["Epoch", "Train loss", "Val loss", "Train accuracy", "Val accuracy", "Learning rate"] {
-                        th scope="col" { (title) }
-                    }
-                }
-            }
+            thead { tr { @for title in heads { th scope="col" { (title) } } } }
             tbody {
                 @for epoch in &shown {
                     @let is_best = Some(epoch.epoch) == curves.best_epoch;
@@ -101,6 +158,11 @@ fn table(curves: &Curves) -> Markup {
                         td { (decimal(epoch.val_loss, 4)) }
                         td { (percent(epoch.train_accuracy)) }
                         td { (percent(epoch.val_accuracy)) }
+                        @if with_labels {
+                            (of_label(epoch, |of| of.map))
+                            (of_label(epoch, |of| of.micro_f1))
+                            (of_label(epoch, |of| of.macro_f1))
+                        }
                         td { (significant(epoch.learning_rate, 4)) }
                     }
                 }

@@ -120,8 +120,11 @@ pub(crate) fn p_value(value: f64) -> String {
 /// The number of a metric.
 pub(super) fn metric(kind: MetricKind, value: f64) -> String {
     match kind {
-        MetricKind::Accuracy | MetricKind::TopK(_) | MetricKind::BalancedAccuracy => percent(value),
-        MetricKind::Loss => decimal(value, 4),
+        MetricKind::Accuracy
+        | MetricKind::TopK(_)
+        | MetricKind::BalancedAccuracy
+        | MetricKind::SubsetAccuracy => percent(value),
+        MetricKind::Loss | MetricKind::HammingLoss => decimal(value, 4),
         _ => decimal(value, 3),
     }
 }

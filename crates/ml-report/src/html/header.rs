@@ -26,9 +26,15 @@ fn summary(header: &Header) -> Markup {
         (name(&header.network)) " on " (name(&header.data_set)) ", " (format::counted(header.classes, "class")) ": "
         @match &header.headline {
             Some(headline) => {
-                strong { (format::percent(headline.accuracy.value)) }
-                " of " (format::count(headline.images)) " " (name(&headline.split)) " images right"
-                @if let Some(interval) = headline.accuracy.interval {
+                @if headline.kind == MetricKind::Accuracy {
+                    strong { (format::percent(headline.estimate.value)) }
+                    " of " (format::count(headline.images)) " " (name(&headline.split)) " images right"
+                } @else {
+                    (super::metrics::title(headline.kind)) " "
+                    strong { (format::percent(headline.estimate.value)) }
+                    " on " (format::count(headline.images)) " " (name(&headline.split)) " images"
+                }
+                @if let Some(interval) = headline.estimate.interval {
                     " (95" (format::SPACE) "% interval " (format::percent_range(interval)) ")"
                 }
                 "."
@@ -83,7 +89,17 @@ fn key_numbers(report: &Report) -> Vec<(String, String)> {
     let metrics =
         report.metrics.present().and_then(|splits| splits.iter().find(|of| Some(of.split.as_str()) == split));
     if let Some(metrics) = metrics {
-        let wanted = [MetricKind::Accuracy, MetricKind::BalancedAccuracy, MetricKind::MacroF1];
+        // With several labels an image there is no accuracy, and else no mAP.
+        let wanted = [
+            MetricKind::MeanAp,
+            MetricKind::MicroF1,
+            MetricKind::Accuracy,
+            MetricKind::BalancedAccuracy,
+            MetricKind::MacroF1,
+            MetricKind::SampleF1,
+            MetricKind::HammingLoss,
+            MetricKind::SubsetAccuracy,
+        ];
         for (kind, estimate) in wanted.into_iter().filter_map(|kind| Some((kind, metrics.get(kind)?))) {
             tiles.push((super::metrics::title(kind), format::metric(kind, estimate.value)));
         }

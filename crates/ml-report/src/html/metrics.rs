@@ -25,6 +25,14 @@ pub(crate) fn title(kind: MetricKind) -> String {
         MetricKind::MacroRecall => "Macro recall".into(),
         MetricKind::WeightedPrecision => "Weighted precision".into(),
         MetricKind::WeightedRecall => "Weighted recall".into(),
+        MetricKind::MeanAp => "mAP".into(),
+        MetricKind::MicroAp => "Micro average precision".into(),
+        MetricKind::MicroF1 => "Micro F1".into(),
+        MetricKind::SampleF1 => "Sample F1".into(),
+        MetricKind::MicroPrecision => "Micro precision".into(),
+        MetricKind::MicroRecall => "Micro recall".into(),
+        MetricKind::HammingLoss => "Hamming loss".into(),
+        MetricKind::SubsetAccuracy => "Subset accuracy".into(),
         MetricKind::Loss => "Loss".into(),
     }
 }
@@ -57,6 +65,17 @@ fn explanation(kind: MetricKind) -> String {
         MetricKind::WeightedRecall => {
             "Mean recall of the classes, weighted by their number of images: the same as the accuracy."
         }
+        MetricKind::MeanAp => {
+            "Mean average precision: the mean over the classes of the area under the precision-recall curve. It needs no \
+             threshold."
+        }
+        MetricKind::MicroAp => "Average precision of all pairs of image and class as one ranking.",
+        MetricKind::MicroF1 => "F1 of all pairs of image and class: frequent classes count most.",
+        MetricKind::SampleF1 => "Mean over the images of the F1 of their labels.",
+        MetricKind::MicroPrecision => "Of all labels that are predicted, the share that is right.",
+        MetricKind::MicroRecall => "Of all labels, the share that is predicted.",
+        MetricKind::HammingLoss => "Share of the pairs of image and class that is wrong. Lower is better.",
+        MetricKind::SubsetAccuracy => "Share of images whose labels are all predicted, and nothing else.",
         MetricKind::Loss => "Mean loss per image. Lower is better.",
     };
     text.to_owned()

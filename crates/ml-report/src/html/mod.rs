@@ -13,6 +13,7 @@ pub(crate) mod format;
 mod header;
 mod images;
 mod intervals;
+mod labels;
 mod metrics;
 mod page;
 mod plot;
@@ -30,10 +31,13 @@ mod value;
 mod tests;
 
 pub use page::MAX_THUMBNAIL_BYTES;
-pub use report::{Curves, DataSet, Epoch, Header, Headline, Network, Report, Setting, Setup, Status, Timing};
+pub use report::{
+    Curves, DataSet, Epoch, Header, Headline, LabelEpoch, Network, Report, Setting, Setup, Status, Timing,
+};
 pub use results::{
     Answered, Attention, Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, Explanation,
-    Findings, Groups, LabelIssue, LabelIssues, Metric, MetricKind, Mistakes, OutOfDistribution, Reliability,
+    Findings, Groups, LabelCalibration, LabelExample, LabelFindings, LabelIssue, LabelIssues, LabelMistakes,
+    Metric, MetricKind, Mistakes, OutOfDistribution, PrecisionRecall, PrecisionRecallCurves, Reliability,
     ReliabilityBin, Selective, SplitMetrics, Threshold, Thumbnail,
 };
 pub use search::{Search, SearchKey, SearchTrial, render_search};
@@ -59,7 +63,11 @@ pub fn render(report: &Report) -> String {
         Section::of("time", "Time and memory", &report.timing, time::timing),
         Section::of("environment", "Environment", &report.environment, |rows| time::environment(rows)),
     ];
-    let sections = first.into_iter().chain(findings(&report.findings)).chain(last);
+    let sections = first
+        .into_iter()
+        .chain(findings(&report.findings))
+        .chain(labels::sections(&report.labels))
+        .chain(last);
     let title = format!("{}: training report", report.header.name);
     page(&title, &header::header(report), sections, &report.header.program)
 }

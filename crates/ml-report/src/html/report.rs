@@ -1,7 +1,7 @@
 //! What a report shows, as plain data: the run, what was trained, its curves, time and
 //! environment. The results of evaluations are in [`super::results`].
 
-use super::results::{Attention, Findings, SplitMetrics};
+use super::results::{Attention, Findings, LabelFindings, MetricKind, SplitMetrics};
 use super::value::{Estimate, Part};
 
 /// How a run ended. Each text is a sentence or empty.
@@ -30,7 +30,7 @@ pub struct Header {
     pub data_set: String,
     /// Number of classes.
     pub classes: u64,
-    /// The accuracy that the summary states.
+    /// The metric that the summary states.
     pub headline: Option<Headline>,
     /// When the report was written, as it is shown.
     pub date: String,
@@ -38,13 +38,15 @@ pub struct Header {
     pub program: String,
 }
 
-/// The accuracy that the summary states.
+/// The metric that the summary states.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Headline {
     /// Name of the split, `test`.
     pub split: String,
+    /// Which metric: the accuracy, or mAP with several labels an image.
+    pub kind: MetricKind,
     /// A fraction in 0 to 1.
-    pub accuracy: Estimate,
+    pub estimate: Estimate,
     /// Images in the split.
     pub images: u64,
 }
@@ -123,6 +125,21 @@ pub struct Epoch {
     pub val_accuracy: f64,
     /// At the end of the epoch.
     pub learning_rate: f64,
+    /// With several labels an image, where both accuracies are those of all labels of an image.
+    pub labels: Option<LabelEpoch>,
+}
+
+/// What was measured in an epoch on validation images with several labels; NaN where it was not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LabelEpoch {
+    /// Mean average precision, a fraction in 0 to 1.
+    pub map: f64,
+    /// F1 of all pairs of image and class.
+    pub micro_f1: f64,
+    /// Mean over the classes of F1.
+    pub macro_f1: f64,
+    /// Mean over the images of F1.
+    pub sample_f1: f64,
 }
 
 /// Metrics by epoch.
@@ -166,6 +183,8 @@ pub struct Report {
     pub metrics: Part<Vec<SplitMetrics>>,
     /// What the split that says most about new images shows.
     pub findings: Findings,
+    /// What it shows besides where images have several labels.
+    pub labels: LabelFindings,
     /// Grad-CAM overlays.
     pub attention: Part<Attention>,
     /// Where the time went.
@@ -183,6 +202,7 @@ impl Report {
             curves: Part::Omitted,
             metrics: Part::Omitted,
             findings: Findings::default(),
+            labels: LabelFindings::default(),
             attention: Part::Omitted,
             timing: Part::Omitted,
             environment: Part::Omitted,

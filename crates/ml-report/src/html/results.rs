@@ -32,6 +32,22 @@ pub enum MetricKind {
     WeightedPrecision,
     /// Mean recall over classes, weighted by their images.
     WeightedRecall,
+    /// Mean over the classes of average precision, with several labels an image.
+    MeanAp,
+    /// Average precision of all pairs of image and class.
+    MicroAp,
+    /// F1 of all pairs of image and class.
+    MicroF1,
+    /// Mean over the images of F1.
+    SampleF1,
+    /// Precision of all pairs of image and class.
+    MicroPrecision,
+    /// Recall of all pairs of image and class.
+    MicroRecall,
+    /// Share of the pairs of image and class that is wrong.
+    HammingLoss,
+    /// Share of images whose labels are all right.
+    SubsetAccuracy,
     /// Mean loss.
     Loss,
 }
@@ -80,6 +96,8 @@ pub struct ClassRow {
     pub ap: Option<f64>,
     /// Area under the ROC curve.
     pub auc: Option<f64>,
+    /// From which probability on the class is predicted, with several labels an image.
+    pub threshold: Option<f64>,
     /// Images of the class in the split.
     pub support: u64,
     /// Images of the class in the training split.
@@ -323,6 +341,74 @@ pub struct Findings {
     pub selective: Part<Selective>,
     /// The threshold for images unlike those of the training split.
     pub out_of_distribution: Part<OutOfDistribution>,
+}
+
+/// A precision-recall curve.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct PrecisionRecall {
+    /// Of which class; none of all pairs of image and class.
+    pub class: Option<String>,
+    /// Average precision.
+    pub ap: Option<f64>,
+    /// Recall and precision, in order of recall.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Precision-recall curves.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct PrecisionRecallCurves {
+    /// Name of the split.
+    pub split: String,
+    /// Number of classes of the model.
+    pub classes: u64,
+    /// That of all pairs of image and class first.
+    pub curves: Vec<PrecisionRecall>,
+}
+
+/// An image with several labels, and a class that is predicted wrong.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LabelExample {
+    /// The image.
+    pub image: Thumbnail,
+    /// Its labels, joined; empty without any.
+    pub labels: String,
+    /// The predicted classes, joined; empty without any.
+    pub predicted: String,
+    /// The class that is wrong.
+    pub class: String,
+    /// Its probability, a fraction in 0 to 1.
+    pub probability: f64,
+}
+
+/// Images with several labels worth looking at.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LabelMistakes {
+    /// Name of the split.
+    pub split: String,
+    /// Classes that are predicted and no labels, most probable first.
+    pub extra: Vec<LabelExample>,
+    /// Labels that are not predicted, least probable first.
+    pub missing: Vec<LabelExample>,
+}
+
+/// How well the probabilities of labels match how often these are there.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LabelCalibration {
+    /// Name of the split.
+    pub split: String,
+    /// Of all pairs of image and class; `accuracy` is the share that has the label.
+    pub reliability: Reliability,
+}
+
+/// What an evaluation says of images with several labels, besides the metrics of classes.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LabelFindings {
+    /// Precision-recall curves.
+    pub curves: Part<PrecisionRecallCurves>,
+    /// Images whose labels are predicted wrong.
+    pub mistakes: Part<LabelMistakes>,
+    /// How well probabilities match.
+    pub calibration: Part<LabelCalibration>,
 }
 
 /// An image and what of it the prediction rests on.

@@ -32,7 +32,7 @@ pub struct PairedTest {
     pub only_first: u64,
     /// Images that only the second gets right.
     pub only_second: u64,
-    /// Accuracy of the second less that of the first, a fraction.
+    /// Accuracy, or mAP, of the second less that of the first, a fraction.
     pub difference: f64,
     /// 95 % paired interval of the difference.
     pub interval: Option<Interval>,
@@ -53,6 +53,9 @@ pub struct Comparison {
     pub runs: Vec<ComparedRun>,
     /// Tests of pairs of runs.
     pub pairs: Part<Vec<PairedTest>>,
+    /// Whether images have several labels, so that differences are of mAP and not of accuracy, and an
+    /// image is right where all its labels are.
+    pub by_map: bool,
     /// What the reader should know of how the runs were compared, sentences.
     pub notes: Vec<String>,
     /// When the report was written, as it is shown.

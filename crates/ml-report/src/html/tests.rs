@@ -130,7 +130,8 @@ fn a_missing_part_is_left_out_or_says_why() {
         findings.groups, "groups"; findings.confusion, "confusion"; findings.confused_pairs, "pairs";
         findings.mistakes, "mistakes"; findings.label_issues, "labels";
         findings.calibration, "calibration"; findings.selective, "selective";
-        findings.out_of_distribution, "ood"; attention, "attention"; timing, "time";
+        findings.out_of_distribution, "ood"; labels.curves, "precision-recall";
+        labels.mistakes, "label-mistakes"; labels.calibration, "label-calibration"; attention, "attention"; timing, "time";
         environment, "environment"
     );
     assert_eq!(sections, complete.matches("<section ").count());
@@ -181,6 +182,9 @@ fn empty_parts_are_shown_without_numbers_that_are_none() {
     report.findings.label_issues = Part::Present(LabelIssues::default());
     report.findings.calibration = Part::Present(Calibration::default());
     report.findings.selective = Part::Present(Selective::default());
+    report.labels.curves = Part::Present(PrecisionRecallCurves::default());
+    report.labels.mistakes = Part::Present(LabelMistakes::default());
+    report.labels.calibration = Part::Present(LabelCalibration::default());
     report.attention = Part::Present(Attention::default());
     report.timing = Part::Present(Timing::default());
     report.environment = Part::Present(Vec::new());
@@ -204,10 +208,35 @@ fn the_summary_states_accuracy_images_and_interval() {
     header.network = "resnet18".into();
     header.data_set = "flowers".into();
     let interval = Some(Interval { low: 0.9149, high: 0.947 });
-    let accuracy = Estimate { value: 0.9324, interval };
-    header.headline = Some(Headline { split: "test".into(), accuracy, images: 1024 });
-    let page = render(&Report::new(header)).replace('\u{a0}', " ").replace("<bdi>", "").replace("</bdi>", "");
+    let estimate = Estimate { value: 0.9324, interval };
+    let kind = MetricKind::Accuracy;
+    header.headline = Some(Headline { split: "test".into(), kind, estimate, images: 1024 });
+    let page = render(&Report::new(header.clone()))
+        .replace('\u{a0}', " ")
+        .replace("<bdi>", "")
+        .replace("</bdi>", "");
     let expected = "resnet18 on flowers, 5 classes: <strong>93.2 %</strong> of 1,024 test images right \
                     (95 % interval 91.5 to 94.7 %).";
     assert!(page.contains(expected), "{page}");
+    let kind = MetricKind::MeanAp;
+    header.headline = Some(Headline { split: "test".into(), kind, estimate, images: 1024 });
+    let page = render(&Report::new(header)).replace('\u{a0}', " ").replace("<bdi>", "").replace("</bdi>", "");
+    let expected =
+        "5 classes: mAP <strong>93.2 %</strong> on 1,024 test images (95 % interval 91.5 to 94.7 %).";
+    assert!(page.contains(expected), "{page}");
+}
+
+#[test]
+fn epochs_with_several_labels_have_map_in_the_place_of_accuracy() {
+    let mut report = Report::new(header("run"));
+    let mut curves = fake::curves(3);
+    for epoch in &mut curves.epochs {
+        epoch.labels = Some(LabelEpoch { map: 0.75, micro_f1: 0.5, macro_f1: f64::NAN, sample_f1: 0.4 });
+    }
+    report.curves = Part::Present(curves);
+    let page = render(&report);
+    assert!(page.contains("mAP on the validation split") && page.contains("Subset accuracy"));
+    assert!(page.contains("0.7500") && !page.contains("NaN"));
+    report.curves = Part::Present(fake::curves(3));
+    assert!(!render(&report).contains("mAP"));
 }

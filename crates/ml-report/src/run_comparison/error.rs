@@ -69,6 +69,33 @@ pub enum ComparisonError {
         /// What writes both files again.
         command: String,
     },
+    /// Images have one label in a run and several in another.
+    #[error(
+        "the images of {} have several labels (data.task: multi_label) and those of {} one; compare runs of one kind",
+        several.display(), one.display()
+    )]
+    Tasks {
+        /// A run of images with several labels.
+        several: PathBuf,
+        /// A run of images with one.
+        one: PathBuf,
+    },
+    /// Folds of images with several labels.
+    #[error(
+        "{}: images have several labels (data.task: multi_label), and folds of such runs are not compared together; \
+         compare single runs",
+        folder.display()
+    )]
+    LabelFolds {
+        /// The folder of the runs.
+        folder: PathBuf,
+    },
+    /// Several labels cannot be told apart.
+    #[error("the class `{class}` has in its name what separates labels (|); rename it")]
+    Separator {
+        /// Its name.
+        class: String,
+    },
     /// Runs with different classes.
     #[error("{first} and {second} have different classes: {differences}; compare runs with the same classes")]
     Classes {

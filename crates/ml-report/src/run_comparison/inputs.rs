@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use ml_core::run::{Run, RunGroup, Summary};
-use ml_data::dataset::shell_quoted;
+use ml_data::dataset::{Task, shell_quoted};
 use ml_data::files::real;
 
 use super::error::{ComparisonError, evaluate};
 use super::rows::{self, Row};
 use crate::html::{Curves, Part, Setting};
 use crate::run_group::OUT_OF_FOLD;
-use crate::run_report::{EvaluationFile, SPLITS, curves, listed, settings};
+use crate::run_report::{EvaluationFile, SPLITS, curves, label_report_path, listed, settings};
 
 /// Splits that are compared unless another is given: those that a training does not fit to.
 const DEFAULT_SPLITS: [&str; 2] = ["test", "val"];
 
-/// A run of a comparison.
-pub(super) struct Input {
+/// A run of a comparison, with its evaluation.
+pub(super) struct Input<E = EvaluationFile> {
     /// Its folder's name; its path where another run's folder has the same name.
     pub name: String,
     /// The last part of its data folder.
@@ -26,7 +26,7 @@ pub(super) struct Input {
     /// By epoch.
     pub curves: Part<Curves>,
     /// Of the split that is compared.
-    pub evaluation: EvaluationFile,
+    pub evaluation: E,
     /// The folder that the paths of `rows` are relative to.
     pub root: PathBuf,
     /// A row for each image.
@@ -41,11 +41,25 @@ pub(super) struct Input {
 pub(super) fn read(runs: &[Run], split: Option<&str>) -> Result<Vec<Input>, ComparisonError> {
     let folders: Vec<&Path> = runs.iter().map(Run::folder).collect();
     check(&folders)?;
-    let split = match split {
-        Some(name) => asked(runs, name)?,
-        None => best_split(runs)?,
-    };
+    let split = self::split(runs, split)?;
     runs.iter().zip(names(&folders)).map(|(run, name)| input(run, name, split)).collect()
+}
+
+/// Whether the images of a run have several labels, as far as can be known.
+pub(super) fn has_labels(run: &Run) -> bool {
+    let is_evaluated = |split: &&str| label_report_path(&run.report_dir(), split).is_file();
+    SPLITS.iter().any(is_evaluated) || settings(run).is_ok_and(|config| config.data.task == Task::MultiLabel)
+}
+
+/// The split that was asked for, or the first that all runs have.
+///
+/// # Errors
+/// A run lacks it, or there is none.
+pub(super) fn split(runs: &[Run], name: Option<&str>) -> Result<&'static str, ComparisonError> {
+    match name {
+        Some(name) => asked(runs, name),
+        None => best_split(runs),
+    }
 }
 
 /// Folders of runs over folds, and what each image's network that was not trained with it predicted.
@@ -58,7 +72,7 @@ pub(super) fn read_folds(groups: &[RunGroup]) -> Result<Vec<Input>, ComparisonEr
     groups.iter().zip(names(&folders)).map(|(group, name)| input_of_folds(group, name)).collect()
 }
 
-fn check(folders: &[&Path]) -> Result<(), ComparisonError> {
+pub(super) fn check(folders: &[&Path]) -> Result<(), ComparisonError> {
     if folders.len() < 2 {
         return Err(ComparisonError::TooFew(folders.len()));
     }
@@ -109,7 +123,8 @@ fn no_predictions(run: &Run, split: &str) -> ComparisonError {
 }
 
 fn has(run: &Run, split: &str) -> bool {
-    report_path(run, split).is_file() && predictions_path(run, split).is_file()
+    let report = report_path(run, split).is_file() || label_report_path(&run.report_dir(), split).is_file();
+    report && predictions_path(run, split).is_file()
 }
 
 fn report_path(run: &Run, split: &str) -> PathBuf {
@@ -121,7 +136,7 @@ fn predictions_path(run: &Run, split: &str) -> PathBuf {
 }
 
 /// Names that tell the runs apart.
-fn names(folders: &[&Path]) -> Vec<String> {
+pub(super) fn names(folders: &[&Path]) -> Vec<String> {
     let short: Vec<String> = folders.iter().map(|folder| last_part(folder)).collect();
     let is_unique = |name: &String| short.iter().filter(|other| *other == name).count() == 1;
     let whole = |folder: &Path| folder.to_string_lossy().into_owned();
@@ -132,7 +147,7 @@ fn names(folders: &[&Path]) -> Vec<String> {
         .collect()
 }
 
-fn last_part(path: &Path) -> String {
+pub(super) fn last_part(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
@@ -148,6 +163,9 @@ fn input(run: &Run, name: String, split: &str) -> Result<Input, ComparisonError>
 
 fn input_of_folds(group: &RunGroup, name: String) -> Result<Input, ComparisonError> {
     let first = Run::open(&group.run_folders().into_iter().next().unwrap_or_default())?;
+    if has_labels(&first) {
+        return Err(ComparisonError::LabelFolds { folder: group.folder().to_owned() });
+    }
     let summary = first.read_summary()?;
     let mut settings = settings_of(&first, &summary)?;
     settings.retain(|setting| setting.key != group.kind().key());
@@ -163,7 +181,7 @@ fn input_of_folds(group: &RunGroup, name: String) -> Result<Input, ComparisonErr
 }
 
 /// The whole configuration of a run.
-fn settings_of(run: &Run, summary: &Summary) -> Result<Vec<Setting>, ComparisonError> {
+pub(super) fn settings_of(run: &Run, summary: &Summary) -> Result<Vec<Setting>, ComparisonError> {
     settings(run).and_then(|config| listed(&config)).map_err(|reason| ComparisonError::Settings {
         run: run.folder().to_owned(),
         reason,

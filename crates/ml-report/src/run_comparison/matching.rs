@@ -28,7 +28,7 @@ pub(super) struct Matched {
 
 impl Matched {
     /// The rows of a run, in the order of the images; `inputs` are those that were matched.
-    pub fn of<'a>(&'a self, inputs: &'a [Input], run: usize) -> impl Iterator<Item = &'a Row> {
+    pub fn of<'a, E>(&'a self, inputs: &'a [Input<E>], run: usize) -> impl Iterator<Item = &'a Row> {
         self.rows[run].iter().map(move |&row| &inputs[run].rows[row])
     }
 }
@@ -38,8 +38,8 @@ impl Matched {
 ///
 /// # Errors
 /// The images or their labels differ and `common` is not set, or no image is common.
-pub(super) fn match_images(
-    inputs: &[Input],
+pub(super) fn match_images<E>(
+    inputs: &[Input<E>],
     classes: &[String],
     common: bool,
 ) -> Result<Matched, ComparisonError> {
@@ -74,12 +74,12 @@ pub(super) fn match_images(
     Ok(Matched { rows: by_content.rows, is_complete: by_content.is_complete, notes })
 }
 
-fn by_path(input: &Input) -> Identified<'_> {
+fn by_path<E>(input: &Input<E>) -> Identified<'_> {
     (&input.rows, input.rows.iter().map(|row| Some(Identity::Path(&row.path))).collect())
 }
 
-fn by_content<'a>(
-    input: &'a Input,
+fn by_content<'a, E>(
+    input: &'a Input<E>,
     hashes: &[Option<ContentHash>],
     unreadable: &Unreadable<'_>,
 ) -> Identified<'a> {
@@ -90,16 +90,16 @@ fn by_content<'a>(
     (&input.rows, input.rows.iter().zip(hashes).map(identity).collect())
 }
 
-fn is_one_folder(inputs: &[Input]) -> bool {
+fn is_one_folder<E>(inputs: &[Input<E>]) -> bool {
     let mut roots = inputs.iter().map(|input| real(&input.root).ok());
     let first: Option<PathBuf> = roots.next().flatten();
     first.is_some() && roots.all(|root| root == first)
 }
 
-fn hashes(inputs: &[Input]) -> Vec<Vec<Option<ContentHash>>> {
+fn hashes<E>(inputs: &[Input<E>]) -> Vec<Vec<Option<ContentHash>>> {
     let mut contents = Contents::default();
     let mut of_run =
-        |input: &Input| input.rows.iter().map(|row| contents.get(input.root.join(&row.path))).collect();
+        |input: &Input<E>| input.rows.iter().map(|row| contents.get(input.root.join(&row.path))).collect();
     inputs.iter().map(&mut of_run).collect()
 }
 
@@ -113,7 +113,11 @@ struct Unreadable<'a> {
 }
 
 impl<'a> Unreadable<'a> {
-    fn of(inputs: &'a [Input], hashes: &[Vec<Option<ContentHash>>], is_one_folder: bool) -> Unreadable<'a> {
+    fn of<E>(
+        inputs: &'a [Input<E>],
+        hashes: &[Vec<Option<ContentHash>>],
+        is_one_folder: bool,
+    ) -> Unreadable<'a> {
         let paths: Vec<HashSet<&str>> =
             inputs.iter().map(|input| input.rows.iter().map(|row| row.path.as_str()).collect()).collect();
         let is_one_list = paths.iter().all(|list| list == &paths[0]);
@@ -146,7 +150,12 @@ impl<'a> Unreadable<'a> {
 }
 
 /// Images of each run, and how many are common.
-fn numbers(inputs: &[Input], by_path: &Overlap, by_content: &Overlap, unreadable: &Unreadable<'_>) -> String {
+fn numbers<E>(
+    inputs: &[Input<E>],
+    by_path: &Overlap,
+    by_content: &Overlap,
+    unreadable: &Unreadable<'_>,
+) -> String {
     let of_runs = inputs.iter().map(|input| format!("{} has {}", printable(&input.name), input.rows.len()));
     let mut text = format!(
         "{}; {} are common by content, {} by path",
@@ -160,7 +169,12 @@ fn numbers(inputs: &[Input], by_path: &Overlap, by_content: &Overlap, unreadable
     text
 }
 
-fn labels_differ(inputs: &[Input], classes: &[String], one: &Conflict, count: usize) -> ComparisonError {
+fn labels_differ<E>(
+    inputs: &[Input<E>],
+    classes: &[String],
+    one: &Conflict,
+    count: usize,
+) -> ComparisonError {
     let (first, second) = (&inputs[0], &inputs[one.run]);
     let (ours, theirs) = (&first.rows[one.first], &second.rows[one.other]);
     let [ours_class, theirs_class] = [ours, theirs].map(|row| printable(&classes[row.label]));

@@ -10,6 +10,7 @@ mod classes;
 mod content;
 mod error;
 mod inputs;
+mod labels;
 mod matching;
 mod overlap;
 mod pairs;
@@ -50,7 +51,16 @@ pub struct Options {
 /// # Errors
 /// See [`ComparisonError`].
 pub fn compare(runs: &[Run], options: &Options) -> Result<Comparison, ComparisonError> {
-    compared_inputs(inputs::read(runs, options.split.as_deref())?, options)
+    let several = runs.iter().position(inputs::has_labels);
+    let one = runs.iter().position(|run| !inputs::has_labels(run));
+    match (several, one) {
+        (Some(_), None) => labels::compare(runs, options),
+        (Some(several), Some(one)) => Err(ComparisonError::Tasks {
+            several: runs[several].folder().to_owned(),
+            one: runs[one].folder().to_owned(),
+        }),
+        (None, _) => compared_inputs(inputs::read(runs, options.split.as_deref())?, options),
+    }
 }
 
 /// Compares two or more folders of runs over folds by what each image's network that was not trained
@@ -83,6 +93,7 @@ fn compared_inputs(mut inputs: Vec<Input>, options: &Options) -> Result<Comparis
         data_set: data_sets(&inputs),
         runs: inputs.into_iter().zip(metrics).map(|(input, metrics)| compared(input, metrics)).collect(),
         pairs: Part::Present(pairs),
+        by_map: false,
         notes,
         date: options.date.clone(),
         program: format!("ml-visualise {}", env!("CARGO_PKG_VERSION")),
@@ -129,7 +140,7 @@ fn metrics(inputs: &[Input], run: usize, matched: &Matched, classes: &[String]) 
     results::metrics(&evaluation.split, &rows, classes)
 }
 
-fn compared(input: Input, metrics: SplitMetrics) -> ComparedRun {
+fn compared<E>(input: Input<E>, metrics: SplitMetrics) -> ComparedRun {
     let Input { name, settings, curves, .. } = input;
     ComparedRun { name, link: None, settings, metrics: Part::Present(metrics), curves }
 }
@@ -156,7 +167,7 @@ fn notes_on_tests(pairs: usize, best: Option<&str>) -> Vec<String> {
 }
 
 /// The names of the data sets, each once.
-fn data_sets(inputs: &[Input]) -> String {
+fn data_sets<E>(inputs: &[Input<E>]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for input in inputs {
         if !names.contains(&input.data_set.as_str()) {

@@ -1,6 +1,7 @@
 //! Comparisons of small run folders; what is refused is in `refused`.
 
 mod folders;
+mod labels;
 mod refused;
 
 use std::fs;

@@ -19,7 +19,7 @@ const NONE: &str = "-";
 
 /// The comparison as text; runs are numbered in their order, from 1.
 pub fn text(comparison: &Comparison) -> String {
-    let Comparison { data_set, runs, pairs, notes, .. } = comparison;
+    let Comparison { data_set, runs, pairs, notes, by_map, .. } = comparison;
     let mut lines = vec![title(data_set, runs), String::new()];
     lines
         .extend(runs.iter().enumerate().map(|(run, of)| format!("{}  {}", number(run), printable(&of.name))));
@@ -28,10 +28,11 @@ pub fn text(comparison: &Comparison) -> String {
     lines.push(String::new());
     lines.extend(metrics(runs));
     if let Part::Present(pairs) = pairs {
-        lines.extend([String::new(), "accuracy of the second less that of the first".to_owned()]);
+        let metric = if *by_map { "mAP" } else { "accuracy" };
+        lines.extend([String::new(), format!("{metric} of the second less that of the first")]);
         lines.extend(tests(pairs));
         lines.push(String::new());
-        lines.extend(pairs.iter().map(verdict));
+        lines.extend(pairs.iter().map(if *by_map { map_verdict } else { verdict }));
     }
     if !notes.is_empty() {
         lines.push(String::new());
@@ -116,6 +117,20 @@ fn tests(pairs: &[PairedTest]) -> Vec<String> {
         ]
     }));
     aligned(&rows, &[Align::Left; 7], 2)
+}
+
+/// What the interval of a difference of mAP says, and no more.
+fn map_verdict(pair: &PairedTest) -> String {
+    let (first, second) = (number(pair.runs.0), number(pair.runs.1));
+    match pair.interval {
+        Some(Interval { low, .. }) if low > 0.0 => {
+            format!("{first}, {second}: {second} has the higher mAP; the 95 % interval is above 0")
+        }
+        Some(Interval { high, .. }) if high < 0.0 => {
+            format!("{first}, {second}: {first} has the higher mAP; the 95 % interval is below 0")
+        }
+        _ => format!("{first}, {second}: the difference of mAP is not significant at {SIGNIFICANCE}"),
+    }
 }
 
 /// What a test says, and no more.

@@ -16,7 +16,7 @@ use ml_core::run::{
 };
 
 use crate::html::{self, Findings, Fold, FoldKind, Folds, Interval, MetricKind, Part, SplitMetrics, Spread};
-use crate::run_report::{Evaluations, RunReportError, status};
+use crate::run_report::{Evaluations, LabelEvaluations, RunReportError, status};
 use crate::write::{make_folder, replace};
 
 /// What the runs of a group have come to, and writes it as the group's `summary.yaml`.
@@ -155,6 +155,14 @@ fn metrics(kind: GroupKind, run: &Run) -> Part<SplitMetrics> {
     let found = match kind {
         GroupKind::Folds => evaluations.of_split("val"),
         GroupKind::Seeds => evaluations.main(),
+    };
+    if let Some(found) = found {
+        return Part::Present(found.metrics());
+    }
+    let labels = LabelEvaluations::read(&run.report_dir());
+    let found = match kind {
+        GroupKind::Folds => labels.of_split("val"),
+        GroupKind::Seeds => labels.main(),
     };
     match found {
         Some(found) => Part::Present(found.metrics()),

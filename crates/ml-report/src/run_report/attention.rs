@@ -20,8 +20,12 @@ pub fn attention(run: &Run, summary: &Summary) -> Part<Attention> {
     if let Some(problem) = problem {
         return Part::Missing(format!("Where the network looks cannot be shown: {problem}."));
     }
-    let explained = images.into_iter().filter_map(|listed| explanation(report_dir, listed));
-    let (right, wrong) = explained.partition(|one| one.example.label == one.example.prediction);
+    let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    for listed in images {
+        let is_right = listed.correct.unwrap_or(listed.label == listed.prediction);
+        let list = if is_right { &mut right } else { &mut wrong };
+        list.extend(explanation(report_dir, listed));
+    }
     Part::Present(Attention { layer, right, wrong })
 }
 

@@ -123,6 +123,7 @@ fn classes(evaluation: &Evaluation, train_images: impl Fn(usize, &str) -> Option
         f1: class.f1_score,
         ap: class.average_precision,
         auc: class.roc_auc,
+        threshold: None,
         support: class.support,
         train_images: train_images(place, &class.class),
     });

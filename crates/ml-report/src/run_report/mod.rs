@@ -9,6 +9,7 @@ mod data;
 mod evaluations;
 mod findings;
 mod images;
+mod labels;
 mod setup;
 #[cfg(test)]
 mod testing;
@@ -25,6 +26,9 @@ pub(crate) use data::{Evaluation as EvaluationFile, PredictionRow, rows};
 pub(crate) use evaluations::{Evaluations, SPLITS, predictions};
 pub(crate) use findings::{findings, label_issues};
 pub(crate) use images::Thumbnails;
+pub(crate) use labels::{
+    LabelEvaluation, LabelEvaluations, label_rows, mistakes, report_path as label_report_path,
+};
 pub use setup::curves;
 pub(crate) use setup::{listed, settings};
 pub(crate) use trust::{calibration, selective};
@@ -66,26 +70,43 @@ pub fn report(run: &Run) -> Result<Report, RunReportError> {
     let summary = run.read_summary()?;
     let evaluations = Evaluations::read(&run.report_dir());
     let main = evaluations.main();
+    let labels = LabelEvaluations::read(&run.report_dir());
     let settings = setup::settings(run);
-    let mut report = Report::new(header(run, &summary, main));
-    report.setup = setup::setup(run, &summary, &settings, main);
+    let headline = main.map(headline).or_else(|| labels.main().and_then(label_headline));
+    let classes = main.map(|evaluation| evaluation.classes.len());
+    let classes = classes.or_else(|| labels.main().map(|evaluation| evaluation.classes.len()));
+    let classes = classes.unwrap_or_default() as u64;
+    let mut report = Report::new(header(run, &summary, headline, classes));
+    report.setup = setup::setup(run, &summary, &settings, classes);
     report.curves = setup::curves(run, summary.best_epoch);
     report.timing = setup::timing(&summary);
     report.environment = setup::environment(&summary, &settings);
     evaluations.fill(&mut report, &summary);
+    labels.fill(&mut report, &summary);
     report.attention = attention::attention(run, &summary);
     Ok(report)
 }
 
-fn header(run: &Run, summary: &Summary, main: Option<&data::Evaluation>) -> Header {
-    let headline = main.map(|evaluation| Headline {
+/// The accuracy.
+fn headline(evaluation: &data::Evaluation) -> Headline {
+    let kind = MetricKind::Accuracy;
+    let plain = Estimate { value: evaluation.accuracy, interval: None };
+    Headline {
         split: evaluation.split.clone(),
-        accuracy: evaluation
-            .metrics()
-            .get(MetricKind::Accuracy)
-            .unwrap_or(Estimate { value: evaluation.accuracy, interval: None }),
+        kind,
+        estimate: evaluation.metrics().get(kind).unwrap_or(plain),
         images: evaluation.num_samples,
-    });
+    }
+}
+
+/// The mean average precision; none where no image has a label.
+fn label_headline(evaluation: &LabelEvaluation) -> Option<Headline> {
+    let kind = MetricKind::MeanAp;
+    let estimate = evaluation.metrics().get(kind)?;
+    Some(Headline { split: evaluation.split.clone(), kind, estimate, images: evaluation.num_samples })
+}
+
+fn header(run: &Run, summary: &Summary, headline: Option<Headline>, classes: u64) -> Header {
     let data_dir = Path::new(&summary.data_dir);
     let data_set = data_dir.file_name().unwrap_or(data_dir.as_os_str()).to_string_lossy().into_owned();
     let name = run.folder().file_name().unwrap_or(run.folder().as_os_str());
@@ -94,7 +115,7 @@ fn header(run: &Run, summary: &Summary, main: Option<&data::Evaluation>) -> Head
         status: status(summary),
         network: summary.architecture.clone(),
         data_set,
-        classes: main.map_or(0, |evaluation| evaluation.classes.len() as u64),
+        classes,
         headline,
         date: summary.updated.replace('T', " "),
         program: format!("ml-train {}", summary.version),

@@ -8,9 +8,9 @@ use ml_core::transform::TransformConfig;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::data::{self, Evaluation};
+use super::data;
 use super::part;
-use crate::html::{Curves, DataSet, Epoch, Network, Part, Setting, Setup, Timing};
+use crate::html::{Curves, DataSet, Epoch, LabelEpoch, Network, Part, Setting, Setup, Timing};
 
 /// The resolved configuration, as far as this version understands it.
 pub type Settings = Result<Config, String>;
@@ -26,7 +26,7 @@ pub fn settings(run: &Run) -> Settings {
 }
 
 /// Settings, network, data set and command.
-pub fn setup(run: &Run, summary: &Summary, settings: &Settings, main: Option<&Evaluation>) -> Part<Setup> {
+pub fn setup(run: &Run, summary: &Summary, settings: &Settings, classes: u64) -> Part<Setup> {
     let listed = settings.as_ref().map(listed).map_err(Clone::clone);
     let listed = match listed {
         Ok(Ok(listed)) => listed,
@@ -47,7 +47,7 @@ pub fn setup(run: &Run, summary: &Summary, settings: &Settings, main: Option<&Ev
     let splits = [("train", sizes.train), ("val", sizes.val), ("test", sizes.test)];
     let data_set = DataSet {
         path: summary.data_dir.clone(),
-        classes: main.map_or(0, |evaluation| evaluation.classes.len() as u64),
+        classes,
         splits: splits
             .iter()
             .filter(|(_, count)| *count > 0)
@@ -106,6 +106,26 @@ struct Row {
     train_accuracy: Option<f64>,
     val_loss: Option<f64>,
     val_accuracy: Option<f64>,
+    // In the place of the accuracies, where images have several labels.
+    train_subset_accuracy: Option<f64>,
+    val_subset_accuracy: Option<f64>,
+    val_map: Option<f64>,
+    val_micro_f1: Option<f64>,
+    val_macro_f1: Option<f64>,
+    val_sample_f1: Option<f64>,
+}
+
+impl Row {
+    /// Where images have several labels.
+    fn labels(&self) -> Option<LabelEpoch> {
+        let figure = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        self.val_micro_f1.map(|micro_f1| LabelEpoch {
+            map: figure(self.val_map),
+            micro_f1,
+            macro_f1: figure(self.val_macro_f1),
+            sample_f1: figure(self.val_sample_f1),
+        })
+    }
 }
 
 /// Of `metrics.csv`.
@@ -115,9 +135,10 @@ pub fn curves(run: &Run, best_epoch: Option<u64>) -> Part<Curves> {
         epoch: row.epoch,
         train_loss: figure(row.train_loss),
         val_loss: figure(row.val_loss),
-        train_accuracy: figure(row.train_accuracy),
-        val_accuracy: figure(row.val_accuracy),
+        train_accuracy: figure(row.train_accuracy.or(row.train_subset_accuracy)),
+        val_accuracy: figure(row.val_accuracy.or(row.val_subset_accuracy)),
         learning_rate: figure(row.learning_rate),
+        labels: row.labels(),
     };
     let rows = data::rows(&run.metrics_path()).and_then(|rows: Vec<Row>| {
         if rows.is_empty() { Err("No epoch is done.".to_owned()) } else { Ok(rows) }

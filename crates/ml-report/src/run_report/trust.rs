@@ -25,7 +25,7 @@ pub fn calibration(evaluation: &Evaluation, note: String) -> Option<Calibration>
     })
 }
 
-fn reliability(found: &data::Reliability) -> Reliability {
+pub(super) fn reliability(found: &data::Reliability) -> Reliability {
     let bins = found.bins.iter().filter_map(|bin| {
         Some(ReliabilityBin { confidence: bin.confidence?, accuracy: bin.accuracy?, count: bin.count })
     });

@@ -32,6 +32,10 @@ pub enum Column {
     ValAccuracy,
     /// `test_accuracy`, a fraction.
     TestAccuracy,
+    /// `val_map`, a fraction.
+    ValMap,
+    /// `test_map`, a fraction.
+    TestMap,
     /// `val_loss`.
     ValLoss,
     /// `learning_rate`.
@@ -53,7 +57,7 @@ pub enum Column {
 }
 
 /// All but the keys of the configuration, in the order in which errors list them.
-static BUILT_IN: [Column; 18] = [
+static BUILT_IN: [Column; 20] = [
     Column::Name,
     Column::Folder,
     Column::Status,
@@ -64,6 +68,8 @@ static BUILT_IN: [Column; 18] = [
     Column::BestEpoch,
     Column::ValAccuracy,
     Column::TestAccuracy,
+    Column::ValMap,
+    Column::TestMap,
     Column::ValLoss,
     Column::LearningRate,
     Column::BatchSize,
@@ -83,13 +89,23 @@ impl Column {
         BUILT_IN.to_vec()
     }
 
-    /// What a terminal shows unless columns are chosen, the most important first.
-    pub fn usual() -> Vec<Column> {
-        vec![
+    /// What a terminal shows of `rows` unless columns are chosen, the most important first: mAP where
+    /// images of a run have several labels, and accuracies unless those of all have.
+    pub fn usual(rows: &[RunRow]) -> Vec<Column> {
+        let has_map = rows.iter().any(|row| row.val_map.is_some() || row.test_map.is_some());
+        let has_accuracy = rows.iter().any(|row| row.val_accuracy.is_some() || row.test_accuracy.is_some());
+        let is_shown = |column: &Column| match column {
+            Column::ValMap | Column::TestMap => has_map,
+            Column::ValAccuracy | Column::TestAccuracy => has_accuracy || !has_map,
+            _ => true,
+        };
+        let columns = vec![
             Column::Name,
             Column::Status,
             Column::ValAccuracy,
             Column::TestAccuracy,
+            Column::ValMap,
+            Column::TestMap,
             Column::Epochs,
             Column::BestEpoch,
             Column::Network,
@@ -99,7 +115,8 @@ impl Column {
             Column::Duration,
             Column::Size,
             Column::DataSet,
-        ]
+        ];
+        columns.into_iter().filter(is_shown).collect()
     }
 
     /// As `--columns` takes it.
@@ -115,6 +132,8 @@ impl Column {
             Column::BestEpoch => "best_epoch",
             Column::ValAccuracy => "val_accuracy",
             Column::TestAccuracy => "test_accuracy",
+            Column::ValMap => "val_map",
+            Column::TestMap => "test_map",
             Column::ValLoss => "val_loss",
             Column::LearningRate => "learning_rate",
             Column::BatchSize => "batch_size",
@@ -142,6 +161,8 @@ impl Column {
             Column::BestEpoch => whole(row.best_epoch),
             Column::ValAccuracy => number(row.val_accuracy),
             Column::TestAccuracy => number(row.test_accuracy),
+            Column::ValMap => number(row.val_map),
+            Column::TestMap => number(row.test_map),
             Column::ValLoss => number(row.val_loss),
             Column::LearningRate => number(row.learning_rate),
             Column::BatchSize => whole(row.batch_size),
@@ -183,9 +204,10 @@ impl Column {
             },
             (Column::Duration, Value::Number(seconds)) if seconds >= 0.0 => plain(format::duration(seconds)),
             (Column::Size, Value::Whole(bytes)) => plain(format::bytes(bytes)),
-            (Column::ValAccuracy | Column::TestAccuracy, Value::Number(fraction)) if fraction.is_finite() => {
-                format!("{fraction:.4}")
-            }
+            (
+                Column::ValAccuracy | Column::TestAccuracy | Column::ValMap | Column::TestMap,
+                Value::Number(fraction),
+            ) if fraction.is_finite() => format!("{fraction:.4}"),
             (_, Value::Number(number)) => significant(number),
             (_, value) => value.exact(),
         }

@@ -38,10 +38,14 @@ pub struct RunRow {
     pub num_epochs: Option<u64>,
     /// Epoch of `best.pt`, counted from 1.
     pub best_epoch: Option<u64>,
-    /// Validation accuracy of `best.pt`, a fraction.
+    /// Validation accuracy of `best.pt`, a fraction; none with several labels an image.
     pub val_accuracy: Option<f64>,
-    /// Accuracy of `best.pt` on the test split, a fraction.
+    /// Accuracy of `best.pt` on the test split, a fraction; none with several labels an image.
     pub test_accuracy: Option<f64>,
+    /// With several labels an image: mean average precision of `best.pt` on the validation split.
+    pub val_map: Option<f64>,
+    /// Likewise on the test split.
+    pub test_map: Option<f64>,
     /// Validation loss of `best.pt`.
     pub val_loss: Option<f64>,
     /// As configured, before any schedule.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use ml_core::run::{Run, RunGroup};
+use ml_data::dataset::Task;
 
 use super::RunRow;
 use crate::html::Part;
@@ -65,8 +66,14 @@ fn row(run: &Run, name: &str) -> RunRow {
     row.data_set = Some(summary.data_dir);
     row.epochs = Some(summary.epochs);
     row.best_epoch = summary.best_epoch;
-    row.val_accuracy = summary.best_val_accuracy;
-    row.test_accuracy = summary.test_accuracy;
+    row.val_map = summary.best_val_map;
+    row.test_map = summary.test_map;
+    // With several labels an image, accuracies are those of all labels of an image.
+    let has_labels = settings.as_ref().is_ok_and(|config| config.data.task == Task::MultiLabel);
+    if !has_labels && row.val_map.is_none() {
+        row.val_accuracy = summary.best_val_accuracy;
+        row.test_accuracy = summary.test_accuracy;
+    }
     row.started = Some(summary.started);
     row.seconds = Some(summary.seconds);
     row

@@ -111,10 +111,29 @@ fn columns_are_chosen_by_name() {
     assert_eq!(columns, [Column::Name, Column::ValAccuracy, Column::Setting("optimizer.lr".into())]);
     assert!(known.columns(" , ").unwrap_err().to_string().contains("--columns"));
     assert!(known.columns("name,optimizer.l").unwrap_err().to_string().contains("mean `optimizer.lr`?"));
-    for columns in [Column::built_in(), Column::usual()] {
+    for columns in [Column::built_in(), Column::usual(&rows())] {
         let names: Vec<&str> = columns.iter().map(Column::name).collect();
         assert_eq!(known.columns(&names.join(",")).unwrap(), columns);
     }
+}
+
+#[test]
+fn map_is_shown_where_there_is_one_and_accuracies_unless_there_is_nothing_else() {
+    let of_labels =
+        RunRow { val_map: Some(0.98765), test_map: Some(0.5), ..row("labels", None, "0.1") };
+    let shown = |rows: &[RunRow]| {
+        let columns = Column::usual(rows);
+        [Column::ValAccuracy, Column::ValMap].map(|column| columns.contains(&column))
+    };
+    assert_eq!(shown(&rows()), [true, false]);
+    assert_eq!(shown(&[of_labels.clone()]), [false, true]);
+    assert_eq!(shown(&[rows(), vec![of_labels.clone()]].concat()), [true, true]);
+    assert_eq!(shown(&[]), [true, false]);
+    let columns = [Column::Name, Column::ValMap, Column::TestMap];
+    assert_eq!(
+        text(&[of_labels], &columns, None).table,
+        "name    val_map  test_map\nlabels   0.9877    0.5000\n"
+    );
 }
 
 #[test]

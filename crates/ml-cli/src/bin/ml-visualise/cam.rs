@@ -27,16 +27,19 @@ pub fn run(args: &CamArgs) -> anyhow::Result<ExitCode> {
     let found = model.explain(&args.images, cam::options(), class)?;
     make_folder(&args.output)?;
     let mut written = Vec::new();
-    for (place, (path, explanation)) in args.images.iter().zip(&found.images).enumerate() {
-        let Some(explanation) = explanation else {
+    for (place, (path, explanations)) in args.images.iter().zip(&found.images).enumerate() {
+        if explanations.is_empty() {
             tell(format_args!("warning: {}: cannot be read", path.display()));
-            continue;
-        };
+        }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let file: PathBuf = args.output.join(format!("{stem}_{}.png", place + 1));
-        replace(&file, &cam::png(explanation)?)?;
-        let name = &model.classes()[explanation.class.class];
-        written.push(format!("{}   {name} {:.4}", file.display(), explanation.class.probability));
+        for (rank, explanation) in explanations.iter().enumerate() {
+            // With several labels an image, there may be several.
+            let rank = if rank == 0 { String::new() } else { format!("_{}", rank + 1) };
+            let file: PathBuf = args.output.join(format!("{stem}_{}{rank}.png", place + 1));
+            replace(&file, &cam::png(explanation)?)?;
+            let name = &model.classes()[explanation.class.class];
+            written.push(format!("{}   {name} {:.4}", file.display(), explanation.class.probability));
+        }
     }
     if written.is_empty() {
         anyhow::bail!("no image could be read");

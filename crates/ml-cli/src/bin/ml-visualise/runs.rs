@@ -24,7 +24,7 @@ pub fn run(args: &RunsArgs) -> anyhow::Result<ExitCode> {
     let wrong = |error: TableError| anyhow::Error::new(UsageError(error.into()));
     let known = Known::of(&rows);
     let columns = args.columns.as_deref().map(|list| known.columns(list)).transpose().map_err(wrong)?;
-    let columns = columns.unwrap_or_else(Column::usual);
+    let columns = columns.unwrap_or_else(|| Column::usual(&rows));
     let filters = args.filter.iter().map(|text| Filter::parse(text, &known));
     let filters = filters.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
     let sort = Sort::parse(&args.sort, &known).map_err(wrong)?;

@@ -266,3 +266,79 @@ fn the_interval_of_map_depends_on_the_seed_and_not_on_the_threads() {
     assert_eq!(run(1, 1), run(1, 3));
     assert_ne!(run(1, 1), run(2, 1));
 }
+
+#[derive(Deserialize)]
+struct CurveReference {
+    curves: Vec<CurveCase>,
+    paired: Vec<PairedCase>,
+}
+
+#[derive(Deserialize)]
+struct CurveCase {
+    scores: Vec<Vec<f32>>,
+    labels: Vec<Vec<u32>>,
+    /// By class: threshold, precision and recall of each point.
+    classes: Vec<Vec<(f32, f64, f64)>>,
+    pairs: Vec<(f32, f64, f64)>,
+}
+
+#[derive(Deserialize)]
+struct PairedCase {
+    first: Vec<Vec<f32>>,
+    second: Vec<Vec<f32>>,
+    labels: Vec<Vec<u32>>,
+    level: f64,
+    value: f64,
+    interval: [f64; 2],
+    tolerance: [f64; 2],
+}
+
+/// Against scikit-learn (`reference/multilabel_curves.py`).
+#[test]
+fn curves_are_those_of_scikit_learn() {
+    for case in reference::<CurveReference>("multilabel_curves").curves {
+        let flat = case.scores.concat();
+        let scores = Probabilities::new(&flat, case.scores[0].len()).unwrap();
+        let labels = MultiHot::from_sets(scores.num_classes(), &case.labels).unwrap();
+        let classes = case.classes.iter().enumerate().map(|(class, theirs)| (Some(class), theirs));
+        for (class, theirs) in classes.chain([(None, &case.pairs)]) {
+            let ours = precision_recall_curve(scores, &labels, class, usize::MAX, 2);
+            assert_eq!(ours.len(), theirs.len(), "{class:?}");
+            for (ours, &(threshold, precision, recall)) in ours.iter().zip(theirs) {
+                assert_eq!(ours.threshold, threshold, "{class:?}");
+                assert!(close(ours.precision, precision, TOLERANCE), "{class:?}: {ours:?} {precision}");
+                assert!(close(ours.recall, recall, TOLERANCE), "{class:?}: {ours:?} {recall}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_curve_is_thinned_and_keeps_its_ends() {
+    let (values, labels) = many(500, 3);
+    let scores = Probabilities::new(&values, 3).unwrap();
+    let whole = precision_recall_curve(scores, &labels, None, usize::MAX, 1);
+    let thin = precision_recall_curve(scores, &labels, None, 20, 3);
+    assert!(whole.len() > 20 && thin.len() == 20);
+    assert_eq!((thin.first(), thin.last()), (whole.first(), whole.last()));
+    assert_eq!(thin[19].recall, 1.0);
+}
+
+#[test]
+fn the_interval_of_a_difference_is_that_of_a_bootstrap_in_numpy_but_for_chance() {
+    for case in reference::<CurveReference>("multilabel_curves").paired {
+        let [first, second] = [case.first.concat(), case.second.concat()];
+        let num_classes = case.first[0].len();
+        let [first, second] = [&first, &second].map(|flat| Probabilities::new(flat, num_classes).unwrap());
+        let labels = MultiHot::from_sets(num_classes, &case.labels).unwrap();
+        let config = BootstrapConfig { replicates: 20_000, level: case.level, seed: 1, threads: 2 };
+        let ours = paired_bootstrap_mean_average_precision(first, second, &labels, &config).unwrap();
+        assert!(close(ours.value, case.value, TOLERANCE), "{ours:?} {}", case.value);
+        let ends = [ours.interval.lower, ours.interval.upper];
+        for (ours, (theirs, tolerance)) in ends.iter().zip(case.interval.iter().zip(case.tolerance)) {
+            assert!((ours - theirs).abs() <= tolerance + TOLERANCE, "{ours} {theirs} ± {tolerance}");
+        }
+        let same = paired_bootstrap_mean_average_precision(first, first, &labels, &config).unwrap();
+        assert_eq!((same.value, same.interval.lower, same.interval.upper), (0.0, 0.0, 0.0));
+    }
+}

@@ -83,6 +83,7 @@ pub(super) fn curves(epochs: u64) -> Curves {
         train_accuracy: 0.9,
         val_accuracy: 0.8,
         learning_rate: 0.1,
+        labels: None,
     };
     Curves { epochs: (1..=epochs).map(of).collect(), best_epoch: Some(epochs) }
 }
@@ -93,8 +94,9 @@ pub(super) fn full(names: &[String], length: usize, bytes: usize) -> Report {
     let list = || (0..length).map(name);
     let classes = names.len();
     let mut report = Report::new(header(&name(0)));
+    let estimate = Estimate { value: 0.9, interval: None };
     report.header.headline =
-        Some(Headline { split: name(1), accuracy: Estimate { value: 0.9, interval: None }, images: 1024 });
+        Some(Headline { split: name(1), kind: MetricKind::Accuracy, estimate, images: 1024 });
     report.setup = Part::Present(Setup {
         command: names.join(" "),
         settings: settings(&list().collect::<Vec<_>>()),
@@ -121,6 +123,7 @@ pub(super) fn full(names: &[String], length: usize, bytes: usize) -> Report {
         f1: 0.5,
         ap: None,
         auc: Some(0.9),
+        threshold: Some(0.3),
         support: 5,
         train_images: Some(3),
     };
@@ -168,7 +171,34 @@ pub(super) fn full(names: &[String], length: usize, bytes: usize) -> Report {
     });
     report.environment = Part::Present(list().map(|name| (name.clone(), name)).collect());
     add_images(&mut report, names, length, bytes);
+    add_labels(&mut report, names, length, bytes);
     report
+}
+
+/// What there is with several labels an image.
+fn add_labels(report: &mut Report, names: &[String], length: usize, bytes: usize) {
+    let list = || (0..length).map(|index| names[index % names.len()].clone());
+    let curve = |class| PrecisionRecall { class, ap: Some(0.9), points: vec![(0.5, 1.0), (1.0, 0.8)] };
+    report.labels.curves = Part::Present(PrecisionRecallCurves {
+        split: names[0].clone(),
+        classes: names.len() as u64,
+        curves: std::iter::once(None).chain(list().map(Some)).map(curve).collect(),
+    });
+    let example = |name: String| LabelExample {
+        image: thumbnail(&name, bytes),
+        labels: name.clone(),
+        predicted: String::new(),
+        class: name,
+        probability: 0.5,
+    };
+    let examples = || list().map(example).collect::<Vec<_>>();
+    report.labels.mistakes =
+        Part::Present(LabelMistakes { split: names[0].clone(), extra: examples(), missing: examples() });
+    let bins = vec![ReliabilityBin { confidence: 0.5, accuracy: 0.4, count: 7 }];
+    report.labels.calibration = Part::Present(LabelCalibration {
+        split: names[0].clone(),
+        reliability: Reliability { bins, ece: 0.1 },
+    });
 }
 
 fn add_images(report: &mut Report, names: &[String], length: usize, bytes: usize) {
@@ -227,6 +257,7 @@ pub(super) fn comparison(names: &[String]) -> Comparison {
         data_set: names[0].clone(),
         runs: names.iter().map(run).collect(),
         pairs: Part::Present(vec![pair]),
+        by_map: false,
         notes: names.to_vec(),
         date: names[1].clone(),
         program: names[2].clone(),
