@@ -82,6 +82,25 @@ fn a_student_that_was_killed_ends_like_one_that_was_not() {
 }
 
 #[test]
+fn a_student_with_two_passes_a_step_that_was_killed_ends_like_one_that_was_not() {
+    let place = tempfile::tempdir().unwrap();
+    let data = taught(place.path());
+    let runs = place.path().join("runs");
+    let command = |name: &str, also: &[&str]| {
+        let every = ["--num_epochs", "3", "--batch_size", "8", "--set", "training.checkpoint.every_steps=1"];
+        let sam = ["--set", "training.sam={rho: 0.05}", "--architecture", "simple_cnn"];
+        student(place.path(), &data, name, "{teacher: runs/teacher}", &[&every[..], &sam, also].concat())
+    };
+    ok(command("whole", &[]));
+    let ended = cut(command("cut", &["--resume", "auto"]), &runs.join("cut/previous.pt"), "-KILL");
+    assert!(ended.is_none() || ended == Some(0));
+    if ended.is_none() {
+        ok(command("cut", &["--resume", "auto"]));
+    }
+    same(&runs.join("whole"), &runs.join("cut"));
+}
+
+#[test]
 fn weight_zero_trains_on_labels_alone_and_one_on_the_teacher_alone() {
     let place = tempfile::tempdir().unwrap();
     let data = taught(place.path());

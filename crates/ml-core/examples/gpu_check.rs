@@ -446,7 +446,7 @@ fn averages(device: Device) -> Result<Vec<(String, Tensor)>> {
         });
         ema.update(&network)?;
     }
-    Ok(ema.state_dict())
+    Ok(ema.network().state_dict())
 }
 
 /// Two steps twice from one seed, under deterministic algorithms: the same bits.

@@ -1,3 +1,5 @@
+mod chaos;
+
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;

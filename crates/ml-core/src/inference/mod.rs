@@ -25,7 +25,7 @@ use crate::checkpoint::CheckpointError;
 use crate::distributed::DistributedError;
 use crate::evaluation::EvaluationError;
 use crate::loader::LoaderError;
-use crate::network::{NetworkError, ScriptError};
+use crate::network::ScriptError;
 use crate::run::{RunError, StoredModelError};
 use crate::torch_error::TorchError;
 use crate::weights::WeightsError;
@@ -66,24 +66,9 @@ pub enum InferenceError {
         /// Why not.
         problem: String,
     },
-    /// The checkpoint can be read, but what it says cannot be used.
-    #[error("{}: `{key}` {problem}", path.display())]
-    Content {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Where in it.
-        key: &'static str,
-        /// What is wrong there.
-        problem: String,
-    },
-    /// The weights do not suit the architecture.
-    #[error("{}: {source}", path.display())]
-    Network {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Which of them.
-        source: NetworkError,
-    },
+    /// The checkpoint can be read, but its model cannot be used.
+    #[error(transparent)]
+    Model(#[from] StoredModelError),
     /// What was requested contradicts itself or the weights.
     #[error("{0}")]
     Usage(String),
@@ -98,9 +83,6 @@ pub enum InferenceError {
     /// The names of classes cannot be used.
     #[error(transparent)]
     Classes(#[from] ClassesError),
-    /// The run's TorchScript file cannot be found, or fails.
-    #[error(transparent)]
-    Script(#[from] ScriptError),
     /// Batches cannot be made at all.
     #[error(transparent)]
     Loader(#[from] LoaderError),
@@ -123,23 +105,10 @@ impl InferenceError {
             | InferenceError::Ensemble { .. }
             | InferenceError::Usage(_)
             | InferenceError::Classes(_)
-            | InferenceError::Script(ScriptError::NotFound { .. }) => true,
+            | InferenceError::Model(StoredModelError::Script(ScriptError::NotFound { .. })) => true,
             InferenceError::Checkpoint(error) => error.is_not_found(),
             InferenceError::Weights { source, .. } => source.is_usage(),
             _ => false,
-        }
-    }
-}
-
-impl From<StoredModelError> for InferenceError {
-    fn from(error: StoredModelError) -> InferenceError {
-        match error {
-            StoredModelError::Content { path, key, problem } => {
-                InferenceError::Content { path, key, problem }
-            }
-            StoredModelError::Network { path, source } => InferenceError::Network { path, source },
-            StoredModelError::Script(error) => error.into(),
-            StoredModelError::Torch(error) => error.into(),
         }
     }
 }

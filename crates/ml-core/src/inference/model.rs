@@ -19,7 +19,7 @@ use crate::loader::{Loader, LoaderOptions};
 use crate::loss::{BceConfig, Loss, LossConfig};
 use crate::metrics::multilabel::ClassThresholds;
 use crate::network::{Classifier, ForwardError, Network, PreparedNetwork};
-use crate::run::StoredModel;
+use crate::run::{StoredModel, StoredModelError};
 use crate::torch_error::catch_torch_panic;
 use crate::transform::Pipeline;
 
@@ -136,8 +136,9 @@ impl LoadedModel {
         averaged: UseEma,
     ) -> Result<LoadedModel, InferenceError> {
         let path = path.to_owned();
-        let content =
-            |key: &'static str, problem: String| InferenceError::Content { path: path.clone(), key, problem };
+        let content = |key: &'static str, problem: String| -> InferenceError {
+            StoredModelError::Content { path: path.clone(), key, problem }.into()
+        };
         let averaged = match averaged {
             UseEma::Auto => checkpoint.selects_by_ema(),
             UseEma::Never => false,

@@ -4,8 +4,7 @@ use tch::Device;
 
 use super::InferenceError;
 use crate::device::{Compute, MemoryFormat, Precision, PrecisionChoice};
-use crate::evaluation::EvaluationError;
-use crate::network::ForwardError;
+use crate::torch_error::TorchError;
 
 /// How to compute on `device`, and a line where that is slow, or other than the run's.
 ///
@@ -36,7 +35,7 @@ pub(super) fn resolve(
         }
         None => trained,
     };
-    if precision == Precision::Bf16 && !has_bf16(device)? {
+    if precision == Precision::Bf16 && !torch_ext::has_bf16(device).map_err(TorchError::from)? {
         let place = if device.is_cuda() { "this GPU" } else { "this processor" };
         // Forward passes of resnet18 and mobilenet_v3_large with ONEDNN_MAX_CPU_ISA=AVX2.
         note = Some(format!(
@@ -52,10 +51,6 @@ pub(super) fn resolve(
         };
     let memory_format = if is_channels_last { MemoryFormat::ChannelsLast } else { MemoryFormat::Contiguous };
     Ok((Compute { device, precision, memory_format }, note))
-}
-
-fn has_bf16(device: Device) -> Result<bool, InferenceError> {
-    Ok(torch_ext::has_bf16(device).map_err(ForwardError::from).map_err(EvaluationError::from)?)
 }
 
 #[cfg(test)]

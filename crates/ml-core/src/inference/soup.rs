@@ -14,6 +14,7 @@ use crate::config::ModelConfig;
 use crate::dataset::{CsvOptions, DatasetError, Index, Split, Task};
 use crate::device::{PrecisionChoice, num_threads};
 use crate::metrics::multilabel::ClassThresholds;
+use crate::run::StoredModelError;
 use crate::torch_error::catch_torch_panic;
 use torch_file::Value;
 
@@ -103,12 +104,14 @@ impl Ingredient {
     fn read(path: &Path) -> Result<Ingredient, SoupError> {
         let path = checkpoint_file(path)?;
         let checkpoint = Checkpoint::load(&path).map_err(InferenceError::from)?;
-        let network =
-            ModelConfig::of_checkpoint(&checkpoint.config).map_err(|error| InferenceError::Content {
+        let network = ModelConfig::of_checkpoint(&checkpoint.config).map_err(|error| {
+            let problem = format!("cannot be used: {error}");
+            InferenceError::from(StoredModelError::Content {
                 path: path.clone(),
                 key: "config.model",
-                problem: format!("cannot be used: {error}"),
-            })?;
+                problem,
+            })
+        })?;
         Ok(Ingredient {
             path,
             network: network.identity().into_owned(),

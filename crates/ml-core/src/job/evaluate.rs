@@ -15,7 +15,7 @@ use crate::evaluation::{Calibration, Evaluation, EvaluationError, Evaluator, Out
 use crate::loader::{Loader, LoaderOptions};
 use crate::network::ForwardError;
 use crate::run::{Run, RunError};
-use crate::trainer::{self, Embedded, Evaluated, Phase, ReportError, Reporter, Rounds, Stop, TrainError};
+use crate::trainer::{self, Embedded, Evaluated, Pass, Phase, ReportError, Reporter, Stop};
 
 /// Classes of each image kept in the table of predictions.
 const TOP_K: usize = 5;
@@ -143,23 +143,15 @@ impl Job {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Evaluation, JobError> {
-        reporter.phase_started(Phase::Evaluate, epoch, loader.num_batches(), 0);
-        let mut rounds = Rounds::new(&self.world, loader.num_batches());
-        let mut ended = Ok(());
-        let evaluation = evaluator.evaluate(self.trainer.network(), loader, TOP_K, |_| {
-            let reported = reporter.batches_done(self.world.size(), None);
-            let (flow, agreed) = rounds.next(trainer::flow(reported.is_err(), stop));
-            ended = reported.map_err(TrainError::from).and(agreed);
-            flow
-        });
-        ended?;
-        let evaluation = evaluation?;
-        if rounds.finish(stop)?.is_break() {
-            return Err(EvaluationError::Interrupted.into());
-        }
-        let evaluation = evaluation.gathered(&self.world)?;
-        reporter.phase_finished();
-        Ok(evaluation)
+        let evaluation = self.pass(Phase::Evaluate, epoch, loader).run(reporter, stop, |on_batch| {
+            evaluator.evaluate(self.trainer.network(), loader, TOP_K, |_| on_batch())
+        })?;
+        Ok(evaluation.ok_or(EvaluationError::Interrupted)?.gathered(&self.world)?)
+    }
+
+    /// A pass of all processes over what `loader` gives, as after `epoch`.
+    pub(super) fn pass(&self, phase: Phase, epoch: u64, loader: &Loader) -> Pass<'_> {
+        Pass { world: &self.world, phase, epoch, num_batches: loader.num_batches() }
     }
 
     /// What tells images of training from others, by some of the training images as validation would
@@ -174,28 +166,17 @@ impl Job {
         let pipeline = Arc::new(Pipeline::new(&self.config.transforms.val)?);
         let index = Arc::new(some_of(&self.dataset.train));
         let loader = self.loader(Arc::clone(&index), pipeline).without_remarks();
-        reporter.phase_started(Phase::Embed, epoch, loader.num_batches(), 0);
-        let mut rounds = Rounds::new(&self.world, loader.num_batches());
-        let mut ended = Ok(());
-        let embeddings = self.trainer.evaluator().embeddings(self.trainer.network(), &loader, || {
-            let reported = reporter.batches_done(self.world.size(), None);
-            let (flow, agreed) = rounds.next(trainer::flow(reported.is_err(), stop));
-            ended = reported.map_err(TrainError::from).and(agreed);
-            flow
-        });
-        ended?;
-        let embeddings = match embeddings {
-            Err(EvaluationError::Forward(ForwardError::Script(reason))) => {
-                reporter.phase_finished();
-                return Ok(Err(reason.to_string()));
+        let evaluator = self.trainer.evaluator();
+        let embeddings = self.pass(Phase::Embed, epoch, &loader).run(reporter, stop, |on_batch| {
+            match evaluator.embeddings(self.trainer.network(), &loader, on_batch) {
+                Err(EvaluationError::Forward(ForwardError::Script(reason))) => Ok(Err(reason.to_string())),
+                embeddings => embeddings.map(Ok),
             }
-            embeddings => embeddings?,
+        })?;
+        let embeddings = match embeddings.ok_or(EvaluationError::Interrupted)? {
+            Err(reason) => return Ok(Err(reason)),
+            Ok(embeddings) => embeddings.gathered(&self.world)?,
         };
-        if rounds.finish(stop)?.is_break() {
-            return Err(EvaluationError::Interrupted.into());
-        }
-        let embeddings = embeddings.gathered(&self.world)?;
-        reporter.phase_finished();
         let classes = &self.dataset.classes;
         if let Some(run) = run {
             reporter.embedded(&Embedded { run, classes, index: &index, embeddings: &embeddings })?;

@@ -14,7 +14,7 @@ use crate::evaluation::{EvaluationError, LabelEvaluation};
 use crate::loader::Loader;
 use crate::metrics::multilabel::ClassThresholds;
 use crate::run::Run;
-use crate::trainer::{self, EvaluatedLabels, Phase, ReportError, Reporter, Rounds, Stop, TrainError};
+use crate::trainer::{EvaluatedLabels, Phase, ReportError, Reporter, Stop};
 
 /// Why there is no temperature, nor a score of how unlike those of training an image is.
 const ONE_LABEL_ONLY: &str = "images have several labels (data.task: multi_label)";
@@ -99,23 +99,10 @@ impl Job {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<LabelEvaluation, JobError> {
-        reporter.phase_started(Phase::Evaluate, epoch, loader.num_batches(), 0);
-        let mut rounds = Rounds::new(&self.world, loader.num_batches());
-        let mut ended = Ok(());
         let evaluator = self.trainer.evaluator();
-        let found = evaluator.evaluate_labels(self.trainer.network(), loader, || {
-            let reported = reporter.batches_done(self.world.size(), None);
-            let (flow, agreed) = rounds.next(trainer::flow(reported.is_err(), stop));
-            ended = reported.map_err(TrainError::from).and(agreed);
-            flow
-        });
-        ended?;
-        let found = found?;
-        if rounds.finish(stop)?.is_break() {
-            return Err(EvaluationError::Interrupted.into());
-        }
-        let found = found.gathered(&self.world, index)?;
-        reporter.phase_finished();
-        Ok(found)
+        let found = self.pass(Phase::Evaluate, epoch, loader).run(reporter, stop, |on_batch| {
+            evaluator.evaluate_labels(self.trainer.network(), loader, on_batch)
+        })?;
+        Ok(found.ok_or(EvaluationError::Interrupted)?.gathered(&self.world, index)?)
     }
 }

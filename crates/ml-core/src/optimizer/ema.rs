@@ -9,10 +9,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
 use super::OptimizerError;
-use crate::network::{Network, NetworkError, ScriptError};
+use crate::network::{Network, ScriptError};
 
 /// EMA weights, validated beside the weights themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -102,22 +101,9 @@ impl Ema {
         self.num_updates = num_updates;
     }
 
-    /// The network with the EMA weights.
+    /// The network with the EMA weights; its state is the average.
     pub fn network(&self) -> &Network {
         &self.network
-    }
-
-    /// Its parameters and buffers, PyTorch's names, in order (shallow clones).
-    pub fn state_dict(&self) -> Vec<(String, Tensor)> {
-        self.network.state_dict()
-    }
-
-    /// Takes over a state written by [`Ema::state_dict`].
-    ///
-    /// # Errors
-    /// The state is of another network.
-    pub fn load_state_dict(&mut self, state: &[(String, Tensor)]) -> Result<(), NetworkError> {
-        self.network.load_state_dict(state)
     }
 }
 
@@ -125,7 +111,7 @@ impl Ema {
 mod tests {
     use super::*;
     use crate::network::Architecture;
-    use tch::{Device, Kind};
+    use tch::{Device, Kind, Tensor};
 
     /// The program: tests/reference/ema.py, which changes the weights by the same formula.
     const REFERENCE: &str =
@@ -156,12 +142,12 @@ mod tests {
             ema.update(&network).unwrap();
             let expected = expected.as_f64().unwrap();
             for name in ["features.0.conv.weight", "features.0.bn.running_mean"] {
-                let got = first(ema.state_dict(), name);
+                let got = first(ema.network().state_dict(), name);
                 // The same kernel in the same library; a few ulps of float32 in case it is
                 // vectorised otherwise.
                 assert!((got - expected).abs() < 2e-6, "{name} at {step}: {got} and {expected}");
             }
-            let counted = first(ema.state_dict(), "features.0.bn.num_batches_tracked");
+            let counted = first(ema.network().state_dict(), "features.0.bn.num_batches_tracked");
             assert_eq!(counted, step as f64, "whole numbers are copied");
         }
     }
@@ -173,7 +159,7 @@ mod tests {
         // As after a first step that was skipped: the average still has the random beginning.
         tch::no_grad(|| network.parameters().iter_mut().for_each(|(_, weight)| *weight += 1.0));
         ema.update(&network).unwrap();
-        for ((name, average), (_, weight)) in ema.state_dict().iter().zip(network.state_dict()) {
+        for ((name, average), (_, weight)) in ema.network().state_dict().iter().zip(network.state_dict()) {
             assert_eq!(*average, weight, "{name}");
         }
         // A resumed average keeps its count: the next update is no copy.
@@ -182,7 +168,7 @@ mod tests {
         tch::no_grad(|| network.parameters().iter_mut().for_each(|(_, weight)| *weight += 1.0));
         resumed.update(&network).unwrap();
         assert_eq!(resumed.num_updates(), 2);
-        let ((_, average), (_, weight)) = (&resumed.state_dict()[0], &network.state_dict()[0]);
+        let ((_, average), (_, weight)) = (&resumed.network().state_dict()[0], &network.state_dict()[0]);
         assert!((weight - average).min().double_value(&[]) > 0.9);
     }
 

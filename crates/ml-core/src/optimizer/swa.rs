@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use super::OptimizerError;
 use super::schedule::{Anneal, SwaLr};
-use crate::network::{Network, NetworkError, ScriptError};
+use crate::network::{Network, ScriptError};
 
 /// Which epochs are averaged, and the learning rate meanwhile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -150,22 +150,9 @@ impl Swa {
         self.num_averaged = num_averaged;
     }
 
-    /// The network with the averaged weights.
+    /// The network with the averaged weights; its state is the average.
     pub fn network(&self) -> &Network {
         &self.network
-    }
-
-    /// Its parameters and buffers, PyTorch's names, in order (shallow clones).
-    pub fn state_dict(&self) -> Vec<(String, Tensor)> {
-        self.network.state_dict()
-    }
-
-    /// Takes over a state written by [`Swa::state_dict`].
-    ///
-    /// # Errors
-    /// The state is of another network.
-    pub fn load_state_dict(&mut self, state: &[(String, Tensor)]) -> Result<(), NetworkError> {
-        self.network.load_state_dict(state)
     }
 }
 
@@ -202,21 +189,21 @@ mod tests {
             swa.update(&network).unwrap();
             assert_eq!(swa.num_averaged(), epoch as u64 + 1);
             let (got, expected) =
-                (first(swa.state_dict(), "features.0.conv.weight"), expected.as_f64().unwrap());
+                (first(swa.network().state_dict(), "features.0.conv.weight"), expected.as_f64().unwrap());
             // The same formula in float32, in another order of the operations.
             assert!((got - expected).abs() < 2e-6, "after {epoch}: {got} and {expected}");
-            let copied = first(swa.state_dict(), "features.0.bn.running_mean");
+            let copied = first(swa.network().state_dict(), "features.0.bn.running_mean");
             assert!((copied - value).abs() < 1e-6, "after {epoch}: {copied} and {value}");
-            assert_eq!(first(swa.state_dict(), "features.0.bn.num_batches_tracked"), epoch as f64);
+            assert_eq!(first(swa.network().state_dict(), "features.0.bn.num_batches_tracked"), epoch as f64);
         }
         // A state that is taken over goes on alike.
         let mut other = Swa::new(&network).unwrap();
-        other.load_state_dict(&swa.state_dict()).unwrap();
+        other.network().load_state_dict(&swa.network().state_dict()).unwrap();
         other.set_num_averaged(swa.num_averaged());
         tch::no_grad(|| network.parameters().iter_mut().for_each(|(_, weight)| *weight += 1.0));
         swa.update(&network).unwrap();
         other.update(&network).unwrap();
-        assert_eq!(swa.state_dict(), other.state_dict());
+        assert_eq!(swa.network().state_dict(), other.network().state_dict());
     }
 
     #[test]

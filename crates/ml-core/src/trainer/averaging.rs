@@ -9,9 +9,9 @@ use ml_data::transform::{Pipeline, TransformConfig};
 
 use super::checkpoints::CheckpointManager;
 use super::validated::Validated;
-use super::{Phase, Reporter, Rounds, Stop, TrainError, Trainer, evaluation_options, flow};
+use super::{Phase, Reporter, Stop, TrainError, Trainer, evaluation_options};
 use crate::distributed::Place;
-use crate::evaluation::BatchNormRefresh;
+use crate::evaluation::{BatchNormRefresh, EvaluationError};
 use crate::features::Batches;
 use crate::loader::{Loader, LoaderOptions};
 use crate::network::Network;
@@ -118,30 +118,27 @@ impl Trainer {
             return Ok(ControlFlow::Continue(()));
         }
         let loader = self.refresh_loader()?;
-        let epoch = self.state.epoch;
-        reporter.phase_started(Phase::BatchNorm, epoch, loader.num_batches(), 0);
-        let mut rounds = Rounds::new(self.ranks.world(), loader.num_batches());
-        rounds.world.at(Place::Evaluating);
-        for batch in Batches::from(loader.epoch(epoch, 0)) {
-            let batch = batch?;
-            if let Some(&first) = batch.batch.indices.first() {
-                // Dropout is the same however many processes there are.
-                let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, first as u64);
-                torch_ext::manual_seed(seed).map_err(OptimizerError::from)?;
-                refresh.add(network, batch.input(), &self.compute)?;
+        self.ranks.world().at(Place::Evaluating);
+        let pass = self.pass(Phase::BatchNorm, &loader);
+        let done = pass.run(reporter, stop, |on_batch| -> Result<(), TrainError> {
+            for batch in Batches::from(loader.epoch(self.state.epoch, 0)) {
+                let batch = batch?;
+                if let Some(&first) = batch.batch.indices.first() {
+                    // Dropout is the same however many processes there are.
+                    let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, first as u64);
+                    torch_ext::manual_seed(seed).map_err(OptimizerError::from)?;
+                    refresh.add(network, batch.input(), &self.compute)?;
+                }
+                if on_batch().is_break() {
+                    return Err(EvaluationError::Interrupted.into());
+                }
             }
-            let reported = reporter.batches_done(rounds.world.size(), None);
-            let (flow, agreed) = rounds.next(flow(reported.is_err(), stop));
-            reported.map_err(TrainError::from).and(agreed)?;
-            if flow.is_break() {
-                return Ok(flow);
-            }
-        }
-        if rounds.finish(stop)?.is_break() {
+            Ok(())
+        })?;
+        if done.is_none() {
             return Ok(ControlFlow::Break(()));
         }
         refresh.finish(self.ranks.world())?;
-        reporter.phase_finished();
         Ok(ControlFlow::Continue(()))
     }
 

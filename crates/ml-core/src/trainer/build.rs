@@ -235,9 +235,9 @@ pub(super) fn snapshot(trainer: &Trainer, running: &[MetricSums]) -> Result<Chec
         model_state_dict: detached(trainer.network.state_dict()),
         optimizer_state_dict: trainer.optimizer.state_dict(),
         scheduler_state_dict: trainer.schedule.state(trainer.state.step, &trainer.state.plateau),
-        ema_state_dict: trainer.ema.as_ref().map(|ema| detached(ema.state_dict())),
+        ema_state_dict: trainer.ema.as_ref().map(|ema| detached(ema.network().state_dict())),
         ema_num_updates: trainer.ema.as_ref().map(Ema::num_updates),
-        swa_state_dict: average.map(|swa| detached(swa.state_dict())),
+        swa_state_dict: average.map(|swa| detached(swa.network().state_dict())),
         swa: average.map(|swa| swa_to_value(swa.num_averaged(), trainer.state.swa)),
         average: None,
         scaler_state_dict: trainer.scaler.as_ref().map(GradScaler::state_dict).transpose()?,
@@ -263,7 +263,7 @@ pub(super) fn snapshot(trainer: &Trainer, running: &[MetricSums]) -> Result<Chec
 
 /// The average of the last epochs as a model of its own, from which no training resumes.
 pub(super) fn averaged(trainer: &Trainer, swa: &Swa) -> Result<Checkpoint, TrainError> {
-    let weights = swa.state_dict().into_iter().map(|(name, tensor)| (name, tensor.detach()));
+    let weights = swa.network().state_dict().into_iter().map(|(name, tensor)| (name, tensor.detach()));
     Ok(Checkpoint {
         model_state_dict: weights.collect(),
         optimizer_state_dict: Value::None,

@@ -134,7 +134,7 @@ impl Trainer {
         let mut state = self.network.state_dict();
         state.extend(self.optimizer.tensors());
         if let Some(ema) = &self.ema {
-            state.extend(ema.state_dict().into_iter().map(|(name, t)| (format!("ema/{name}"), t)));
+            state.extend(ema.network().state_dict().into_iter().map(|(name, t)| (format!("ema/{name}"), t)));
         }
         let numbers: Vec<Tensor> =
             state.iter().filter(|(_, t)| t.is_floating_point()).map(|(_, t)| t.detach()).collect();

@@ -1,8 +1,7 @@
 //! Validation of images with several labels.
 
 use super::validated::Validated;
-use super::{Phase, Reporter, Rounds, Stop, TrainError, Trainer, flow};
-use crate::evaluation::EvaluationError;
+use super::{Phase, Reporter, Stop, TrainError, Trainer};
 use crate::features::Batches;
 use crate::network::{Classifier, Network};
 
@@ -27,32 +26,16 @@ impl Trainer {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Option<Vec<Validated>>, TrainError> {
-        let num_batches = self.val_loader.num_batches();
-        reporter.phase_started(phase, self.state.epoch, num_batches, 0);
-        let world = self.ranks.world();
-        let mut rounds = Rounds::new(world, num_batches);
-        let mut ended = Ok(());
         let index = self.val_loader.index();
         let networks: Vec<&dyn Classifier> = networks.iter().map(|one| *one as &dyn Classifier).collect();
-        let found = self.evaluator().label_batches(&networks, batches, index, || {
-            let reported = reporter.batches_done(world.size(), None);
-            let (flow, agreed) = rounds.next(flow(reported.is_err(), stop));
-            ended = reported.map_err(TrainError::from).and(agreed);
-            flow
-        });
-        ended?;
-        let found = match found {
-            Err(EvaluationError::Interrupted) => return Ok(None),
-            found => found?,
-        };
-        if rounds.finish(stop)?.is_break() {
-            return Ok(None);
-        }
+        let found = self.pass(phase, &self.val_loader).run(reporter, stop, |on_batch| {
+            self.evaluator().label_batches(&networks, batches, index, on_batch)
+        })?;
+        let Some(found) = found else { return Ok(None) };
         let mut validated = Vec::with_capacity(found.len());
         for one in found {
-            validated.push(Validated::of(&one.gathered(world, index)?));
+            validated.push(Validated::of(&one.gathered(self.ranks.world(), index)?));
         }
-        reporter.phase_finished();
         Ok(Some(validated))
     }
 }

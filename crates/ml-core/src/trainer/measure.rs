@@ -150,11 +150,13 @@ impl Steps {
     pub fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
         let started = Instant::now();
         self.optimizer.zero_grad()?;
-        let loss = self.pass(samples, compute)?;
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.logits_in(&samples.images, compute));
+        let teacher = teacher.transpose()?;
+        let loss = self.pass(samples, teacher.as_ref(), compute)?;
         if let Some(sam) = &self.sam {
             let perturbation = self.optimizer.perturb(sam)?;
             self.optimizer.zero_grad()?;
-            drop(self.pass(samples, compute)?);
+            drop(self.pass(samples, teacher.as_ref(), compute)?);
             perturbation.undo()?;
         }
         self.optimizer.step(0.0, None)?;
@@ -164,8 +166,13 @@ impl Steps {
         Ok(started.elapsed().as_secs_f64())
     }
 
-    /// Forward and backward; the mean loss.
-    fn pass(&self, samples: &Samples, compute: &Compute) -> Result<Tensor, TrainError> {
+    /// Forward and backward; the mean loss. Of a teacher, there are the logits.
+    fn pass(
+        &self,
+        samples: &Samples,
+        teacher: Option<&Tensor>,
+        compute: &Compute,
+    ) -> Result<Tensor, TrainError> {
         let images = Input::Images(&samples.images);
         let pass = self.network.train_pass(images, compute, self.gradient_checkpointing)?;
         let plain = match &self.consistency {
@@ -175,11 +182,8 @@ impl Steps {
             }
             None => self.loss.of_outputs(&pass.outputs, &samples.targets)?,
         };
-        let loss = match &self.teacher {
-            Some(teacher) => {
-                let logits = &pass.outputs.logits;
-                teacher.loss(&plain, [logits, &samples.images], &samples.targets, compute)?
-            }
+        let loss = match self.teacher.as_ref().zip(teacher) {
+            Some((teacher, theirs)) => teacher.loss(&plain, [&pass.outputs.logits, theirs], &samples.targets),
             None => plain.mean,
         };
         pass.backward(&loss)?;

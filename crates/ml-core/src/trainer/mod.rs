@@ -21,6 +21,7 @@ mod progressive;
 mod ranks;
 mod reporter;
 mod restore;
+mod rounds;
 mod sam;
 mod script;
 mod state;
@@ -51,6 +52,7 @@ pub use reporter::{
     StepReport,
 };
 pub use restore::{ExternalCheckpoint, ResumeMode};
+pub(crate) use rounds::Pass;
 pub use script::resolve_script;
 pub use state::{EmaMetrics, EpochMetrics, TrainState};
 pub use statistics::resolve_statistics;
@@ -64,7 +66,7 @@ use crate::checkpoint::{Checkpoint, WriteStats};
 use crate::config::Config;
 use crate::device::Compute;
 use crate::distributed::{Place, World};
-use crate::evaluation::{EvaluationError, Evaluator};
+use crate::evaluation::Evaluator;
 use crate::loader::{Caches, Loader};
 use crate::loss::Loss;
 use crate::metrics::{ConfusionMatrix, MetricAccumulator, MetricSums};
@@ -547,26 +549,14 @@ impl Trainer {
         reporter: &mut dyn Reporter,
         stop: &Stop,
     ) -> Result<Option<Vec<NetworkSums>>, TrainError> {
-        let num_batches = self.val_loader.num_batches();
-        reporter.phase_started(phase, self.state.epoch, num_batches, 0);
-        let mut rounds = Rounds::new(self.ranks.world(), num_batches);
-        let mut ended = Ok(());
-        let sums = self.evaluator().sums(networks, batches, || {
-            let reported = reporter.batches_done(rounds.world.size(), None);
-            let (flow, agreed) = rounds.next(flow(reported.is_err(), stop));
-            ended = reported.map_err(TrainError::from).and(agreed);
-            flow
-        });
-        ended?;
-        let sums = match sums {
-            Err(EvaluationError::Interrupted) => return Ok(None),
-            sums => sums?,
-        };
-        if rounds.finish(stop)?.is_break() {
-            return Ok(None);
-        }
-        reporter.phase_finished();
-        Ok(Some(sums))
+        self.pass(phase, &self.val_loader)
+            .run(reporter, stop, |on_batch| self.evaluator().sums(networks, batches, on_batch))
+    }
+
+    /// A pass of all processes over what `loader` gives.
+    fn pass(&self, phase: Phase, loader: &Loader) -> Pass<'_> {
+        let (world, epoch) = (self.ranks.world(), self.state.epoch);
+        Pass { world, phase, epoch, num_batches: loader.num_batches() }
     }
 
     /// The pairs that all processes have counted.
@@ -639,46 +629,6 @@ impl Trainer {
         let scale = if self.config.training.distributed.scale_lr { self.ranks.world().size() } else { 1 };
         let scale = scale as f64 * self.config.training.lr_factor_in(self.state.epoch);
         self.schedule.lr_after(step, &self.state.plateau) * self.state.divergence.lr_scale * scale
-    }
-}
-
-/// What processes with different numbers of batches decide together after each of them: whether to
-/// stop. Those that have fewer take part in the rest.
-pub(crate) struct Rounds<'a> {
-    world: &'a World,
-    left: usize,
-}
-
-impl<'a> Rounds<'a> {
-    /// Over `num_batches` of all processes together, as [`Share::of_pass`](crate::distributed::Share)
-    /// cuts them.
-    pub(crate) fn new(world: &'a World, num_batches: usize) -> Rounds<'a> {
-        Rounds { world, left: num_batches.div_ceil(world.size()) }
-    }
-
-    /// Whether any process breaks off, and whether that could be found out.
-    pub(crate) fn next(&mut self, own: ControlFlow<()>) -> (ControlFlow<()>, Result<(), TrainError>) {
-        self.left = self.left.saturating_sub(1);
-        if self.world.is_alone() {
-            return (own, Ok(()));
-        }
-        match self.world.any(own.is_break()) {
-            Ok(true) => (ControlFlow::Break(()), Ok(())),
-            Ok(false) => (ControlFlow::Continue(()), Ok(())),
-            Err(error) => (ControlFlow::Break(()), Err(error.into())),
-        }
-    }
-
-    /// The rounds that only others have batches for.
-    pub(crate) fn finish(mut self, stop: &Stop) -> Result<ControlFlow<()>, TrainError> {
-        while self.left > 0 && !self.world.is_alone() {
-            let (flow, agreed) = self.next(flow(false, stop));
-            agreed?;
-            if flow.is_break() {
-                return Ok(flow);
-            }
-        }
-        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -764,8 +714,8 @@ impl Trainer {
         self.features.forget();
         catch_torch_panic(|| {
             let loaded = weights::load(&self.network, path, key, part)?;
-            if let Some(ema) = &mut self.ema {
-                ema.load_state_dict(&self.network.state_dict())?;
+            if let Some(ema) = &self.ema {
+                ema.network().load_state_dict(&self.network.state_dict())?;
             }
             Ok(loaded)
         })?

@@ -61,8 +61,8 @@ impl ExternalCheckpoint {
 pub(super) fn load_external(trainer: &mut Trainer, external: &ExternalCheckpoint) -> Result<(), TrainError> {
     check_finite("model_state_dict", &external.model_state_dict)?;
     trainer.network.load_state_dict(&external.model_state_dict)?;
-    if let Some(ema) = &mut trainer.ema {
-        ema.load_state_dict(&external.model_state_dict)?;
+    if let Some(ema) = &trainer.ema {
+        ema.network().load_state_dict(&external.model_state_dict)?;
     }
     if let Some(optimizer) = &external.optimizer_state_dict {
         check_finite("optimizer_state_dict", &tensors_of(optimizer))?;
@@ -112,13 +112,13 @@ pub(super) fn restore(
     match (&mut trainer.ema, &checkpoint.ema_state_dict) {
         (None, _) => {}
         (Some(ema), Some(averages)) => {
-            ema.load_state_dict(averages)?;
+            ema.network().load_state_dict(averages)?;
             // Older checkpoints do not count: there each step was an update.
             ema.set_num_updates(checkpoint.ema_num_updates.unwrap_or(checkpoint.step));
         }
         // Averaging begins here.
         (Some(ema), None) if mode == ResumeMode::AllowChanges => {
-            ema.load_state_dict(&checkpoint.model_state_dict)?;
+            ema.network().load_state_dict(&checkpoint.model_state_dict)?;
         }
         (Some(_), None) => {
             return Err(TrainError::Mismatch {
@@ -131,7 +131,7 @@ pub(super) fn restore(
     if let Some(own) = &mut trainer.swa {
         let saved = checkpoint.swa_state_dict.as_ref().zip(swa);
         if let Some((average, _)) = saved {
-            own.load_state_dict(average)?;
+            own.network().load_state_dict(average)?;
         }
         own.set_num_averaged(saved.map_or(0, |(_, (num_averaged, _))| num_averaged));
     }

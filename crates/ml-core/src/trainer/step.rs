@@ -134,17 +134,17 @@ impl Trainer {
         Ok(micro_batches)
     }
 
-    /// Adds the gradients of micro-batch `number` of a step; `share` is its share of the mean over the
-    /// step. The last of a process has the gradients of all processes added up.
+    /// Adds the gradients of micro-batch `number` of a step, of which `teacher` says the logits if there
+    /// is a teacher; `share` is its share of the mean over the step. The last of a process has the
+    /// gradients of all processes added up.
     pub(super) fn forward_backward(
         &self,
         batch: &InputBatch,
+        teacher: Option<Tensor>,
         number: usize,
         share: BatchShare,
         is_last: bool,
     ) -> Result<MicroBatch, TrainError> {
-        // Before the generator is seeded: a TorchScript module may draw from it.
-        let teacher = self.teacher_logits(batch)?;
         let seed = derived_seed(self.config.seed, Purpose::Step, self.state.step, number as u64);
         torch_ext::manual_seed(seed).map_err(OptimizerError::from)?;
         let checkpointing = self.config.training.gradient_checkpointing;

@@ -194,7 +194,8 @@ impl Teacher {
         self.logits_in(images, &self.compute)
     }
 
-    fn logits_in(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError> {
+    /// As [`Teacher::logits`], in the precision of `compute`.
+    pub(super) fn logits_in(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError> {
         tch::no_grad(|| {
             let images = match &self.renormalize {
                 Some(renormalize) => renormalize.apply(images),
@@ -235,16 +236,9 @@ impl Teacher {
     }
 
     /// The loss on which measurements train.
-    pub(super) fn loss(
-        &self,
-        plain: &LossValue,
-        [logits, images]: [&Tensor; 2],
-        targets: &Targets,
-        compute: &Compute,
-    ) -> Result<Tensor, ForwardError> {
-        let teacher = self.logits_in(images, compute)?;
+    pub(super) fn loss(&self, plain: &LossValue, logits: [&Tensor; 2], targets: &Targets) -> Tensor {
         let whole = BatchShare { loss: 1.0, images: 1.0 };
-        Ok(self.of_batch(plain, [logits, &teacher], targets, whole).0)
+        self.of_batch(plain, logits, targets, whole).0
     }
 }
 

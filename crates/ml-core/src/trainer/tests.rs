@@ -146,7 +146,7 @@ fn trainer(data: &Path, more: &[&str]) -> Trainer {
 fn tensors(trainer: &Trainer) -> Vec<(String, Tensor)> {
     let mut all = trainer.network.state_dict();
     all.extend(trainer.optimizer.tensors());
-    all.extend(trainer.ema.as_ref().unwrap().state_dict());
+    all.extend(trainer.ema.as_ref().unwrap().network().state_dict());
     all.into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect()
 }
 
@@ -184,7 +184,7 @@ fn a_skipped_first_step_leaves_everything_as_it_was_and_the_next_is_the_first() 
     trainer.train_step(&mut batches, &mut running, Wish::default()).unwrap();
     let ema = trainer.ema.as_ref().unwrap();
     assert_eq!(ema.num_updates(), 1);
-    assert_eq!(ema.state_dict(), trainer.network.state_dict(), "the first update copies");
+    assert_eq!(ema.network().state_dict(), trainer.network.state_dict(), "the first update copies");
     assert_eq!(running.sums().unwrap().count, 3);
 }
 

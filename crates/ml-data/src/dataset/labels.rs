@@ -162,17 +162,13 @@ pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Labels, DatasetE
     let columns = Columns::find(header, options, |column| table.names_files(column, root, &finder))
         .map_err(|problem| one_problem(path, 1, &problem))?;
     let mut notes: Vec<String> = columns.note(header).into_iter().collect();
-    let mut parser = Parser::new(&columns, root, check_label);
+    let mut parser = Parser::new(&table, &columns, root, check_label);
     let mut rows = Vec::new();
     let mut classes: HashMap<String, (u32, String)> = HashMap::new();
     let mut record = ByteRecord::new();
     let mut reader = table.records();
     while reader.read_byte_record(&mut record).map_err(|error| damaged(path, &error))? {
-        let line = record.position().map_or(0, |position| first_line(position, &table.text));
-        if record.len() != header.len() {
-            let (has, wants) = (record.len(), header.len());
-            parser.problems.add(line, || format!("has {has} fields, and the header {wants}"));
-        } else if let Some((mut row, label)) = parser.row(&record, line) {
+        if let Some((mut row, label)) = parser.row(&record) {
             let next = classes.len() as u32;
             let (number, name) =
                 classes.entry(nfc(&label).into_owned()).or_insert_with(|| (next, label.clone()));
@@ -240,6 +236,7 @@ fn one_problem(path: &Path, line: u64, problem: &str) -> DatasetError {
 }
 
 struct Parser<'a> {
+    table: &'a Table,
     columns: &'a Columns,
     root: &'a Path,
     problems: Problems,
@@ -252,13 +249,24 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(columns: &'a Columns, root: &'a Path, check: fn(&str) -> Result<(), String>) -> Parser<'a> {
+    fn new(
+        table: &'a Table,
+        columns: &'a Columns,
+        root: &'a Path,
+        check: fn(&str) -> Result<(), String>,
+    ) -> Parser<'a> {
         let (problems, seen) = (Problems::default(), HashMap::new());
-        Parser { columns, root, problems, check, seen, has_doubles: false }
+        Parser { table, columns, root, problems, check, seen, has_doubles: false }
     }
 
     /// The row without its class, and its label; none if something is wrong with it.
-    fn row(&mut self, record: &ByteRecord, line: u64) -> Option<(Row, String)> {
+    fn row(&mut self, record: &ByteRecord) -> Option<(Row, String)> {
+        let line = record.position().map_or(0, |position| first_line(position, &self.table.text));
+        let (has, wants) = (record.len(), self.table.header.len());
+        if has != wants {
+            self.problems.add(line, || format!("has {has} fields, and the header {wants}"));
+            return None;
+        }
         let mut fields = [""; 4];
         for (field, place) in fields.iter_mut().zip(self.columns.places) {
             let bytes = place.and_then(|place| record.get(place)).unwrap_or_default();

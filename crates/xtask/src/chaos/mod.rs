@@ -1,12 +1,14 @@
 //! Trains a small network, kills the training again and again, resumes it, and compares what is
 //! left in the end with a run that was left alone: weights, optimizer, averages, figures,
-//! TensorBoard, to the last bit. In each precision and memory format of the CPU in turn, with each
-//! optimizer in turn, with schedules that have a state or change, and as two processes that train
-//! together, of which either is killed.
+//! TensorBoard, to the last bit. Configurations are drawn at random: each precision and memory format
+//! of the CPU, two processes of which either is killed, and each optimizer come in turn, and with them
+//! schedules, losses, tasks, a teacher, averages and whatever else goes together.
 
+mod draw;
 mod kill;
 mod random;
 mod report;
+mod several;
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -19,58 +21,19 @@ use anyhow::{Context, Result, bail};
 use crate::setup::{self, Options, Purpose};
 use crate::shell::{self, BUILD, Shell};
 use crate::text::last_json;
+use draw::Draw;
 use kill::{Ended, Killer};
 use random::SplitMix;
 use report::Tally;
 
 /// The name of every run here.
 const RUN: &str = "run";
+/// Images by class.
+const DIGITS: &str = "tests/data/digits/raw";
 /// A run is left alone after so many kills, or it might never end.
 const KILLS_A_RUN: u32 = 15;
-/// How a run trains.
-#[derive(Clone, Copy)]
-struct Way {
-    precision: &'static str,
-    channels_last: &'static str,
-    processes: usize,
-    /// In place of that of the file.
-    scheduler: Option<&'static str>,
-    /// One of [`OPTIMIZERS`].
-    optimizer: &'static str,
-}
-
-/// Its state is in the checkpoint; with this threshold it drops within five epochs.
-const PLATEAU: &str = "scheduler={name: plateau, patience: 0, threshold: 0.1, interval: epoch}";
-/// Changes from one schedule to the next within the run.
-const SEQUENCE: &str = "scheduler={name: sequence, schedules: [\
-     {schedule: {name: linear, total_iters: 1, interval: step}, epochs: 1}, \
-     {schedule: {name: cosine_restarts, t_0: 1, t_mult: 2, interval: step}, epochs: 2}, \
-     {schedule: {name: wsd, decay_epochs: 1, interval: step}}]}";
-
-const fn alone(precision: &'static str, channels_last: &'static str) -> Way {
-    Way { precision, channels_last, processes: 1, scheduler: None, optimizer: OPTIMIZERS[0] }
-}
-
-/// In turn.
-const WAYS: [Way; 5] = [
-    alone("fp32", "false"),
-    Way { scheduler: Some(PLATEAU), ..alone("bf16", "true") },
-    Way { processes: 2, scheduler: Some(PLATEAU), ..alone("fp32", "false") },
-    Way { scheduler: Some(SEQUENCE), ..alone("fp32", "true") },
-    alone("bf16", "false"),
-];
-/// In turn as well; their number has no divisor in common with that of the ways.
-const OPTIMIZERS: [&str; 9] = [
-    "{name: adamw, lr: 0.004, weight_decay: 0.01}",
-    "{name: muon, lr: 0.01, adamw_lr: 0.004}",
-    "{name: nadam, lr: 0.004, weight_decay: 0.01, decoupled_weight_decay: true}",
-    "{name: lamb, lr: 0.01}",
-    "{name: adan, lr: 0.004, weight_decay: 0.02}",
-    "{name: ademamix, lr: 0.002, alpha_warmup: 100, beta3_warmup: 100}",
-    "{name: rmsprop_tf, lr: 0.002, momentum: 0.9, eps: 0.001}",
-    "{name: lion, lr: 0.0005, weight_decay: 0.1}",
-    "{name: sgd, lr: 0.02, momentum: 0.9, nesterov: true}",
-];
+/// Runs that share the kills.
+const RUNS: u32 = 5;
 /// When one of two processes has ended, the other ends within this.
 const SOON: Duration = Duration::from_mins(1);
 
@@ -80,9 +43,12 @@ pub struct Args {
     /// Kills in all
     #[arg(long, default_value_t = 200)]
     kills: u32,
-    /// Of the random numbers that choose signals and instants
+    /// Of the random numbers that choose configurations, signals and instants
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The first run, counted from 1: what failed as run 7 of a seed is repeated with 7
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    first: u64,
     /// With the programs of the dev profile, which the tests build anyway
     #[arg(long)]
     debug: bool,
@@ -100,13 +66,20 @@ pub fn run(shell: &Shell, args: &Args) -> Result<()> {
     let programs = target.join(if args.debug { "debug" } else { "release" });
     let scratch = target.join(format!("chaos-{}", std::process::id()));
     let lab = Lab { shell, programs, scratch: scratch.clone() };
-    let result = lab.experiment(args.kills, &mut SplitMix(args.seed));
+    let result = lab.experiment(args);
     if result.is_ok() {
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot delete {}", scratch.display()))?;
     } else {
         eprintln!("the runs are kept in {}", scratch.display());
     }
     result
+}
+
+/// What is trained, once alone and once killed.
+struct Job<'a> {
+    draw: &'a Draw,
+    /// For `--set`.
+    sets: Vec<String>,
 }
 
 struct Lab {
@@ -117,49 +90,92 @@ struct Lab {
 }
 
 impl Lab {
-    fn experiment(&self, kills: u32, random: &mut SplitMix) -> Result<()> {
+    fn experiment(&self, args: &Args) -> Result<()> {
         let mut split = self.shell.command(self.programs.join("ml-split"));
-        split
-            .arg("tests/data/digits/raw")
-            .args(["--layout", "folders", "--link", "hardlink", "--seed", "42", "-q"]);
+        split.arg(DIGITS).args(["--layout", "folders", "--link", "hardlink", "--seed", "42", "-q"]);
         shell::check(split.arg("--output").arg(self.scratch.join("digits")), "ml-split")?;
+        let teacher = self.scratch.join("teacher").join(RUN).join("best.pt");
+        let teacher = teacher.to_str().context("the target folder's path is not UTF-8")?;
 
-        let mut tally = Tally::default();
-        let mut number = 0;
-        while tally.kills() < kills {
-            let place = number % OPTIMIZERS.len();
-            let way = Way { optimizer: OPTIMIZERS[place], ..WAYS[number % WAYS.len()] };
-            let Way { precision, channels_last, processes, optimizer, .. } = way;
-            number += 1;
-            let name = format!(
-                "{precision}, channels_last: {channels_last}, processes: {processes}, optimizer: {optimizer}"
-            );
-            let quiet = self.scratch.join(format!("quiet_{precision}_{channels_last}_{processes}_{place}"));
-            if !quiet.exists() {
-                eprintln!("chaos: a run that is left alone ({name})");
-                self.kill_until_done(&quiet, way, 0, &mut tally, random)?;
+        let (mut tally, mut drawn) = (Tally::default(), Vec::new());
+        for number in args.first.. {
+            if tally.kills() >= args.kills {
+                break;
             }
-            // The last kills fall where they fall.
-            let share = kills.div_ceil(WAYS.len() as u32).min(kills - tally.kills()) + tally.kills();
-            let runs = self.scratch.join(format!("killed_{number}"));
-            self.kill_until_done(&runs, way, share, &mut tally, random)?;
-            self.compare(&quiet.join(RUN), &runs.join(RUN))?;
-            tally.runs += 1;
-            std::fs::remove_dir_all(&runs).with_context(|| format!("cannot delete {}", runs.display()))?;
+            let draw = Draw::of(args.seed, number);
+            self.prepare(&draw)?;
+            eprintln!("chaos: run {number} of seed {}: {draw}", args.seed);
+            self.kill_and_compare(&draw, teacher, number, args, &mut tally).with_context(|| {
+                format!("run {number} of seed {0} (--seed {0} --first {number}): {draw}", args.seed)
+            })?;
             eprintln!(
-                "chaos: run {number} ended as the one that was left alone ({name}); {} kills so far",
+                "chaos: run {number} ended as the one that was left alone; {} kills so far",
                 tally.kills()
             );
+            drawn.push(format!("{number}. {draw}"));
         }
-        println!("{}", tally.table());
+        println!("{}\n\nRuns of seed {}:\n\n{}", tally.table(), args.seed, drawn.join("\n"));
         Ok(())
+    }
+
+    /// A run that is left alone, and the same with kills, must end alike.
+    fn kill_and_compare(
+        &self,
+        draw: &Draw,
+        teacher: &str,
+        number: u64,
+        args: &Args,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let job = Job { draw, sets: draw.sets(teacher) };
+        let random = &mut SplitMix::of(args.seed, u64::MAX - number);
+        let quiet = self.scratch.join(format!("quiet_{number}"));
+        self.kill_until_done(&quiet, &job, 0, tally, random)?;
+        // The last kills fall where they fall.
+        let share = args.kills.div_ceil(RUNS).min(args.kills - tally.kills()) + tally.kills();
+        let killed = self.scratch.join(format!("killed_{number}"));
+        self.kill_until_done(&killed, &job, share, tally, random)?;
+        self.compare(&quiet.join(RUN), &killed.join(RUN))?;
+        tally.runs += 1;
+        for runs in [quiet, killed] {
+            std::fs::remove_dir_all(&runs).with_context(|| format!("cannot delete {}", runs.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the images and the teacher that `draw` needs, if they are not there yet.
+    fn prepare(&self, draw: &Draw) -> Result<()> {
+        if draw.several_labels && !self.data(draw).exists() {
+            let list = several::write(&self.shell.path(DIGITS), &self.data(draw))?;
+            let mut split = self.shell.command(self.programs.join("ml-split"));
+            split.arg(list).args(["--task", "multi_label", "--seed", "42", "-q"]);
+            shell::check(&mut split, "ml-split")?;
+        }
+        let runs = self.scratch.join("teacher");
+        if draw.has_teacher() && !runs.exists() {
+            let mut train = self.train(&runs, &self.scratch.join("digits"));
+            let sets = [
+                "seed=7",
+                "training.num_epochs=1",
+                "training.precision=fp32",
+                "training.channels_last=false",
+            ];
+            train.args(sets.iter().flat_map(|set| ["--set", *set]));
+            shell::check(&mut train, "ml-train")?;
+        }
+        Ok(())
+    }
+
+    /// The images of `draw`.
+    fn data(&self, draw: &Draw) -> PathBuf {
+        self.scratch.join(if draw.several_labels { "several" } else { "digits" })
     }
 
     /// Starts, kills and resumes until the run is done.
     fn kill_until_done(
         &self,
         runs: &Path,
-        way: Way,
+        job: &Job<'_>,
         kills: u32,
         tally: &mut Tally,
         random: &mut SplitMix,
@@ -167,7 +183,7 @@ impl Lab {
         for attempt in 0.. {
             let killer = (attempt < KILLS_A_RUN && tally.kills() < kills).then(|| Killer::random(random));
             let log = self.scratch.join("stderr.log");
-            let mut children = self.start(runs, way, &log)?;
+            let mut children = self.start(runs, job, &log)?;
             let writer = children[0].id();
             let victim = (random.fraction() * children.len() as f64) as usize;
             let ended = kill::watch(&mut children[victim], writer, killer.as_ref(), &runs.join(RUN))?;
@@ -198,48 +214,35 @@ impl Lab {
     }
 
     /// All processes, rank 0 first. What they say goes to `log`.
-    fn start(&self, runs: &Path, way: Way, log: &Path) -> Result<Vec<Child>> {
+    fn start(&self, runs: &Path, job: &Job<'_>, log: &Path) -> Result<Vec<Child>> {
+        let processes = job.draw.processes;
         let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .context("there is no free port")?
             .port();
         let start = |rank: usize| -> Result<Child> {
-            let mut command = self.train(runs, way);
-            if way.processes > 1 {
+            let mut command = self.train(runs, &self.data(job.draw));
+            for set in &job.sets {
+                command.arg("--set").arg(set);
+            }
+            if processes > 1 {
                 command.env("RANK", rank.to_string()).env("LOCAL_RANK", rank.to_string());
                 for name in ["WORLD_SIZE", "LOCAL_WORLD_SIZE"] {
-                    command.env(name, way.processes.to_string());
+                    command.env(name, processes.to_string());
                 }
                 command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
             }
             command.stderr(file.try_clone().context("cannot share the log")?);
             command.spawn().context("cannot start ml-train")
         };
-        (0..way.processes).map(start).collect()
+        (0..processes).map(start).collect()
     }
 
-    fn train(&self, runs: &Path, way: Way) -> Command {
-        let Way { precision, channels_last, scheduler, optimizer, .. } = way;
+    fn train(&self, runs: &Path, data: &Path) -> Command {
         let mut command = self.shell.command(self.programs.join("ml-train"));
-        command.args([
-            "--config",
-            "benches/chaos.yaml",
-            "-q",
-            "--run_name",
-            RUN,
-            "--resume",
-            "auto",
-            "--precision",
-            precision,
-            "--set",
-        ]);
-        command.arg(format!("training.channels_last={channels_last}"));
-        command.arg("--set").arg(format!("optimizer={optimizer}")).arg("--data_dir");
-        command.arg(self.scratch.join("digits")).arg("--runs_dir").arg(runs);
-        if let Some(scheduler) = scheduler {
-            command.arg("--set").arg(scheduler);
-        }
+        command.args(["--config", "benches/chaos.yaml", "-q", "--run_name", RUN, "--resume", "auto"]);
+        command.arg("--data_dir").arg(data).arg("--runs_dir").arg(runs);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }

@@ -130,7 +130,7 @@ pub struct Args {
     #[arg(long, default_value = "5", allow_negative_numbers = true, value_name = "K", value_parser = positive_number)]
     pub top_k: NonZeroUsize,
     /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Number format of the computation: auto (the one that the run was validated in; fp32 for
     /// --weights), fp32, tf32 (CUDA), bf16 or fp16 (CUDA)
@@ -207,10 +207,6 @@ fn parse_threshold(text: &str) -> Result<f32, String> {
         Ok(threshold) if (0.0..=1.0).contains(&threshold) => Ok(threshold),
         _ => Err("must be a number from 0 to 1".to_owned()),
     }
-}
-
-fn parse_device(text: &str) -> Result<DeviceChoice, String> {
-    text.parse()
 }
 
 fn parse_side(text: &str) -> Result<u32, String> {

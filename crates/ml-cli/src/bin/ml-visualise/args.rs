@@ -199,7 +199,7 @@ pub struct CamArgs {
     #[arg(short, long, default_value = "cam", value_name = "DIR")]
     pub output: PathBuf,
     /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
 }
 
@@ -223,7 +223,7 @@ pub struct EmbedArgs {
     #[arg(long, default_value = "5000", value_name = "N", value_parser = parse_points)]
     pub points: NonZeroUsize,
     /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE", value_parser = parse_device)]
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Images that go through the network together
     #[arg(long, default_value = "32", value_name = "N")]
@@ -247,10 +247,6 @@ pub struct CleanArgs {
     /// Remove without asking
     #[arg(short, long)]
     pub yes: bool,
-}
-
-fn parse_device(text: &str) -> Result<DeviceChoice, String> {
-    text.parse()
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {

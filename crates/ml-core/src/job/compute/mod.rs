@@ -12,8 +12,8 @@ use tch::Device;
 use super::JobError;
 use crate::config::Config;
 use crate::device::{Compute, MemoryFormat, Precision};
-use crate::network::{ForwardError, ScriptFile};
-use crate::trainer::{StepTimes, Stop, TrainError, measure_steps};
+use crate::network::ScriptFile;
+use crate::trainer::{StepTimes, Stop, measure_steps};
 use kept::{Kept, Key};
 
 /// How long measuring may take.
@@ -51,7 +51,7 @@ pub(super) fn resolve(
         _ if device.is_cuda() => on_cuda(wish, device)?,
         _ => question.on_cpu(wish)?,
     };
-    if wish.precision == Some(Precision::Bf16) && !has_bf16(device)? {
+    if wish.precision == Some(Precision::Bf16) && !torch_ext::has_bf16(device)? {
         question.warn_of_emulation(compute);
     }
     let mut config = config;
@@ -74,10 +74,6 @@ pub(super) fn without_measuring(config: &Config, device: Device) -> Result<Compu
     let compute = wish.or(Precision::Fp32, false, device);
     tracing::info!("precision: {}", describe(compute));
     Ok(compute)
-}
-
-fn has_bf16(device: Device) -> Result<bool, JobError> {
-    Ok(torch_ext::has_bf16(device).map_err(ForwardError::from).map_err(TrainError::from)?)
 }
 
 /// What the configuration leaves open.
@@ -125,7 +121,7 @@ fn check(wish: Wish, device: Device) -> Result<(), JobError> {
 
 /// bf16 on the CUDA devices that have it, without measuring.
 fn on_cuda(wish: Wish, device: Device) -> Result<Compute, JobError> {
-    let has_bf16 = has_bf16(device)?;
+    let has_bf16 = torch_ext::has_bf16(device)?;
     let precision = wish.precision.unwrap_or(if has_bf16 { Precision::Bf16 } else { Precision::Fp32 });
     let compute = wish.or(precision, precision.autocast().is_some(), device);
     let reason = match (wish.precision, has_bf16) {
@@ -155,7 +151,7 @@ struct Question<'a> {
 
 impl Question<'_> {
     fn on_cpu(&self, wish: Wish) -> Result<Compute, JobError> {
-        let has_bf16 = has_bf16(Device::Cpu)?;
+        let has_bf16 = torch_ext::has_bf16(Device::Cpu)?;
         let candidates = wish.candidates(has_bf16);
         let without = if has_bf16 || wish.precision.is_some() { "" } else { "; this processor has no bf16" };
         if self.is_short() {

@@ -39,7 +39,7 @@ fn an_interrupted_average_is_that_of_a_run_that_was_not() {
     }
     assert_eq!(times, 4);
     assert_eq!(resumed.state.swa, once.state.swa);
-    let average = |trainer: &Trainer| copied(trainer.swa.as_ref().unwrap().state_dict());
+    let average = |trainer: &Trainer| copied(trainer.swa.as_ref().unwrap().network().state_dict());
     assert_eq!(average(&resumed), average(&once));
     for (one, other) in [(whole.swa_path(), cut.swa_path()), (whole.best_path(), cut.best_path())] {
         let [one, other] = [one, other].map(|path| Checkpoint::load(&path).unwrap());
@@ -77,7 +77,7 @@ fn the_average_is_the_mean_of_the_epochs_and_its_learning_rate_is_reached() {
         assert!((lr - expected).abs() < 1e-12, "{lrs:?}");
     }
     let mean = (&weights[1] + &weights[2] + &weights[3]) / 3.0;
-    let average = find(trainer.swa.as_ref().unwrap().state_dict());
+    let average = find(trainer.swa.as_ref().unwrap().network().state_dict());
     // The running mean rounds at each epoch.
     assert!((mean - average).abs().max().double_value(&[]) < 1e-6);
     let saved = Checkpoint::load(&run.swa_path()).unwrap();

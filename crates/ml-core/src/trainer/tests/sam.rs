@@ -28,6 +28,22 @@ fn both_passes_draw_the_same_and_only_the_first_counts() {
 }
 
 #[test]
+fn both_passes_follow_the_teacher() {
+    let _generator = generator();
+    let place = tempfile::tempdir().unwrap();
+    let data = data(&place.path().join("data"));
+    let path = place.path().join("teacher.pt");
+    trainer(&data, &["seed=7"]).snapshot().unwrap().save(&path).unwrap();
+    let distillation = format!("training.distillation={{teacher: {}}}", path.to_str().unwrap());
+    let sets = [&SIMPLE[..], &[distillation.as_str()]].concat();
+    let mut plain = trainer(&data, &sets);
+    let mut sam = trainer(&data, &[&sets[..], &["training.sam={rho: 1.0e-60}"]].concat());
+    let (one, other) = (train(&mut plain).sums().unwrap(), train(&mut sam).sums().unwrap());
+    assert_eq!(one, other);
+    assert_eq!(tensors(&plain), tensors(&sam));
+}
+
+#[test]
 fn a_step_takes_the_gradient_of_the_weights_that_were_moved() {
     let _generator = generator();
     let place = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use csv::ByteRecord;
 use super::columns::Columns;
 use super::find::Finder;
 use super::set_columns::SetColumns;
-use super::{CsvOptions, Parser, Row, Table, brief, check_label, damaged, first_line, one_problem};
+use super::{CsvOptions, Parser, Row, Table, brief, check_label, damaged, one_problem};
 use crate::dataset::error::DatasetError;
 use crate::dataset::label_sets::LabelSets;
 use crate::unicode::nfc;
@@ -68,17 +68,12 @@ pub(in crate::dataset) fn read_sets(path: &Path, options: &CsvOptions) -> Result
     }
     let separator = options.label_separator.as_deref().unwrap_or(DEFAULT_SEPARATOR);
     let mut cells = Vec::new();
-    let mut parser = Parser::new(&columns, root, |_| Ok(()));
+    let mut parser = Parser::new(&table, &columns, root, |_| Ok(()));
     let mut record = ByteRecord::new();
     let mut reader = table.records();
     while reader.read_byte_record(&mut record).map_err(|error| damaged(path, &error))? {
-        let line = record.position().map_or(0, |position| first_line(position, &table.text));
-        if record.len() != header.len() {
-            let (has, wants) = (record.len(), header.len());
-            parser.problems.add(line, || format!("has {has} fields, and the header {wants}"));
-            continue;
-        }
-        let Some((mut row, cell)) = parser.row(&record, line) else { continue };
+        let Some((mut row, cell)) = parser.row(&record) else { continue };
+        let line = row.line;
         let labels = if places.is_empty() {
             names.split(&cell, separator)
         } else {
