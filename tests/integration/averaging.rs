@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::resume::same;
 use crate::support::{fails, ok, program, read, start, train};
-use crate::train::digits;
+use crate::train::{digits, python};
 
 /// Accuracy on the validation split as `ml-inference` finds it.
 fn accuracy(checkpoint: &Path) -> f64 {
@@ -40,6 +40,15 @@ fn a_run_averages_its_last_epochs_and_says_which_weights_it_took() {
     let line = summary.lines().find(|line| line.starts_with("  val_accuracy: ")).unwrap();
     let stated: f64 = line.trim_start_matches("  val_accuracy: ").parse().unwrap();
     assert!((swa_accuracy - stated).abs() < 1e-9, "{swa_accuracy} and {summary}");
+    let report = read(run.join("report/report.html"));
+    for part in ["val, SWA", "at the end of 2 epochs, from epoch 3 on"] {
+        assert!(report.contains(part), "{part} is not in the report");
+    }
+    let events = python("tensorboard_read.py", &[&run.join("tensorboard")]);
+    let events: serde_json::Value = serde_json::from_str(&events).unwrap();
+    let point = &events["scalars"]["Accuracy/val_swa"][0];
+    assert_eq!(point[0], 4);
+    assert!((point[2].as_f64().unwrap() - stated).abs() < 1e-6, "{point}");
     // The average is a model and no state.
     let resume = ["--resume", "runs/whole/swa.pt", "--num_epochs", "6"];
     fails(train(place.path(), &resume), 2, &["an average of weights (swa)"]);

@@ -102,6 +102,24 @@ fn split(place: &Path) -> PathBuf {
 }
 
 #[test]
+fn a_configuration_made_for_them_has_their_channels_and_bits() {
+    let place = tempfile::tempdir().unwrap();
+    split(place.path());
+    let ml_train = |args: &[&str]| {
+        let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
+        command.current_dir(place.path()).args(["--device", "cpu"]).args(args);
+        ok(command)
+    };
+    let text = String::from_utf8(ml_train(&["--init_config", "data"]).stdout).unwrap();
+    for part in ["all 8x8 (height x width), channels: 4, bits: 16", "channels: 4\n", "bits: 16\n"] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert!(!text.contains("cache: ram"), "{text}");
+    fs::write(place.path().join("made.yaml"), &text).unwrap();
+    ml_train(&["--config", "made.yaml", "--dry_run"]);
+}
+
+#[test]
 fn four_channels_of_sixteen_bits_are_split_trained_on_resumed_and_evaluated() {
     let place = tempfile::tempdir().unwrap();
     let data = split(place.path());

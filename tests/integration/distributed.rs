@@ -514,6 +514,8 @@ fn settings_that_do_not_suit_several_processes_are_refused_by_key() {
     let nccl = ["--set", "training.distributed.backend=nccl"];
     refused(nccl, &["training.distributed.backend", "nccl"]);
     refused(["--set", "training.sam={}"], &["training.sam", "several processes"]);
+    // As rank 0 has measured.
+    refused(["--time_limit", "0.000001s"], &["training.max_time", "shorter than one epoch, whose training"]);
     let args = ["--data_dir", data.to_str().unwrap(), "--dry_run", "--set"];
     for (key, value) in [("timeout_seconds", "0"), ("bucket_mb", "-1")] {
         let setting = format!("training.distributed.{key}={value}");

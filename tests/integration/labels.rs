@@ -176,6 +176,23 @@ fn features_of_frozen_layers_are_kept_with_their_labels() {
 }
 
 #[test]
+fn a_configuration_made_for_several_labels_names_the_task() {
+    let place = tempfile::tempdir().unwrap();
+    pairs(place.path(), 80);
+    let ml_train = |args: &[&str]| {
+        let mut command = start(env!("CARGO_BIN_EXE_ml-train"));
+        command.current_dir(place.path()).args(["--device", "cpu"]).args(args);
+        ok(command)
+    };
+    let text = String::from_utf8(ml_train(&["--init_config", "pairs"]).stdout).unwrap();
+    for part in ["An image may have several labels", "task: multi_label", "name: bce", "channels: 1"] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    std::fs::write(place.path().join("made.yaml"), &text).unwrap();
+    ml_train(&["--config", "made.yaml", "--dry_run"]);
+}
+
+#[test]
 fn task_and_data_set_that_contradict_each_other_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let several = pairs(place.path(), 120);

@@ -85,6 +85,40 @@ fn limits_that_cannot_be_are_refused_by_key() {
 }
 
 #[test]
+fn a_time_shorter_than_an_epoch_is_refused_before_training() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    let data = data.to_str().unwrap();
+    let said =
+        &["training.max_time: is 0.000001s, shorter than one epoch", "Give it at least", "--preset auto"];
+    for more in [&[][..], &["--dry_run"]] {
+        let own = ["--data_dir", data, "--batch_size", "4", "--run_name", "short"];
+        let args = [&own[..], &["--time_limit", "0.000001s"], more].concat();
+        fails(train(place.path(), &args), 2, said);
+        assert!(!place.path().join("runs/short").exists(), "{more:?}");
+    }
+    // The steps are the user's, also where they are fewer than an epoch's.
+    let own = ["--data_dir", data, "--batch_size", "4", "--run_name", "steps", "--max_steps", "2"];
+    ok(train(place.path(), &[&own[..], &["--time_limit", "1h"]].concat()));
+    assert_eq!(column(&place.path().join("runs/steps"), "step"), [2.0]);
+}
+
+#[test]
+fn looking_for_a_time_that_is_too_short_changes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let data = digits(place.path(), 2, 20);
+    let data = data.to_str().unwrap();
+    for (name, limit) in [("without", &[][..]), ("with", &["--time_limit", "1h"])] {
+        let own = ["--data_dir", data, "--batch_size", "4", "--run_name", name, "--max_steps", "12"];
+        // Without a time it is not measured how to compute.
+        let compute = ["--set", "training.precision=fp32", "--set", "training.channels_last=false"];
+        ok(train(place.path(), &[&own[..], &compute, &COSINE, limit].concat()));
+    }
+    let metrics = |name: &str| read(place.path().join("runs").join(name).join("metrics.csv"));
+    assert_eq!(metrics("without"), metrics("with"));
+}
+
+#[test]
 fn two_processes_end_after_the_same_steps_as_rank_0_decides() {
     let place = tempfile::tempdir().unwrap();
     let data = digits(place.path(), 3, 60);

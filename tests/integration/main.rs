@@ -25,6 +25,7 @@ mod labels_report;
 mod limits;
 mod loading;
 mod measure;
+mod muon;
 mod offline;
 mod older_run;
 mod precision;

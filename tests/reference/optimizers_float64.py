@@ -31,6 +31,9 @@ CONFIGS = [
     {"name": "muon", "lr": 0.02},
     {"name": "muon", "lr": 0.01, "weight_decay": 0.5, "momentum": 0.8, "nesterov": False, "ns_steps": 3, "adamw_lr": 0.05,
      "adjust_lr_fn": "match_rms_adamw"},
+    {"name": "muon", "lr": 0.02, "fallback": "sgd", "sgd_lr": 0.05},
+    {"name": "muon", "lr": 0.01, "weight_decay": 0.5, "fallback": "sgd", "sgd_lr": 0.02, "sgd_momentum": 0.6,
+     "sgd_nesterov": False},
 ]
 
 
@@ -131,17 +134,27 @@ def by_formula(config, parameters):
     return trajectory
 
 
+def fallback(config, b):
+    """What updates b, and what its weights are multiplied by before: SGD has no decoupled weight decay of its own."""
+    decay = config.get("weight_decay", 0.1)
+    if config.get("fallback") != "sgd":
+        return torch.optim.AdamW([b], lr=config.get("adamw_lr", 0.001), weight_decay=decay), 1.0
+    lr = config["sgd_lr"]
+    options = {"momentum": config.get("sgd_momentum", 0.9), "nesterov": config.get("sgd_nesterov", True)}
+    return torch.optim.SGD([b], lr=lr, **options), 1 - lr * decay
+
+
 def by_muon(config, parameters, patched):
     w, b = parameters
-    options = {k: v for k, v in config.items() if k not in ("name", "adamw_lr")}
-    decay = config.get("weight_decay", 0.1)
-    optimizers = [torch.optim.Muon([w], **options),
-                  torch.optim.AdamW([b], lr=config.get("adamw_lr", 0.001), weight_decay=decay)]
+    own = ("name", "fallback", "adamw_lr", "sgd_lr", "sgd_momentum", "sgd_nesterov")
+    other, factor = fallback(config, b)
+    optimizers = [torch.optim.Muon([w], **{k: v for k, v in config.items() if k not in own}), other]
     trajectory = []
     for step in range(50):
         for optimizer in optimizers:
             optimizer.zero_grad()
         backward(w, b, step)
+        b.data.mul_(factor)
         with mock.patch.object(torch.Tensor, "bfloat16", torch.Tensor.clone if patched else torch.Tensor.bfloat16):
             for optimizer in optimizers:
                 optimizer.step()

@@ -58,7 +58,8 @@ impl Reporter for Progress {
     fn run_started(&mut self, start: &RunStart<'_>) -> Result<(), ReportError> {
         self.download = None;
         let history = dashboard::history(start.history, start.config.training.monitor());
-        self.state.run_started(self.state.info.clone(), history);
+        let batch_schedule = start.config.training.batch_schedule.clone();
+        self.state.run_started(RunInfo { batch_schedule, ..self.state.info.clone() }, history);
         Ok(())
     }
 
@@ -95,7 +96,7 @@ impl Reporter for Progress {
     fn phase_finished(&mut self) {
         self.remove_bar();
         self.state.phase_finished();
-        let rate = rate(&self.state).unwrap_or(0.0);
+        let rate = self.state.images_per_second().unwrap_or(0.0);
         tracing::debug!("{}: {rate:.0} images/s", label(&self.state));
     }
 
@@ -169,16 +170,12 @@ fn label(state: &Dashboard) -> String {
     }
 }
 
-fn rate(state: &Dashboard) -> Option<f64> {
-    state.phase.as_ref()?.images_per_second(state.info.batch_size)
-}
-
 /// `loss 0.3213 accuracy 0.8765, 835 images/s, 35 s left (run 23:21)`, without what is not known.
 fn moment(state: &Dashboard, now: Instant) -> String {
     let metrics = state.phase.as_ref().and_then(|phase| Some((phase.loss?, phase.accuracy?)));
     let parts = [
         metrics.map(|(loss, accuracy)| format!("loss {loss:.4} accuracy {accuracy:.4}")),
-        rate(state).map(|rate| format!("{rate:.0} images/s")),
+        state.images_per_second().map(|rate| format!("{rate:.0} images/s")),
         left(state, now),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -198,6 +195,8 @@ fn left(state: &Dashboard, now: Instant) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use ml_core::policy::{BatchScheduleConfig, BatchSizeFrom};
 
     use super::*;
     use crate::dashboard::{Epoch, EpochTime};
@@ -246,5 +245,25 @@ mod tests {
         state.phase_started(Phase::Embed, 3, 20, 0, at(500));
         state.batches_done(10, None, at(505));
         assert_eq!(moment(&state, at(505)), "64 images/s, 5.0 s left");
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_epochs_batch_size() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let part = BatchSizeFrom { from_epoch: 2, batch_size: 96 };
+        let batch_schedule =
+            BatchScheduleConfig { batch_sizes: vec![part], ..BatchScheduleConfig::default() };
+        let mut state = Dashboard::new(start);
+        let batch_schedule = Some(batch_schedule);
+        state.run_started(RunInfo { batch_size: 32, batch_schedule, ..RunInfo::default() }, Vec::new());
+        let mut rate = |phase, epoch| {
+            state.phase_started(phase, epoch, 20, 0, at(0));
+            state.batches_done(2, None, at(4));
+            state.images_per_second()
+        };
+        assert_eq!(rate(Phase::Train, 1), Some(16.0));
+        assert_eq!(rate(Phase::Train, 2), Some(48.0));
+        assert_eq!(rate(Phase::Validate, 2), Some(16.0));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ml_core::device::num_threads;
 use ml_core::evaluation::Analysis;
 use ml_core::metrics::{ConfusionMatrix, MetricSums};
-use ml_core::run::{Status, unix_seconds};
+use ml_core::run::{Status, SwaSummary, unix_seconds};
 use ml_core::trainer::{
     Embedded, EpochMetrics, EpochReport, Evaluated, EvaluatedLabels, ReportError, Reporter, RunStart,
     StepReport,
@@ -97,6 +97,10 @@ impl Reporter for RunReporter {
 
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
         self.board(|board| board.rolled_back(history))
+    }
+
+    fn averaged(&mut self, epoch: u64, average: &SwaSummary) -> Result<(), ReportError> {
+        self.board(|board| board.averaged(epoch, average))
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {

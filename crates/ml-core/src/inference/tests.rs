@@ -64,7 +64,10 @@ fn thresholds_that_cannot_be_used_are_named() {
         (vec![0.5, 0.5, f32::NAN], "class 2 must be in 0..=1, got NaN"),
     ] {
         let error = opened(of_labels(Some(thresholds))).unwrap_err();
-        assert!(matches!(error, InferenceError::Model(StoredModelError::Content { key: "thresholds", .. })), "{error}");
+        assert!(
+            matches!(error, InferenceError::Model(StoredModelError::Content { key: "thresholds", .. })),
+            "{error}"
+        );
         assert!(error.to_string().contains(part), "{error}");
     }
 }

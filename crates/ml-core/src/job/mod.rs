@@ -248,6 +248,10 @@ impl Job {
         let (config, compute) =
             compute::resolve(config, &dataset, device.device, script.as_ref(), resumes, stop)?;
         if world.is_first() {
+            let is_new = matches!(start, Start::Fresh | Start::Weights(_));
+            if is_new && matches!(options.placement, Placement::New { .. }) {
+                trainer::check_max_time(&config, &dataset, compute, script.as_ref(), world.size(), stop)?;
+            }
             tell_config(&world, &config)?;
         }
         world.connect(device.device, &config.training.distributed)?;

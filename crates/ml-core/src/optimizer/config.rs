@@ -35,8 +35,8 @@ pub enum OptimizerConfig {
     Adan(AdanConfig),
     /// `AdamW` with a second, slower mean of the gradient (Pagliardini et al. 2024).
     Ademamix(AdemamixConfig),
-    /// Orthogonalised momentum for matrices and convolutions, `AdamW` for all else (Jordan et al.
-    /// 2024; `torch.optim.Muon`).
+    /// Orthogonalised momentum for matrices and convolutions, `AdamW` or SGD for all else (Jordan et
+    /// al. 2024; `torch.optim.Muon`).
     Muon(MuonConfig),
 }
 

@@ -25,6 +25,7 @@ mod scaler;
 pub mod schedule;
 mod settings;
 mod sgd;
+mod sgdw;
 mod swa;
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,7 @@ use groups::Group;
 pub use groups::{GroupError, ParamGroup};
 pub use lamb::LambConfig;
 pub use lion::LionConfig;
-pub use muon::{AdjustLr, MuonConfig, MuonHead, NewtonSchulzDtype};
+pub use muon::{AdjustLr, MuonConfig, MuonFallback, MuonHead, NewtonSchulzDtype};
 pub use nadam::NadamConfig;
 pub use rmsprop::RmspropConfig;
 pub use rmsprop_tf::RmspropTfConfig;

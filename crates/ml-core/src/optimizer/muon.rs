@@ -9,7 +9,7 @@
 //! all singular values towards 1.
 //!
 //! What has no matrix (biases, norms, tokens, tables of position biases), and the head, are updated
-//! by `AdamW`.
+//! by `AdamW`, or by SGD with momentum as in Jordan's training of CIFAR-10.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,10 @@ use tch::{Kind, Tensor};
 use torch_ext::foreach;
 use torch_file::Value;
 
-use super::AdamwConfig;
 use super::settings::{Problems, settings};
+use super::sgdw::Sgdw;
 use super::update::{Batch, Update, update_mean};
+use super::{AdamwConfig, SgdConfig};
 
 /// More iterations than that are refused, as by PyTorch.
 const MAX_NS_STEPS: u32 = 99;
@@ -36,13 +37,26 @@ pub enum AdjustLr {
     MatchRmsAdamw,
 }
 
+/// Which optimizer updates what Muon does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MuonFallback {
+    /// `AdamW`.
+    #[default]
+    Adamw,
+    /// SGD with momentum, and with decoupled weight decay.
+    Sgd,
+}
+
 /// Which optimizer updates the layers with an output for each class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MuonHead {
-    /// `AdamW`.
+    /// That of biases and norms.
     #[default]
-    Adamw,
+    // Runs of earlier versions have no other.
+    #[serde(alias = "adamw")]
+    Fallback,
     /// Muon, like other matrices.
     Muon,
 }
@@ -61,7 +75,7 @@ pub enum NewtonSchulzDtype {
 settings! {
     /// Settings of `muon`.
     MuonConfig {
-        /// Decoupled weight decay, not negative; also that of `AdamW`.
+        /// Decoupled weight decay, not negative; also that of `fallback`.
         weight_decay: f64 = 0.1,
         /// In [0, 1).
         momentum: f64 = 0.95,
@@ -77,14 +91,22 @@ settings! {
         ns_dtype: NewtonSchulzDtype = NewtonSchulzDtype::Fp32,
         /// How the learning rate depends on a matrix's shape: `original` or `match_rms_adamw`.
         adjust_lr_fn: AdjustLr = AdjustLr::Original,
-        /// Which optimizer updates the layers with an output for each class: `adamw` or `muon`.
-        head: MuonHead = MuonHead::Adamw,
+        /// Which optimizer updates biases, norms and what else is no matrix: `adamw` or `sgd`.
+        fallback: MuonFallback = MuonFallback::Adamw,
+        /// Which optimizer updates the layers with an output for each class: `fallback` or `muon`.
+        head: MuonHead = MuonHead::Fallback,
         /// Learning rate of what `AdamW` updates, positive. The schedule changes it like `lr`.
         adamw_lr: f64 = 0.001,
         /// Decay of the running mean and mean square of `AdamW`, each in [0, 1).
         adamw_betas: [f64; 2] = [0.9, 0.999],
         /// Added to the denominator of `AdamW`, positive.
         adamw_eps: f64 = 1e-8,
+        /// Learning rate of what SGD updates, positive. The schedule changes it like `lr`.
+        sgd_lr: f64 = 0.01,
+        /// Momentum of SGD, in [0, 1).
+        sgd_momentum: f64 = 0.9,
+        /// Nesterov momentum of SGD; needs a momentum.
+        sgd_nesterov: bool = true,
     }
 }
 
@@ -108,6 +130,11 @@ impl Update for MuonConfig {
         found.positive("adamw_lr", self.adamw_lr);
         found.decays("adamw_betas", &self.adamw_betas);
         found.positive("adamw_eps", self.adamw_eps);
+        found.positive("sgd_lr", self.sgd_lr);
+        found.decay("sgd_momentum", self.sgd_momentum);
+        if self.sgd_nesterov && self.sgd_momentum == 0.0 {
+            found.add("sgd_nesterov", "needs sgd_momentum above 0; set it to false".to_owned());
+        }
     }
 
     fn hyperparameters(&self, weight_decay: f64) -> Vec<(&'static str, Value)> {
@@ -135,18 +162,27 @@ impl Update for MuonConfig {
     }
 
     fn auxiliary(&self) -> Option<Box<dyn Update>> {
-        Some(Box::new(AdamwConfig {
-            lr: self.adamw_lr,
-            betas: self.adamw_betas,
-            eps: self.adamw_eps,
-            ..AdamwConfig::default()
-        }))
+        let fallback: Box<dyn Update> = match self.fallback {
+            MuonFallback::Adamw => Box::new(AdamwConfig {
+                lr: self.adamw_lr,
+                betas: self.adamw_betas,
+                eps: self.adamw_eps,
+                ..AdamwConfig::default()
+            }),
+            MuonFallback::Sgd => Box::new(Sgdw(SgdConfig {
+                lr: self.sgd_lr,
+                momentum: self.sgd_momentum,
+                nesterov: self.sgd_nesterov,
+                ..SgdConfig::default()
+            })),
+        };
+        Some(fallback)
     }
 
     fn is_auxiliary(&self, name: &str, parameter: &Tensor, is_head: bool) -> bool {
         let [rows, columns] = sides(parameter);
         let is_matrix = parameter.dim() >= 2 && rows > 1 && columns > 1 && !name.ends_with("bias_table");
-        !is_matrix || (is_head && self.head == MuonHead::Adamw)
+        !is_matrix || (is_head && self.head == MuonHead::Fallback)
     }
 
     fn step(&self, batch: &Batch, found_inf: Option<&Tensor>) -> Result<(), torch_ext::Error> {

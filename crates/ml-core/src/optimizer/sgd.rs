@@ -61,10 +61,22 @@ impl Update for SgdConfig {
     }
 
     fn step(&self, batch: &Batch, found_inf: Option<&Tensor>) -> Result<(), torch_ext::Error> {
+        self.update(batch, batch.weight_decay, found_inf)
+    }
+}
+
+impl SgdConfig {
+    /// With this L2 penalty.
+    pub(super) fn update(
+        &self,
+        batch: &Batch,
+        weight_decay: f64,
+        found_inf: Option<&Tensor>,
+    ) -> Result<(), torch_ext::Error> {
         let settings = SgdSettings {
             lr: batch.lr,
             momentum: self.momentum,
-            weight_decay: batch.weight_decay,
+            weight_decay,
             dampening: self.dampening,
             nesterov: self.nesterov,
             // A buffer begins as its first gradient, undampened. Without momentum there is none.

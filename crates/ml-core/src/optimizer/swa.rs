@@ -87,6 +87,11 @@ impl SwaConfig {
         self.start_epoch.unwrap_or((self.start * num_epochs as f64 + 1e-9).floor() as u64)
     }
 
+    /// The first epoch, counted from 1, whose weights are averaged, of `num_epochs`.
+    pub fn first_epoch(&self, num_epochs: usize) -> u64 {
+        self.start_after(num_epochs) + self.every_epochs.max(1)
+    }
+
     /// Whether the weights at the end of `epoch`, counted from 1, are averaged.
     pub fn is_due_after(&self, epoch: u64, num_epochs: usize) -> bool {
         let since = epoch.saturating_sub(self.start_after(num_epochs));

@@ -13,7 +13,7 @@ const FLOAT64: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/optimizers_float64.json"));
 
 /// Each kind of optimizer and of state.
-const EACH: [&str; 20] = [
+const EACH: [&str; 22] = [
     "{name: sgd, lr: 0.1, momentum: 0.0}",
     "{name: sgd, lr: 0.1}",
     "{name: sgd, lr: 0.1, dampening: 0.5}",
@@ -34,6 +34,8 @@ const EACH: [&str; 20] = [
     "{name: ademamix, lr: 0.1, alpha_warmup: 7, beta3_warmup: 7, weight_decay: 0.1}",
     "{name: muon, lr: 0.1}",
     "{name: muon, lr: 0.1, nesterov: false, ns_dtype: bf16, adjust_lr_fn: match_rms_adamw}",
+    "{name: muon, lr: 0.1, fallback: sgd, sgd_lr: 0.05}",
+    "{name: muon, lr: 0.1, fallback: sgd, sgd_momentum: 0.0, sgd_nesterov: false, weight_decay: 0.0}",
 ];
 
 fn parameters() -> Vec<(String, Tensor)> {
@@ -78,7 +80,7 @@ fn the_steps_of_each_optimizer_follow_pytorchs() {
 #[test]
 fn the_steps_of_the_others_follow_their_formulas() {
     let cases: Vec<serde_json::Value> = serde_json::from_str(FLOAT64).unwrap();
-    assert!(cases.len() >= 15);
+    assert!(cases.len() >= 17);
     follow(cases);
 }
 
@@ -276,6 +278,7 @@ fn unknown_keys_and_values_out_of_range_are_refused() {
         keys("{name: muon, momentum: 1, ns_steps: 100, ns_coefficients: [.nan, 1, 1], adamw_lr: 0}"),
         ["momentum", "ns_coefficients[0]", "ns_steps", "adamw_lr"]
     );
+    assert_eq!(keys("{name: muon, fallback: sgd, sgd_lr: 0, sgd_momentum: 0}"), ["sgd_lr", "sgd_nesterov"]);
     assert!(serde_yaml::from_str::<OptimizerConfig>("{name: muon, adjust_lr_fn: moonshot}").is_err());
 }
 
@@ -453,6 +456,27 @@ fn the_head_is_neither_clipped_adaptively_nor_updated_by_muon() {
         let key = if parameter.dim() > 1 { "momentum_buffer" } else { "exp_avg_sq" };
         assert!(without.contains(&format!("{name}/{key}")), "{name}");
     }
+    let with_sgd = keys("{name: muon, fallback: sgd}");
+    for (name, _) in network.parameters() {
+        assert!(with_sgd.contains(&format!("{name}/momentum_buffer")), "{name}");
+    }
+    assert_eq!(with_sgd.len(), network.parameters().len());
+}
+
+#[test]
+fn the_fallback_of_muon_has_a_learning_rate_of_its_own_and_its_head_an_earlier_name() {
+    let read = |yaml: &str| serde_yaml::from_str::<OptimizerConfig>(yaml).unwrap();
+    assert_eq!(read("{name: muon, head: adamw}"), read("{name: muon}"));
+    let config = read("{name: muon, lr: 0.2, fallback: sgd, sgd_lr: 0.05}");
+    let own = parameters();
+    let mut optimizer = Optimizer::new(&config, own.clone_shallow()).unwrap();
+    train(&mut optimizer, &own, 0.1, 0..1);
+    assert_eq!(optimizer.lrs(), [0.1, 0.1 * (0.05 / 0.2)]);
+    // A state of the other fallback is refused, not misread.
+    let state = optimizer.state_dict();
+    let mut other = Optimizer::new(&read("{name: muon, lr: 0.2}"), own.clone_shallow()).unwrap();
+    let error = other.load_state_dict(&state).unwrap_err().to_string();
+    assert!(error.contains("momentum_buffer"), "{error}");
 }
 
 #[test]

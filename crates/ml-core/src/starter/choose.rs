@@ -1,6 +1,7 @@
 //! [`Survey`] → [`Choices`]: rules of thumb, as pure functions of the survey.
 
-use ml_data::transform::{Channels, Resize, Size};
+use ml_data::dataset::Task;
+use ml_data::transform::{Channels, Depth, Resize, Size};
 
 use super::plan::Plan;
 use super::survey::Survey;
@@ -22,6 +23,7 @@ const LOOKS: usize = 1_500_000;
 pub struct Choices {
     pub geometry: Geometry,
     pub channels: Channels,
+    pub bits: Depth,
     /// Whether images are mirrored.
     pub flip: bool,
     pub architecture: Architecture,
@@ -84,9 +86,12 @@ pub(super) fn choose(survey: &Survey, cuda: bool) -> Choices {
     let num_epochs = num_epochs(survey.train());
     let rest = survey.train() % batch_size;
     let sgd = architecture == Architecture::Resnet18;
+    let of_colour = if survey.is_grey { Channels::One } else { Channels::Three };
+    let (channels, bits) = survey.deep.unwrap_or((of_colour, Depth::Eight));
     Choices {
         geometry,
-        channels: if survey.is_grey { Channels::One } else { Channels::Three },
+        channels,
+        bits,
         flip: !has_signs(survey, geometry),
         architecture,
         optimizer: optimizer(architecture, survey.train(), batch_size),
@@ -95,7 +100,8 @@ pub(super) fn choose(survey: &Survey, cuda: bool) -> Choices {
         warmup_epochs: if sgd { (num_epochs / 20).max(1) } else { 0 },
         drop_last: rest == 1 && survey.train() > batch_size,
         class_weights: survey.imbalance() >= VERY_UNEVEN,
-        cache: cache(survey),
+        // Only RGB bytes are kept.
+        cache: cache(survey).filter(|_| survey.deep.is_none()),
         cuda,
         label_smoothing: 0.0,
         plan: None,
@@ -136,7 +142,8 @@ pub(super) fn choose_planned(survey: &Survey, cuda: bool, plan: Plan) -> Choices
     let grows = matches!(choices.optimizer, Optimizer::Sgd { .. }) || plan.is_pretrained;
     choices.warmup_epochs = if grows && plan.epochs >= 5.0 { (choices.num_epochs / 10).max(1) } else { 0 };
     let is_large = survey.classes.len() >= 10 && train >= 5_000;
-    choices.label_smoothing = if is_large || plan.is_pretrained { 0.1 } else { 0.0 };
+    let is_smoothed = (is_large || plan.is_pretrained) && survey.task == Task::SingleLabel;
+    choices.label_smoothing = if is_smoothed { 0.1 } else { 0.0 };
     choices.plan = Some(plan);
     choices
 }
@@ -228,7 +235,7 @@ fn has_signs(survey: &Survey, geometry: Geometry) -> bool {
 
 /// GB of all decoded images, if that is little.
 fn cache(survey: &Survey) -> Option<f64> {
-    let images: usize = survey.counts.iter().flatten().sum();
+    let images: usize = survey.images.iter().sum();
     let gb = images as f64 * survey.mean_pixels * 3.0 / 1e9;
     (gb <= 1.0).then_some(gb)
 }

@@ -153,7 +153,7 @@ const DECODED: usize = 8;
 pub fn choose_preset(data_dir: &Path, options: &PresetOptions<'_>) -> Result<Chosen, StarterError> {
     let name = data_dir.to_str().ok_or_else(|| StarterError::Name(data_dir.to_owned()))?;
     let dataset = Dataset::open(data_dir, &options.open)?;
-    let survey = survey::survey(&dataset, name, options.stop)?;
+    let survey = survey::survey(&dataset, name, false, options.stop)?;
     let cuda = options.compute.device.is_cuda();
     let cache = Cache::from_env().ok();
     let has_weights = |published: &'static Published| {
@@ -221,8 +221,9 @@ fn decoding_seconds(dataset: &Dataset, survey: &Survey, options: &PresetOptions<
 /// The folder is no data folder, none of its images can be read, or it was stopped.
 pub fn starting_config(data_dir: &Path, options: &StarterOptions<'_>) -> Result<String, StarterError> {
     let name = data_dir.to_str().ok_or_else(|| StarterError::Name(data_dir.to_owned()))?;
-    let dataset = Dataset::open(data_dir, &OpenOptions { fold: options.fold, ..OpenOptions::default() })?;
-    let survey = survey::survey(&dataset, name, options.stop)?;
+    let open = OpenOptions { fold: options.fold, multi_label: true, ..OpenOptions::default() };
+    let dataset = Dataset::open(data_dir, &open)?;
+    let survey = survey::survey(&dataset, name, true, options.stop)?;
     let choices = choose::choose(&survey, options.cuda);
     let normalization = normalization(&dataset, &survey, &choices, options)?;
     let text = write::text(&survey, &choices, &normalization).text;
@@ -242,6 +243,7 @@ fn normalization(
     let transform = TransformConfig {
         resize: choices.train_resize(),
         channels: choices.channels,
+        bits: choices.bits,
         normalize: Some(Auto::Auto),
         ..TransformConfig::default()
     };

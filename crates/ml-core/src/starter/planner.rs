@@ -131,7 +131,7 @@ impl Planner<'_> {
     /// Seconds of an epoch.
     fn epoch(&self, index: usize) -> Option<f64> {
         let speed = self.speed(index)?;
-        let [train, val, _] = self.survey.counts.each_ref().map(|counts| counts.iter().sum::<usize>() as f64);
+        let [train, val, _] = self.survey.images.map(|images| images as f64);
         let parallel = if self.circumstances.cuda { self.circumstances.processes as f64 } else { 1.0 };
         let steps = (train + val / VALIDATED) / (speed * parallel);
         let decoding = (train + val) * self.circumstances.decoding;

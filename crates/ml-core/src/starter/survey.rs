@@ -1,12 +1,13 @@
-//! A data set → what choices are made from: counts, sizes and colour of a sample of
+//! A data set → what choices are made from: counts, sizes, colour, channels and bits of a sample of
 //! training images.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use ml_data::dataset::{Dataset, Split};
-use ml_data::decode::{DecodeProblem, Encoded, Pixels, read_into};
-use ml_data::transform::Size;
+use ml_data::dataset::{Dataset, Split, Task};
+use ml_data::decode::{DecodeProblem, Depth, Encoded, MAX_CHANNELS, Pixels, read_into};
 use ml_data::transform::crop_loss::CropLoss;
+use ml_data::transform::{Channels, Size};
 
 use super::StarterError;
 use crate::trainer::Stop;
@@ -27,7 +28,12 @@ pub struct Survey {
     pub fold: Option<u32>,
     /// In order.
     pub classes: Vec<String>,
-    /// Images of each class in train, val and test; zeros for an absent split.
+    /// How many labels an image has.
+    pub task: Task,
+    /// Images in train, val and test; 0 for an absent split.
+    pub images: [usize; 3],
+    /// Images of each class in train, val and test; zeros for an absent split. One with several labels
+    /// counts for each.
     pub counts: [Vec<usize>; 3],
     /// Training images that were sampled.
     pub looked_at: usize,
@@ -51,6 +57,9 @@ pub struct Survey {
     pub decoded: usize,
     /// Whether none of them has.
     pub is_grey: bool,
+    /// Channels and bits of all sampled images, where these are more than RGB bytes and are to be
+    /// kept.
+    pub deep: Option<(Channels, Depth)>,
 }
 
 /// The range of a measure, such as the height.
@@ -83,7 +92,7 @@ impl Spread {
 impl Survey {
     /// Training images.
     pub fn train(&self) -> usize {
-        self.counts[0].iter().sum()
+        self.images[0]
     }
 
     /// Whether all sampled images have one size.
@@ -99,8 +108,14 @@ impl Survey {
     }
 }
 
-pub(super) fn survey(dataset: &Dataset, name: &str, stop: &Stop) -> Result<Survey, StarterError> {
-    let mut seen = Seen::default();
+/// `keeps_deep`: whether images of other than RGB bytes are to be kept as they are.
+pub(super) fn survey(
+    dataset: &Dataset,
+    name: &str,
+    keeps_deep: bool,
+    stop: &Stop,
+) -> Result<Survey, StarterError> {
+    let mut seen = Seen { keeps_deep, ..Seen::default() };
     let samples = &dataset.train.samples;
     let count = samples.len().min(SAMPLE);
     // Any beginning of this order is spread over the whole, since decoding may end before the last.
@@ -123,6 +138,8 @@ pub(super) fn survey(dataset: &Dataset, name: &str, stop: &Stop) -> Result<Surve
         data_dir: name.to_owned(),
         fold: dataset.fold,
         classes: dataset.classes.clone(),
+        task: dataset.task(),
+        images: Split::ALL.map(|split| dataset.index(split).map_or(0, |index| index.samples.len())),
         counts: Split::ALL.map(|split| dataset.class_counts(split)),
         looked_at: count,
         unreadable: seen.unreadable,
@@ -136,6 +153,7 @@ pub(super) fn survey(dataset: &Dataset, name: &str, stop: &Stop) -> Result<Surve
             / seen.sizes.len().max(1) as f64,
         decoded: seen.decoded,
         is_grey: seen.decoded > 0 && !seen.has_colour,
+        deep: seen.deep().filter(|_| keeps_deep),
     };
     if seen.sizes.is_empty() {
         let first = survey.first_unreadable.clone().unwrap_or_default();
@@ -153,6 +171,10 @@ struct Seen {
     decoded: usize,
     decoded_pixels: u64,
     has_colour: bool,
+    /// Numbers of channels.
+    channels: BTreeSet<usize>,
+    has_16_bits: bool,
+    keeps_deep: bool,
 }
 
 impl Seen {
@@ -160,8 +182,12 @@ impl Seen {
         let image = Encoded::read(bytes)?;
         let size = image.size();
         let pixels = pixels_of(size);
+        let (channels, depth) = image.channels();
+        self.channels.insert(channels);
+        self.has_16_bits |= depth == Depth::Sixteen;
+        let is_rgb = matches!(channels, 1 | 3) || !self.keeps_deep;
         // One image with colour is enough to know.
-        if !self.has_colour && self.decoded_pixels.saturating_add(pixels) <= DECODED_PIXELS {
+        if is_rgb && !self.has_colour && self.decoded_pixels.saturating_add(pixels) <= DECODED_PIXELS {
             let decoded = image.decode()?;
             self.decoded += 1;
             self.decoded_pixels += pixels;
@@ -169,6 +195,20 @@ impl Seen {
         }
         self.sizes.push(size);
         Ok(())
+    }
+
+    /// Channels and bits, where all images have the same channels and more than RGB bytes.
+    fn deep(&self) -> Option<(Channels, Depth)> {
+        let mut numbers = self.channels.iter();
+        let (&count, None) = (numbers.next()?, numbers.next()) else { return None };
+        let channels = match count {
+            1 => Channels::One,
+            3 => Channels::Three,
+            2 | 4..=MAX_CHANNELS => Channels::Many(count as u8),
+            _ => return None,
+        };
+        let depth = if self.has_16_bits { Depth::Sixteen } else { Depth::Eight };
+        (depth == Depth::Sixteen || matches!(channels, Channels::Many(_))).then_some((channels, depth))
     }
 }
 

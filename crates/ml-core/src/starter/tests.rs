@@ -4,8 +4,9 @@ use super::survey::Spread;
 use super::*;
 use crate::network::Architecture;
 use choose::{Geometry, Optimizer, choose};
+use ml_data::dataset::Task;
 use ml_data::transform::crop_loss::CropLoss;
-use ml_data::transform::{Channels, Size};
+use ml_data::transform::{Channels, Depth, Size};
 
 fn spread(min: u32, median: u32, max: u32) -> Spread {
     Spread { min, median, max }
@@ -19,6 +20,8 @@ fn figures(sides: [u32; 3], train: &[usize]) -> Survey {
         data_dir: "data".to_owned(),
         fold: None,
         classes: (0..train.len()).map(|class| format!("class {class}")).collect(),
+        task: Task::SingleLabel,
+        images: [train.iter().sum(), 2 * train.len(), 0],
         counts: [train.to_vec(), vec![2; train.len()], vec![0; train.len()]],
         looked_at: 100,
         unreadable: 0,
@@ -31,6 +34,7 @@ fn figures(sides: [u32; 3], train: &[usize]) -> Survey {
         mean_pixels: f64::from(median).powi(2),
         decoded: 100,
         is_grey: false,
+        deep: None,
     }
 }
 
@@ -86,6 +90,37 @@ fn uneven_classes_are_told_of_and_very_uneven_ones_weighed() {
     assert!(advice.contains("class 0 has 100") && advice.contains("class 1 30"), "{advice}");
     assert!(advice.contains("class_weights: none"));
     assert!(text(&[100, 10]).contains("class_weights: balanced"));
+}
+
+#[test]
+fn images_of_other_than_rgb_bytes_are_kept_as_they_are() {
+    for (deep, lines) in [
+        ((Channels::Many(4), Depth::Sixteen), &["channels: 4", "bits: 16"][..]),
+        ((Channels::Many(2), Depth::Eight), &["channels: 2"]),
+        ((Channels::One, Depth::Sixteen), &["channels: 1", "bits: 16"]),
+    ] {
+        for sides in [[32; 3], [240, 500, 1200]] {
+            let survey = Survey { deep: Some(deep), ..figures(sides, &[100, 90]) };
+            let text = write::text(&survey, &choose(&survey, false), &Normalization::Constant).text;
+            let resolved = config::resolve(Some((&text, Source::Run)), &[], &Origin::read);
+            let train = resolved.unwrap_or_else(|error| panic!("{error}\n{text}")).config.transforms.train;
+            assert_eq!((train.channels, train.bits), deep, "{text}");
+            assert!(lines.iter().all(|line| text.contains(line)) && !text.contains("cache:"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn several_labels_an_image_get_the_task_and_its_loss() {
+    let counts = [vec![60, 5], vec![9, 1], vec![0, 0]];
+    let survey = Survey { task: Task::MultiLabel, images: [50, 10, 0], counts, ..figures([32; 3], &[60, 5]) };
+    assert_eq!(survey.train(), 50, "images, not labels");
+    let text = write::text(&survey, &choose(&survey, false), &Normalization::Later).text;
+    for part in ["task: multi_label", "name: bce", "pos_weight: 1.0", "images: train 50, val 10"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let resolved = config::resolve(Some((&text, Source::Run)), &[], &Origin::read);
+    assert_eq!(resolved.unwrap_or_else(|error| panic!("{error}\n{text}")).config.data.task, Task::MultiLabel);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! [`Survey`] and [`Choices`] → YAML in which every choice says why, with the numbers that it was
 //! made from.
 
-use ml_data::transform::{Channels, Normalize};
+use ml_data::dataset::Task;
+use ml_data::transform::{Channels, Depth, Normalize};
 use ml_data::yaml::quoted;
 
 use super::choose::{Choices, Geometry, Optimizer, UNEVEN};
@@ -96,7 +97,7 @@ fn printable(text: &str) -> String {
 }
 
 fn head(page: &mut Page, survey: &Survey, choices: &Choices) {
-    let [train, val, test] = survey.counts.each_ref().map(|counts| counts.iter().sum::<usize>());
+    let [train, val, test] = survey.images;
     let maker = if choices.plan.is_some() { "--preset" } else { "--init_config" };
     page.comment(
         0,
@@ -111,7 +112,13 @@ fn head(page: &mut Page, survey: &Survey, choices: &Choices) {
         0,
         format!("{} classes; images: train {train}, val {val}, test {test}.", survey.classes.len()),
     );
-    page.comment(0, "Class (train/val/test):");
+    page.comment(
+        0,
+        match survey.task {
+            Task::SingleLabel => "Class (train/val/test):",
+            Task::MultiLabel => "An image may have several labels. Label (images with it in train/val/test):",
+        },
+    );
     let counted = |class: usize| {
         let [train, val, test] = survey.counts.each_ref().map(|counts| counts[class]);
         format!("{}{TOGETHER}({train}/{val}/{test})", survey.classes[class])
@@ -145,7 +152,11 @@ fn head(page: &mut Page, survey: &Survey, choices: &Choices) {
 }
 
 fn sizes(survey: &Survey) -> String {
-    let colour = if survey.is_grey { "grey" } else { "colour" };
+    let colour = match survey.deep {
+        Some((channels, bits)) => format!("channels: {}, bits: {}", channels.count(), bits.bits()),
+        None if survey.is_grey => "grey".to_owned(),
+        None => "colour".to_owned(),
+    };
     let looked = survey.looked_at - survey.unreadable;
     if survey.is_uniform() {
         let (height, width) = (survey.height.median, survey.width.median);
@@ -166,6 +177,10 @@ fn data(page: &mut Page, survey: &Survey, choices: &Choices) {
     page.line(1, format!("data_dir: {}", quoted(&survey.data_dir)));
     if let Some(fold) = survey.fold {
         page.line(1, format!("fold: {fold}"));
+    }
+    if survey.task == Task::MultiLabel {
+        page.comment(1, "Each class is a question of its own, and probabilities are sigmoids.");
+        page.line(1, "task: multi_label");
     }
     if let Some(gb) = choices.cache {
         let needed = if gb < 0.001 { "less than 0.001".to_owned() } else { format!("about {gb:.3}") };
@@ -229,7 +244,7 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
         }
         (_, Geometry::Photograph { .. }) => {
             page.comment(1, "11 million parameters: the usual first network for photographs.");
-            if train < 50_000 {
+            if train < 50_000 && survey.deep.is_none() {
                 page.comment(
                     1,
                     format!(
@@ -251,7 +266,24 @@ fn model(page: &mut Page, survey: &Survey, choices: &Choices) {
     page.line(1, format!("architecture: {}", choices.architecture.name()));
 }
 
+/// Of images with several labels.
+fn loss_of_labels(page: &mut Page, choices: &Choices) {
+    page.line(0, "\nloss:");
+    page.line(1, "name: bce");
+    if choices.class_weights {
+        page.comment(
+            1,
+            "Labels are uneven. `balanced` weighs images with a label by how many are without it: rare labels are \
+             predicted more often, also where they are wrong.",
+        );
+        page.line(1, "pos_weight: 1.0");
+    }
+}
+
 fn loss(page: &mut Page, survey: &Survey, choices: &Choices) {
+    if survey.task == Task::MultiLabel {
+        return loss_of_labels(page, choices);
+    }
     let smoothing = choices.label_smoothing;
     if smoothing > 0.0 {
         page.line(0, "\nloss:");
@@ -380,7 +412,17 @@ fn optimization(page: &mut Page, survey: &Survey, choices: &Choices) {
 
 fn transforms(page: &mut Page, survey: &Survey, choices: &Choices, normalization: &Normalization) {
     page.line(0, "\ntransforms:");
-    if choices.channels == Channels::One {
+    if let Some((channels, bits)) = survey.deep {
+        page.comment(
+            1,
+            format!(
+                "All sampled images have {} channels (without alpha) of up to {} bits. They are kept as they are; all \
+                 other images must be such, too.",
+                channels.count(),
+                bits.bits()
+            ),
+        );
+    } else if choices.channels == Channels::One {
         page.comment(
             1,
             format!(
@@ -469,17 +511,20 @@ fn small(survey: &Survey, enlarged: bool, padding: u32) -> String {
 
 /// Channels and normalisation, alike for all splits.
 fn ending(page: &mut Page, choices: &Choices, normalization: &Normalization) {
-    if choices.channels == Channels::One {
-        page.line(2, "channels: 1");
+    if choices.channels != Channels::Three {
+        page.line(2, format!("channels: {}", choices.channels.count()));
     }
-    let imagenet = Normalize::imagenet();
+    if choices.bits == Depth::Sixteen {
+        page.line(2, "bits: 16");
+    }
+    let count = choices.channels.count();
     let numbers = match normalization {
         Normalization::Later => None,
         Normalization::Computed(numbers, _) | Normalization::Weights(numbers) => Some(numbers.clone()),
-        Normalization::Constant if choices.channels == Channels::One => {
-            Some(Normalize { mean: vec![0.45], std: vec![0.23] })
+        Normalization::Constant if choices.channels != Channels::Three => {
+            Some(Normalize { mean: vec![0.45; count], std: vec![0.23; count] })
         }
-        Normalization::Constant => Some(imagenet),
+        Normalization::Constant => Some(Normalize::imagenet()),
     };
     let text = numbers.map_or_else(
         || "auto".to_owned(),

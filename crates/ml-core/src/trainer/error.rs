@@ -271,6 +271,20 @@ pub enum TrainError {
         /// Seconds of an epoch, as estimated.
         needed: f64,
     },
+    /// The same, found before the training.
+    #[error(
+        "training.max_time: is {limit}, shorter than one epoch, whose training steps alone take about {epoch} here. Give \
+         it at least {least}, or make epochs shorter (fewer or smaller images, a smaller network); `--preset auto \
+         --time_limit {limit}` chooses settings by the time"
+    )]
+    EpochTime {
+        /// Configured.
+        limit: TimeLimit,
+        /// What the steps of an epoch take, in words.
+        epoch: String,
+        /// What an epoch fits into, with its validation.
+        least: TimeLimit,
+    },
     /// Features cannot be kept.
     #[error(transparent)]
     Features(FeatureError),
@@ -326,6 +340,7 @@ impl TrainError {
             | TrainError::Sam { .. }
             | TrainError::Teacher { .. }
             | TrainError::TimeLimit { .. }
+            | TrainError::EpochTime { .. }
             | TrainError::FewerBatches { .. }
             | TrainError::Accumulation { .. }
             | TrainError::Mismatch { .. } => true,

@@ -22,7 +22,7 @@ const INTERVAL: f64 = 0.005;
 /// Share of the limit after which the first estimate is made of fewer steps.
 const FIRST: f64 = 0.05;
 /// A forward pass takes this share of a training step.
-const FORWARD: f64 = 1.0 / 3.0;
+pub(super) const FORWARD: f64 = 1.0 / 3.0;
 /// The key of a [`TimeBudget`] in checkpoints.
 const TIME: &str = "time_budget";
 /// The key of the steps that cut epochs lack.

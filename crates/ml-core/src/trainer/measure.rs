@@ -17,7 +17,7 @@ use crate::torch_error::catch_torch_panic;
 /// Steps of each candidate that are counted, if the budget allows them.
 const ROUNDS: u32 = 2;
 /// Images in the first steps, which say how many fit into the budget.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 /// A candidate whose first step takes so many times as long as the best is not tried further.
 const HOPELESS: f64 = 2.0;
 

@@ -9,6 +9,7 @@ mod averaging;
 mod build;
 mod checkpoints;
 mod divergence;
+mod epoch_time;
 mod error;
 mod features;
 mod guard;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 
 use ml_data::dataset::{Dataset, Index};
 
+pub use epoch_time::check_max_time;
 pub use error::TrainError;
 pub use loaders::evaluation_options;
 pub use lr_finder::{LrPoint, LrSweep};
@@ -326,6 +328,9 @@ impl Trainer {
     ) -> Result<Outcome, TrainError> {
         loop {
             if let Some(outcome) = self.outcome() {
+                if let Some(average) = &self.state.swa {
+                    reporter.averaged(self.state.epoch, average)?;
+                }
                 return Ok(outcome);
             }
             if self.ended().is_some() {

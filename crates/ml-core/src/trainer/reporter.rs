@@ -11,7 +11,7 @@ use crate::evaluation::{Embeddings, Evaluation, LabelEvaluation};
 use crate::metrics::multilabel::ClassThresholds;
 use crate::metrics::{ConfusionMatrix, MetricSums};
 use crate::network::Network;
-use crate::run::{Run, Status};
+use crate::run::{Run, Status, SwaSummary};
 use crate::weights::Event;
 
 /// A report could not be written; the message names the file.
@@ -231,6 +231,16 @@ pub trait Reporter {
         Ok(())
     }
 
+    /// The average of the last epochs (`training.swa`) is validated, after the last `epoch`, counted
+    /// from 1: also said of a run that is resumed after that.
+    ///
+    /// # Errors
+    /// What is kept on disk cannot be written.
+    fn averaged(&mut self, epoch: u64, average: &SwaSummary) -> Result<(), ReportError> {
+        let _ = (epoch, average);
+        Ok(())
+    }
+
     /// The best weights were evaluated.
     ///
     /// # Errors
@@ -322,6 +332,10 @@ impl Reporter for Vec<&mut dyn Reporter> {
 
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {
         self.iter_mut().try_for_each(|reporter| reporter.rolled_back(history))
+    }
+
+    fn averaged(&mut self, epoch: u64, average: &SwaSummary) -> Result<(), ReportError> {
+        self.iter_mut().try_for_each(|reporter| reporter.averaged(epoch, average))
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated<'_>) -> Result<(), ReportError> {

@@ -14,7 +14,7 @@ use crate::config::{Config, ModelConfig};
 use crate::device::Compute;
 use crate::loader::Budget;
 use crate::network::ForwardError;
-use crate::optimizer::{Ema, OptimizerError};
+use crate::optimizer::{Ema, OptimizerError, Swa};
 use crate::torch_error::{TorchError, catch_torch_panic};
 
 /// The first batch size that is tried; the others are its doubles.
@@ -88,8 +88,8 @@ struct Bench<'a> {
     num_classes: usize,
     compute: Compute,
     steps: Steps,
-    /// For the memory that it takes.
-    _ema: Option<Ema>,
+    /// For the memory that they take.
+    _averages: (Option<Ema>, Option<Swa>),
 }
 
 impl Bench<'_> {
@@ -97,7 +97,8 @@ impl Bench<'_> {
         let steps = Steps::new(config, num_classes, compute, None)?;
         let ema = config.training.ema.as_ref();
         let ema = ema.map(|ema| Ema::new(ema, &steps.network)).transpose()?;
-        Ok(Bench { config, num_classes, compute, steps, _ema: ema })
+        let swa = config.training.swa.as_ref().map(|_| Swa::new(&steps.network)).transpose()?;
+        Ok(Bench { config, num_classes, compute, steps, _averages: (ema, swa) })
     }
 
     fn samples(&self, batch_size: usize) -> Result<Samples, TrainError> {
@@ -204,7 +205,8 @@ impl Bench<'_> {
         }
         let network: u64 = self.steps.network.tensors().iter().map(|(_, tensor)| bytes(tensor)).sum();
         let optimizer: u64 = self.steps.optimizer.tensors().iter().map(|(_, tensor)| bytes(tensor)).sum();
-        let copies = if self.config.training.ema.is_some() { 2 } else { 1 };
+        let training = &self.config.training;
+        let copies = 1 + u64::from(training.ema.is_some()) + u64::from(training.swa.is_some());
         Ok(Line::through(peaks, network * copies + optimizer))
     }
 }

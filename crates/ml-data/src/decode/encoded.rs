@@ -159,6 +159,21 @@ impl<'a> Encoded<'a> {
         }
     }
 
+    /// Channels and bits that the file has, for
+    /// [`decode_raster`](Encoded::decode_raster): without alpha, and three of 8 bits where the format
+    /// or its colours are read as RGB only.
+    pub fn channels(&self) -> (usize, Depth) {
+        let stored = match &self.kind {
+            Kind::Npy(npy) => npy.stored(),
+            Kind::Png(png) => png.stored(),
+            Kind::Tiff(header) if !matches!(header.color, tiff::Color::Cmyk) => {
+                header.stored().ok().flatten().unwrap_or(RGB)
+            }
+            Kind::Tiff(_) | Kind::Jpeg(_) | Kind::Other(_) => RGB,
+        };
+        (stored.colors, stored.depth)
+    }
+
     /// The whole image as it is stored, in `channels` channels. Of a file with alpha, either all
     /// samples are channels or all but alpha; of a TIFF file whose pages have one channel each, pages
     /// may be channels. Values of 8 bits are brought to the scale of 16.

@@ -18,7 +18,7 @@ use ml_data::rng::{Purpose, stream};
 use ml_data::transform::Pipeline;
 
 use ml_core::metrics::{ConfusionMatrix, MetricSums};
-use ml_core::run::{Status, unix_seconds};
+use ml_core::run::{Status, SwaSummary, unix_seconds};
 use ml_core::trainer::{Embedded, EpochMetrics, EpochReport, ReportError, Reporter, RunStart, StepReport};
 
 use crate::classification::EvaluationReport;
@@ -30,14 +30,17 @@ use hparams::Settings;
 use steps::Steps;
 
 /// Writes the scalars of each epoch: `Loss/{train,val}`, `Accuracy/{train,val}`, `Learning_Rate`,
-/// and with EMA weights `Loss/val_ema`, `Accuracy/val_ema`. With several labels an image, mAP, F1,
-/// Hamming loss and subset accuracy are in the place of the accuracy.
+/// and with EMA weights `Loss/val_ema`, `Accuracy/val_ema`; of the average of the last epochs, at the
+/// last one, `Loss/val_swa` and `Accuracy/val_swa`. With several labels an image, mAP, F1, Hamming
+/// loss and subset accuracy are in the place of the accuracy.
 #[allow(missing_debug_implementations)]
 pub struct BoardReporter {
     folder: PathBuf,
     writer: EventWriter,
     settings: Settings,
     steps: Steps,
+    /// The first epoch that the average of the last ones has.
+    averaged_from: Option<u64>,
     written: usize,
     /// `Samples/train`, and when it was made.
     samples: Option<(Pixels, f64)>,
@@ -70,7 +73,11 @@ impl BoardReporter {
             steps.accuracy = labels::SUBSET_ACCURACY;
         }
         let (samples, pending) = (None, None);
-        let mut reporter = BoardReporter { folder, writer, settings, steps, written: 0, samples, pending };
+        let swa = config.training.swa.as_ref();
+        let averaged_from = swa.map(|swa| swa.first_epoch(config.training.num_epochs));
+        let written = 0;
+        let mut reporter =
+            BoardReporter { folder, writer, settings, steps, averaged_from, written, samples, pending };
         reporter.catch_up(history)?;
         Ok(reporter)
     }
@@ -141,6 +148,19 @@ impl BoardReporter {
         labels::write(&mut self.writer, report, epoch, wall_time)
     }
 
+    fn write_average(&mut self, epoch: u64, average: &SwaSummary) -> Result<(), EventError> {
+        let wall_time = unix_seconds();
+        for (tag, value) in [("Loss/val_swa", average.val_loss), ("Accuracy/val_swa", average.val_accuracy)] {
+            self.writer.add_scalar(tag, value, epoch, wall_time)?;
+        }
+        let taken = if average.is_best { "`best.pt` is" } else { "`best.pt` is a single epoch, better than" };
+        let from = self.averaged_from.map_or_else(String::new, |first| format!(" from epoch {first} on"));
+        let n = average.n_averaged;
+        let text = format!("{taken} the average of the weights of {n} epochs{from} (`training.swa`).");
+        self.writer.add_text("Averaged_Weights", &text, epoch, wall_time)?;
+        self.writer.flush()
+    }
+
     fn catch_up(&mut self, history: &[EpochMetrics]) -> Result<(), EventError> {
         for m in &history[self.written.min(history.len())..] {
             let losses = [("Loss/train", m.train_loss), ("Loss/val", m.val_loss), ("Learning_Rate", m.lr)];
@@ -198,6 +218,10 @@ impl Reporter for BoardReporter {
         self.catch_up(history).map_err(ReportError::new)?;
         self.steps.flush().map_err(ReportError::new)?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn averaged(&mut self, epoch: u64, average: &SwaSummary) -> Result<(), ReportError> {
+        self.write_average(epoch, average).map_err(ReportError::new)
     }
 
     fn rolled_back(&mut self, history: &[EpochMetrics]) -> Result<(), ReportError> {

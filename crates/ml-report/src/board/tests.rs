@@ -86,6 +86,24 @@ fn a_run_that_went_back_keeps_its_settings() {
 }
 
 #[test]
+fn the_average_of_the_last_epochs_is_a_point_at_the_last() {
+    let average = SwaSummary {
+        n_averaged: 2,
+        val_loss: 0.5,
+        val_accuracy: 0.75,
+        val_top5_accuracy: 1.0,
+        val_map: None,
+        is_best: true,
+    };
+    let found = events(&[epoch(1), epoch(2)], |reporter| reporter.averaged(2, &average).unwrap());
+    let point = |tag: &str| (found["scalars"][tag][0][0].clone(), found["scalars"][tag][0][2].clone());
+    assert_eq!(point("Loss/val_swa"), (json!(2), json!(0.5)));
+    assert_eq!(point("Accuracy/val_swa"), (json!(2), json!(0.75)));
+    let text = found["text"]["Averaged_Weights"][0][2].as_str().unwrap();
+    assert!(text.contains("best.pt` is the average of the weights of 2 epochs"), "{text}");
+}
+
+#[test]
 fn the_table_of_runs_says_once_how_a_run_ended() {
     let tag = "_hparams_/session_end_info";
     let ended = |status| {

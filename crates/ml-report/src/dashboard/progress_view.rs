@@ -106,7 +106,7 @@ fn left_text(seconds: Option<f64>) -> String {
 /// Names and values of the moment; what is not known yet is left out.
 fn numbers(dashboard: &Dashboard, now: Instant) -> Vec<(&'static str, String)> {
     let phase = dashboard.phase.as_ref();
-    let rate = phase.and_then(|phase| phase.images_per_second(dashboard.info.batch_size));
+    let rate = dashboard.images_per_second();
     let epoch_left = dashboard.epoch_seconds_left(now);
     [
         ("loss", phase.and_then(|phase| phase.loss).map(metric)),

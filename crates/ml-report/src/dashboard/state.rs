@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use ml_core::policy::BatchScheduleConfig;
+
 use super::log::LogLines;
 use super::phase::{Phase, PhaseProgress};
 
@@ -23,6 +25,8 @@ pub struct RunInfo {
     pub val_images: usize,
     /// Images in a batch.
     pub batch_size: usize,
+    /// Of training batches, where it changes from epoch to epoch.
+    pub batch_schedule: Option<BatchScheduleConfig>,
     /// Epochs of the whole run.
     pub num_epochs: u64,
     /// Learning rate at the start.
@@ -109,6 +113,14 @@ impl Dashboard {
     pub fn run_started(&mut self, info: RunInfo, history: Vec<Epoch>) {
         self.info = info;
         self.epochs = history;
+    }
+
+    /// Images a second in the current phase; none before its first batch.
+    pub fn images_per_second(&self) -> Option<f64> {
+        let phase = self.phase.as_ref()?;
+        let schedule = self.info.batch_schedule.as_ref().filter(|_| phase.phase == Phase::Train);
+        let first = self.info.batch_size;
+        phase.images_per_second(schedule.map_or(first, |schedule| schedule.batch_size(first, phase.epoch)))
     }
 
     /// Something other than a phase goes on, such as a download.

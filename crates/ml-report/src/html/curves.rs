@@ -5,11 +5,13 @@ use maud::{Markup, html};
 use super::format::{self, decimal, percent, significant};
 use super::page::{left_out, scroll};
 use super::plot::{Mark, Plot, Series};
-use super::report::{Curves, Epoch, LabelEpoch};
+use super::report::{AveragePoint, Curves, Epoch, LabelEpoch};
 use super::scale::{Axis, Unit};
 
 /// Rows of the table.
 const ROWS: usize = 100;
+/// The style of the first curve of averaged weights.
+const FIRST_AVERAGE: usize = 2;
 
 /// Three plots, and the values in a table.
 pub(super) fn curves(curves: &Curves) -> Markup {
@@ -19,13 +21,22 @@ pub(super) fn curves(curves: &Curves) -> Markup {
     }
     html! {
         div.plots {
-            (by_epoch(curves, "Loss", "loss", Unit::Number, |epoch| (epoch.train_loss, epoch.val_loss)))
+            (by_epoch(
+                curves,
+                ("Loss", "loss", Unit::Number),
+                |epoch| (epoch.train_loss, epoch.val_loss),
+                |point| point.val_loss,
+            ))
             @if has_labels(epochs) { (of_labels(curves)) }
-            (by_epoch(curves, accuracy_title(epochs), "accuracy", Unit::Percent, |epoch| {
-                (epoch.train_accuracy, epoch.val_accuracy)
-            }))
+            (by_epoch(
+                curves,
+                (accuracy_title(epochs), "accuracy", Unit::Percent),
+                |epoch| (epoch.train_accuracy, epoch.val_accuracy),
+                |point| point.val_accuracy,
+            ))
             @if epochs.iter().any(|epoch| epoch.learning_rate.is_finite()) { (learning_rate(epochs)) }
         }
+        @if !curves.averages.is_empty() { (averages(curves)) }
         details {
             summary { "Values by epoch" }
             (table(curves))
@@ -77,19 +88,24 @@ fn best_mark(curves: &Curves, of: impl Fn(&Epoch) -> f64) -> Option<Mark> {
     Some(Mark { x: best as f64, y: Some(of(epoch)), text })
 }
 
-/// Train and val of one metric, with the best epoch.
+/// Train and val of one metric, with the best epoch and averaged weights.
 fn by_epoch(
     curves: &Curves,
-    title: &str,
-    label: &'static str,
-    unit: Unit,
+    (title, label, unit): (&str, &'static str, Unit),
     of: impl Fn(&Epoch) -> (f64, f64),
+    of_average: impl Fn(&AveragePoint) -> f64,
 ) -> Markup {
     let epochs = &curves.epochs;
-    let values = epochs.iter().flat_map(|epoch| [of(epoch).0, of(epoch).1]);
+    let averaged = curves.averages.iter().flat_map(|average| average.points.iter().map(&of_average));
+    let values = epochs.iter().flat_map(|epoch| [of(epoch).0, of(epoch).1]).chain(averaged);
     let mut plot = Plot::new(title, ("epoch", epoch_axis(epochs)), (label, Axis::over(values, unit)));
     plot.series.push(series("train", 1, epochs, |epoch| of(epoch).0));
     plot.series.push(series("val", 0, epochs, |epoch| of(epoch).1));
+    for (number, average) in curves.averages.iter().enumerate() {
+        let points = average.points.iter().map(|point| (point.epoch as f64, of_average(point))).collect();
+        let name = format!("val, {}", average.name);
+        plot.series.push(Series { name, points, style: FIRST_AVERAGE + number });
+    }
     plot.mark = best_mark(curves, |epoch| of(epoch).1);
     plot.render()
 }
@@ -111,6 +127,34 @@ pub(super) fn epoch_axis<'a>(epochs: impl IntoIterator<Item = &'a Epoch>) -> Axi
 pub(super) fn series(name: &str, style: usize, epochs: &[Epoch], of: impl Fn(&Epoch) -> f64) -> Series {
     let points = epochs.iter().map(|epoch| (epoch.epoch as f64, of(epoch))).collect();
     Series { name: name.to_owned(), points, style }
+}
+
+/// Averaged weights at the end.
+fn averages(curves: &Curves) -> Markup {
+    let table = html! {
+        table.numbers {
+            thead {
+                tr {
+                    @for title in ["Averaged weights", "Taken", "Val loss", "Val accuracy", "Remark"] {
+                        th scope="col" { (title) }
+                    }
+                }
+            }
+            tbody {
+                @for average in &curves.averages {
+                    @let last = average.points.last();
+                    tr {
+                        th scope="row" { (format::name(&average.name)) }
+                        td { (average.of) }
+                        td { (decimal(last.map_or(f64::NAN, |point| point.val_loss), 4)) }
+                        td { (percent(last.map_or(f64::NAN, |point| point.val_accuracy))) }
+                        td { (average.note) }
+                    }
+                }
+            }
+        }
+    };
+    scroll("Averaged weights", &table)
 }
 
 /// The epochs at even distances, the last and the best.

@@ -32,7 +32,8 @@ mod tests;
 
 pub use page::MAX_THUMBNAIL_BYTES;
 pub use report::{
-    Curves, DataSet, Epoch, Header, Headline, LabelEpoch, Network, Report, Setting, Setup, Status, Timing,
+    Average, AveragePoint, Curves, DataSet, Epoch, Header, Headline, LabelEpoch, Network, Report, Setting,
+    Setup, Status, Timing,
 };
 pub use results::{
     Answered, Attention, Calibration, ClassRow, ClassTable, ConfusedPair, Confusion, Example, Explanation,

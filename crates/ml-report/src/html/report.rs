@@ -142,6 +142,30 @@ pub struct LabelEpoch {
     pub sample_f1: f64,
 }
 
+/// What validation has found of averaged weights after an epoch; NaN where it found nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AveragePoint {
+    /// From 1.
+    pub epoch: u64,
+    /// Mean loss over the validation images.
+    pub val_loss: f64,
+    /// A fraction in 0 to 1.
+    pub val_accuracy: f64,
+}
+
+/// Averaged weights.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Average {
+    /// `EMA`.
+    pub name: String,
+    /// When weights are averaged: `after every step`.
+    pub of: String,
+    /// In order; the last is that of the final weights.
+    pub points: Vec<AveragePoint>,
+    /// What the average is taken for; a sentence or empty.
+    pub note: String,
+}
+
 /// Metrics by epoch.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Curves {
@@ -149,6 +173,8 @@ pub struct Curves {
     pub epochs: Vec<Epoch>,
     /// The epoch whose weights are in `best.pt`.
     pub best_epoch: Option<u64>,
+    /// Averaged weights, where there are any.
+    pub averages: Vec<Average>,
 }
 
 /// Where the time went.

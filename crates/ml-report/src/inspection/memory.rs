@@ -27,6 +27,8 @@ pub struct StepMemory {
     pub weights: u64,
     /// Those of `training.ema` and `training.swa`.
     pub averaged_weights: u64,
+    /// What `training.sam` keeps of the parameters while it takes a step elsewhere.
+    pub sam_weights: u64,
     /// What the optimizer remembers from the first step on.
     pub optimizer_state: u64,
     /// The batch's images.
@@ -72,11 +74,14 @@ pub fn of_step(
     let total_of = |tensors: Vec<(String, Tensor)>| tensors.iter().map(|(_, tensor)| bytes(tensor)).sum();
     let weights = total_of(network.tensors());
     let [channels, height, width] = image;
+    let trained = network.parameters().into_iter().filter(|(_, one)| one.requires_grad());
+    let sam_weights = if config.training.sam.is_some() { total_of(trained.collect()) } else { 0 };
     let averages = u64::from(config.training.ema.is_some()) + u64::from(config.training.swa.is_some());
     let memory = StepMemory {
         batch_size: config.training.batch_size,
         weights,
         averaged_weights: averages * weights,
+        sam_weights,
         optimizer_state: total_of(optimizer.tensors()),
         images: (batch_size * config.training.views() as i64 * channels * height * width * 4) as u64,
         gradients: kept_gradients + gradients,
@@ -86,6 +91,7 @@ pub fn of_step(
     };
     let total = memory.weights
         + memory.averaged_weights
+        + memory.sam_weights
         + memory.optimizer_state
         + memory.images
         + memory.gradients

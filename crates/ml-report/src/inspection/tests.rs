@@ -95,6 +95,26 @@ fn the_memory_of_a_large_batch_follows_from_that_of_two_small_ones() {
 }
 
 #[test]
+fn copies_of_the_weights_are_counted() {
+    let _generator = generator();
+    let of = |more: &[&str]| {
+        let sets = ["model.architecture=tiny_net", "transforms.train.resize=[16, 16]", "optimizer.name=sgd"];
+        let sizes = ["transforms.val.resize=[16, 16]"];
+        inspect(&config(&[&sets[..], &sizes, more].concat()), Some(10)).unwrap()
+    };
+    let plain = of(&[]);
+    let copied = of(&["training.sam={}", "training.ema={}", "training.swa={}"]);
+    let parameters = 4 * plain.trainable_parameters;
+    assert_eq!((plain.memory.sam_weights, plain.memory.averaged_weights), (0, 0));
+    assert_eq!(copied.memory.sam_weights, parameters);
+    assert_eq!(copied.memory.averaged_weights, 2 * plain.memory.weights);
+    let parts = &copied.memory;
+    let others = parts.weights + parts.optimizer_state + parts.images + parts.gradients + parts.activations;
+    assert_eq!(parts.total, others + parts.averaged_weights + parts.sam_weights);
+    assert!(copied.to_string().contains("(training.sam)") && !plain.to_string().contains("(training.sam)"));
+}
+
+#[test]
 fn images_without_a_size_and_weights_of_other_classes_are_told() {
     let _generator = generator();
     // No configuration that was resolved is without a size.

@@ -59,6 +59,7 @@ impl fmt::Display for StepMemory {
         for (what, bytes) in [
             ("weights and buffers", self.weights),
             ("averages of weights (training.ema, training.swa)", self.averaged_weights),
+            ("copy of the parameters (training.sam)", self.sam_weights),
             ("optimizer state", self.optimizer_state),
             ("images", self.images),
             ("gradients at the peak", self.gradients),

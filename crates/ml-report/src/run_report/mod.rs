@@ -5,6 +5,7 @@
 //! that was killed, copied, or made by an earlier version) is said in its place.
 
 mod attention;
+mod averages;
 mod data;
 mod evaluations;
 mod findings;
@@ -79,6 +80,9 @@ pub fn report(run: &Run) -> Result<Report, RunReportError> {
     let mut report = Report::new(header(run, &summary, headline, classes));
     report.setup = setup::setup(run, &summary, &settings, classes);
     report.curves = setup::curves(run, summary.best_epoch);
+    if let Part::Present(curves) = &mut report.curves {
+        curves.averages = averages::averages(run, &summary, &settings);
+    }
     report.timing = setup::timing(&summary);
     report.environment = setup::environment(&summary, &settings);
     evaluations.fill(&mut report, &summary);

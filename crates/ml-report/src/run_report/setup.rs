@@ -143,7 +143,12 @@ pub fn curves(run: &Run, best_epoch: Option<u64>) -> Part<Curves> {
     let rows = data::rows(&run.metrics_path()).and_then(|rows: Vec<Row>| {
         if rows.is_empty() { Err("No epoch is done.".to_owned()) } else { Ok(rows) }
     });
-    part(rows.map(|rows| Curves { epochs: rows.into_iter().map(epoch).collect(), best_epoch }))
+    let curves = |rows: Vec<Row>| Curves {
+        epochs: rows.into_iter().map(epoch).collect(),
+        best_epoch,
+        averages: Vec::new(),
+    };
+    part(rows.map(curves))
 }
 
 /// Where the time went.

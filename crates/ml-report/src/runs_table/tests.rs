@@ -119,8 +119,7 @@ fn columns_are_chosen_by_name() {
 
 #[test]
 fn map_is_shown_where_there_is_one_and_accuracies_unless_there_is_nothing_else() {
-    let of_labels =
-        RunRow { val_map: Some(0.98765), test_map: Some(0.5), ..row("labels", None, "0.1") };
+    let of_labels = RunRow { val_map: Some(0.98765), test_map: Some(0.5), ..row("labels", None, "0.1") };
     let shown = |rows: &[RunRow]| {
         let columns = Column::usual(rows);
         [Column::ValAccuracy, Column::ValMap].map(|column| columns.contains(&column))

@@ -78,6 +78,16 @@ fn all_channels_of_a_page_come_as_planes_however_they_are_stored() {
 }
 
 #[test]
+fn a_header_says_how_many_channels_and_bits_there_are() {
+    let of = |file: &[u8]| Encoded::read(file).unwrap().channels();
+    for samples in [1, 2, 4, 5] {
+        let file = tiff(&[Page { samples, is_planar: false, big_endian: false }]);
+        assert_eq!(of(&file), (samples, Depth::Sixteen));
+    }
+    assert_eq!(of(&fs::read(image("rgb.png")).unwrap()), (3, Depth::Eight));
+}
+
+#[test]
 fn pages_of_one_channel_are_channels() {
     let page = Page { samples: 1, is_planar: false, big_endian: false };
     let file = tiff(&[page; 3]);

@@ -23,6 +23,7 @@ fn running(start: Instant) -> (Dashboard, Instant) {
         batch_size: 128,
         num_epochs: 30,
         lr: 0.1,
+        ..RunInfo::default()
     };
     dashboard.run_started(info, Vec::new());
     for number in 1..=7_u64 {

@@ -85,7 +85,14 @@ pub(super) fn curves(epochs: u64) -> Curves {
         learning_rate: 0.1,
         labels: None,
     };
-    Curves { epochs: (1..=epochs).map(of).collect(), best_epoch: Some(epochs) }
+    let point = |epoch| AveragePoint { epoch, val_loss: 0.4, val_accuracy: 0.85 };
+    let average = Average {
+        name: "SWA".into(),
+        of: "at the end of 2 epochs".into(),
+        points: vec![point(1), point(epochs)],
+        note: "best.pt is this average.".into(),
+    };
+    Curves { epochs: (1..=epochs).map(of).collect(), best_epoch: Some(epochs), averages: vec![average] }
 }
 
 /// Everything is there, and named by `names`; lists have `length` elements.
