@@ -27,7 +27,10 @@ pub fn run(args: &RunsArgs) -> anyhow::Result<ExitCode> {
     let columns = columns.unwrap_or_else(|| Column::usual(&rows));
     let filters = args.filter.iter().map(|text| Filter::parse(text, &known));
     let filters = filters.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-    let sort = Sort::parse(&args.sort, &known).map_err(wrong)?;
+    // Runs with several labels an image have no accuracy.
+    let has_accuracy = rows.iter().any(|row| row.val_accuracy.is_some());
+    let by = if args.sort == "-val_accuracy" && !has_accuracy { "-val_map" } else { &args.sort };
+    let sort = Sort::parse(by, &known).map_err(wrong)?;
     let mut rows = rows;
     rows.retain(|row| filters.iter().all(|filter| filter.matches(row)));
     sort.apply(&mut rows);
