@@ -172,6 +172,9 @@ fn a_torchscript_file_teaches_and_what_does_not_suit_is_refused_by_key() {
         let settings = format!("{{teacher: {file}}}");
         fails(student(place.path(), &data, "wrong", &settings, &[]), 2, &[key, part]);
     }
+    let key_of_features = "training.distillation.features: nets/net.pt is a TorchScript module";
+    let settings = "{teacher: nets/net.pt, features: 1}";
+    fails(student(place.path(), &data, "wrong", settings, &[]), 2, &[key_of_features]);
     let more = digits(&place.path().join("more"), 4, 10);
     fails(
         student(place.path(), &more, "wrong", "{teacher: runs/teacher}", &[]),
@@ -181,6 +184,7 @@ fn a_torchscript_file_teaches_and_what_does_not_suit_is_refused_by_key() {
     for (wrong, part) in [
         ("weight: 2", "training.distillation.weight: must be in 0 to 1, got 2"),
         ("temperature: 0", "training.distillation.temperature: must be positive, got 0"),
+        ("features: -1", "training.distillation.features: must be 0 or above, got -1"),
     ] {
         let settings = format!("{{teacher: runs/teacher, {wrong}}}");
         fails(student(place.path(), &data, "wrong", &settings, &[]), 2, &[part]);
@@ -230,4 +234,25 @@ fn a_student_is_a_model_like_any_other() {
     command.arg(place.path().join("runs/student"));
     let report: serde_json::Value = serde_json::from_slice(&ok(command).stdout).unwrap();
     assert!(report["accuracy"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_student_follows_the_embeddings_of_its_teacher_and_resumes_exactly() {
+    let place = tempfile::tempdir().unwrap();
+    let data = taught(place.path());
+    let runs = place.path().join("runs");
+    let more = ["--num_epochs", "3", "--batch_size", "16", "--set", "training.checkpoint.every_steps=1"];
+    let command = |name: &str, features: &str, also: &[&str]| {
+        let settings = format!("{{teacher: runs/teacher, weight: 0.5, features: {features}}}");
+        student(place.path(), &data, name, &settings, &[&more[..], also].concat())
+    };
+    ok(command("whole", "300", &[]));
+    assert_eq!(cut(command("cut", "300", &["--resume", "auto"]), &runs.join("cut/last.pt"), "-KILL"), None);
+    ok(command("cut", "300", &["--resume", "auto"]));
+    same(&runs.join("whole"), &runs.join("cut"));
+    ok(command("without", "0", &[]));
+    assert!(last(&runs.join("whole"))[3] > last(&runs.join("without"))[3], "it is a part of the loss");
+    // Blocks that are computed anew give the same.
+    ok(command("anew", "300", &["--set", "training.gradient_checkpointing=true"]));
+    assert_eq!(read(runs.join("whole/metrics.csv")), read(runs.join("anew/metrics.csv")));
 }

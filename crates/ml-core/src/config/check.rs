@@ -47,6 +47,7 @@ impl Config {
              auto or off"
                 .to_owned()
         });
+        self.check_features_of_teacher(&mut v);
         self.check_progressive(&mut v);
         check_channels(&self.model, self.transforms.train.channels.count(), &mut v);
         v.section("data", self.data.violations());
@@ -107,6 +108,24 @@ impl Config {
                     "transforms.train is random ({random}), so features are other ones in every epoch; set {{views: 8}} to \
                      use so many views of each image in turn, or auto here"
                 ),
+            );
+        }
+    }
+
+    /// Embeddings that the student has, and that something trained is in front of.
+    fn check_features_of_teacher(&self, v: &mut Violations) {
+        let key = "training.distillation.features";
+        if !self.training.distillation.as_ref().is_some_and(|one| one.features > 0.0) {
+            return;
+        }
+        let Some(base) = self.model.base() else {
+            return v.add(key, "a TorchScript module has no embeddings; set it to 0");
+        };
+        if base.freeze == Freeze::Backbone && base.unfreeze_epoch.is_none() {
+            v.add(
+                key,
+                "trains nothing: of model.freeze: backbone only the head is trained, which is behind the \
+                 embeddings; set it to 0",
             );
         }
     }

@@ -409,6 +409,15 @@ fn training_policies_out_of_range_are_named() {
     let text = problems(from_yaml("training: {distillation: {teacher: runs/a, weight: 1.5}}"));
     assert!(text.contains("training.distillation.weight: must be in 0 to 1, got 1.5"), "{text}");
     assert!(from_yaml("training: {distillation: {teacher: runs/a}}").is_ok());
+    let features = "training: {distillation: {teacher: runs/a, features: 3000}}";
+    assert!(from_yaml(features).is_ok());
+    let text = problems(from_yaml(&format!("model: {{freeze: backbone}}\n{features}")));
+    assert!(text.contains("training.distillation.features: trains nothing"), "{text}");
+    let text = problems(from_yaml(&format!("model: {{type: torchscript, path: a.pt}}\n{features}")));
+    assert!(
+        text.contains("training.distillation.features: a TorchScript module has no embeddings"),
+        "{text}"
+    );
     let text = problems(from_yaml("training: {checkpoint: {monitor: ema_val_loss}}"));
     assert!(text.contains("training.checkpoint.monitor: ema_val_loss needs EMA weights"), "{text}");
 }

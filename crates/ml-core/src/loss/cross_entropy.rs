@@ -267,7 +267,8 @@ mod tests {
             let loss = ready(CrossEntropyConfig::default());
             loss.forward(&(logits + prior), &targets).unwrap().mean.double_value(&[])
         };
-        let outputs = TrainOutputs { logits: logits(), auxiliary: vec![(0.5, logits() * 2.0)] };
+        let outputs =
+            TrainOutputs { logits: logits(), embedding: None, auxiliary: vec![(0.5, logits() * 2.0)] };
         let got = loss.of_outputs(&outputs, &targets).unwrap().mean.double_value(&[]);
         let expected = of(&logits()) + 0.5 * of(&(logits() * 2.0));
         assert!((got - expected).abs() < 1e-6, "{got}, {expected}");

@@ -9,6 +9,11 @@
 //!
 //! Hard (Touvron et al., "Training data-efficient image transformers", 2021, section 4): the cross
 //! entropy of the teacher's decision, `argmax t`; with several labels, those with t > 0.
+//!
+//! Features (Tung and Mori, "Similarity-preserving knowledge distillation", 2019, equations 1 to 4):
+//! which images of a batch resemble each other. Of the embeddings Q `[N, D]` of either network, G is
+//! `Q Qᵀ` with rows of length 1, and the loss `‖G_teacher − G_student‖² / N²`. The two need not be of
+//! one width, and nothing more is trained.
 
 use std::path::PathBuf;
 
@@ -17,6 +22,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
 use super::Targets;
+
+/// What a row of similarities is divided by at least, as in `F.normalize`.
+const MIN_LENGTH: f64 = 1e-12;
 
 /// A teacher, and how much of the loss follows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +44,10 @@ pub struct DistillationConfig {
     /// Takes the teacher's decision as a label in place of its probabilities; `temperature` does not
     /// count then.
     pub hard: bool,
+    /// From 0 up: what the loss on the embeddings is multiplied by before it is added; 0 leaves it
+    /// out. The paper takes 3000.
+    #[schemars(extend("minimum" = 0))]
+    pub features: f64,
 }
 
 impl Default for DistillationConfig {
@@ -46,6 +58,7 @@ impl Default for DistillationConfig {
             temperature: 4.0,
             weight: 0.5,
             hard: false,
+            features: 0.0,
         }
     }
 }
@@ -68,6 +81,9 @@ impl DistillationConfig {
         if !(0.0..=1.0).contains(&self.weight) {
             add("weight", format!("must be in 0 to 1, got {}", self.weight));
         }
+        if !(self.features.is_finite() && self.features >= 0.0) {
+            add("features", format!("must be 0 or above, got {}", self.features));
+        }
         found
     }
 
@@ -86,6 +102,18 @@ impl DistillationConfig {
                 logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0)
             }
         }
+    }
+
+    /// The loss, a scalar, on the embeddings `[N, D]` of the student and `[N, D']` of the teacher, which
+    /// need no gradient; of either, maps `[N, C, H, W]` are taken as rows. `features` is not in it.
+    pub fn of_features(student: &Tensor, teacher: &Tensor) -> Tensor {
+        let similarities = |embedding: &Tensor| {
+            let rows = embedding.flatten(1, -1);
+            let similarities = rows.matmul(&rows.tr());
+            let lengths = similarities.norm_scalaropt_dim(2.0, [1].as_slice(), true);
+            similarities / lengths.clamp_min(MIN_LENGTH)
+        };
+        (similarities(student) - similarities(teacher)).square().mean(None::<Kind>)
     }
 
     fn soft_softmax(&self, logits: &Tensor, teacher: &Tensor) -> Tensor {
@@ -149,6 +177,39 @@ mod tests {
         }
     }
 
+    // The program: tests/reference/similarity_preserving.py.
+    #[test]
+    fn similarities_of_embeddings_equal_the_papers() {
+        let stored = include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/reference/similarity_preserving.json"
+        ));
+        let cases: Vec<Value> = serde_json::from_str(stored).unwrap();
+        assert!(!cases.is_empty());
+        for case in cases {
+            for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-6)] {
+                let student = tensor(&case["student"], kind).set_requires_grad(true);
+                let loss = DistillationConfig::of_features(&student, &tensor(&case["teacher"], kind));
+                let apart = (loss.double_value(&[]) - case["loss"].as_f64().unwrap()).abs();
+                assert!(apart < tolerance, "{kind:?}: {apart}");
+                loss.backward();
+                let expected = tensor(&case["grad"], Kind::Double);
+                let apart = (student.grad().to_kind(Kind::Double) - expected).abs().max().double_value(&[]);
+                assert!(apart < tolerance, "gradient, {kind:?}: {apart}");
+            }
+        }
+    }
+
+    #[test]
+    fn embeddings_may_be_zeros_and_maps() {
+        let student = Tensor::zeros([3, 2, 2, 2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+        let teacher = Tensor::from_slice2(&[[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0]]);
+        let loss = DistillationConfig::of_features(&student, &teacher);
+        loss.backward();
+        assert!(loss.double_value(&[]) > 0.0);
+        assert!(bool::try_from(student.grad().isfinite().all()).unwrap());
+    }
+
     #[test]
     fn a_student_that_agrees_has_no_loss_and_no_gradient() {
         let teacher = Tensor::from_slice2(&[[2.0, -1.0, 40.0], [0.0, 3.0, -50.0]]);
@@ -166,10 +227,11 @@ mod tests {
             sha256: Some("abc".to_owned()),
             temperature: 0.0,
             weight: f64::NAN,
+            features: -1.0,
             ..DistillationConfig::default()
         };
         let keys: Vec<String> = config.problems().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["teacher", "sha256", "temperature", "weight"]);
+        assert_eq!(keys, ["teacher", "sha256", "temperature", "weight", "features"]);
         let fine = DistillationConfig { teacher: "runs/a".into(), ..DistillationConfig::default() };
         assert!(fine.problems().is_empty());
     }

@@ -59,7 +59,8 @@ impl JensenShannonConfig {
         targets: &Targets,
     ) -> Result<(LossValue, Tensor), LossError> {
         let auxiliary = outputs.auxiliary.iter().map(|(share, logits)| (*share, self.clean(logits)));
-        let clean = TrainOutputs { logits: self.clean(&outputs.logits), auxiliary: auxiliary.collect() };
+        let (logits, embedding) = (self.clean(&outputs.logits), None);
+        let clean = TrainOutputs { logits, embedding, auxiliary: auxiliary.collect() };
         Ok((loss.of_outputs(&clean, targets)?, self.divergence(&outputs.logits) * self.alpha))
     }
 
@@ -96,7 +97,7 @@ mod tests {
     }
 
     fn outputs(logits: &Tensor) -> TrainOutputs {
-        TrainOutputs { logits: logits.shallow_clone(), auxiliary: Vec::new() }
+        TrainOutputs { logits: logits.shallow_clone(), embedding: None, auxiliary: Vec::new() }
     }
 
     // The program: tests/reference/jensen_shannon.py.
@@ -159,7 +160,7 @@ mod tests {
         let logits = Tensor::from_slice2(&[[1.0f32, 2.0, 0.5], [3.0, 1.0, 0.0]]);
         let targets = Targets::Classes(Tensor::from_slice(&[1i64]));
         let of = |auxiliary| {
-            let outputs = TrainOutputs { logits: logits.shallow_clone(), auxiliary };
+            let outputs = TrainOutputs { logits: logits.shallow_clone(), embedding: None, auxiliary };
             let (clean, divergence) = config.of_outputs(&loss, &outputs, &targets).unwrap();
             (clean.mean.double_value(&[]), divergence.double_value(&[]))
         };

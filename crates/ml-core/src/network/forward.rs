@@ -156,7 +156,7 @@ impl Network {
         Ok(Embedded { embeddings: in_f32(embeddings, compute), logits: in_f32(logits, compute) })
     }
 
-    /// The logits f32 of a training step, those of auxiliary heads too. The loss of them and the
+    /// The logits and the embedding f32 of a training step, and the logits of auxiliary heads. The loss of them and the
     /// backward pass are not under autocast, as PyTorch recommends.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Network {
         input: impl Into<Input<'a>>,
         compute: &Compute,
     ) -> Result<TrainOutputs, ForwardError> {
-        let TrainOutputs { logits, auxiliary } = match input.into() {
+        let TrainOutputs { logits, embedding, auxiliary } = match input.into() {
             Input::Images(images) => {
                 let images = compute.images(images)?;
                 compute.run(|| self.try_forward_train(&images))??
@@ -178,7 +178,8 @@ impl Network {
         };
         let auxiliary =
             auxiliary.into_iter().map(|(share, logits)| (share, in_f32(logits, compute))).collect();
-        Ok(TrainOutputs { logits: in_f32(logits, compute), auxiliary })
+        let embedding = embedding.map(|embedding| in_f32(embedding, compute));
+        Ok(TrainOutputs { logits: in_f32(logits, compute), embedding, auxiliary })
     }
 
     /// What the layers of `prefix` make of images `[N, C, H, W]` f32: a row of features an image,

@@ -73,7 +73,9 @@ impl Network {
         let (segments, last) = segments(model, compute, input, first, &cuts)?;
         let begin = cuts.last().copied().unwrap_or(first);
         let outputs = compute.run(|| run(&model.layers()[begin..], &last, true))?;
-        let outputs = TrainOutputs { logits: in_f32(outputs.logits, compute), auxiliary: outputs.auxiliary };
+        let TrainOutputs { logits, embedding, auxiliary } = outputs;
+        let embedding = embedding.map(|embedding| in_f32(embedding, compute));
+        let outputs = TrainOutputs { logits: in_f32(logits, compute), embedding, auxiliary };
         let (generator, statistics) = (RngState::of(&last)?, self.copy_statistics()?);
         let compute = *compute;
         let checkpoints = Checkpoints { model, compute, segments, last, generator, statistics };

@@ -289,7 +289,8 @@ impl Network {
         match &self.body {
             Body::Layers { model, .. } => Ok(model.forward_train(images)),
             Body::Script(script) => {
-                Ok(TrainOutputs { logits: script.forward_t(images, true)?, auxiliary: Vec::new() })
+                let logits = script.forward_t(images, true)?;
+                Ok(TrainOutputs { logits, embedding: None, auxiliary: Vec::new() })
             }
         }
     }

@@ -79,16 +79,20 @@ impl Model {
     /// Images → logits in training, with those of auxiliary heads.
     pub fn forward_train(&self, images: &Tensor) -> TrainOutputs {
         let (features, auxiliary) = self.features.forward_train(images);
-        TrainOutputs { logits: self.forward_head(&self.pool(&features), true), auxiliary }
+        let embedding = self.pool(&features);
+        TrainOutputs { logits: self.forward_head(&embedding, true), embedding: Some(embedding), auxiliary }
     }
 
     /// All layers from images to logits, one after another; those of nested sequences each by
     /// itself.
     pub fn layers(&self) -> Vec<LayerInOrder<'_>> {
         let (mut layers, mut sequences) = (Vec::new(), 0);
-        for part in [&self.features, &self.pool, &self.head] {
+        for part in [&self.features, &self.pool] {
             add_layers(part.as_ref(), None, &mut sequences, &mut layers);
         }
+        let head = layers.len();
+        add_layers(self.head.as_ref(), None, &mut sequences, &mut layers);
+        layers[head].begins_head = true;
         layers
     }
 
@@ -143,6 +147,8 @@ pub struct LayerInOrder<'a> {
     layer: &'a dyn Layer,
     /// The number of the sequence that it stands in; none of a whole part.
     sequence: Option<usize>,
+    /// Whether its input is the embedding.
+    begins_head: bool,
 }
 
 /// `sequences` have been seen so far.
@@ -152,7 +158,9 @@ fn add_layers<'a>(
     sequences: &mut usize,
     layers: &mut Vec<LayerInOrder<'a>>,
 ) {
-    let Some(parts) = layer.sequence() else { return layers.push(LayerInOrder { layer, sequence }) };
+    let Some(parts) = layer.sequence() else {
+        return layers.push(LayerInOrder { layer, sequence, begins_head: false });
+    };
     let own = Some(*sequences);
     *sequences += 1;
     parts.iter().for_each(|part| add_layers(part.as_ref(), own, sequences, layers));
@@ -161,10 +169,16 @@ fn add_layers<'a>(
 /// Runs layers one after another, those of a sequence as it runs them, in training with auxiliary
 /// heads.
 pub fn run(layers: &[LayerInOrder<'_>], input: &Tensor, train: bool) -> TrainOutputs {
-    let mut outputs = TrainOutputs { logits: input.shallow_clone(), auxiliary: Vec::new() };
+    let mut outputs = TrainOutputs { logits: input.shallow_clone(), embedding: None, auxiliary: Vec::new() };
     for group in layers.chunk_by(|one, next| one.sequence == next.sequence) {
+        if group.first().is_some_and(|first| first.sequence.is_some() && first.begins_head) {
+            outputs.embedding = Some(outputs.logits.shallow_clone());
+        }
         let alone = group.iter().filter(|layer| layer.sequence.is_none());
-        for LayerInOrder { layer, .. } in alone {
+        for LayerInOrder { layer, begins_head, .. } in alone {
+            if *begins_head {
+                outputs.embedding = Some(outputs.logits.shallow_clone());
+            }
             let (output, auxiliary) = if train {
                 layer.forward_train(&outputs.logits)
             } else {

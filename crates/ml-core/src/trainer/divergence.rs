@@ -50,8 +50,9 @@ impl Trainer {
         buffers: Buffers,
     ) -> Result<Stepped, TrainError> {
         let error = self.not_finite(trouble, micro_batches)?;
-        let taught =
-            micro_batches.iter().filter_map(|micro| Some((micro.teacher.as_ref()?, &micro.indices[..])));
+        let taught = micro_batches
+            .iter()
+            .filter_map(|micro| Some((&micro.taught.as_ref()?.logits, &micro.indices[..])));
         self.check_teacher(taught)?;
         match self.config.training.divergence.action(&self.state.divergence) {
             Action::Stop => Err(error),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Kind, Tensor};
 
+use super::teacher::Taught;
 use super::{Stop, Teacher, TrainError, build};
 use crate::config::Config;
 use crate::device::{Compute, Contention};
@@ -150,13 +151,13 @@ impl Steps {
     pub fn seconds(&mut self, samples: &Samples, compute: &Compute) -> Result<f64, TrainError> {
         let started = Instant::now();
         self.optimizer.zero_grad()?;
-        let teacher = self.teacher.as_ref().map(|teacher| teacher.logits_in(&samples.images, compute));
-        let teacher = teacher.transpose()?;
-        let loss = self.pass(samples, teacher.as_ref(), compute)?;
+        let taught = self.teacher.as_ref().map(|teacher| teacher.outputs_in(&samples.images, compute));
+        let taught = taught.transpose()?;
+        let loss = self.pass(samples, taught.as_ref(), compute)?;
         if let Some(sam) = &self.sam {
             let perturbation = self.optimizer.perturb(sam)?;
             self.optimizer.zero_grad()?;
-            drop(self.pass(samples, teacher.as_ref(), compute)?);
+            drop(self.pass(samples, taught.as_ref(), compute)?);
             perturbation.undo()?;
         }
         self.optimizer.step(0.0, None)?;
@@ -166,11 +167,11 @@ impl Steps {
         Ok(started.elapsed().as_secs_f64())
     }
 
-    /// Forward and backward; the mean loss. Of a teacher, there are the logits.
+    /// Forward and backward; the mean loss. A teacher has said what is `taught`.
     fn pass(
         &self,
         samples: &Samples,
-        teacher: Option<&Tensor>,
+        taught: Option<&Taught>,
         compute: &Compute,
     ) -> Result<Tensor, TrainError> {
         let images = Input::Images(&samples.images);
@@ -182,8 +183,8 @@ impl Steps {
             }
             None => self.loss.of_outputs(&pass.outputs, &samples.targets)?,
         };
-        let loss = match self.teacher.as_ref().zip(teacher) {
-            Some((teacher, theirs)) => teacher.loss(&plain, [&pass.outputs.logits, theirs], &samples.targets),
+        let loss = match self.teacher.as_ref().zip(taught) {
+            Some((teacher, taught)) => teacher.loss(&plain, &pass.outputs, taught, &samples.targets),
             None => plain.mean,
         };
         pass.backward(&loss)?;

@@ -1,7 +1,5 @@
 //! The second pass of a step with `training.sam`, whose gradients take the place of the first's.
 
-use tch::Tensor;
-
 use super::step::MicroBatch;
 use super::teacher::BatchShare;
 use super::{TrainError, Trainer};
@@ -23,14 +21,14 @@ impl Trainer {
         is_last: bool,
     ) -> Result<MicroBatch, TrainError> {
         // Before the generator is seeded: a TorchScript module may draw from it.
-        let teacher = self.teacher_logits(batch)?;
-        let first = self.forward_backward(batch, teacher, number, share, is_last)?;
+        let taught = self.taught(batch)?;
+        let mut first = self.forward_backward(batch, taught, number, share, is_last)?;
         if let Some(sam) = &self.config.training.sam {
             let statistics = self.network.copy_statistics().map_err(ForwardError::from)?;
             let perturbation = self.optimizer.perturb(sam)?;
             self.optimizer.zero_grad()?;
-            let teacher = first.teacher.as_ref().map(Tensor::shallow_clone);
-            self.forward_backward(batch, teacher, number, share, is_last)?;
+            let taught = first.taught.take();
+            first.taught = self.forward_backward(batch, taught, number, share, is_last)?.taught;
             perturbation.undo()?;
             statistics.put_back().map_err(ForwardError::from)?;
         }

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::guard::{Guard, Trouble};
 use super::ranks::{StepBatches, Wish};
-use super::teacher::BatchShare;
+use super::teacher::{BatchShare, Taught};
 use super::{TrainError, Trainer};
 use crate::distributed::Place;
 use crate::features::{Batches, InputBatch};
@@ -34,8 +34,8 @@ pub(super) struct MicroBatch {
     targets: Tensor,
     /// `[N, K]`, f32, where an image may have several.
     labels: Option<Tensor>,
-    /// `[N, K]`, of the teacher, if there is one.
-    pub teacher: Option<Tensor>,
+    /// Of the teacher, if there is one.
+    pub taught: Option<Taught>,
     /// Of its samples, in the training index.
     pub indices: Vec<usize>,
 }
@@ -134,13 +134,13 @@ impl Trainer {
         Ok(micro_batches)
     }
 
-    /// Adds the gradients of micro-batch `number` of a step, of which `teacher` says the logits if there
-    /// is a teacher; `share` is its share of the mean over the step. The last of a process has the
+    /// Adds the gradients of micro-batch `number` of a step, of which a teacher, if there is one, has
+    /// said what is `taught`; `share` is its share of the mean over the step. The last of a process has the
     /// gradients of all processes added up.
     pub(super) fn forward_backward(
         &self,
         batch: &InputBatch,
-        teacher: Option<Tensor>,
+        taught: Option<Taught>,
         number: usize,
         share: BatchShare,
         is_last: bool,
@@ -159,10 +159,10 @@ impl Trainer {
             None => (self.loss.of_outputs(&pass.outputs, &targets)?, None),
         };
         let factor = self.ranks.gradient_factor();
-        let (mean, part) = match (&self.teacher, &teacher, divergence) {
-            (Some(distillation), Some(teacher), _) => {
+        let (mean, part) = match (&self.teacher, &taught, divergence) {
+            (Some(teacher), Some(taught), _) => {
                 let share = BatchShare { loss: share.loss * factor, images: share.images * factor };
-                distillation.of_batch(&plain, [&pass.outputs.logits, teacher], &targets, share)
+                teacher.of_batch(&plain, &pass.outputs, taught, &targets, share)
             }
             (_, _, Some(more)) => {
                 // Of class weights, the two means have different divisors.
@@ -191,7 +191,7 @@ impl Trainer {
         let labels = labels.as_ref().map(Tensor::shallow_clone);
         let (targets, indices) = (targets.shallow_clone(), indices.clone());
         let loss = LossValue { mean: mean.detach(), divisor: plain.divisor };
-        Ok(MicroBatch { loss, logits, targets, labels, teacher, indices })
+        Ok(MicroBatch { loss, logits, targets, labels, taught, indices })
     }
 
     /// Whether what is wrong with a step is only that its scaled gradients were too large for fp16:

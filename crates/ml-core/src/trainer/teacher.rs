@@ -20,7 +20,9 @@ use crate::device::Compute;
 use crate::features::InputBatch;
 use crate::loader::Renormalize;
 use crate::loss::{DistillationConfig, LossValue, Targets};
-use crate::network::{Classifier, ForwardError, Input, Network, PreparedNetwork, ScriptFile};
+use crate::network::{
+    Classifier, Embedded, ForwardError, Input, Network, PreparedNetwork, ScriptFile, TrainOutputs,
+};
 use crate::run::StoredModel;
 use crate::torch_error::catch_torch_panic;
 
@@ -29,6 +31,15 @@ const KEY: &str = "training.distillation.teacher";
 
 /// Class names that a message lists.
 const LISTED: usize = 8;
+
+/// What a teacher says of a batch.
+#[derive(Debug)]
+pub struct Taught {
+    /// `[N, K]` f32, of the student's classes.
+    pub logits: Tensor,
+    /// `[N, D]` f32, where the student follows them.
+    pub embeddings: Option<Tensor>,
+}
 
 /// What a student learns from.
 #[derive(Debug)]
@@ -130,6 +141,15 @@ impl Teacher {
             }
         }
         let Opened { network, description, known } = opened(&path, config, num_classes, compute)?;
+        if known.is_none() && distillation.features > 0.0 {
+            return Err(TrainError::Teacher {
+                key: "training.distillation.features",
+                reason: format!(
+                    "{} is a TorchScript module, which has no embeddings; set it to 0",
+                    path.display()
+                ),
+            });
+        }
         let mut teacher = Teacher {
             config: distillation.clone(),
             compute,
@@ -172,8 +192,9 @@ impl Teacher {
         let Some(size) = train.output_size() else { return Ok(()) };
         let shape = [2, train.channels.count() as i64, i64::from(size.height), i64::from(size.width)];
         let images = Tensor::zeros(shape, (Kind::Float, self.compute.device));
-        let logits =
-            catch_torch_panic(|| self.logits(&images))?.map_err(|error| unsuitable(error.to_string()))?;
+        let logits = catch_torch_panic(|| self.outputs(&images))?
+            .map_err(|error| unsuitable(error.to_string()))?
+            .logits;
         if logits.size() != [2, num_classes as i64] {
             return Err(unsuitable(format!(
                 "it outputs logits {:?} for two images, and the data set has {num_classes} classes",
@@ -186,16 +207,16 @@ impl Teacher {
         Ok(())
     }
 
-    /// The logits `[N, K]` f32 of the student's classes, of the student's images `[N, C, H, W]`.
+    /// What it says of the student's images `[N, C, H, W]`.
     ///
     /// # Errors
     /// The forward pass fails.
-    pub fn logits(&self, images: &Tensor) -> Result<Tensor, ForwardError> {
-        self.logits_in(images, &self.compute)
+    pub fn outputs(&self, images: &Tensor) -> Result<Taught, ForwardError> {
+        self.outputs_in(images, &self.compute)
     }
 
-    /// As [`Teacher::logits`], in the precision of `compute`.
-    pub(super) fn logits_in(&self, images: &Tensor, compute: &Compute) -> Result<Tensor, ForwardError> {
+    /// As [`Teacher::outputs`], in the precision of `compute`.
+    pub(super) fn outputs_in(&self, images: &Tensor, compute: &Compute) -> Result<Taught, ForwardError> {
         tch::no_grad(|| {
             let images = match &self.renormalize {
                 Some(renormalize) => renormalize.apply(images),
@@ -205,11 +226,17 @@ impl Teacher {
                 Some(size) => images.internal_upsample_bilinear2d_aa(size, false, None::<f64>, None::<f64>),
                 None => images,
             };
-            let logits = self.network.logits(Input::Images(&images), compute)?;
-            Ok(match &self.classes {
+            let (logits, embeddings) = if self.config.features > 0.0 {
+                let Embedded { logits, embeddings } = self.network.embed(&images, compute)?;
+                (logits, Some(embeddings))
+            } else {
+                (self.network.logits(Input::Images(&images), compute)?, None)
+            };
+            let logits = match &self.classes {
                 Some(classes) => logits.index_select(1, classes),
                 None => logits,
-            })
+            };
+            Ok(Taught { logits, embeddings })
         })
     }
 
@@ -223,22 +250,32 @@ impl Teacher {
     pub(super) fn of_batch(
         &self,
         plain: &LossValue,
-        [logits, teacher]: [&Tensor; 2],
+        student: &TrainOutputs,
+        teacher: &Taught,
         targets: &Targets,
         shares: BatchShare,
     ) -> (Tensor, Tensor) {
         let weight = self.config.weight;
-        let following = self.config.forward(logits, teacher, targets);
-        let total = &plain.mean * (1.0 - weight) + &following * weight;
+        let mut following = self.config.forward(&student.logits, &teacher.logits, targets) * weight;
+        if let Some((own, theirs)) = student.embedding.as_ref().zip(teacher.embeddings.as_ref()) {
+            following += DistillationConfig::of_features(own, theirs) * self.config.features;
+        }
+        let total = &plain.mean * (1.0 - weight) + &following;
         // Of class weights, the two means have different divisors.
-        let part = &plain.mean * ((1.0 - weight) * shares.loss) + following * (weight * shares.images);
+        let part = &plain.mean * ((1.0 - weight) * shares.loss) + following * shares.images;
         (total, part)
     }
 
     /// The loss on which measurements train.
-    pub(super) fn loss(&self, plain: &LossValue, logits: [&Tensor; 2], targets: &Targets) -> Tensor {
+    pub(super) fn loss(
+        &self,
+        plain: &LossValue,
+        student: &TrainOutputs,
+        teacher: &Taught,
+        targets: &Targets,
+    ) -> Tensor {
         let whole = BatchShare { loss: 1.0, images: 1.0 };
-        self.of_batch(plain, logits, targets, whole).0
+        self.of_batch(plain, student, teacher, targets, whole).0
     }
 }
 
@@ -343,10 +380,10 @@ impl Trainer {
         self.teacher.as_ref()
     }
 
-    /// The teacher's logits of a batch, if there is a teacher.
-    pub(super) fn teacher_logits(&self, batch: &InputBatch) -> Result<Option<Tensor>, TrainError> {
+    /// What the teacher says of a batch, if there is a teacher.
+    pub(super) fn taught(&self, batch: &InputBatch) -> Result<Option<Taught>, TrainError> {
         let (Some(teacher), Input::Images(images)) = (&self.teacher, batch.input()) else { return Ok(None) };
-        Ok(Some(teacher.logits(images)?))
+        Ok(Some(teacher.outputs(images)?))
     }
 
     /// After a loss that is not finite: whether the teacher is to blame.

@@ -114,6 +114,9 @@ pub trait TappedLayer {
 pub struct TrainOutputs {
     /// `[N, K]`
     pub logits: Tensor,
+    /// `[N, D]`, or a map `[N, D, H, W]`: what the head makes the logits of; none of a TorchScript
+    /// module, nor where only a part of the head was run.
+    pub embedding: Option<Tensor>,
     /// Of each auxiliary head: the share of its loss that is added to the loss, and logits `[N,
     /// K]`.
     pub auxiliary: Vec<(f64, Tensor)>,

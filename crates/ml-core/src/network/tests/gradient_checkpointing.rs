@@ -13,15 +13,17 @@ fn step(network: &Network, images: &Tensor, compute: &Compute, checkpointing: bo
     let statistics = network.copy_statistics().unwrap();
     torch_ext::manual_seed(5).unwrap();
     let pass = network.train_pass(Input::Images(images), compute, checkpointing).unwrap();
-    let logits = pass.outputs.logits.detach();
+    let [logits, embedding] =
+        [&pass.outputs.logits, pass.outputs.embedding.as_ref().unwrap()].map(Tensor::detach);
     let drawn = Tensor::rand([3], (Kind::Float, Device::Cpu));
-    let loss = pass.outputs.logits.square().sum(Kind::Float);
+    let mut loss = pass.outputs.logits.square().sum(Kind::Float);
+    loss += pass.outputs.embedding.as_ref().unwrap().square().mean(Kind::Float);
     pass.backward(&loss).unwrap();
     let gradients = parameters.iter().map(Tensor::grad).filter(Tensor::defined);
     let gradients: Vec<Tensor> = gradients.map(|gradient| gradient.copy()).collect();
     let after: Vec<Tensor> = network.buffers().iter().map(|(_, buffer)| buffer.copy()).collect();
     statistics.put_back().unwrap();
-    [vec![logits, drawn], gradients, after].into_iter().flatten().collect()
+    [vec![logits, embedding, drawn], gradients, after].into_iter().flatten().collect()
 }
 
 fn same_bits(name: &str, network: &Network, side: i64, compute: &Compute) {
