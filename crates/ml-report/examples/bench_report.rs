@@ -111,7 +111,7 @@ fn overlays(run: &Run, index: &Index) -> Result<(), Box<dyn Error>> {
         let label = format!("class {}", sample.class);
         let prediction = if place.is_multiple_of(2) { label.clone() } else { "class 0".to_owned() };
         let path = sample.path.to_string_lossy().into_owned();
-        list.images.push(Listed { path, label, prediction, probability: 0.9, file });
+        list.images.push(Listed { path, label, prediction, probability: 0.9, file, correct: None });
     }
     fs::write(folder.join("cam.json"), serde_json::to_vec(&list)?)?;
     Ok(())

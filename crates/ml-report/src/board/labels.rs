@@ -44,7 +44,7 @@ pub(super) fn write(
         ("sample_f1", Some(metrics.sample_average.f1)),
         ("hamming_loss", Some(metrics.hamming_loss)),
         ("subset_accuracy", Some(metrics.subset_accuracy)),
-        ("loss", Some(report.evaluation.sums.loss())),
+        ("loss", Some(report.evaluation.sums.loss()).filter(|loss| loss.is_finite())),
     ];
     for (name, value) in figures {
         if let Some(value) = value {

@@ -61,7 +61,7 @@ mod tests {
             labels: None,
         };
         let epochs = (1..).zip(losses).map(epoch).collect();
-        RunCurves { name: name.into(), curves: Curves { epochs, best_epoch: None } }
+        RunCurves { name: name.into(), curves: Curves { epochs, ..Curves::default() } }
     }
 
     /// 1, 1/2, 1/3, …

@@ -132,7 +132,7 @@ fn name(run: &RunCurves) -> String {
 
 /// `base: 30 epochs, best.pt is of epoch 28`.
 fn title(run: &RunCurves) -> String {
-    let Curves { epochs, best_epoch } = &run.curves;
+    let Curves { epochs, best_epoch, .. } = &run.curves;
     let best = best_epoch.map_or(String::new(), |best| format!(", best.pt is of epoch {best}"));
     match epochs.len() {
         0 => format!("{}: no epoch is done", name(run)),
