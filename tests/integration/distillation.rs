@@ -184,7 +184,7 @@ fn a_torchscript_file_teaches_and_what_does_not_suit_is_refused_by_key() {
     for (wrong, part) in [
         ("weight: 2", "training.distillation.weight: must be in 0 to 1, got 2"),
         ("temperature: 0", "training.distillation.temperature: must be positive, got 0"),
-        ("features: -1", "training.distillation.features: must be 0 or above, got -1"),
+        ("features: -1", "training.distillation.features: must be at least 0, got -1"),
     ] {
         let settings = format!("{{teacher: runs/teacher, {wrong}}}");
         fails(student(place.path(), &data, "wrong", &settings, &[]), 2, &[part]);

@@ -82,7 +82,7 @@ impl DistillationConfig {
             add("weight", format!("must be in 0 to 1, got {}", self.weight));
         }
         if !(self.features.is_finite() && self.features >= 0.0) {
-            add("features", format!("must be 0 or above, got {}", self.features));
+            add("features", format!("must be at least 0, got {}", self.features));
         }
         found
     }
