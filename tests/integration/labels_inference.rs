@@ -187,7 +187,8 @@ fn several_runs_with_several_labels_are_one_model() {
     };
     let of_class = |line: &Value, class: usize| {
         let found = line["top_k"].as_array().unwrap().iter();
-        let mut found = found.filter(|one| one["class"] == class.to_string());
+        let class = class.to_string();
+        let mut found = found.filter(|one| one["class"] == class);
         found.next().unwrap()["probability"].as_f64().unwrap()
     };
     let [one, two] = members.map(predict);

@@ -51,6 +51,9 @@ impl LabelEvaluation {
     }
 
     /// The probabilities, for metrics.
+    ///
+    /// # Panics
+    /// There is not one of each image and class.
     pub fn scores(&self) -> Probabilities<'_> {
         // As many rows of as many values as there are samples.
         Probabilities::new(&self.probabilities, self.logits.num_classes.max(1))

@@ -56,8 +56,8 @@ impl LoadedModel {
         num_workers: usize,
         on_batch: impl FnMut() -> ControlFlow<()>,
     ) -> Result<LabelEvaluation, InferenceError> {
-        let loader = self.loader_of(Arc::clone(&index), batch_size, num_workers)?;
+        let loader = self.loader_of(index, batch_size, num_workers)?;
         let own = self.evaluator().evaluate_labels(self.network.as_ref(), &loader, on_batch)?;
-        Ok(own.gathered(&self.world, &index)?)
+        Ok(own.gathered(&self.world, loader.index())?)
     }
 }

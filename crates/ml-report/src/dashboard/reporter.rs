@@ -40,7 +40,7 @@ impl Reporter for DashboardReporter {
         info.name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         info.train_images = start.train.samples.len();
         info.val_images = start.val.samples.len();
-        info.batch_schedule = start.config.training.batch_schedule.clone();
+        info.batch_schedule.clone_from(&start.config.training.batch_schedule);
         let history = history(start.history, start.config.training.monitor());
         self.dashboard.update(|dashboard| dashboard.run_started(info, history));
         Ok(())

@@ -125,7 +125,7 @@ fn map_is_shown_where_there_is_one_and_accuracies_unless_there_is_nothing_else()
         [Column::ValAccuracy, Column::ValMap].map(|column| columns.contains(&column))
     };
     assert_eq!(shown(&rows()), [true, false]);
-    assert_eq!(shown(&[of_labels.clone()]), [false, true]);
+    assert_eq!(shown(std::slice::from_ref(&of_labels)), [false, true]);
     assert_eq!(shown(&[rows(), vec![of_labels.clone()]].concat()), [true, true]);
     assert_eq!(shown(&[]), [true, false]);
     let columns = [Column::Name, Column::ValMap, Column::TestMap];
