@@ -51,7 +51,7 @@ const CHECKS: [Check; 9] = [
     Check {
         name: "killed and resumed runs",
         program: "cargo",
-        args: &["xtask", "chaos", "--debug", "--kills", "12"],
+        args: &["xtask", "chaos", "--debug", "--kills", "9"],
         env: &[],
     },
     Check {

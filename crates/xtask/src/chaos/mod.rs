@@ -22,7 +22,7 @@ use crate::setup::{self, Options, Purpose};
 use crate::shell::{self, BUILD, Shell};
 use crate::text::last_json;
 use draw::Draw;
-use kill::{Ended, Killer};
+use kill::{Ended, Killer, Moment};
 use random::SplitMix;
 use report::Tally;
 
@@ -188,8 +188,11 @@ impl Lab {
             let victim = (random.fraction() * children.len() as f64) as usize;
             let ended = kill::watch(&mut children[victim], writer, killer.as_ref(), &runs.join(RUN))?;
             let others = children.iter_mut().enumerate().filter(|(place, _)| *place != victim);
-            let others =
-                others.map(|(_, child)| wait_briefly(child)).collect::<Result<Vec<_>>>()?.into_iter();
+            // One that was killed before it joined the others is waited for until their timeout; a
+            // launcher does not leave them to that.
+            let is_alone = matches!(ended, Ended::Killed((_, Moment::Starting)));
+            let others = others.map(|(_, child)| if is_alone { end(child) } else { wait_briefly(child) });
+            let others = others.collect::<Result<Vec<_>>>()?.into_iter();
             let said = || std::fs::read_to_string(&log).unwrap_or_default();
             match ended {
                 Ended::ByItself(status) if status.success() => {
@@ -258,6 +261,13 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// Ends a process.
+fn end(child: &mut Child) -> Result<ExitStatus> {
+    // It may have ended.
+    let _ = child.kill();
+    child.wait().context("cannot wait for ml-train")
 }
 
 /// How a process ended of which another has.
