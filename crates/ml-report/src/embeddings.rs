@@ -73,7 +73,8 @@ const SIDE: u32 = 32;
 
 /// Shows embeddings as `name` in the projector of `folder`, with the images' classes, paths and
 /// thumbnails; with several labels an image, the first of them and all, joined. Of more than `most`
-/// images so many are shown, evenly from all; those with NaN or Inf are left out. Returns the file that lists what the projector shows; none if there is nothing to show.
+/// images so many are shown, evenly from all; those with NaN or Inf are left out. Returns the file
+/// that lists what the projector shows; none if there is nothing to show.
 ///
 /// # Errors
 /// A file cannot be written, or `name` is none for a folder.

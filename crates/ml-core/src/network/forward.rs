@@ -156,8 +156,8 @@ impl Network {
         Ok(Embedded { embeddings: in_f32(embeddings, compute), logits: in_f32(logits, compute) })
     }
 
-    /// The logits and the embedding f32 of a training step, and the logits of auxiliary heads. The loss of them and the
-    /// backward pass are not under autocast, as PyTorch recommends.
+    /// The logits and the embedding f32 of a training step, and the logits of auxiliary heads. The
+    /// loss of them and the backward pass are not under autocast, as PyTorch recommends.
     ///
     /// # Errors
     /// As [`Network::logits`].

@@ -1,7 +1,9 @@
 //! A data folder → a commented configuration that someone who knows the trade would start with.
 //!
-//! `--preset` takes the same for a run, for a network and a number of epochs that `planner` finds to suit the
-//! time, from the speed that networks have here. `survey` samples the images, `choose` decides from what was found, `write` puts both into YAML. The same folder on the same kind of device always gives the same text.
+//! `--preset` takes the same for a run, for a network and a number of epochs that `planner` finds to
+//! suit the time, from the speed that networks have here. `survey` samples the images, `choose`
+//! decides from what was found, `write` puts both into YAML. The same folder on the same kind of
+//! device always gives the same text.
 
 mod candidates;
 mod choose;

@@ -135,8 +135,8 @@ impl Trainer {
     }
 
     /// Adds the gradients of micro-batch `number` of a step, of which a teacher, if there is one, has
-    /// said what is `taught`; `share` is its share of the mean over the step. The last of a process has the
-    /// gradients of all processes added up.
+    /// said what is `taught`; `share` is its share of the mean over the step. The last of a process
+    /// has the gradients of all processes added up.
     pub(super) fn forward_backward(
         &self,
         batch: &InputBatch,

@@ -64,8 +64,8 @@ impl Labelled {
 
     /// Opens `path`: a data folder (whole, or with the test split alone), a folder of class
     /// folders, or a CSV of labels. `classes` are the model's; images are matched with them by
-    /// name, or by a synonym. `split` chooses among splits: by default the test split, and everything where nothing
-    /// is split.
+    /// name, or by a synonym. `split` chooses among splits: by default the test split, and everything
+    /// where nothing is split.
     ///
     /// With [`OpenOptions::multi_label`] images have several labels: `path` is a data folder that
     /// was split so, a folder of class folders in which links put images into several, or a CSV

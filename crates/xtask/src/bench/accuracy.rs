@@ -11,8 +11,7 @@ use crate::text::last_json;
 
 /// Of each side.
 const SEEDS: [&str; 3] = ["1", "2", "3"];
-/// Epochs and images a step: three seeds of both sides in about 20 minutes on two cores, of some of the
-/// training images.
+/// Epochs and images a step: three seeds of both sides take 20 minutes to an hour on two cores.
 const EPOCHS: &str = "3";
 const BATCH: &str = "128";
 /// Training images of each class.
