@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ml_core::device::num_threads;
 use ml_core::metrics::Probabilities;
-use ml_core::metrics::intervals::{BootstrapConfig, Discordant, Estimate};
+use ml_core::metrics::intervals::{BootstrapConfig, Estimate};
 use ml_core::metrics::multilabel::{
     ClassThresholds, MultiHot, MultilabelMetrics, paired_bootstrap_mean_average_precision,
 };
@@ -16,8 +16,7 @@ use ml_data::table::printable;
 use super::error::{ComparisonError, evaluate};
 use super::inputs::{self, Input};
 use super::matching::{self, Matched};
-use super::pairs::ALL_PAIRS_UP_TO;
-use super::results::interval;
+use super::pairs::{self, ALL_PAIRS_UP_TO};
 use super::rows::Row;
 use super::{Options, compared, data_sets};
 use crate::html::{Comparison, MetricKind, PairedTest, Part, SplitMetrics};
@@ -251,19 +250,7 @@ impl<'a> Images<'a> {
         let right =
             |run: usize| self.matched.of(self.inputs, run).map(Row::is_correct).collect::<Vec<bool>>();
         let (first, second) = (right(runs.0), right(runs.1));
-        let counts = Discordant::count(&first, &second);
-        let difference = self.difference(runs);
-        PairedTest {
-            runs,
-            images: first.len() as u64,
-            only_first: counts.only_first,
-            only_second: counts.only_second,
-            difference: difference.map_or(f64::NAN, |found| found.value),
-            interval: difference.map(|found| interval(found.interval)),
-            p_value: counts.mcnemar_exact(),
-            first_right: Vec::new(),
-            second_right: Vec::new(),
-        }
+        pairs::paired(runs, [&first, &second], self.difference(runs))
     }
 
     /// The second's mAP less the first's; none where no image has a label.

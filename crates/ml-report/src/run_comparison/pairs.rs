@@ -1,7 +1,7 @@
 //! Runs on the same images → tests of pairs of runs, and images that one of a pair gets right.
 
 use ml_core::device::num_threads;
-use ml_core::metrics::intervals::{BootstrapConfig, Discordant, paired_bootstrap};
+use ml_core::metrics::intervals::{BootstrapConfig, Discordant, Estimate, paired_bootstrap};
 
 use super::inputs::Input;
 use super::matching::Matched;
@@ -55,10 +55,19 @@ fn best(correct: &[Vec<bool>]) -> usize {
 
 fn test(runs: (usize, usize), correct: &[Vec<bool>]) -> PairedTest {
     let (first, second) = (&correct[runs.0], &correct[runs.1]);
-    let counts = Discordant::count(first, second);
     let bootstrap = BootstrapConfig { threads: num_threads(), ..BootstrapConfig::default() };
     // The second's accuracy less the first's.
-    let difference = paired_bootstrap(second, first, &bootstrap);
+    paired(runs, [first, second], paired_bootstrap(second, first, &bootstrap))
+}
+
+/// The test of two runs, by what images each gets right and how much better the second is; without
+/// examples.
+pub(super) fn paired(
+    runs: (usize, usize),
+    [first, second]: [&[bool]; 2],
+    difference: Option<Estimate>,
+) -> PairedTest {
+    let counts = Discordant::count(first, second);
     PairedTest {
         runs,
         images: first.len() as u64,
